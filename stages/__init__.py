@@ -1,0 +1,1 @@
+"""The pipeline: one folder is one stage of dvc.yaml."""
