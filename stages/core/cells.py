@@ -1,7 +1,7 @@
 """Where a cell (one variant x one seed) keeps its files.
 
-`runs/` is heavy and lives in the DVC cache; `results/` is small and lives in git, so that a clone without any data can be
-aggregated, reported and checked.
+`runs/` is heavy and lives in the DVC cache; `results/` is small and lives in git, so that a clone without any data can
+be aggregated, reported and checked.
 """
 
 from __future__ import annotations

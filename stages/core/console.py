@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 
-def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item]:  # noqa: ANN401 - tqdm's own options
+def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item]:
     """A tqdm bar, shown only on a terminal and never in CI."""
     quiet = not sys.stderr.isatty() or bool(os.environ.get("CI"))
-    return tqdm(items, disable=quiet, dynamic_ncols=True, **options)
+    return tqdm[_Item](items, disable=quiet, dynamic_ncols=True, **options)
 
 
 def say(line: str) -> None:

@@ -18,8 +18,8 @@ class UserError(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main` and exit: 0 done, 1 an error said in words, 130 interrupted.
 
-    A `UserError` and a full or read-only disk are printed as one sentence; anything else is a bug and keeps its traceback.
-    A polite kill (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
+    A `UserError` is printed as one sentence, a full or read-only disk too; anything else is a bug and keeps its
+    traceback. A polite kill (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -32,4 +32,6 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         traceback.print_exc()
         where = f" ({error.filename})" if error.filename else ""
-        sys.exit(f"error: {error.strerror or error}{where}: free the space or the path, then run the same command again")
+        sys.exit(
+            f"error: {error.strerror or error}{where}: free the space or the path, then run the same command again"
+        )

@@ -1,7 +1,7 @@
 """Files that are whole or absent: written beside their place, flushed, then renamed.
 
-CSV goes through the standard library here because `train` must start without pandas; numbers are written by `repr`, which
-reads back to the same float.
+CSV goes through the standard library here because `train` must start without pandas; numbers are written by `repr`,
+which reads back to the same float.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def write_text(path: str | Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+def write_json(path: str | Path, value: Any) -> None:
     """Write JSON that a reader can diff: indented, keys in the order given, NaN refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(path: str | Path) -> Any:
     """Read JSON; a missing file is a `UserError` that names it."""
     return json.loads(_text(Path(path)))
 

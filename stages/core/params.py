@@ -77,7 +77,7 @@ def read(path: str | Path = FILE) -> Study:
     return Study(name=str(raw["study"]), lr=float(lr), seeds=list(seeds), variants=variants, raw=raw)
 
 
-def section(model: type[_Model], values: Any, where: str) -> _Model:  # noqa: ANN401 - any YAML value may stand there
+def section(model: type[_Model], values: Any, where: str) -> _Model:
     """Validate `values`, found at the dotted key `where` of params.yaml, as `model`.
 
     Raises:
@@ -89,7 +89,7 @@ def section(model: type[_Model], values: Any, where: str) -> _Model:  # noqa: AN
         raise UserError(f"{FILE}: " + "; ".join(_explain(model, e, where) for e in error.errors())) from None
 
 
-def _check_seeds(seeds: Any, path: str | Path) -> None:  # noqa: ANN401
+def _check_seeds(seeds: Any, path: str | Path) -> None:
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
         raise UserError(f"{path}: `seeds` must be a list of whole numbers from 0 up, with at least one entry")
     twice = sorted({s for s in seeds if seeds.count(s) > 1})
@@ -109,7 +109,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _explain(model: type[BaseModel], error: Any, where: str) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+def _explain(model: type[BaseModel], error: Any, where: str) -> str:
     # pydantic puts the tag of a union into the path of an error; only keys that stand in the file help a reader.
     path = [str(part) for part in error["loc"]]
     key = ".".join([where, *path])

@@ -1,4 +1,4 @@
-"""Random numbers with a name: every purpose has its own generator, so that adding a draw in one place moves no other."""
+"""Random numbers with a name: each purpose has its own generator, so that a draw added in one place moves no other."""
 
 from __future__ import annotations
 

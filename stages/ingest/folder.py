@@ -1,0 +1,80 @@
+"""Source `folder`: a tree of label folders, anywhere on disk, with whatever a scrape left in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from PIL import Image
+
+from stages.core import console
+from stages.core.errors import UserError
+from stages.ingest.entry import Entry, label_of, printable
+
+
+def bring(source: Path, target: Path, label_level: int) -> list[Entry]:
+    """Copy every file below `source` to `target`, under its own path.
+
+    Links to files are followed; links to folders are not (they can lead back up), and are named in the manifest.
+
+    Raises:
+        UserError: `source` is not a folder that can be read.
+    """
+    if not source.is_dir():
+        raise UserError(
+            f"`ingest.path` is {source}, which is not a folder; name the folder that holds the label folders"
+        )
+    entries = []
+    for path in console.progress(_walk(source), desc="ingest", unit=" files"):
+        name = printable(path)
+        problem = _copy(source / path, target / name)
+        file = "" if problem else f"files/{name}"
+        entries.append(Entry(name, file, label_of(name, label_level), "folder", problem=problem))
+    return entries
+
+
+def _walk(source: Path) -> list[str]:
+    """Paths of all files, of links to folders and of folders that are named like a picture, relative to `source`."""
+    found = []
+
+    def refuse(error: OSError) -> None:
+        found.append(os.path.relpath(error.filename, source))
+
+    for folder, subfolders, names in os.walk(source, onerror=refuse):
+        odd = [name for name in subfolders if Path(folder, name).is_symlink() or _named_like_a_picture(name)]
+        found += [os.path.relpath(os.path.join(folder, name), source) for name in names + odd]  # noqa: PTH118 - bytes names
+    return sorted(found)
+
+
+def _named_like_a_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in Image.registered_extensions()
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy one file; returns the reason code when that is impossible, else an empty text."""
+    try:
+        before = source.stat()
+        if stat.S_ISDIR(before.st_mode):
+            return "link_to_folder" if source.is_symlink() else "folder" if os.access(source, os.R_OK) else "unreadable"
+        if not stat.S_ISREG(before.st_mode):
+            return "not_a_file"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        after = source.stat()
+    except FileNotFoundError:
+        return "dangling_link" if source.is_symlink() else "vanished"
+    except PermissionError:
+        return "unreadable"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "link_loop"
+        if error.errno == errno.EIO:
+            return "unreadable"
+        raise
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        target.unlink()
+        return "changed_while_read"
+    return ""

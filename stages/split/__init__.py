@@ -1,0 +1,107 @@
+"""Stage `split`: train, validation and test; stratified, seeded, and no duplicate group across two of them.
+
+scikit-learn's StratifiedGroupKFold makes equal folds only; shares and counts of one's own need the assignment below.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.core.errors import UserError
+from stages.core.seeding import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from stages.split.params import Split
+
+NAMES = ("test", "val", "train")  # held-out parts first: train takes what is left
+
+
+def assign(labels: Sequence[str], groups: Sequence[str], params: Split) -> list[str]:
+    """Give every image its part.
+
+    Whole groups are dealt, the largest first, in a random order among equals, each to a part drawn in proportion to
+    what the part still lacks, among the parts that can take the group without exceeding any class's share. Single
+    images come last and fill the shares exactly.
+
+    Args:
+        labels: label of each image.
+        groups: group of each image; images of one group stay together.
+        params: shares and seed.
+
+    Returns:
+        `train`, `val` or `test` for each image.
+
+    Raises:
+        UserError: the shares leave no train images, or a class is too small to stand in every part.
+    """
+    names, classes = np.unique(np.asarray(labels), return_inverse=True)
+    if len(names) < 2:
+        raise UserError(
+            f"there is one class only (`{names[0]}`), so there is nothing to tell apart; is `ingest.label_level` right?"
+            if len(names)
+            else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
+        )
+    strata = classes if params.stratify else np.zeros_like(classes)
+    need = _shares(strata, params)
+    _, members = np.unique(np.asarray(groups if params.grouped else range(len(labels))), return_inverse=True)
+    table = np.zeros((members.max() + 1, need.shape[1]), dtype=np.int64)  # images of each group in each stratum
+    np.add.at(table, (members, strata), 1)
+
+    rng = generator(params.seed, "split")
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    part_of_group = np.empty(len(table), dtype=np.int64)
+    for group in order:
+        fits = (need >= table[group]).all(axis=1)
+        weights = np.where(fits, need @ table[group], 0.0)
+        part = rng.choice(len(NAMES), p=weights / weights.sum()) if weights.any() else NAMES.index("train")
+        part_of_group[group] = part
+        need[part] -= table[group]
+    parts = [NAMES[part] for part in part_of_group[members]]
+    _check_whole(parts, [str(names[c]) for c in classes], members, params)
+    return parts
+
+
+def _shares(strata: npt.NDArray[np.int64], params: Split) -> npt.NDArray[np.int64]:
+    """Images that each part takes of each stratum, shape (3, strata), summing to the images there are."""
+    sizes = np.bincount(strata)
+    held_out = [_deal(sizes, share) for share in (params.test, params.val)]
+    left = sizes - held_out[0] - held_out[1]
+    if (left < 0).any() or left.sum() == 0:
+        raise UserError(
+            f"`split.test` = {params.test} and `split.val` = {params.val} of {sizes.sum()} images leave none for train"
+        )
+    return np.stack([*held_out, left])
+
+
+def _deal(sizes: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
+    """Divide a share of all images over the strata in proportion to their sizes, by largest remainders."""
+    total = share if isinstance(share, int) else round(share * int(sizes.sum()))
+    exact = sizes * (total / sizes.sum())
+    dealt = np.floor(exact).astype(np.int64)
+    most_left = np.argsort(-(exact - dealt), kind="stable")
+    dealt[most_left[: total - dealt.sum()]] += 1
+    return dealt
+
+
+def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.int64], params: Split) -> None:
+    """Every class in every part, no group in two."""
+    images, groups = Counter(labels), Counter(label for label, _ in set(zip(labels, members.tolist(), strict=True)))
+    present = set(zip(labels, parts, strict=True))
+    for label in sorted(images):
+        missing = [part for part in reversed(NAMES) if (label, part) not in present]
+        if missing:
+            raise UserError(
+                f"the class `{label}` has {images[label]} images in {groups[label]} duplicate groups, too few for the "
+                f"split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
+                f"{params.test}; add images of it, leave the class out, or raise the share"
+            )
+    if len(set(zip(members.tolist(), parts, strict=True))) != members.max() + 1:
+        raise AssertionError("a duplicate group stands in two parts of the split")
