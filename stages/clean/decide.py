@@ -1,0 +1,222 @@
+"""From fingerprints and pairs to what becomes of every row: kept, duplicate or quarantined.
+
+The same files give the same decisions whatever their order: rows are sorted first, and every tie ends at the path.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stages.clean.groups import Groups
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stages.clean.decode import Box
+    from stages.clean.fingerprint import Fingerprint
+    from stages.clean.match import Pair
+    from stages.clean.params import Clean
+
+ID_LENGTH = 16  # hexadecimal digits: among 10 million pictures a clash has odds of 1 to 370,000, and is noticed
+
+
+@dataclass
+class Entry:
+    """One row of the raw manifest, and what becomes of it."""
+
+    path: str
+    file: str
+    label: str
+    source: str
+    hint: str
+    box: Box | None
+    print: Fingerprint
+    status: str = "quarantined"
+    reason: str = ""
+    detail: str = ""
+    image_id: str = ""
+    duplicate_of: str = ""
+    group_id: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it holds a picture with a label."""
+        return not self.reason or self.status == "kept"
+
+    def refuse(self, reason: str, detail: str) -> None:
+        """Put it into quarantine."""
+        self.status, self.reason, self.detail = "quarantined", reason, detail
+
+
+@dataclass
+class Decisions:
+    """All rows with their fate, the pairs behind it, the groups, and what a reader must be warned of."""
+
+    entries: list[Entry]
+    pairs: list[Pair]
+    conflicts: list[list[int]] = field(default_factory=list)
+    groups: list[list[int]] = field(default_factory=list)
+    capped: int = 0
+
+
+def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
+    folded = unicodedata.normalize("NFC", text).casefold()
+    parts = re.findall(r"[0-9]+|[^0-9]+", folded)
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts], text
+
+
+def decide(
+    entries: list[Entry], pairs: Sequence[Pair], clean: Clean, same: Callable[[int, int], Pair | None]
+) -> Decisions:
+    """Decide on every entry.
+
+    Args:
+        entries: sorted rows; those that cannot be used are quarantined already.
+        pairs: verdicts on pairs of positions in `entries`; of pictures with equal pixels only the first stands in them.
+        clean: what to do with duplicates and conflicts.
+        same: looks whether entry b is a copy of entry a, for the pairs of a chain that the search did not propose.
+
+    Raises:
+        UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
+    """
+    done = Decisions(entries, list(pairs))
+    usable = [k for k, e in enumerate(entries) if e.usable]
+    copies = Groups(len(entries))
+    for members in _equal(entries, usable).values():
+        for other in members[1:]:
+            copies.union(members[0], other)
+    for pair in pairs:
+        if pair.verdict == "same":
+            copies.union(pair.a, pair.b)
+    for k in usable:
+        entries[k].status = "kept"
+    groups = _group(done, copies, clean)
+    _name(entries, usable)
+    if clean.duplicates != "ignore":
+        verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
+        for members in copies.sets():
+            if len(members) > 1:
+                _settle(done, members, verdicts, clean, same)
+    _assign(done, groups, clean)
+    return done
+
+
+def _equal(entries: list[Entry], usable: list[int]) -> dict[str, list[int]]:
+    equal: dict[str, list[int]] = defaultdict(list)
+    for k in usable:
+        equal[entries[k].print.pixels].append(k)
+    return equal
+
+
+def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
+    """Groups that must not be split apart: copies, hints, one source file; then alike pictures, best first, up to the
+    cap."""
+    groups = Groups(len(done.entries))
+    for members in copies.sets():
+        for other in members[1:]:
+            groups.union(members[0], other)
+    for key in ("hint", "sha256"):
+        first: dict[str, int] = {}
+        for k, entry in enumerate(done.entries):
+            value = entry.hint if key == "hint" else entry.print.sha256
+            if entry.usable and value:
+                groups.union(first.setdefault(value, k), k)
+    for pair in sorted(done.pairs, key=lambda p: (-p.correlation, p.a, p.b)):
+        if pair.verdict == "similar" and not groups.union(pair.a, pair.b, clean.match.max_group):
+            done.capped += 1
+    return [[k for k in members if done.entries[k].usable] for members in groups.sets()]
+
+
+def _name(entries: list[Entry], usable: list[int]) -> None:
+    """Ids from content; rows with the same bytes and box get -2, -3 in the order of their paths."""
+    taken: Counter[str] = Counter()
+    for k in usable:
+        entry = entries[k]
+        box = "-" + "-".join(map(str, entry.box)) if entry.box else ""
+        stem = entry.print.sha256[:ID_LENGTH] + box
+        taken[stem] += 1
+        entry.image_id = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+
+
+def _settle(
+    done: Decisions,
+    members: list[int],
+    verdicts: dict[tuple[int, int], Pair],
+    clean: Clean,
+    same: Callable[[int, int], Pair | None],
+) -> None:
+    """Decide within one set of copies: first on its labels, then on which copy stays."""
+    entries = done.entries
+    counts = Counter(entries[k].label for k in members)
+    if len(counts) > 1:
+        done.conflicts.append(members)
+        members = _resolve(entries, members, counts, clean)
+    if clean.duplicates != "drop":
+        return
+    open_ = sorted(members, key=lambda k: _quality(entries[k]))
+    while open_:
+        best, rest = open_[0], []
+        for k in open_[1:]:
+            if why := _copy_of(entries, k, best, verdicts, same):
+                entries[k].status, entries[k].reason, entries[k].detail = "duplicate", *why
+                entries[k].duplicate_of = entries[best].image_id
+            else:
+                rest.append(k)
+        open_ = rest
+
+
+def _resolve(entries: list[Entry], members: list[int], counts: Counter[str], clean: Clean) -> list[int]:
+    said = "; ".join(f"{entries[k].path} is {entries[k].label}" for k in members)
+    (winner, most), (_, second) = counts.most_common(2)
+    if clean.label_conflicts == "fail":
+        raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")
+    keep = clean.label_conflicts == "keep_majority" and most > second
+    for k in members:
+        if not keep or entries[k].label != winner:
+            entries[k].refuse("label_conflict", f"the same picture has several labels: {said}")
+    return [k for k in members if entries[k].status == "kept"]
+
+
+def _quality(entry: Entry) -> tuple[int, int, tuple[list[tuple[int, int, str]], str]]:
+    """Best first: more pixels, then more bytes (less compressed), then path."""
+    return -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
+
+
+def _copy_of(
+    entries: list[Entry],
+    k: int,
+    best: int,
+    verdicts: dict[tuple[int, int], Pair],
+    same: Callable[[int, int], Pair | None],
+) -> tuple[str, str] | None:
+    one, other = entries[k].print, entries[best].print
+    if one.sha256 == other.sha256 and entries[k].box == entries[best].box:
+        return "same_bytes", f"of {entries[best].path}"
+    if one.pixels == other.pixels:
+        return "same_pixels", f"of {entries[best].path}"
+    pair = verdicts.get((min(k, best), max(k, best))) or same(min(k, best), max(k, best))
+    if pair is None or pair.verdict != "same":
+        return None
+    return "near_duplicate", f"of {entries[best].path}: {pair.said}"
+
+
+def _assign(done: Decisions, groups: list[list[int]], clean: Clean) -> None:
+    """Group ids: the smallest image id of the kept members. `ignore` leaves every picture by itself."""
+    for members in groups:
+        if len(members) > 1:
+            done.groups.append(members)
+        kept = [k for k in members if done.entries[k].status == "kept"]
+        for k in kept:
+            alone = clean.duplicates == "ignore"
+            done.entries[k].group_id = (
+                done.entries[k].image_id if alone else min(done.entries[j].image_id for j in kept)
+            )
+    for entry in done.entries:
+        if entry.status != "kept":
+            entry.image_id = ""

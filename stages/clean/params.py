@@ -1,0 +1,32 @@
+"""The section `clean` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.core.params import Section
+
+
+class Match(Section):
+    """When two pictures count as similar, and when as the same. Correlations are of grey values, -1 to 1."""
+
+    min_side: int = Field(default=16, ge=1)
+    distance: int = Field(default=10, ge=0, le=16, multiple_of=2)
+    group_correlation: float = Field(default=0.9, gt=0, le=1)
+    drop_correlation: float = Field(default=0.98, gt=0, le=1)
+    max_group: int = Field(default=50, ge=2)
+
+
+class Clean(Section):
+    """What is let in, what counts as a duplicate, and what becomes of it."""
+
+    duplicates: Literal["drop", "group", "ignore"] = "drop"
+    label_conflicts: Literal["keep_none", "keep_majority", "fail"] = "keep_none"
+    min_side: int = Field(default=4, ge=1)
+    max_pixels: int = Field(default=100_000_000, ge=1)
+    max_bytes: int = Field(default=200_000_000, ge=1)
+    truncated_min_visible: float = Field(default=1.0, gt=0, le=1)
+    workers: int = Field(default=0, ge=0)
+    match: Match = Match()

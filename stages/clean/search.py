@@ -1,0 +1,110 @@
+"""All pairs of 64-bit hashes within a Hamming distance, exactly, without comparing all with all.
+
+General pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", ICDE 2018): cut the 64 bits into
+bands and give band i a radius t_i so that the sum of t_i + 1 is r + 1. Two hashes within r are then within t_i in some
+band, so it is enough to look up, band by band, the values within t_i of one's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+Index = NDArray[np.int64]
+_CHUNK = 4_000_000  # candidate pairs compared at a time
+
+
+@dataclass(frozen=True)
+class Band:
+    """Bits `shift` to `shift + width` of a hash; `masks` are the differences within the band's radius."""
+
+    shift: int
+    width: int
+    radius: int
+    masks: Words
+
+    def of(self, words: Words) -> Words:
+        """The band's value in each hash."""
+        return (words >> np.uint64(self.shift)) & np.uint64((1 << self.width) - 1)
+
+
+def bands(count: int, radius: int) -> list[Band]:
+    """Bands about as wide as the number of hashes needs, so that a look-up meets a few of them."""
+    wanted = min(max(round(64 / max(math.log2(count + 1), 8)), 2), radius + 1, 8)
+    if radius == 0:
+        wanted = 4
+    edges = [64 * k // wanted for k in range(wanted + 1)]
+    spare = max(radius + 1 - wanted, 0)
+    result = []
+    for k in range(wanted):
+        t = spare // wanted + (k < spare % wanted) if k <= radius else -1
+        if t >= 0:
+            result.append(Band(edges[k], edges[k + 1] - edges[k], t, _masks(edges[k + 1] - edges[k], t)))
+    return result
+
+
+def pairs_between(queries: Words, targets: Words, radius: int) -> tuple[Index, Index, NDArray[np.uint8]]:
+    """Every (query, target) within `radius` bits.
+
+    Args:
+        queries: uint64 of shape (q,).
+        targets: uint64 of shape (t,).
+        radius: Hamming distance in bits.
+
+    Returns:
+        Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
+    """
+    found: list[tuple[Index, Index, NDArray[np.uint8]]] = []
+    plan = bands(len(targets), radius)
+    for number, band in enumerate(plan):
+        value = band.of(targets)
+        order = np.argsort(value, kind="stable")
+        starts = np.zeros((1 << band.width) + 1, np.int64)
+        np.cumsum(np.bincount(value.astype(np.int64), minlength=1 << band.width), out=starts[1:])
+        own = band.of(queries)
+        for mask in band.masks:
+            probe = (own ^ mask).astype(np.int64)
+            found += _compare(queries, targets, order, starts[probe], starts[probe + 1], plan[:number], radius)
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
+    q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((t, q))
+    return q[order], t[order], d[order]
+
+
+def _compare(
+    queries: Words, targets: Words, order: Index, low: Index, high: Index, earlier: list[Band], radius: int
+) -> list[tuple[Index, Index, NDArray[np.uint8]]]:
+    counts = high - low
+    some = np.flatnonzero(counts)
+    ends = np.cumsum(counts[some])
+    found = []
+    at = 0
+    while at < len(some):
+        base = ends[at - 1] if at else 0
+        stop = max(int(np.searchsorted(ends, base + _CHUNK, side="right")), at + 1)
+        part = some[at:stop]
+        q = np.repeat(part, counts[part])
+        within = np.arange(len(q)) - np.repeat(ends[at:stop] - counts[part] - base, counts[part])
+        t = order[np.repeat(low[part], counts[part]) + within]
+        difference = queries[q] ^ targets[t]
+        distance = np.bitwise_count(difference)
+        good = distance <= radius
+        q, t, difference, distance = q[good], t[good], difference[good], distance[good]
+        # a pair belongs to the first band that finds it
+        new = np.ones(len(q), bool)
+        for band in earlier:
+            new &= np.bitwise_count(band.of(difference)) > band.radius
+        found.append((q[new], t[new], distance[new]))
+        at = stop
+    return found
+
+
+def _masks(width: int, radius: int) -> Words:
+    values = [sum(1 << bit for bit in bits) for size in range(radius + 1) for bits in combinations(range(width), size)]
+    return np.array(values, np.uint64)
