@@ -18,7 +18,7 @@ _Item = TypeVar("_Item")
 def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item]:
     """A tqdm bar, shown only on a terminal and never in CI."""
     quiet = not sys.stderr.isatty() or bool(os.environ.get("CI"))
-    return tqdm[_Item](items, disable=quiet, dynamic_ncols=True, **options)
+    return tqdm(items, disable=quiet, dynamic_ncols=True, **options)  # type: ignore[return-value]
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Source `archive`: a zip or tar of label folders, unpacked file by file so that nothing can land outside of data/raw."""
+"""Source `archive`: a zip or tar of label folders, unpacked file by file so that nothing lands outside of data/raw."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bring(source: Path, target: Path, label_level: int, max_gigabytes: float) ->
             left -= 0 if problem else member.size
             if left < 0:
                 raise UserError(
-                    f"{source} unpacks to more than `ingest.max_gigabytes` = {max_gigabytes:g}; raise it if that is right"
+                    f"{source} is over `ingest.max_gigabytes` = {max_gigabytes:g} unpacked; raise it if that is right"
                 )
             if not problem:
                 _unpack(member, target / name)

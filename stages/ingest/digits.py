@@ -1,7 +1,7 @@
 """Source `digits`: real handwritten digits that come with scikit-learn, as PNG label folders `0` ... `9`.
 
-Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (1998); the 1,797 images of its test part,
-8x8 px with 17 grey levels, as `sklearn.datasets.load_digits` gives them.
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (1998); the 1,797 images of its test
+part, 8x8 px with 17 grey levels, as `sklearn.datasets.load_digits` gives them.
 """
 
 from __future__ import annotations

@@ -57,24 +57,33 @@ def _copy(source: Path, target: Path) -> str:
     """Copy one file; returns the reason code when that is impossible, else an empty text."""
     try:
         before = source.stat()
-        if stat.S_ISDIR(before.st_mode):
-            return "link_to_folder" if source.is_symlink() else "folder" if os.access(source, os.R_OK) else "unreadable"
         if not stat.S_ISREG(before.st_mode):
-            return "not_a_file"
+            return _not_a_file(source, before.st_mode)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         after = source.stat()
-    except FileNotFoundError:
-        return "dangling_link" if source.is_symlink() else "vanished"
-    except PermissionError:
-        return "unreadable"
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            return "link_loop"
-        if error.errno == errno.EIO:
-            return "unreadable"
-        raise
+        if str(error.filename) == str(target) or error.errno not in _REASONS:
+            raise  # not the source's fault: the disk is full, or data/raw cannot be written
+        return "dangling_link" if error.errno == errno.ENOENT and source.is_symlink() else _REASONS[error.errno]
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         target.unlink()
         return "changed_while_read"
     return ""
+
+
+_REASONS = {
+    errno.ENOENT: "vanished",
+    errno.EACCES: "unreadable",
+    errno.EPERM: "unreadable",
+    errno.EIO: "unreadable",
+    errno.ELOOP: "link_loop",
+}
+
+
+def _not_a_file(source: Path, mode: int) -> str:
+    if not stat.S_ISDIR(mode):
+        return "not_a_file"
+    if source.is_symlink():
+        return "link_to_folder"
+    return "folder" if os.access(source, os.R_OK | os.X_OK) else "unreadable"

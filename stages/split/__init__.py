@@ -71,7 +71,7 @@ def assign(labels: Sequence[str], groups: Sequence[str], params: Split) -> list[
 
 def _shares(strata: npt.NDArray[np.int64], params: Split) -> npt.NDArray[np.int64]:
     """Images that each part takes of each stratum, shape (3, strata), summing to the images there are."""
-    sizes = np.bincount(strata)
+    sizes: npt.NDArray[np.int64] = np.bincount(strata)
     held_out = [_deal(sizes, share) for share in (params.test, params.val)]
     left = sizes - held_out[0] - held_out[1]
     if (left < 0).any() or left.sum() == 0:
@@ -85,7 +85,7 @@ def _deal(sizes: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
     """Divide a share of all images over the strata in proportion to their sizes, by largest remainders."""
     total = share if isinstance(share, int) else round(share * int(sizes.sum()))
     exact = sizes * (total / sizes.sum())
-    dealt = np.floor(exact).astype(np.int64)
+    dealt: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     most_left = np.argsort(-(exact - dealt), kind="stable")
     dealt[most_left[: total - dealt.sum()]] += 1
     return dealt

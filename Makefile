@@ -1,0 +1,48 @@
+# Two commands do all the set-up: `make repro` (the main job) and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-all lint bench ui systems lock
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, once)
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "error: $(PYTHON) is $$($(PYTHON) -V); Evenhand needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@touch $@
+
+repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
+	dvc repro
+	@echo "The report: file://$(CURDIR)/reports/index.html"
+
+test: setup ## the default test suite
+	python -m pytest -n 2 -q
+
+test-all: setup ## the slow tests too
+	python -m pytest -n 2 -q -m "slow or not slow"
+
+lint: setup ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: setup ## the benchmarks, each against its peers and its goal
+	for file in benchmarks/*.py; do python $$file || exit 1; done
+
+ui: setup ## the MLflow page of all runs
+	mlflow ui
+
+systems: setup ## build all 37 systems of the four studies, compare their parameters: studies/systems.csv
+	python -m studies.systems
+
+lock: ## resolve the ranges of pyproject.toml anew (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url -o requirements.lock

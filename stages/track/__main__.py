@@ -1,0 +1,34 @@
+"""`python -m stages.track`: idempotent, so it also logs what was missed while MLflow was off or out of reach."""
+
+from __future__ import annotations
+
+from stages.core import console, errors, params
+from stages.track import store
+from stages.track.log import fingerprint, log_cell
+
+
+def main() -> None:
+    """Log the missing cells; an MLflow that is off or unreachable costs a warning, not the pipeline."""
+    study = params.read()
+    if store.switched_off():
+        console.say(
+            f"warning: {store.SWITCH}=off, so nothing is logged to MLflow; `python -m stages.track` does it later"
+        )
+        return
+    try:
+        with store.experiment(study) as (client, experiment_id):
+            known = store.known(client, experiment_id)
+            missing = [cell for cell in study.cells if fingerprint(*cell) not in known]
+            for variant, seed in console.progress(missing, desc="mlflow", unit=" runs"):
+                log_cell(client, experiment_id, variant, seed)
+    except store.failures() as error:
+        reason = " ".join(str(error).split())[:300]
+        console.say(f"warning: MLflow did not take the runs ({reason}); `python -m stages.track` logs them later")
+    else:
+        console.say(
+            f"MLflow: {len(missing)} runs logged, {len(study.cells) - len(missing)} there before; see `mlflow ui`"
+        )
+
+
+if __name__ == "__main__":
+    errors.run(main)

