@@ -34,9 +34,8 @@ def test_no_group_is_in_two_parts(images: list[tuple[str, int]], seed: int) -> N
     labels, groups = [label for label, _ in images], [str(group) for _, group in images]
     try:
         parts = assign(labels, groups, params(seed=seed))
-    except UserError as error:
-        assert "too few for the split" in str(error) or "one class only" in str(error)
-        return
+    except UserError:
+        return  # too few groups for three parts; the messages are tested below
     seen = set(zip(groups, parts, strict=True))
     assert len(seen) == len(set(groups))
     assert parts.count("test") <= round(0.2 * len(labels))
