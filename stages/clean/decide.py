@@ -115,8 +115,7 @@ def _equal(entries: list[Entry], usable: list[int]) -> dict[str, list[int]]:
 
 
 def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
-    """Groups that must not be split apart: copies, hints, one source file; then alike pictures, best first, up to the
-    cap."""
+    """Groups that must not be split apart: copies, hints, one source file; then similar pairs up to the cap."""
     groups = Groups(len(done.entries))
     for members in copies.sets():
         for other in members[1:]:

@@ -101,8 +101,8 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         return crop(_normalise(header), box, clean)
     except Refused:
         raise
-    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input; whatever it is, the file is
-    at fault if "truncated" in str(error) or isinstance(error, EOFError):
+    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
+        if "truncated" in str(error) or isinstance(error, EOFError):
             raise Refused("truncated", _sentence(error)) from None
         raise Refused("unreadable", _sentence(error)) from None
 

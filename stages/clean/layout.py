@@ -134,7 +134,6 @@ def _png(data: bytes, entry: Entry, clean: Clean) -> bytes:
 
 
 def _safe(label: str) -> str:
-    """Letters, digits, `_`, `.`, `+`, `-`; lower case, so that no two folders differ in case alone; at most 60
-    bytes."""
+    """Letters, digits, `_`, `.`, `+`, `-`; at most 60 bytes; no two folders differ in case alone."""
     name = _UNSAFE.sub("_", unicodedata.normalize("NFC", label).casefold()).strip("._") or "label"
     return name.encode()[:60].decode(errors="ignore")
