@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from stages.clean import decode, hashes
 from stages.core.console import progress
 
@@ -57,6 +59,7 @@ class Fingerprint:
 
 def fingerprints(jobs: Sequence[Job], clean: Clean) -> list[Fingerprint]:
     """Fingerprint files in parallel; the result does not depend on the number of workers."""
+    Image.init()  # loads Pillow's plug-ins; threads must not do it side by side
     workers = clean.workers or len(os.sched_getaffinity(0))
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         warnings.simplefilter("ignore")  # plug-ins warn about sloppy files; what matters of it is in the ledger

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.fftpack import dct  # the one imagehash uses: another library differs in the last bit of flat pictures
 
 SIDE = 32  # of the thumbnail that is transformed
 LOW = 8  # lowest frequencies kept in each direction
@@ -49,8 +50,6 @@ def hashes(thumbs: Thumbs) -> Words:
     Returns:
         uint64 of shape (..., 8); the most significant bit is the first of imagehash's rows.
     """
-    from scipy.fftpack import dct  # the one imagehash uses: another library differs in the last bit of flat pictures
-
     low = dct(dct(thumbs, axis=-2), axis=-1)[..., :LOW, :LOW]
     # the order of `orient`: bit 0 mirrors left to right, bit 1 turns upside down, bit 2 transposes afterwards
     flips = [low, low * _SIGN, low * _SIGN[:, None], low * _SIGN * _SIGN[:, None]]
