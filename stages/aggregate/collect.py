@@ -1,0 +1,90 @@
+"""Read every cell that params.yaml asks for: stale folders are not looked at, a missing cell is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+NEEDED = ("metrics.csv", "predictions.csv")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What train and evaluate left of one cell."""
+
+    variant: str
+    seed: int
+    config: dict[str, Any]
+    metrics: dict[tuple[str, str], float]
+    history: list[dict[str, str]]
+    predictions: pd.DataFrame
+
+
+def read(wanted: list[tuple[str, int]]) -> list[Cell]:
+    """Read the cells `wanted`, in that order.
+
+    Raises:
+        UserError: cells are missing or half there (all are named), or their test images differ.
+    """
+    missing = [f"{variant} seed {seed} ({file})" for variant, seed in wanted if (file := _lacks(variant, seed))]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(wanted)} cells are not there: {', '.join(missing)}; "
+            "`dvc repro --keep-going` makes them"
+        )
+    found = [_read(variant, seed) for variant, seed in wanted]
+    _same_images(found)
+    return found
+
+
+def correct(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
+    """Right (1) or wrong (0): (variants, seeds, images), in the order of params.yaml and of split.csv."""
+    variants = list(dict.fromkeys(cell.variant for cell in found))
+    right = []
+    for cell in found:
+        table = cell.predictions[cell.predictions["split"] == split]
+        right.append((table["label"] == table["predicted"]).to_numpy(dtype=np.int64))
+    return np.asarray(right, dtype=np.int64).reshape(len(variants), -1, len(right[0]))
+
+
+def _lacks(variant: str, seed: int) -> str:
+    """The first file that a cell lacks, or an empty text."""
+    train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
+    wanted = [train / "config.json", train / "history.csv", *(evaluate / name for name in NEEDED)]
+    return next((f"{path} is missing" for path in wanted if not path.exists()), "")
+
+
+def _read(variant: str, seed: int) -> Cell:
+    import pandas as pd
+
+    train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
+    rows = files.read_rows(evaluate / "metrics.csv")
+    text = dict.fromkeys(("split", "image_id", "label", "predicted"), "str")
+    return Cell(
+        variant,
+        seed,
+        files.read_json(train / "config.json"),
+        {(row["split"], row["metric"]): float(row["value"]) for row in rows},
+        files.read_rows(train / "history.csv"),
+        pd.read_csv(evaluate / "predictions.csv", dtype=text, keep_default_na=False),
+    )
+
+
+def _same_images(found: list[Cell]) -> None:
+    first = found[0]
+    keys = first.predictions[["split", "image_id", "label"]]
+    for cell in found[1:]:
+        if not keys.equals(cell.predictions[["split", "image_id", "label"]]):
+            raise UserError(
+                f"{first.variant} seed {first.seed} and {cell.variant} seed {cell.seed} were evaluated on different "
+                "images; figures of different sets cannot be compared: `dvc repro` brings all cells to one split"
+            )

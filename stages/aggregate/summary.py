@@ -1,0 +1,81 @@
+"""Mean, sample SD and t-interval over seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stages.aggregate.collect import Cell
+
+SELECTION = {"val": ("top1", "loss"), "test": ("top1", "macro_f1", "nll", "ece")}  # what `dvc metrics diff` shows
+
+
+def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int | None]:
+    """`n`, `mean`, sample `sd` and the two-sided t-interval for the mean; all but `n` and `mean` are None for n = 1.
+
+    The interval covers what the seeds vary (initialisation, order, augmentation, dropout), on these very images.
+    """
+    n, mean = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return {"n": 1, "mean": mean, "sd": None, "ci_low": None, "ci_high": None}
+    from scipy import stats
+
+    sd = statistics.stdev(values)
+    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * sd / math.sqrt(n)
+    return {"n": n, "mean": mean, "sd": sd, "ci_low": mean - half, "ci_high": mean + half}
+
+
+def runs(found: list[Cell]) -> list[dict[str, Any]]:
+    """The rows of runs.csv: every metric of every cell."""
+    return [
+        {"variant": cell.variant, "seed": cell.seed, "split": split, "metric": metric, "value": value}
+        for cell in found
+        for (split, metric), value in cell.metrics.items()
+    ]
+
+
+def summary(found: list[Cell], alpha: float) -> list[dict[str, Any]]:
+    """The rows of summary.csv: every metric of every variant, over its seeds."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for cell in found:
+        for (split, metric), value in cell.metrics.items():
+            groups.setdefault((cell.variant, split, metric), []).append(value)
+    return [
+        {"variant": variant, "split": split, "metric": metric, **over_seeds(values, alpha)}
+        for (variant, split, metric), values in groups.items()
+    ]
+
+
+def selection(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
+    """metrics.json: variant -> split -> metric -> mean and sd, of the few metrics that `dvc metrics diff` shows."""
+    chosen: dict[str, dict[str, dict[str, dict[str, float | None]]]] = {}
+    for row in rows:
+        if row["metric"] in SELECTION.get(row["split"], ()):
+            place = chosen.setdefault(row["variant"], {}).setdefault(row["split"], {})
+            place[row["metric"]] = {"mean": row["mean"], "sd": row["sd"]}
+    return chosen
+
+
+def curves(found: list[Cell]) -> list[dict[str, Any]]:
+    """The rows of curves.csv: loss and top-1 of every epoch, train and validation."""
+    return [
+        {
+            "variant": cell.variant,
+            "seed": cell.seed,
+            "epoch": int(row["epoch"]),
+            "split": split,
+            "loss": _number(row.get(f"{split}_loss")),
+            "top1": _number(row.get(f"{split}_top1")),
+        }
+        for cell in found
+        for row in cell.history
+        for split in ("train", "val")
+    ]
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None

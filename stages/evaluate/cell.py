@@ -1,0 +1,78 @@
+"""One cell as train left it: its logits, matched to the images and labels of each split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+MANIFEST, SPLIT, SUMMARY = (
+    Path("data/clean/manifest.csv"),
+    Path("data/split/split.csv"),
+    Path("data/split/summary.json"),
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, in the order of split.csv: ids, class indices (images,) and logits (images, classes)."""
+
+    ids: list[str]
+    targets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What evaluate reads of one variant and seed; `classes` are the labels in class-index order."""
+
+    variant: str
+    seed: int
+    classes: list[str]
+    config: dict[str, Any]
+    splits: dict[str, Split]
+
+
+def read(variant: str, seed: int) -> Cell:
+    """Read a cell's logits and match them to the split.
+
+    Raises:
+        UserError: a file is missing, or the logits do not belong to this split, or they are not finite.
+    """
+    classes: list[str] = files.read_json(SUMMARY)["classes"]
+    index = {label: number for number, label in enumerate(classes)}
+    label = {row["image_id"]: row["label"] for row in files.read_rows(MANIFEST)}
+    ids: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for row in files.read_rows(SPLIT):
+        ids[row["split"]].append(row["image_id"])
+    path = cells.run_folder(variant, seed) / "logits.npz"
+    if not path.exists():
+        raise UserError(f"{path} is not here; `dvc repro -s train@{variant}-{seed}` makes it, `dvc pull` fetches it")
+    splits = {}
+    with np.load(path) as archive:
+        for split in SPLITS:
+            logits = archive[split]
+            expected = (len(ids[split]), len(classes))
+            if logits.shape != expected:
+                raise UserError(
+                    f"{path}: `{split}` has shape {logits.shape} but {SPLIT} asks for {expected}; the split changed "
+                    f"after training: run `dvc repro train@{variant}-{seed}`"
+                )
+            if not np.isfinite(logits).all():
+                raise UserError(
+                    f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
+                    f"diverged; try a smaller `lr` for it"
+                )
+            targets = np.array([index[label[image]] for image in ids[split]], dtype=np.int64)
+            splits[split] = Split(ids[split], targets, logits)
+    config = files.read_json(cells.train_folder(variant, seed) / "config.json")
+    return Cell(variant, seed, classes, config, splits)

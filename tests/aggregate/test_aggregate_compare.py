@@ -1,0 +1,120 @@
+"""Simulated differences are covered as often as promised; no difference is found where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from stages.aggregate import compare, summary
+
+
+def simulate(rng: np.random.Generator, studies: int, seeds: int, images: int, wobble: float) -> np.ndarray:
+    """Right or wrong (2 * studies, seeds, images): two variants a study, `wobble` is the SD of their seeds."""
+    hardness = rng.normal(size=(studies, 1, 1, images))
+    run = rng.normal(scale=wobble, size=(studies, 2, seeds, 1))
+    skill = np.array([0.9, 0.5])[None, :, None, None]
+    noise = rng.normal(size=(studies, 2, seeds, images))
+    return (skill + run + hardness + noise > 0).astype(np.int64).reshape(-1, seeds, images)
+
+
+def truth(wobble: float) -> float:
+    spread = np.sqrt(2 + wobble**2)
+    return float(stats.norm.cdf(0.9 / spread) - stats.norm.cdf(0.5 / spread))
+
+
+@pytest.mark.parametrize(("seeds", "wobble"), [(3, 0.0), (3, 0.1), (3, 0.3), (5, 0.1), (10, 0.2)])
+def test_the_interval_covers_a_known_difference(seeds: int, wobble: float) -> None:
+    studies = 2000
+    right = simulate(np.random.default_rng(7), studies, seeds, 200, wobble)
+    parts = compare.spread(right, [(2 * i, 2 * i + 1) for i in range(studies)])
+    low, high, _ = compare.interval(parts, 0.05)
+    covered = ((low <= truth(wobble)) & (truth(wobble) <= high)).mean()
+    assert 0.93 <= covered <= 0.97
+
+
+def test_the_bootstrap_interval_covers_the_difference_of_these_very_networks() -> None:
+    rng, studies = np.random.default_rng(3), 300
+    covered = 0
+    for _ in range(studies):
+        hardness, noise = rng.normal(size=150), rng.normal(size=(2, 3, 150))
+        right = (np.array([0.9, 0.5])[:, None, None] + hardness + noise > 0).astype(np.int64)
+        draws = compare.bootstrap(right, 400)
+        low, high = np.quantile(draws[:, 0] - draws[:, 1], [0.025, 0.975])
+        covered += low <= truth(0.0) <= high
+    assert 0.92 <= covered / studies <= 0.98
+
+
+def test_identical_variants_differ_by_nothing() -> None:
+    right = np.random.default_rng(0).integers(0, 2, (1, 3, 50))
+    (row,) = compare.compare(np.concatenate([right, right]), ["a", "b"], alpha=0.05, samples=200)
+    assert (row["difference"], row["p"], row["p_holm"], row["effect_size"]) == (0, 1, 1, 0)
+    assert (row["ci_low"], row["ci_high"], row["image_ci_low"], row["image_ci_high"]) == (0, 0, 0, 0)
+    assert (row["verdict"], row["images_needed"], row["seeds_needed"]) == ("identical", None, None)
+
+
+def test_swapping_the_variants_swaps_the_signs() -> None:
+    right = simulate(np.random.default_rng(1), 1, 3, 80, 0.2)
+    (one,) = compare.compare(right, ["a", "b"], alpha=0.05, samples=200)
+    (two,) = compare.compare(right[::-1], ["b", "a"], alpha=0.05, samples=200)
+    assert one["difference"] == -two["difference"]
+    assert (one["ci_low"], one["p"]) == (-two["ci_high"], two["p"])
+    assert one["effect_size"] == pytest.approx(-two["effect_size"])
+
+
+def test_one_seed_is_the_paired_t_test_over_images() -> None:
+    right = simulate(np.random.default_rng(2), 1, 1, 120, 0.0)
+    (row,) = compare.compare(right, ["a", "b"], alpha=0.05, samples=200)
+    theirs = stats.ttest_rel(right[0, 0], right[1, 0])
+    assert row["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(theirs.confidence_interval(0.95)), rel=1e-9)
+    assert row["covers"] == "images"
+    assert row["seeds_needed"] is None
+
+
+def test_holm_is_over_all_pairs() -> None:
+    rng = np.random.default_rng(4)
+    right = np.concatenate([simulate(rng, 2, 3, 100, 0.1)])
+    rows = compare.compare(right, list("abcd"), alpha=0.05, samples=200)
+    order = sorted(rows, key=lambda row: row["p"])
+    so_far = 0.0
+    for rank, row in enumerate(order):
+        so_far = max(so_far, min(1.0, row["p"] * (len(rows) - rank)))
+        assert row["p_holm"] == pytest.approx(so_far, rel=1e-9)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_needed_is_the_least_number_that_decides_with_80_percent_power(seeds: int) -> None:
+    """Simulated again with that many images, a difference of that size is found about 80 times in 100."""
+    rng, wobble, images = np.random.default_rng(5), 0.0, 60
+    large = compare.spread(simulate(rng, 1, seeds, 40_000, wobble), [(0, 1)])
+    pilot = compare.Spread(
+        seeds, images, *(np.asarray(x) for x in (large.difference, large.seed, large.image, large.rest))
+    )
+    if seeds > 1:
+        pilot = compare.Spread(seeds, images, large.difference, large.rest, large.image, large.rest)
+    more, _ = compare.needed(pilot, 0, 0.05)
+    assert more
+    right = simulate(rng, 500, seeds, images + more, wobble)
+    _, _, p = compare.interval(compare.spread(right, [(2 * i, 2 * i + 1) for i in range(500)]), 0.05)
+    assert 0.72 <= (p < 0.05).mean() <= 0.88
+
+
+def test_more_seeds_are_advised_where_seeds_are_what_varies() -> None:
+    parts = compare.Spread(3, 10_000, np.array([0.02]), np.array([3.0]), np.array([0.3]), np.array([0.25]))
+    images, seeds = compare.needed(parts, 0, 0.05)
+    assert images is None  # no number of images outweighs three seeds that disagree
+    assert seeds is not None
+    assert 1 <= seeds <= 100
+
+
+def test_one_variant_has_no_pairs() -> None:
+    assert compare.compare(np.ones((1, 3, 9), dtype=np.int64), ["a"], alpha=0.05, samples=200) == []
+
+
+def test_interval_over_seeds_is_students() -> None:
+    values = [0.5, 0.7, 0.9]
+    row = summary.over_seeds(values, 0.05)
+    low, high = stats.t.interval(0.95, 2, 0.7, stats.sem(values))
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high))
+    assert summary.over_seeds([0.5], 0.05) == {"n": 1, "mean": 0.5, "sd": None, "ci_low": None, "ci_high": None}

@@ -1,0 +1,127 @@
+"""From made cells to the tables in reports/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from stages.aggregate import __main__ as stage
+from stages.core import cells
+from stages.core.errors import UserError
+from stages.evaluate import cell, tables
+from stages.evaluate.params import Evaluate
+from tests.evaluate import made
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SKILLS = {"strong": 4.0, "weak": 0.5, "twin": 0.5}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    made.study(folder, SKILLS, [0, 1, 2], images=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for seed in range(3):
+            shutil.copy(cells.run_folder("weak", seed) / "logits.npz", cells.run_folder("twin", seed))
+            for variant in SKILLS:
+                tables.write(cell.read(variant, seed), Evaluate(), cells.evaluate_folder(variant, seed))
+        stage.main()
+    return folder
+
+
+def test_every_metric_of_every_cell_stands_in_runs(evaluated: Path) -> None:
+    runs = pd.read_csv(evaluated / "reports/runs.csv")
+    assert set(zip(runs["variant"], runs["seed"], strict=True)) == {(v, s) for v in SKILLS for s in range(3)}
+    one = pd.read_csv(evaluated / cells.evaluate_folder("weak", 1) / "metrics.csv")
+    mine = runs.query("variant == 'weak' and seed == 1")[["split", "metric", "value"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine, one)
+
+
+def test_summary_is_mean_sample_sd_and_t_interval(evaluated: Path) -> None:
+    runs = pd.read_csv(evaluated / "reports/runs.csv")
+    rows: list[Any] = list(pd.read_csv(evaluated / "reports/summary.csv").itertuples())
+    for row in rows:
+        chosen = runs.query("variant == @row.variant and split == @row.split and metric == @row.metric")["value"]
+        assert row.n == 3
+        assert row.mean == pytest.approx(statistics.mean(chosen), abs=1e-12)
+        assert row.sd == pytest.approx(statistics.stdev(chosen), abs=1e-12)
+        if row.sd > 0:
+            low, high = stats.t.interval(0.95, 2, row.mean, row.sd / np.sqrt(3))
+            assert (row.ci_low, row.ci_high) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_comparisons(evaluated: Path) -> None:
+    pairs = pd.read_csv(evaluated / "reports/comparisons.csv").set_index(["variant_a", "variant_b"])
+    table: dict[Any, Any] = pairs.to_dict("index")
+    assert len(table) == 3
+    twins = table["weak", "twin"]
+    assert (twins["difference"], twins["p"], twins["p_holm"], twins["verdict"]) == (0, 1, 1, "identical")
+    assert (twins["ci_low"], twins["ci_high"]) == (0, 0)
+    clear = table["strong", "weak"]
+    assert clear["verdict"] == "a better"
+    assert clear["difference"] > 0
+    assert clear["ci_low"] > 0
+    summary = pd.read_csv(evaluated / "reports/summary.csv").query("split == 'test' and metric == 'top1'")
+    means = summary.set_index("variant")["mean"]
+    assert clear["difference"] == pytest.approx(means["strong"] - means["weak"], abs=1e-12)
+
+
+def test_curves_and_metrics(evaluated: Path) -> None:
+    curves = pd.read_csv(evaluated / "reports/curves.csv")
+    assert list(curves.columns) == ["variant", "seed", "epoch", "split", "loss", "top1"]
+    assert len(curves) == 3 * 3 * 4 * 2
+    chosen = json.loads((evaluated / "reports/metrics.json").read_text())
+    assert set(chosen) == set(SKILLS)
+    assert set(chosen["weak"]["test"]["top1"]) == {"mean", "sd"}
+
+
+def test_again_is_the_same_bytes(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.read_bytes() for path in (evaluated / "reports").iterdir()}
+    monkeypatch.chdir(evaluated)
+    stage.main()
+    assert before == {path: path.read_bytes() for path in (evaluated / "reports").iterdir()}
+
+
+@pytest.mark.parametrize("file", ["evaluate/metrics.csv", "train/history.csv"])
+def test_missing_cells_are_named(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(evaluated, copy)
+    (copy / "results/weak/1" / file).unlink()
+    shutil.rmtree(copy / "results/twin/2")
+    monkeypatch.chdir(copy)
+    with pytest.raises(UserError, match=r"2 of 9 cells are not there: weak seed 1 .*twin seed 2"):
+        stage.main()
+
+
+def test_one_seed_leaves_sd_and_interval_blank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.study(tmp_path, {"strong": 3.0, "weak": 0.5}, [5])
+    monkeypatch.chdir(tmp_path)
+    for variant in ("strong", "weak"):
+        tables.write(cell.read(variant, 5), Evaluate(), cells.evaluate_folder(variant, 5))
+    stage.main()
+    summary = pd.read_csv("reports/summary.csv")
+    assert (summary["n"] == 1).all()
+    assert summary[["sd", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert set(pd.read_csv("reports/comparisons.csv")["covers"]) == {"images"}
+
+
+def test_cells_of_different_images_are_refused(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(evaluated, copy)
+    path = copy / "results/weak/1/evaluate/predictions.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    monkeypatch.chdir(copy)
+    with pytest.raises(UserError, match="weak seed 1 were evaluated on different images"):
+        stage.main()

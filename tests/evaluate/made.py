@@ -1,0 +1,79 @@
+"""A study whose cells are made up: pictures, split and logits with a known skill, as train would have left them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from stages.core import cells, files
+from stages.core.params import SECTIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def params(variants: list[str], seeds: list[int], **sections: Any) -> dict[str, Any]:
+    """A whole params.yaml as a mapping."""
+    settings: dict[str, Any] = {name: {} for name in SECTIONS} | sections
+    named: dict[str, Any] = {name: {} for name in variants}
+    return {"study": "made", "root": ".", "lr": 0.001, "seeds": seeds, "variants": named, **settings}
+
+
+def study(
+    folder: Path,
+    skills: dict[str, float],
+    seeds: list[int],
+    *,
+    classes: tuple[str, ...] = ("ant", "bee", "cat"),
+    images: int = 60,
+    **sections: Any,
+) -> None:
+    """Write params.yaml, the data and the trained cells of a study into `folder`.
+
+    A variant's skill is the logit that it adds to the true class; the noise of an image is shared by all cells.
+    """
+    folder.mkdir(exist_ok=True)
+    files.write_json(folder / "params.yaml", params(list(skills), seeds, **sections))  # JSON is YAML
+    rng = np.random.default_rng(0)
+    labels = [classes[i % len(classes)] for i in range(images)]
+    splits = ["train" if i % 5 < 3 else "val" if i % 5 == 3 else "test" for i in rng.permutation(images)]
+    ids = [f"{i:012x}" for i in range(images)]
+    manifest = []
+    for image, label in zip(ids, labels, strict=True):
+        path = f"images/{classes.index(label)}_{label}/{image}.png"
+        place = folder / "data/clean" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place)
+        row = {"image_id": image, "path": path, "label": label, "width": 8, "height": 8, "group_id": image}
+        manifest.append(row)
+    files.write_rows(folder / "data/clean/manifest.csv", list(manifest[0]), manifest)
+    pairs = [{"image_id": image, "split": split} for image, split in zip(ids, splits, strict=True)]
+    files.write_rows(folder / "data/split/split.csv", ["image_id", "split"], pairs)
+    counts = {
+        split: {c: sum(x == c and s == split for x, s in zip(labels, splits, strict=True)) for c in classes}
+        for split in ("train", "val", "test")
+    }
+    files.write_json(folder / "data/split/summary.json", {"classes": list(classes), "counts": counts, "seed": 0})
+    targets = np.array([classes.index(label) for label in labels])
+    shared = rng.normal(size=(images, len(classes)))
+    for number, (variant, skill) in enumerate(skills.items()):
+        for seed in seeds:
+            own = np.random.default_rng([number, seed]).normal(size=shared.shape)
+            logits = (shared + own + skill * np.eye(len(classes))[targets]).astype(np.float32)
+            write_cell(folder, variant, seed, {s: logits[[x == s for x in splits]] for s in ("train", "val", "test")})
+
+
+def write_cell(folder: Path, variant: str, seed: int, logits: dict[str, np.ndarray]) -> None:
+    """Write what train leaves of one cell, but for the weights."""
+    run = folder / cells.run_folder(variant, seed)
+    run.mkdir(parents=True, exist_ok=True)
+    np.savez(run / "logits.npz", **logits)  # type: ignore[arg-type]
+    train = folder / cells.train_folder(variant, seed)
+    files.write_json(train / "config.json", {"variant": variant, "seed": seed, "epochs": 4, "epochs_run": 4})
+    rows = [
+        {"epoch": e, "lr": 0.001, "train_loss": 2 / e, "train_top1": 0.2 * e, "val_loss": 2.2 / e, "val_top1": 0.18 * e}
+        for e in range(1, 5)
+    ]
+    files.write_rows(train / "history.csv", list(rows[0]), rows)
