@@ -1,0 +1,140 @@
+"""What the README tells users to type, on a tiny study: `dvc repro`, experiments, the queue, MLflow."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study, reproduced once and committed."""
+    folder = tiny.copy(tmp_path_factory.mktemp("tiny"))
+    tiny.run(folder, "dvc", "repro")
+    tiny.commit(folder, "Reproduce")
+    return folder
+
+
+def runs(study: Path) -> list[dict[str, Any]]:
+    """Every run of the study's MLflow store, as `mlflow ui` finds it without flags."""
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{study / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    return [
+        {"status": r.info.status, "id": r.info.run_id, **r.data.tags}
+        for r in client.search_runs([experiment.experiment_id])
+    ]
+
+
+def cells(study: Path) -> set[tuple[str, str]]:
+    with (study / "reports/runs.csv").open() as file:
+        return {(row["variant"], row["seed"]) for row in csv.DictReader(file)}
+
+
+def trained(output: str) -> set[str]:
+    return {line.split("train@")[1].split("'")[0] for line in output.splitlines() if "Running stage 'train@" in line}
+
+
+def test_a_second_repro_does_nothing_and_a_forced_one_gives_the_same_bytes(study: Path) -> None:
+    assert "up to date" in tiny.run(study, "dvc", "repro")
+    assert "up to date" in tiny.run(study, "dvc", "status")
+    tiny.run(study, "dvc", "repro", "--force")
+    assert tiny.run(study, "git", "status", "--porcelain") == ""
+
+
+def test_a_new_seed_trains_only_its_cells(study: Path) -> None:
+    output = tiny.run(study, "dvc", "exp", "run", "-S", "seeds=[0,1,2]")
+    assert trained(output) == {"mlp-2"}
+    assert cells(study) == {("mlp", "0"), ("mlp", "1"), ("mlp", "2")}
+    tiny.run(study, "git", "checkout", "--quiet", ".")
+    tiny.run(study, "dvc", "repro")
+    assert cells(study) == {("mlp", "0"), ("mlp", "1")}
+    assert not (study / "results/mlp/2").exists()
+    assert tiny.run(study, "git", "status", "--porcelain") == ""
+
+
+def test_a_new_variant_trains_only_its_cells(study: Path) -> None:
+    def add(params: dict[str, Any]) -> None:
+        params["variants"]["wide"] = {**tiny.VARIANT, "model": {"name": "mlp", "widths": [16]}}
+
+    tiny.edit(study / "params.yaml", add)
+    assert trained(tiny.run(study, "dvc", "repro")) == {"wide-0", "wide-1"}
+    tiny.run(study, "git", "checkout", "--quiet", ".")
+    tiny.run(study, "dvc", "repro")
+
+
+def test_experiments_and_a_queued_sweep_stand_in_one_store(study: Path) -> None:
+    before = len(runs(study))
+    tiny.run(study, "dvc", "exp", "run", "-S", "lr=0.01")
+    tiny.run(study, "git", "checkout", "--quiet", ".")
+    tiny.run(study, "dvc", "exp", "run", "--queue", "-S", "lr=0.02,0.03")
+    tiny.run(study, "dvc", "queue", "start", "--jobs", "2")
+    tiny.run(
+        study, "dvc", "queue", "logs", "--follow", tiny.run(study, "dvc", "queue", "status").split("\n")[1].split()[0]
+    )
+    for _ in range(120):
+        status = tiny.run(study, "dvc", "queue", "status")
+        if "Running" not in status and "Queued" not in status:
+            break
+        tiny.run(study, "sleep", "1")
+    assert status.count("Success") == 2, status
+    shown = tiny.run(study, "dvc", "exp", "show", "--csv")
+    assert all(f"{lr}" in shown for lr in (0.01, 0.02, 0.03))
+    logged = runs(study)
+    assert len(logged) == before + 6
+    assert {run["status"] for run in logged} == {"FINISHED"}
+    assert "top1" in tiny.run(study, "dvc", "metrics", "show")
+    tiny.run(study, "dvc", "metrics", "diff")
+    assert (study / "dvc_plots/index.html").exists() or "index.html" in tiny.run(study, "dvc", "plots", "show")
+
+
+def test_a_killed_run_does_not_stay_running_and_missing_runs_are_logged(study: Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{study / 'mlflow.db'}")
+    whole = [run for run in runs(study) if run["status"] == "FINISHED"]
+    victim = client.get_run(whole[0]["id"])
+    fingerprint = "evenhand.fingerprint"
+    client.delete_run(victim.info.run_id)
+    dead = client.create_run(victim.info.experiment_id, tags={"evenhand.host": victim.data.tags["evenhand.host"]})
+    tiny.run(study, "dvc", "repro", "--force", "--single-item", "track")
+    now = {run["id"]: run for run in runs(study)}
+    assert now[dead.info.run_id]["status"] == "KILLED"
+    here = {run[fingerprint] for run in now.values() if run["status"] == "FINISHED"}
+    assert victim.data.tags[fingerprint] in here or victim.data.tags["variant"] != "mlp"
+
+
+def test_tracking_off_or_unreachable_costs_a_warning(study: Path) -> None:
+    again = ("dvc", "repro", "--force", "--single-item", "track")
+    assert "EVENHAND_TRACKING=off" in tiny.run(study, *again, EVENHAND_TRACKING="off")
+    assert "warning: MLflow did not take the runs" in tiny.run(study, *again, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+
+
+def test_the_users_own_store_wins(study: Path, tmp_path: Path) -> None:
+    again = ("dvc", "repro", "--force", "--single-item", "track")
+    tiny.run(study, *again, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/own.db")
+    assert (tmp_path / "own.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["clean"].update(treshold=3), "unknown key `clean.treshold`"),
+        (lambda p: p["variants"]["mlp"].update(epoch=3), "unknown key `variants.mlp.epoch`; did you mean `epochs`?"),
+        (lambda p: p.update(seeds=[0, 0]), "`seeds` names 0 twice"),
+        (lambda p: p["split"].update(val=0.99), "leave none for train"),
+    ],
+)
+def test_a_wrong_key_stops_the_pipeline_in_words(study: Path, change: Any, message: str) -> None:
+    tiny.edit(study / "params.yaml", change)
+    output = tiny.run(study, "dvc", "repro", check=False)
+    tiny.run(study, "git", "checkout", "--quiet", ".")
+    assert message in output
+    assert "Traceback" not in output
