@@ -1,0 +1,113 @@
+"""Confusion matrices on the test set: numbers where they can be read, a picture and the pairs where they cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.report.figures import INK, SURFACE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stages.report.evidence import Evidence
+    from stages.report.figures import Figure, Figures
+
+
+def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+    """One matrix a variant, summed over seeds, and the most confused pairs."""
+    table = evidence.cells("confusion.csv")
+    table = table[table["split"] == "test"]
+    small = len(evidence.classes) <= evidence.settings.matrix_classes
+    variants = []
+    for variant in evidence.variants:
+        counts = _matrix(table[table["variant"] == variant], evidence.classes)
+        variants.append({
+            "name": variant,
+            "rows": _rows(counts, evidence.classes) if small else [],
+            "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
+            "pairs": _pairs(counts, evidence),
+        })  # fmt: skip
+    return {"classes": evidence.classes, "small": small, "variants": variants, "seeds": len(evidence.study.seeds)}
+
+
+def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Counts, rows true and columns predicted, in class order."""
+    index = {label: i for i, label in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(
+        counts,
+        (table["label"].map(index).to_numpy(), table["predicted"].map(index).to_numpy()),
+        table["count"].to_numpy(),
+    )
+    return counts
+
+
+def _rows(counts: np.ndarray[Any, np.dtype[np.int64]], classes: list[str]) -> list[dict[str, Any]]:
+    share = _shares(counts)
+    return [
+        {
+            "label": label,
+            "cells": [
+                {"count": int(counts[i, j]), "share": round(float(share[i, j]), 3), "right": i == j}
+                for j in range(len(classes))
+            ],
+            "total": int(counts[i].sum()),
+        }
+        for i, label in enumerate(classes)
+    ]
+
+
+def _shares(counts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def _pairs(counts: np.ndarray[Any, np.dtype[np.int64]], evidence: Evidence) -> list[dict[str, Any]]:
+    """True and predicted label of the commonest errors, ties in class order."""
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    share = _shares(counts)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: evidence.settings.pairs]
+    return [
+        {
+            "label": evidence.classes[i],
+            "predicted": evidence.classes[j],
+            "count": int(wrong[i, j]),
+            "share": f"{100 * share[i, j]:.1f}",
+        }
+        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[i, j]
+    ]
+
+
+def _figure(
+    variant: str, counts: np.ndarray[Any, np.dtype[np.int64]], classes: list[str], figures: Figures, *, numbers: bool
+) -> Figure:
+    share = 100 * _shares(counts)
+    side = min(4.6, 1.6 + 0.42 * len(classes)) if numbers else 4.4
+    canvas = figures.canvas(side + 0.4, side)
+    axes = canvas.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    axes.grid(visible=False)
+    if numbers:
+        names = [label if len(label) <= 16 else f"{label[:15]}…" for label in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(len(classes)), names)
+        for (i, j), value in np.ndenumerate(share):
+            if counts[i, j]:
+                axes.text(
+                    j, i, f"{value:.0f}", ha="center", va="center", fontsize=7, color=SURFACE if value > 55 else INK
+                )
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    canvas.colorbar(image, ax=axes, shrink=0.6, label="% of the true class")
+    diagonal = float(np.trace(counts) / max(counts.sum(), 1))
+    alt = (
+        f"Confusion matrix of {variant} on the test set, {len(classes)} classes, rows true, columns predicted; "
+        f"{100 * diagonal:.1f} % on the diagonal."
+    )
+    return figures.add(f"confusion_{variant}", canvas, alt)

@@ -1,0 +1,57 @@
+"""Learning curves of all seeds, train and validation on one axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stages.report.figures import TRAIN, VAL
+
+if TYPE_CHECKING:
+    from stages.report.evidence import Evidence
+    from stages.report.figures import Figure, Figures
+
+
+def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+    """One figure a variant, all on the same scale of top-1."""
+    return {"variants": [{"name": v, "figure": _figure(evidence, v, figures)} for v in evidence.variants]}
+
+
+def _figure(evidence: Evidence, variant: str, figures: Figures) -> Figure:
+    curves = evidence.curves[evidence.curves["variant"] == variant]
+    canvas = figures.canvas(4.6, 2.1)
+    panels = canvas.subplots(1, 2)
+    for axes, column, factor in zip(panels, ("loss", "top1"), (1, 100), strict=True):
+        for split, colour, style in (("train", TRAIN, "-"), ("val", VAL, "--")):
+            label = "validation" if split == "val" else split
+            for _, cell in curves[curves["split"] == split].groupby("seed", sort=True):
+                marker = "o" if len(cell) == 1 else None
+                axes.plot(
+                    cell["epoch"],
+                    factor * cell[column],
+                    style,
+                    color=colour,
+                    lw=1.1,
+                    alpha=0.85,
+                    label=label,
+                    marker=marker,
+                    ms=3,
+                )
+                label = "_nolegend_"
+        axes.set_title("loss" if column == "loss" else "top-1 %")
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[1].set_ylim(0, 102)
+    if curves["loss"].min() >= 0:
+        panels[0].set_ylim(bottom=0)
+    panels[0].legend(fontsize=8, loc="best")
+    last = curves[curves["epoch"] == curves["epoch"].max()].groupby("split")["top1"].mean()
+    ends = ", ".join(
+        f"{name} {100 * last[split]:.1f} %"
+        for split, name in (("train", "train"), ("val", "validation"))
+        if split in last
+    )
+    return figures.add(
+        f"curves_{variant}",
+        canvas,
+        f"Learning curves of {variant}: loss and top-1 by epoch, one line a seed; at the end {ends}.",
+    )

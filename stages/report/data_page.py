@@ -1,0 +1,137 @@
+"""What the data was, what cleaning did to it, and how it was split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stages.report import pictures
+from stages.report.evidence import REPORTS, SPLITS
+from stages.report.figures import COLOURS
+from stages.report.wording import SPLIT_NAMES, plural
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.report.evidence import Evidence
+    from stages.report.figures import Figure, Figures
+
+STATUSES = ("kept", "duplicate", "quarantined")
+
+
+def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+    """Ledger sums, reasons, classes before and after, contact sheets, the split table."""
+    ledger = evidence.ledger
+    counts = {status: int((ledger["status"] == status).sum()) for status in STATUSES}
+    dropped = ledger[ledger["status"] != "kept"]
+    reasons = dropped.groupby(["status", "reason"], sort=True).size().reset_index(name="files")
+    classes = _classes(evidence)
+    return {
+        "total": len(ledger),
+        "counts": counts,
+        "sentence": _sentence(len(ledger), counts),
+        "reasons": reasons.to_dict("records"),
+        "classes": classes,
+        "many": len(classes) > 40,
+        "chart": _chart(classes, figures),
+        "sizes": _sizes(evidence, figures),
+        "sheets": _sheets(REPORTS / "clean"),
+        "split": _split(evidence),
+    }
+
+
+def _sentence(total: int, counts: dict[str, int]) -> str:
+    return (
+        f"{plural(total, 'file')} in = {counts['kept']:,} kept + {plural(counts['duplicate'], 'duplicate')} "
+        f"+ {counts['quarantined']:,} quarantined."
+    )
+
+
+def _classes(evidence: Evidence) -> list[dict[str, Any]]:
+    table = pd.crosstab(evidence.ledger["label"], evidence.ledger["status"]).reindex(
+        columns=list(STATUSES), fill_value=0
+    )
+    rows = []
+    order = [*evidence.classes, *sorted(set(table.index) - set(evidence.classes))]
+    for label in order:
+        found = {status: int(table.loc[label, status]) if label in table.index else 0 for status in STATUSES}
+        rows.append({"label": label or "(no label)", "before": sum(found.values()), **found})
+    return rows
+
+
+def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
+    """Files per class, kept and dropped; above 40 classes only their sorted sizes, which is what can be seen."""
+    many = len(classes) > 40
+    shown = sorted(classes, key=lambda row: -row["kept"]) if many else classes
+    canvas = figures.canvas(4.6, 2.4 if many else 0.8 + 0.22 * len(shown))
+    axes = canvas.subplots()
+    left = [0] * len(shown)
+    for status, colour, hatch in zip(STATUSES, (COLOURS[0], COLOURS[1], COLOURS[4]), ("", "///", "xxx"), strict=True):
+        values = [row[status] for row in shown]
+        if not any(values):
+            continue
+        if many:
+            axes.bar(range(len(shown)), values, bottom=left, color=colour, width=1, label=status)
+        else:
+            axes.barh(
+                range(len(shown)), values, left=left, color=colour, label=status, hatch=hatch, edgecolor="#fefefe", lw=0
+            )
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    if many:
+        axes.set_xlabel("classes, largest first")
+        axes.set_ylabel("files")
+        axes.set_xticks([])
+    else:
+        axes.set_yticks(range(len(shown)), [_short(row["label"]) for row in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlabel("files")
+        axes.grid(visible=False, axis="y")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.32 / canvas.get_figheight() * 1.6), ncols=3, fontsize=8
+    )
+    largest, smallest = max(r["kept"] for r in classes), min(r["kept"] for r in classes)
+    alt = f"Files per class, kept and dropped: {len(classes)} classes of {smallest:,} to {largest:,} kept images."
+    return figures.add("classes", canvas, alt)
+
+
+def _sizes(evidence: Evidence, figures: Figures) -> Figure:
+    sides = evidence.manifest[["width", "height"]].astype(int)
+    canvas = figures.canvas(4.6, 3.0)
+    axes = canvas.subplots()
+    axes.plot(sides["width"], sides["height"], ".", color=COLOURS[0], ms=3, alpha=0.5, mew=0, rasterized=True)
+    axes.set_xlabel("width, px")
+    axes.set_ylabel("height, px")
+    small, large = sides.min(axis=1).min(), sides.max(axis=1).max()
+    return figures.add("sizes", canvas, f"Width and height of the kept images: sides of {small} to {large} px.")
+
+
+def _sheets(folder: Path) -> list[dict[str, Any]]:
+    """The contact sheets that clean left, as they are."""
+    return [
+        {
+            "name": path.stem,
+            "title": path.stem.replace("_", " ").capitalize(),
+            "uri": pictures.data_uri(path),
+            "path": f"clean/{path.name}",
+        }
+        for path in sorted(folder.glob("*.png"))
+    ]
+
+
+def _split(evidence: Evidence) -> dict[str, Any]:
+    counts = evidence.split["counts"]
+    rows = [
+        {"label": label, **{split: int(counts[split].get(label, 0)) for split in SPLITS}} for label in evidence.classes
+    ]
+    return {
+        "rows": rows,
+        "totals": {split: evidence.images(split) for split in SPLITS},
+        "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
+        "groups": evidence.split.get("groups"),
+        "seed": evidence.split.get("seed"),
+    }
+
+
+def _short(label: str, limit: int = 24) -> str:
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"

@@ -1,0 +1,159 @@
+"""Everything the page is made from, read once. Only files that live in git: a clone without data can render it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stages.core import files, params
+from stages.core.cells import evaluate_folder, train_folder
+from stages.core.errors import UserError
+from stages.report import params as report_params
+
+if TYPE_CHECKING:
+    from stages.core.params import Study
+    from stages.report.params import ReportParams
+
+REPORTS, CLEAN, SPLIT = Path("reports"), Path("data/clean"), Path("data/split")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric over the seeds: sample SD and 95 % t-interval are None where one seed gives none."""
+
+    n: int
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The committed files of one study, as frames; cell tables carry `variant` and `seed`."""
+
+    study: Study
+    settings: ReportParams
+
+    @cached_property
+    def variants(self) -> list[str]:
+        """The variants in the order of params.yaml."""
+        return list(self.study.variants)
+
+    @cached_property
+    def split(self) -> dict[str, Any]:
+        """`data/split/summary.json`."""
+        return dict(files.read_json(SPLIT / "summary.json"))
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Labels in class-index order."""
+        return list(self.split["classes"])
+
+    def images(self, split: str) -> int:
+        """How many images a split holds."""
+        return sum(self.split["counts"][split].values())
+
+    @cached_property
+    def audit(self) -> dict[str, Any]:
+        """`data/clean/audit.json`."""
+        return dict(files.read_json(CLEAN / "audit.json"))
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """A row for every file that came in."""
+        return table(CLEAN / "ledger.csv", text=True)
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """A row for every image that was kept."""
+        return table(CLEAN / "manifest.csv", text=True)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """variant, seed, split, metric, value."""
+        return table(REPORTS / "runs.csv")
+
+    @cached_property
+    def summary(self) -> dict[tuple[str, str, str], Summary]:
+        """(variant, split, metric) -> what `reports/summary.csv` says."""
+        return {
+            (row["variant"], row["split"], row["metric"]): Summary(
+                int(row["n"]), float(row["mean"]), *(_number(row[key]) for key in ("sd", "ci_low", "ci_high"))
+            )
+            for row in files.read_rows(REPORTS / "summary.csv")
+        }
+
+    @cached_property
+    def comparisons(self) -> list[dict[str, str]]:
+        """Paired differences between variants, a row a pair."""
+        return files.read_rows(REPORTS / "comparisons.csv")
+
+    @property
+    def alpha(self) -> float:
+        """The level of intervals and decisions, as aggregate was told."""
+        return float(self.study.raw["aggregate"].get("alpha", 0.05))
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """variant, seed, epoch, split, loss, top1."""
+        return table(REPORTS / "curves.csv")
+
+    @cached_property
+    def configs(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """`config.json` of every cell."""
+        return {
+            (variant, seed): dict(files.read_json(train_folder(variant, seed) / "config.json"))
+            for variant, seed in self.study.cells
+        }
+
+    def cells(self, name: str) -> pd.DataFrame:
+        """One table of evaluate, all cells below each other."""
+        parts = []
+        for variant, seed in self.study.cells:
+            part = table(evaluate_folder(variant, seed) / name)
+            part.insert(0, "variant", variant)
+            part.insert(1, "seed", seed)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+
+def read() -> Evidence:
+    """The evidence of the study in the working folder.
+
+    Raises:
+        UserError: params.yaml is wrong; a missing file raises when it is first asked for.
+    """
+    study = params.read()
+    return Evidence(study, report_params.read(study))
+
+
+def table(path: Path, *, text: bool = False) -> pd.DataFrame:
+    """Read a CSV. Labels such as "NA" or "007" stay what they are: only number columns are parsed.
+
+    Raises:
+        UserError: the file is not here.
+    """
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; `dvc repro` makes it, a clone has it from git") from None
+    if text:
+        return frame
+    for column in [name for name in frame.columns if name not in WORDS]:
+        frame[column] = pd.to_numeric(frame[column].replace("", None))
+    return frame
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+WORDS = (
+    "variant", "variant_a", "variant_b", "a", "b", "split", "metric", "label", "predicted", "image_id", "transform",
+)  # fmt: skip

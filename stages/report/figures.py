@@ -1,0 +1,91 @@
+"""Figures that come out the same, byte for byte, and take the page's colours in light and dark.
+
+Every figure is drawn once by matplotlib and written twice: as PNG for `figures/` and as SVG for the page, where the
+palette's colours become CSS variables and text stays text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
+COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
+TRAIN, VAL = COLOURS[1], COLOURS[0]
+_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
+    colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "evenhand", "font.family": "DejaVu Sans", "font.size": 9,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6,
+    "axes.axisbelow": True, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150, "path.simplify_threshold": 0.2,
+    "axes.facecolor": "none", "figure.facecolor": SURFACE, "savefig.facecolor": SURFACE,
+}  # fmt: skip
+for _name, _value in _STYLE.items():
+    mpl.rcParams[_name] = _value
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: its file's name, what it shows in words, and itself for the page."""
+
+    name: str
+    alt: str
+    svg: Markup
+
+
+class Figures:
+    """Draws into one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def canvas(self, width: float, height: float) -> Canvas:
+        """An empty figure of `width` x `height` inches; about 4.4 fit a phone without shrinking."""
+        figure = Canvas(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure
+
+    def add(self, name: str, figure: Canvas, alt: str) -> Figure:
+        """Write `name`.png and return the figure for the page."""
+        figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
+        buffer = io.StringIO()
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))
+        )
+        return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
+
+
+def _themed(svg: str, name: str, alt: str) -> str:
+    body = svg[svg.index("<svg") :]
+    head, body = body.split(">", 1)
+    box = re.search(r'viewBox="([^"]+)"', head)
+    assert box is not None  # noqa: S101 - matplotlib always writes it
+    width = float(box[1].split()[2]) * 4 / 3
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    # One page holds many figures: ids that only name groups go, ids that are referred to become unique.
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", body))
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
+    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body)
+    body = body.replace("xlink:href", "href")
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    body = re.sub(r"\n\s*", "\n", body)
+    title = Markup.escape(alt)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box[1]}" role="img" aria-label="{title}" '
+        f'style="max-width:{width:.0f}px">{body}'
+    ).strip()

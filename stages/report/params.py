@@ -1,0 +1,33 @@
+"""The section `report` of params.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stages.core.params import Section, Study, section
+
+
+class ReportParams(Section):
+    """What the page shows of the evidence; nothing here changes a number.
+
+    Attributes:
+        metrics: columns of the results table, in order; names as in `reports/summary.csv`. One that a study does not
+            have (top5 with few classes) is left out.
+        matrix_classes: up to so many classes a confusion matrix is a table of numbers; above, a picture and the pairs.
+        pairs: the most confused pairs shown for each variant.
+        samples: sample predictions shown for each variant, right and wrong each.
+        suspects: images in the gallery of likely label errors.
+    """
+
+    metrics: list[str] = Field(
+        default=["top1", "top5", "balanced_accuracy", "macro_f1", "mcc", "auroc", "loss"], min_length=1
+    )
+    matrix_classes: int = Field(default=20, ge=2, le=60)
+    pairs: int = Field(default=15, ge=1)
+    samples: int = Field(default=12, ge=0, le=60)
+    suspects: int = Field(default=24, ge=0, le=200)
+
+
+def read(study: Study) -> ReportParams:
+    """The validated section of a study."""
+    return section(ReportParams, study.raw["report"], "report")

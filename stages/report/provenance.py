@@ -1,0 +1,33 @@
+"""The foot of the page: what the numbers were made from; no commit and no time, so that its bytes come out again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files
+
+if TYPE_CHECKING:
+    from stages.report.evidence import Evidence
+
+INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/split.csv", "reports/runs.csv")
+
+
+def build(evidence: Evidence) -> dict[str, Any]:
+    """Fingerprints of inputs and cells; the machine types and versions that train wrote down."""
+    configs = evidence.configs
+    return {
+        "inputs": [(name, files.sha256(Path(name))) for name in INPUTS],
+        "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
+        "machines": _distinct([config.get("machine") for config in configs.values()]),
+        "versions": _distinct([config.get("versions") for config in configs.values()]),
+    }
+
+
+def _distinct(values: list[Any]) -> list[str]:
+    """Each different value once, as words, in the order of first use."""
+    return list(dict.fromkeys(_words(value) for value in values if value))
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {_words(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)

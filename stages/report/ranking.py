@@ -1,0 +1,182 @@
+"""Who is ahead, and who cannot be told apart: the ranking on the test set and the sentences that open the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stages.report.wording import interval, names, number, p_value, plural
+
+if TYPE_CHECKING:
+    from stages.report.evidence import Evidence
+
+METRIC = "top1"
+MIRRORED = {"a better": "b better", "b better": "a better"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A row of comparisons.csv: test top-1 of `a` minus that of `b`, on the same images and seeds."""
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    effect: float
+    verdict: str
+    images_needed: int | None
+    seeds_needed: int | None
+
+    @property
+    def decided(self) -> bool:
+        """Told apart, after adjustment over all pairs."""
+        return self.verdict in MIRRORED
+
+    def turned(self) -> Pair:
+        """The same comparison seen from `b`."""
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            effect=-self.effect,
+            verdict=MIRRORED.get(self.verdict, self.verdict),
+        )
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Variants by their mean on the test set, and which of them cannot be told apart.
+
+    `letters` is a compact letter display (Piepho 2004): two variants that share a letter were not told apart.
+    """
+
+    order: list[str]
+    pairs: dict[tuple[str, str], Pair]
+    letters: dict[str, str]
+
+    def like_the_best(self) -> list[str]:
+        """The first in the ranking and all that cannot be told apart from it."""
+        best = self.order[0]
+        return [best, *(v for v in self.order[1:] if not self.pairs[best, v].decided)]
+
+
+def ranking(evidence: Evidence) -> Ranking:
+    """Rank by mean test top-1; ties keep the order of params.yaml."""
+    means = test_means(evidence)
+    order = sorted(evidence.variants, key=lambda variant: -means[variant])
+    pairs: dict[tuple[str, str], Pair] = {}
+    for row in evidence.comparisons:
+        pair = _pair(row)
+        pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
+    return Ranking(order, pairs, letters(order, pairs))
+
+
+def test_means(evidence: Evidence) -> dict[str, float]:
+    """Mean test top-1 of each variant."""
+    return {variant: evidence.summary[variant, "test", METRIC].mean for variant in evidence.variants}
+
+
+def confidence(evidence: Evidence) -> str:
+    """The level of all intervals: "95 %"."""
+    return f"{100 * (1 - evidence.alpha):g} %"
+
+
+def letters(order: list[str], pairs: dict[tuple[str, str], Pair]) -> dict[str, str]:
+    """Insert-and-absorb: split every group that holds a told-apart pair, drop groups inside others, letter the rest."""
+    groups: list[frozenset[str]] = [frozenset(order)]
+    for i, a in enumerate(order):
+        for b in order[i + 1 :]:
+            if pairs[a, b].decided:
+                split = {part for g in groups for part in ((g - {a}, g - {b}) if {a, b} <= g else (g,))}
+                groups = [g for g in split if not any(g < other for other in split)]
+    groups.sort(key=lambda g: sorted(order.index(v) for v in g))
+    return {v: "".join(_letter(i) for i, g in enumerate(groups) if v in g) for v in order}
+
+
+def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
+    """The study's answer in two sentences."""
+    means = test_means(evidence)
+    seeds = plural(len(evidence.study.seeds), "seed")
+    where = f"on this test set (n = {evidence.images('test'):,}, {seeds})"
+    best = ranks.like_the_best()
+    if len(ranks.order) == 1:
+        value = number(means[best[0]], METRIC, digits)
+        return [
+            f"{best[0]} reaches {value} % top-1 {where}.",
+            "It is the only variant: there is nothing to compare it with.",
+        ]
+    rest = [v for v in ranks.order if v not in best]
+    if len(best) == 1:
+        return [_ahead(evidence, ranks, means, where, digits), _others(ranks, best[0], digits)]
+    spread = number(means[best[0]] - min(means[v] for v in best), METRIC, digits)
+    if len(best) == 2:
+        first = f"{names(best)} cannot be told apart {where}: their mean top-1 differs by {spread} points."
+    else:
+        others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
+        first = (
+            f"{others} cannot be told apart from {best[0]}, the first by its mean, {where}: their mean top-1 is "
+            f"at most {spread} points lower."
+        )
+    if not rest:
+        return [first, "So no variant of this study can be called the best."]
+    least = number(min(means[best[0]] - means[v] for v in rest), METRIC, digits)
+    which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
+    gap = f"{least} points" + ("" if len(rest) == 1 else " or more")
+    return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g} after Holm)."]
+
+
+def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
+    best, second = ranks.order[:2]
+    pair = ranks.pairs[best, second]
+    mean, gap = number(means[best], METRIC, digits), number(pair.difference, METRIC, digits)
+    between = interval(pair.low, pair.high, METRIC, digits)
+    return (
+        f"{best} is ahead {where}: {mean} % top-1, {gap} points above {second} "
+        f"({confidence(evidence)} interval {between}, adjusted p {_p(pair.p_adjusted)})."
+    )
+
+
+def _others(ranks: Ranking, best: str, digits: int) -> str:
+    rest = [v for v in ranks.order if v != best]
+    if len(rest) == 1:
+        return "There are no other variants in this study."
+    last = ranks.pairs[best, rest[-1]]
+    alike = [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :] if not ranks.pairs[a, b].decided]
+    if not alike:
+        tail = "the others can all be told apart from each other"
+    elif len(alike) == 1:
+        tail = f"{names(alike[0])} cannot be told apart"
+    else:
+        tail = f"{len(alike)} pairs among the others cannot be told apart"
+    return f"The last, {rest[-1]}, is {number(last.difference, METRIC, digits)} points behind it; {tail}."
+
+
+def _p(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"{chr(ord('a') + index // 26 - 1)}{chr(ord('a') + index % 26)}"
+
+
+def _pair(row: dict[str, str]) -> Pair:
+    return Pair(
+        a=row["variant_a"],
+        b=row["variant_b"],
+        difference=float(row["difference"]),
+        low=float(row["ci_low"]),
+        high=float(row["ci_high"]),
+        p=float(row["p"]),
+        p_adjusted=float(row["p_holm"]),
+        effect=float(row["effect_size"]),
+        verdict=row["verdict"],
+        images_needed=int(row["images_needed"]) if row["images_needed"] else None,
+        seeds_needed=int(row["seeds_needed"]) if row["seeds_needed"] else None,
+    )

@@ -1,0 +1,121 @@
+"""The results table, the ranking and the paired comparisons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stages.report import ranking as ranks
+from stages.report import wording
+from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
+
+if TYPE_CHECKING:
+    from stages.report.evidence import Evidence
+    from stages.report.figures import Figure, Figures
+
+
+def digits(evidence: Evidence) -> int:
+    """Decimals of a percentage: a second one means nothing below about a thousand test images."""
+    return 2 if evidence.images("test") >= 1000 else 1
+
+
+def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+    """Tables and the forest plot of test top-1."""
+    ranking = ranks.ranking(evidence)
+    return {
+        "ranking": ranking,
+        "answer": ranks.answer(evidence, ranking, digits(evidence)),
+        "columns": _columns(evidence),
+        "splits": [_split_table(evidence, ranking, split) for split in ("test", "val", "train")],
+        "pairs": _pair_rows(evidence, ranking),
+        "forest": _forest(evidence, ranking, figures),
+        "level": f"{evidence.alpha:g}",
+        "confidence": ranks.confidence(evidence),
+        "covers": evidence.comparisons[0]["covers"] if evidence.comparisons else "",
+    }
+
+
+def _columns(evidence: Evidence) -> list[tuple[str, str]]:
+    present = {metric for _, _, metric in evidence.summary}
+    return [(metric, metric_name(metric)) for metric in evidence.settings.metrics if metric in present]
+
+
+def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict[str, Any]:
+    rows = [
+        {
+            "variant": variant,
+            "letters": ranking.letters[variant],
+            "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
+        }
+        for variant in ranking.order
+    ]
+    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
+
+
+def _cell(evidence: Evidence, variant: str, split: str, metric: str) -> dict[str, str]:
+    """A metric that is undefined for a split (AUROC of one class) stays blank."""
+    found = evidence.summary.get((variant, split, metric))
+    if found is None:
+        return {"value": wording.MISSING, "interval": ""}
+    low, high = found.low, found.high
+    if low is not None and high is not None and metric in wording.PERCENT:
+        low, high = max(low, 0.0), min(high, 1.0)  # the t-interval does not know where accuracy ends
+    places = digits(evidence)
+    return {"value": plus_minus(found.mean, found.sd, metric, places), "interval": interval(low, high, metric, places)}
+
+
+def _pair_rows(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
+    places = digits(evidence)
+    order = ranking.order
+    return [
+        {
+            "a": pair.a,
+            "b": pair.b,
+            "decided": pair.decided,
+            "verdict": _verdict(pair),
+            "difference": signed(pair.difference, ranks.METRIC, places),
+            "interval": interval(pair.low, pair.high, ranks.METRIC, places),
+            "p": p_value(pair.p),
+            "p_adjusted": p_value(pair.p_adjusted),
+            "effect": number(pair.effect, digits=0),
+        }
+        for pair in (ranking.pairs[a, b] for i, a in enumerate(order) for b in order[i + 1 :])
+    ]
+
+
+def _verdict(pair: ranks.Pair) -> str:
+    if pair.verdict == "identical":
+        return "identical predictions"
+    if pair.decided:
+        return f"{pair.a if pair.verdict == 'a better' else pair.b} is better"
+    images, seeds = pair.images_needed, pair.seeds_needed
+    ways = [f"{images:,} more test images"] if images else []
+    ways += [f"{seeds:,} more seeds"] if seeds else []
+    return "not decided" + (f": about {' or '.join(ways)} would be needed" if ways else "")
+
+
+def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
+    """Mean with its interval, and every seed as a dot."""
+    runs = evidence.runs.query("split == 'test' and metric == @ranks.METRIC")
+    canvas = figures.canvas(4.6, 0.7 + 0.28 * len(ranking.order))
+    axes = canvas.subplots()
+    for y, variant in enumerate(ranking.order):
+        found = evidence.summary[variant, "test", ranks.METRIC]
+        seeds = 100 * runs[runs["variant"] == variant]["value"].to_numpy()
+        axes.plot(seeds, [y] * len(seeds), "o", color=COLOURS[1], ms=4, mfc="none", mew=1)
+        if found.low is not None and found.high is not None:
+            axes.plot([100 * found.low, 100 * found.high], [y, y], color=COLOURS[0], lw=1.6)
+        axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
+    axes.set_yticks(range(len(ranking.order)), [f"{v}  {ranking.letters[v]}" for v in ranking.order], color=INK)
+    axes.set_ylim(len(ranking.order) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -2), min(high, 102))
+    axes.set_xlabel("test top-1 %", color=MUTED)
+    best = ranking.order[0]
+    mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, digits(evidence))
+    alt = (
+        f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with a mean of {mean} %. "
+        "The numbers stand in the table."
+    )
+    return figures.add("ranking", canvas, alt)

@@ -1,0 +1,80 @@
+# ruff: noqa: RUF001 - typographic minus and dash are what is meant
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PERCENT = {
+    "top1", "top5", "topk", "balanced_accuracy", "ece", "ece_scaled", "precision", "recall", "f1",
+    *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
+}  # fmt: skip
+NAMES = {
+    "top1": "Top-1", "mcc": "MCC", "auroc": "AUROC", "nll": "NLL", "ece": "ECE", "macro_f1": "Macro F1",
+    "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled", "ece_scaled": "ECE, scaled",
+    "brier_scaled": "Brier, scaled",
+}  # fmt: skip
+SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
+MISSING = "–"
+
+
+def metric_name(metric: str) -> str:
+    """The printed name of a metric, with its unit."""
+    name = NAMES.get(metric, metric.replace("_", " ").replace("top", "top-").capitalize())
+    return f"{name} %" if metric in PERCENT else name
+
+
+def number(value: float | None, metric: str = "", digits: int = 1) -> str:
+    """A value of a metric: fractions as percent with `digits` decimals, others with `digits` + 2."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{100 * value:.{digits}f}" if metric in PERCENT else f"{value:.{digits + 2}f}"
+    return text.replace("-", "−")
+
+
+def signed(value: float | None, metric: str = "", digits: int = 1) -> str:
+    """As `number`, with its sign."""
+    text = number(value, metric, digits)
+    return text if text == MISSING or text.startswith("−") else f"+{text}"
+
+
+def plus_minus(mean: float, sd: float | None, metric: str = "", digits: int = 1) -> str:
+    """Mean +- SD; the SD is left out where one seed gives none."""
+    spread = number(sd, metric, digits)
+    return number(mean, metric, digits) + ("" if spread == MISSING else f" ± {spread}")
+
+
+def interval(low: float | None, high: float | None, metric: str = "", digits: int = 1) -> str:
+    """An interval, or nothing where there is none."""
+    lower = number(low, metric, digits)
+    return "" if lower == MISSING else f"{lower} to {number(high, metric, digits)}"
+
+
+def p_value(p: float | None) -> str:
+    """As journals print it."""
+    if p is None or math.isnan(p):
+        return MISSING
+    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def names(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    items = [str(item) for item in items]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """`1 seed`, `3 seeds`, `10,000 images`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def size(count: float) -> str:
+    """A large count with its SI prefix: 11.1 M."""
+    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit:
+            return f"{count / limit:.3g} {prefix}"
+    return f"{count:.0f}"

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from report_study import Made, make
+
+from stages.core.errors import UserError
+from stages.report import __main__ as command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Balanced(HTMLParser):
+    """Fails on tags that do not close in order; collects ids and links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        for key in ("href", "src", "xlink:href"):
+            if found.get(key):
+                self.links.append(str(found[key]))
+        if tag == "img":
+            self.images.append(found)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, tag
+        assert self.open.pop() == tag
+
+
+def render(folder: Path, monkeypatch: pytest.MonkeyPatch, made: Made) -> str:
+    make(folder, made)
+    monkeypatch.chdir(folder)
+    command.main()
+    return (folder / "reports/index.html").read_text(encoding="utf-8")
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        render(folder, patch, Made())
+    return folder
+
+
+def test_again_gives_the_same_bytes(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = written(study)
+    monkeypatch.chdir(study)
+    command.main()
+    assert written(study) == before
+
+
+def test_the_page_stands_alone(study: Path) -> None:
+    page = Balanced()
+    page.feed((study / "reports/index.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert all(image.get("alt") for image in page.images)
+
+
+def test_labels_are_escaped(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    assert "<class &" not in page
+    assert "1 &lt;class &amp; 1&gt;" in page
+
+
+def test_every_link_of_the_text_leads_somewhere(study: Path) -> None:
+    text = (study / "reports/report.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links
+    assert all((study / "reports" / link).is_file() for link in links)
+
+
+def test_the_sums_of_the_ledger_stand_on_the_page(study: Path) -> None:
+    assert "243 files in = 220 kept + 22 duplicates + 1 quarantined." in (study / "reports/index.html").read_text(
+        "utf-8"
+    )
+
+
+@pytest.mark.parametrize("name", ["reports/summary.csv", "results/variant_1/2/evaluate/confusion.csv"])
+def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    make(tmp_path, Made(variants=2))
+    (tmp_path / name).unlink()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=name):
+        command.main()
+    assert not (tmp_path / "reports/index.html").exists()
+    assert not (tmp_path / "reports/figures").exists()
+
+
+def test_one_variant_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = render(tmp_path, monkeypatch, Made(variants=1, seeds=1))
+    assert "It is the only variant" in page
+    assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
