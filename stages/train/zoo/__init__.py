@@ -39,14 +39,22 @@ def build(model: Model, num_classes: int, size: int, seed: int, class_prior: Seq
         return plain.mlp(model, num_classes, size, seed)
     if model.name == "cnn":
         return plain.cnn(model, num_classes, size, seed)
-    raise NotImplementedError
+    from stages.train.zoo import backbone
+
+    return backbone.backbone(model, num_classes, size, seed)
 
 
 def preprocessing(model: Model) -> Preprocessing | None:
-    """What a backbone was trained on; None for a network that has no such thing."""
+    """What a backbone was trained on; None for a network that has no such thing.
+
+    Raises:
+        UserError: the architecture is unknown.
+    """
     if model.name != "backbone":
         return None
-    raise NotImplementedError
+    from stages.train.zoo import backbone
+
+    return backbone.preprocessing(model)
 
 
 def counts(network: Network) -> tuple[int, int]:

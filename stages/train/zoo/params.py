@@ -59,6 +59,7 @@ class BackboneHead(Dense):
     """The head of a backbone; `own` is the pooling it was published with (class token, extra convolution...)."""
 
     pooling: Literal["average", "max", "flatten", "own"] = "average"
+    initialisation: Initialisation = "pytorch"
 
 
 class Mlp(Dense):

@@ -68,7 +68,8 @@ def cnn(model: Cnn, num_classes: int, size: int, seed: int) -> Network:
         inputs = channels * side * side if model.head.pooling == "flatten" else channels
         head = layers.dense(model.head, inputs, num_classes)
         layers.initialise(head, model.initialisation)
-    return Network(body, layers.POOLINGS[model.head.pooling](), head)
+    convolutions = [layer for layer in body if isinstance(layer, nn.Conv2d)]
+    return Network(body, layers.POOLINGS[model.head.pooling](), head, cam=convolutions[-1])
 
 
 def _block(model: Cnn, block: Block, channels: int, side: int) -> tuple[list[nn.Module], int]:
