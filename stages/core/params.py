@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 FILE = "params.yaml"
 SECTIONS = ("ingest", "clean", "split", "train", "evaluate", "aggregate", "report")
@@ -77,8 +77,10 @@ def read(path: str | Path = FILE) -> Study:
     return Study(name=str(raw["study"]), lr=float(lr), seeds=list(seeds), variants=variants, raw=raw)
 
 
-def section(model: type[_Model], values: Any, where: str) -> _Model:
+def section(model: type[_Model], values: Any, where: str | Callable[[str], str]) -> _Model:
     """Validate `values`, found at the dotted key `where` of params.yaml, as `model`.
+
+    Values that were merged from several places give a function from a first-level key to the place that it stands in.
 
     Raises:
         UserError: names the first wrong key, and the nearest valid one where it is unknown.
@@ -86,7 +88,7 @@ def section(model: type[_Model], values: Any, where: str) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{FILE}: " + "; ".join(_explain(model, e, where) for e in error.errors())) from None
+        raise UserError(f"{FILE}: " + "; ".join(_explain(model, e, values, where) for e in error.errors())) from None
 
 
 def _check_seeds(seeds: Any, path: str | Path) -> None:
@@ -109,15 +111,30 @@ def _parse(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _explain(model: type[BaseModel], error: Any, where: str) -> str:
-    # pydantic puts the tag of a union into the path of an error; only keys that stand in the file help a reader.
-    path = [str(part) for part in error["loc"]]
-    key = ".".join([where, *path])
+def _explain(model: type[BaseModel], error: Any, values: Any, where: str | Callable[[str], str]) -> str:
+    path = _keys(error["loc"], values, missing=error["type"] == "missing")
+    place = where if isinstance(where, str) else where(path[0] if path else "")
+    key = ".".join([place, *path])
     if error["type"] == "extra_forbidden":
-        return f"unknown key `{key}`{_nearest(path[-1], sorted(_field_names(model)))}"
+        valid = _field_names(model)
+        if path[-1] in valid:
+            return f"the key `{key}` has no effect here: it belongs to another section or another `name`"
+        return f"unknown key `{key}`{_nearest(path[-1], sorted(valid))}"
     if error["type"] == "missing":
         return f"the key `{key}` is missing"
     return f"`{key}` is {error.get('input')!r}: {error['msg']}"
+
+
+def _keys(location: Sequence[int | str], values: Any, *, missing: bool) -> list[str]:
+    """The path of an error as it stands in the file: pydantic puts the tag of a union into it, which is no key."""
+    path = []
+    for depth, part in enumerate(location):
+        inside = isinstance(values, list) if isinstance(part, int) else isinstance(values, dict) and part in values
+        if inside:
+            values = values[part]
+        if inside or (missing and depth == len(location) - 1):
+            path.append(str(part))
+    return path
 
 
 def _field_names(model: type[BaseModel]) -> set[str]:

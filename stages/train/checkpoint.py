@@ -1,0 +1,75 @@
+"""What a killed cell goes on from: one file per cell, whole or absent, outside of what DVC tracks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from stages.core import files
+from stages.train import data, store
+
+if TYPE_CHECKING:
+    from stages.train.params import Cell
+
+
+def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, Any]) -> str:
+    """A digest of everything that decides about a cell's bytes.
+
+    Args:
+        cell: resolved settings.
+        seed: of the cell.
+        pixels: `pixels.key`, which stands for the images.
+        machine: `machine.describe`.
+    """
+    return store.digest(
+        {
+            "cell": cell.model_dump(),
+            "seed": seed,
+            "pixels": pixels,
+            "split": [files.sha256(data.SPLIT / name) for name in ("split.csv", "summary.json")],
+            "labels": files.sha256(data.CLEAN / "manifest.csv"),
+            "weights": _weights(cell),
+            "code": code(),
+            "machine": machine,
+        }
+    )
+
+
+def code() -> str:
+    """Digest of the engine's own source."""
+    here = Path(__file__).parent
+    sources = sorted([*here.rglob("*.py"), *(here.parent / "core").rglob("*.py")])
+    return store.digest([[str(p.relative_to(here.parent)), files.sha256(p)] for p in sources])
+
+
+class Checkpoint:
+    """The state of one unfinished cell."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.folder = store.home() / ".checkpoints" / fingerprint
+        self.file = self.folder / "last.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the last state."""
+        with files.atomic(self.file) as partial:
+            torch.save(state, partial)
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The last state, or None where the cell begins."""
+        if not self.file.exists():
+            return None
+        state: dict[str, Any] = torch.load(self.file, map_location=device, weights_only=True)
+        return state
+
+    def remove(self) -> None:
+        """The cell is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _weights(cell: Cell) -> str | None:
+    """Digest of a weights file that the model starts from."""
+    weights = getattr(cell.model, "weights", None)
+    return files.sha256(weights) if weights and Path(weights).is_file() else None

@@ -1,0 +1,59 @@
+"""What `split` and `clean` left: images in the order of split.csv, their labels and splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.core import files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CLEAN, SPLIT = Path("data/clean"), Path("data/split")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images of a study; arrays run in the order of split.csv."""
+
+    classes: list[str]
+    ids: list[str]
+    paths: list[Path]
+    labels: NDArray[np.int64]
+    """(images,) class index"""
+    rows: dict[str, NDArray[np.int64]]
+    """split -> positions of its images"""
+
+    @property
+    def prior(self) -> list[float]:
+        """Fraction of each class in the training images."""
+        counts = np.bincount(self.labels[self.rows["train"]], minlength=len(self.classes))
+        return [float(n) for n in counts / counts.sum()]
+
+
+def load() -> Data:
+    """Read manifest.csv, split.csv and summary.json.
+
+    Raises:
+        UserError: a file is missing, an image of the split has no row in the manifest, or the training split is empty.
+    """
+    manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
+    split = files.read_rows(SPLIT / "split.csv")
+    classes = [str(name) for name in files.read_json(SPLIT / "summary.json")["classes"]]
+    index = {name: i for i, name in enumerate(classes)}
+    try:
+        rows = [manifest[row["image_id"]] for row in split]
+        labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
+    except KeyError as error:
+        raise UserError(f"{SPLIT}/split.csv and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
+    names = np.array([row["split"] for row in split])
+    positions = {name: np.flatnonzero(names == name) for name in SPLITS}
+    if not len(positions["train"]):
+        raise UserError(f"{SPLIT}/split.csv has no training image; look at `split` in params.yaml")
+    return Data(classes, [r["image_id"] for r in rows], [CLEAN / r["path"] for r in rows], labels, positions)

@@ -1,0 +1,100 @@
+"""What the network is fed with: training batches, and whole splits in fixed chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from stages.train.augment import Augmenter
+from stages.train.normalise import to_float
+from stages.train.sections import Augment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from stages.train.augment import Mixed
+    from stages.train.normalise import Normaliser
+    from stages.train.sections import Augment as Settings
+
+_KEEP = 1 << 29  # bytes of normalised training images that are kept instead of being made again every epoch
+_CHUNK = 1 << 22  # pixels of one chunk
+
+
+@dataclass(frozen=True)
+class Images:
+    """Some rows of the pixels, as an array that is not copied."""
+
+    pixels: NDArray[np.uint8] | Tensor
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | NDArray[np.int64]) -> Any:
+        rows = self.rows[chosen]
+        if isinstance(self.pixels, torch.Tensor):
+            return self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
+        return self.pixels[rows]
+
+    @property
+    def size(self) -> int:
+        """Side in px."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels are."""
+        return self.pixels.device if isinstance(self.pixels, torch.Tensor) else torch.device("cpu")
+
+
+def resident(pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8] | Tensor:
+    """The pixels on a CUDA device where they take less than half of its free memory, else as they are."""
+    if device.type != "cuda" or pixels.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        return pixels
+    return torch.from_numpy(np.array(pixels)).to(device)
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """Slices over `count` images of `size` px that fit into memory; no chunk holds one image alone.
+
+    The chunks are the same wherever a whole split runs through the network, so that its logits are the same to the bit:
+    the shape of a batch can decide about the order in which a matrix product is summed up.
+    """
+    step = min(max(_CHUNK // (size * size), 16), 512)
+    start = 0
+    while start < count:
+        stop = count if count - start <= step + 1 else start + step
+        yield slice(start, stop)
+        start = stop
+
+
+class Live:
+    """Feeds normalised images."""
+
+    def __init__(
+        self, images: Images, settings: Settings, normaliser: Normaliser, seed: int, device: torch.device
+    ) -> None:
+        """`images` are those of training."""
+        self.normaliser, self.device = normaliser, device
+        self.augmenter = Augmenter(settings, seed, images)
+        self.kept: Tensor | None = None
+        if settings == Augment() and len(images) * images.size**2 * 12 <= _KEEP:
+            self.kept = torch.cat([whole(images[c], normaliser, device) for c in chunks(len(images), images.size)])
+
+    def __call__(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
+        """Training images at `rows` of the training split: float32 (n, 3, size, size), and whom they are mixed with."""
+        if self.kept is not None:
+            return self.kept[torch.from_numpy(rows).to(self.device)], None
+        x, mixed = self.augmenter(epoch, rows, labels)
+        return self.normaliser(x.to(self.device)), mixed
+
+
+def whole(images: NDArray[np.uint8] | Tensor, normaliser: Normaliser, device: torch.device) -> Tensor:
+    """Images as they are: uint8 (n, size, size, 3) to normalised float32 (n, 3, size, size)."""
+    return normaliser(to_float(images, device))

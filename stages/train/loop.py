@@ -1,0 +1,285 @@
+"""The training loop: plain tensors, one optimiser step after another, a checkpoint after each epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from stages.core import console
+from stages.core.errors import UserError
+from stages.core.seeding import generator, number
+from stages.train import machine
+from stages.train.losses import cross_entropy
+from stages.train.optimise import Optimiser, Rates, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+    from tqdm import tqdm
+
+    from stages.train.augment import Mixed
+    from stages.train.checkpoint import Checkpoint
+    from stages.train.params import Cell
+    from stages.train.sections import Phase
+    from stages.train.zoo.network import Network
+
+    Batch = Callable[[int, NDArray[np.int64], Tensor], tuple[Tensor, Mixed | None]]
+
+
+@dataclass
+class Stage:
+    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits."""
+
+    rest: nn.Module
+    batch: Batch
+    validation: Callable[[], Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a cell is; what a checkpoint holds besides tensors."""
+
+    epoch: int = 0
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    best_epoch: int = 0
+    best: float = math.inf
+    lowest: float = math.inf
+    stale: int = 0
+
+
+class Trainer:
+    """Trains one network through all phases of a cell."""
+
+    def __init__(
+        self, cell: Cell, seed: int, network: Network, labels: dict[str, Tensor], weights: Tensor | None, name: str
+    ) -> None:
+        """Nothing is trained yet.
+
+        Args:
+            cell: the settings.
+            seed: of the cell.
+            network: on its device, initialised.
+            labels: class indices of "train" and "val", on the device.
+            weights: of the classes in the loss, or None.
+            name: of the cell, for the progress bar and errors.
+        """
+        self.cell, self.seed, self.network, self.labels, self.weights, self.name = (
+            cell,
+            seed,
+            network,
+            labels,
+            weights,
+            name,
+        )
+        self.device = labels["train"].device
+        self.dtype = machine.autocast_dtype(cell, self.device)
+        self.progress = Progress()
+        self.best_state: dict[str, Tensor] = {}
+        self.trained: set[str] = set()
+        self.seconds: list[float] = []
+
+    def fit(self, stage_of: Callable[[Phase], Stage], checkpoint: Checkpoint) -> None:
+        """Train all phases, or what an interruption left of them; the network ends as the chosen epoch left it.
+
+        Args:
+            stage_of: sets what is trainable in a phase, and gives its inputs.
+            checkpoint: read once, then written after every epoch.
+
+        Raises:
+            UserError: the loss is no longer a number.
+        """
+        state = checkpoint.load(self.device)
+        if state is not None:
+            self._restore(state)
+            console.say(f"{self.name}: goes on after epoch {self.progress.epoch} of {self.cell.total_epochs}")
+        images = len(self.labels["train"])
+        done, begin = self.progress.epoch, 0
+        bar: tqdm[Any] = console.progress(
+            total=self.cell.total_epochs * images,
+            initial=done * images,
+            desc=self.name,
+            unit=" images",
+            unit_scale=True,
+        )
+        with bar:
+            for phase in self.cell.schedule_of_phases:
+                if begin + phase.epochs > self.progress.epoch and not self._stopped():
+                    self._phase(phase, begin, stage_of(phase), checkpoint, state, bar)
+                    state = None
+                begin += phase.epochs
+        if self.best_state and self.progress.best_epoch != self.progress.epoch:
+            self.network.load_state_dict(self.best_state, strict=False)
+
+    def _phase(
+        self,
+        phase: Phase,
+        begin: int,
+        stage: Stage,
+        checkpoint: Checkpoint,
+        state: dict[str, Any] | None,
+        bar: tqdm[Any],
+    ) -> None:
+        groups = self.network.groups()
+        self.trained |= {name for name, p in self.network.named_parameters() if p.requires_grad}
+        optimiser = Optimiser(self.cell.optimizer, [groups["features"], groups["head"]])
+        steps = math.ceil(len(list(self._batches(np.arange(len(self.labels["train"]))))) / self.cell.accumulate)
+        rates = Rates(self.cell.schedule, phase.epochs, steps)
+        if state is not None and self.progress.epoch > begin:
+            optimiser.load(state["optimiser"])
+            rates.load(state["rates"])
+        base = pair(phase.lr or self.cell.lr)
+        for epoch in range(self.progress.epoch + 1, begin + phase.epochs + 1):
+            start = time.perf_counter()
+            in_phase = epoch - begin - 1
+            rate = base[1] * rates.factor(in_phase, 0)
+            trained = self._epoch(epoch, in_phase, stage, optimiser, rates, base, bar)
+            validated = self._validate(stage)
+            self._record(epoch, rate, trained, validated)
+            if validated[0] is not None:
+                rates.after_epoch(validated[0])
+            self.seconds.append(time.perf_counter() - start)
+            checkpoint.save(self._state(optimiser, rates))
+            bar.set_postfix_str(_figures(self.progress.history[-1]))
+            if self._stopped():
+                break
+
+    def _epoch(
+        self,
+        epoch: int,
+        in_phase: int,
+        stage: Stage,
+        optimiser: Optimiser,
+        rates: Rates,
+        base: tuple[float, float],
+        bar: tqdm[Any],
+    ) -> tuple[float, float]:
+        """One pass over the training images; mean loss and accuracy as they were met on the way."""
+        labels, accumulate = self.labels["train"], self.cell.accumulate
+        order = generator(self.seed, "order", epoch).permutation(len(labels))
+        torch.manual_seed(number(self.seed, "dropout", epoch))  # dropout alone draws from torch's global generator
+        self.network.train()
+        batches = list(self._batches(order))
+        losses, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
+        for i, rows in enumerate(batches):
+            x, mixed = stage.batch(epoch, rows, labels)
+            y = labels[torch.from_numpy(rows).to(self.device)]
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                logits = stage.rest(self._layout(x))
+            loss = cross_entropy(logits.float(), y, mixed, self.weights, self.cell.loss.label_smoothing)
+            group = batches[i - i % accumulate : i - i % accumulate + accumulate]
+            share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
+            (loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
+            losses[i], hits[i] = loss.detach(), (logits.detach().argmax(1) == y).sum()
+            if (i + 1) % accumulate == 0 or i + 1 == len(batches):
+                self._clip(optimiser)
+                factor = rates.factor(in_phase, i // accumulate)
+                optimiser.step([rate * factor for rate in base])
+                optimiser.zero_grad()
+            bar.update(len(rows))
+            if i % 64 == 63:
+                self._check(losses[: i + 1], epoch)
+        self._check(losses, epoch)
+        sizes = torch.tensor([len(b) for b in batches], dtype=torch.float64)
+        mean = float((losses.double().cpu() * sizes).sum() / sizes.sum())
+        return mean, float(hits.double().cpu().sum() / sizes.sum())
+
+    def _check(self, losses: Tensor, epoch: int) -> None:
+        bad = (~torch.isfinite(losses)).nonzero()
+        if len(bad):
+            step = int(bad[0]) + 1
+            raise UserError(
+                f"{self.name}: the loss is {float(losses[step - 1])} at epoch {epoch}, step {step}; "
+                "lower `lr`, or set `clip_norm`, in params.yaml"
+            )
+
+    def _clip(self, optimiser: Optimiser) -> None:
+        if self.cell.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([p for g in optimiser.groups for p in g], self.cell.clip_norm)
+
+    def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Batches of `batch` images; one image left over joins the last, since batch norm cannot take it."""
+        size, start = self.cell.batch, 0
+        while start < len(order):
+            stop = len(order) if size > 1 and len(order) - start == size + 1 else start + size
+            yield order[start:stop]
+            start = stop
+
+    def _layout(self, x: Tensor) -> Tensor:
+        return x.to(memory_format=torch.channels_last) if self.cell.channels_last and x.dim() == 4 else x
+
+    @torch.no_grad()
+    def _validate(self, stage: Stage) -> tuple[float | None, float | None]:
+        """Cross entropy (without smoothing or weights) and accuracy on the validation images."""
+        y = self.labels["val"]
+        if not len(y):
+            return None, None
+        self.network.eval()
+        logits = stage.validation()
+        loss = torch.nn.functional.cross_entropy(logits.double(), y)
+        return float(loss), float((logits.argmax(1) == y).double().mean())
+
+    def _record(
+        self, epoch: int, rate: float, trained: tuple[float, float], validated: tuple[float | None, float | None]
+    ) -> None:
+        p, (loss, top1) = self.progress, validated
+        p.epoch = epoch
+        p.history.append(
+            {
+                "epoch": epoch,
+                "lr": rate,
+                "train_loss": trained[0],
+                "train_top1": trained[1],
+                "val_loss": loss,
+                "val_top1": top1,
+            }
+        )
+        if loss is not None and not math.isfinite(loss):
+            raise UserError(f"{self.name}: the validation loss is {loss} at epoch {epoch}; lower `lr` in params.yaml")
+        p.stale = 0 if loss is not None and loss < p.lowest else p.stale + 1
+        p.lowest = min(p.lowest, loss if loss is not None else math.inf)
+        rule = self.cell.checkpoint
+        score = loss if rule == "best_val_loss" else -top1 if rule == "best_val_top1" and top1 is not None else None
+        if score is None or score < p.best:
+            p.best_epoch, p.best = epoch, score if score is not None else math.inf
+            self.best_state = {} if score is None else {n: v.detach().clone() for n, v in self._changing().items()}
+
+    def _stopped(self) -> bool:
+        rule = self.cell.early_stopping
+        return rule is not None and self.progress.stale >= rule.patience
+
+    def _changing(self) -> dict[str, Tensor]:
+        """What a phase so far has trained, and all running statistics; the others are as they were built."""
+        frozen = {name for name, _ in self.network.named_parameters()} - self.trained
+        return {name: value for name, value in self.network.state_dict().items() if name not in frozen}
+
+    def _state(self, optimiser: Optimiser, rates: Rates) -> dict[str, Any]:
+        return {
+            "progress": vars(self.progress),
+            "network": self._changing(),
+            "best": self.best_state,
+            "optimiser": optimiser.state(),
+            "rates": rates.state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.progress = Progress(**state["progress"])
+        self.best_state = state["best"]
+        self.network.load_state_dict(state["network"], strict=False)
+        self.trained = set(state["network"])
+
+
+def _figures(row: dict[str, float | None]) -> str:
+    shown = [f"epoch {row['epoch']}"]
+    shown += [
+        f"{split} {row[f'{split}_loss']:.3f} {row[f'{split}_top1']:.1%}"
+        for split in ("train", "val")
+        if row[f"{split}_loss"] is not None
+    ]
+    return ", ".join(shown)

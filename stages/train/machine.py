@@ -1,0 +1,61 @@
+"""The device, the threads and what else decides about bits."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from stages.train.params import Cell
+
+
+def prepare(cell: Cell) -> torch.device:
+    """Set threads and deterministic algorithms for this process, and choose the device.
+
+    Raises:
+        UserError: CUDA is asked for and there is none.
+    """
+    torch.set_num_threads(cell.threads)
+    # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every tensor here is written before it is read
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    if cell.device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if cell.device == "cuda":
+        raise UserError("params.yaml: `device: cuda`, but torch sees no CUDA device here; `auto` takes what there is")
+    return torch.device("cpu")
+
+
+def autocast_dtype(cell: Cell, device: torch.device) -> torch.dtype | None:
+    """The dtype of autocast, None for plain float32. `auto` is bfloat16 where the hardware computes in it."""
+    if cell.precision == "auto":
+        return torch.bfloat16 if _fast_bfloat16(device) else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[cell.precision]
+
+
+def describe(cell: Cell, device: torch.device) -> dict[str, Any]:
+    """What the bits of a cell depend on, besides its settings."""
+    dtype = autocast_dtype(cell, device)
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "threads": cell.threads,
+        "autocast": str(dtype).removeprefix("torch.") if dtype else None,
+    }
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the hardware; emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001 - no public way

@@ -1,0 +1,75 @@
+"""Pictures decoded and resized once per size, into one memory-mapped array of bytes that all cells share."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import PIL
+from PIL import Image, ImageOps
+
+from stages.core.console import progress
+from stages.core.errors import UserError
+from stages.train import store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stages.train.sections import Resize
+
+
+def square(picture: Image.Image, size: int, how: Resize) -> Image.Image:
+    """`picture` in RGB as a square of `size` px."""
+    picture = picture.convert("RGB")
+    if picture.size == (size, size):
+        return picture
+    method = Image.Resampling[how.interpolation.upper()]
+    if how.mode == "crop":
+        return ImageOps.fit(picture, (size, size), method)
+    if how.mode == "pad":
+        return ImageOps.pad(picture, (size, size), method, color=(0, 0, 0))
+    return picture.resize((size, size), method)
+
+
+def key(paths: Sequence[Path], size: int, how: Resize) -> list[object]:
+    """What the pixels depend on: the files' bytes, the resizing, and the library and code that do it."""
+    code = store.content([Path(__file__)])
+    return [store.content(paths), size, how.model_dump(), PIL.__version__, code]
+
+
+def load(paths: Sequence[Path], size: int, how: Resize) -> NDArray[np.uint8]:
+    """Pixels of `paths`, in order.
+
+    Returns:
+        uint8 array of shape (images, size, size, 3), memory-mapped, read-only.
+
+    Raises:
+        UserError: a file is missing or no picture.
+    """
+    try:
+        parts = key(paths, size, how)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
+
+    def build(target: Path) -> None:
+        pixels = np.lib.format.open_memmap(target, "w+", np.uint8, (len(paths), size, size, 3))
+
+        def one(i: int) -> None:
+            try:
+                with Image.open(paths[i]) as picture:
+                    pixels[i] = np.asarray(square(picture, size, how))
+            except (OSError, ValueError) as error:
+                raise UserError(f"{paths[i]} cannot be decoded ({error}); run `dvc repro -f clean`") from error
+
+        # Pillow decodes and resizes outside of the interpreter's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in progress(pool.map(one, range(len(paths))), total=len(paths), desc=f"pixels {size}"):
+                pass
+        pixels.flush()
+
+    return store.array("pixels", parts, build)

@@ -1,0 +1,106 @@
+"""Logits of a trained cell.
+
+`train` writes logits.npz through here, and so does whoever asks later: unchanged images, equal bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+from stages.train import data, feed, machine, normalise, pixels, zoo
+from stages.train.params import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from stages.train.normalise import Normaliser
+    from stages.train.zoo.network import Network
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained cell, ready to predict."""
+
+    network: Network
+    normaliser: Normaliser
+    cell: Cell
+    data: data.Data
+    pixels: NDArray[np.uint8]
+    device: torch.device
+
+    @property
+    def classes(self) -> list[str]:
+        """Labels in the order of the logits."""
+        return self.data.classes
+
+    def images(self, split: str) -> NDArray[np.uint8]:
+        """The images of a split, uint8 (n, size, size, 3), in the order of split.csv."""
+        return self.pixels[self.data.rows[split]]
+
+
+def load(variant: str, seed: int) -> Loaded:
+    """Load a trained cell with the settings that it was trained with.
+
+    Raises:
+        UserError: the cell is not trained yet, or its files do not fit together.
+    """
+    config = files.read_json(cells.train_folder(variant, seed) / "config.json")
+    cell = Cell.model_validate(config["cell"])
+    path = cells.run_folder(variant, seed) / "model.safetensors"
+    if not path.exists():
+        raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
+    from safetensors.torch import load_file
+
+    device = machine.prepare(cell)
+    images = data.load()
+    tensors = load_file(path)
+    model = cell.model
+    if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
+        model = model.model_copy(update={"weights": "none"})
+    network = zoo.build(model, len(images.classes), cell.size, seed, images.prior)
+    network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("normalise.")})
+    normaliser = normalise.load(cell, tensors).to(device)
+    return Loaded(
+        network.to(device).eval(), normaliser, cell, images, pixels.load(images.paths, cell.size, cell.resize), device
+    )
+
+
+def logits(loaded: Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits of images.
+
+    Args:
+        loaded: a trained cell.
+        images: uint8 (n, size, size, 3); a whole split in its own order gives the bits of logits.npz.
+
+    Returns:
+        float32 (n, classes).
+    """
+    parts = [forward(loaded, x) for x in normalised(loaded, images)]
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(loaded.classes)), np.float32)
+
+
+def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
+    """The chunks of `images` as the network is fed with them."""
+    for chunk in feed.chunks(len(images), loaded.cell.size):
+        yield feed.whole(images[chunk], loaded.normaliser, loaded.device)
+
+
+@torch.no_grad()
+def forward(loaded: Loaded, x: Tensor) -> Tensor:
+    """Logits float32 (n, classes) of normalised images (n, 3, size, size), on the device."""
+    loaded.network.eval()
+    dtype = machine.autocast_dtype(loaded.cell, loaded.device)
+    if loaded.cell.channels_last:
+        x = x.to(memory_format=torch.channels_last)
+    with torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
+        result: Tensor = loaded.network(x)
+    return result.float()
