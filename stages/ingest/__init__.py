@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.ingest import archive, digits, folder
+from stages.ingest import archive, cifar10, digits, folder, uecfood256
 from stages.ingest.entry import COLUMNS
-from stages.ingest.params import Archive, Digits, Folder
+from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,3 +49,7 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
             return folder.bring(Path(source.path), target, source.label_level)
         case Archive():
             return archive.bring(Path(source.path), target, source.label_level, source.max_gigabytes)
+        case Cifar10():
+            return cifar10.bring(Path(source.path), target)
+        case Uecfood256():
+            return uecfood256.bring(Path(source.path), target, source.boxes)

@@ -34,8 +34,29 @@ class Archive(Section):
     max_gigabytes: float = Field(default=50.0, gt=0)  # of all files together, unpacked
 
 
-SOURCES: dict[str, type[Section]] = {"digits": Digits, "folder": Folder, "archive": Archive}
-Ingest = Digits | Folder | Archive
+class Cifar10(Section):
+    """torchvision's CIFAR-10, downloaded once."""
+
+    source: Literal["cifar10"]
+    path: str  # a file with the MD5 that the download must have
+
+
+class Uecfood256(Section):
+    """UECFOOD-256 as its archive unpacks."""
+
+    source: Literal["uecfood256"]
+    path: str
+    boxes: Literal["whole", "crop"] = "whole"  # the whole photo, or what the boxes cut out of it
+
+
+SOURCES: dict[str, type[Section]] = {
+    "digits": Digits,
+    "folder": Folder,
+    "archive": Archive,
+    "cifar10": Cifar10,
+    "uecfood256": Uecfood256,
+}
+Ingest = Digits | Folder | Archive | Cifar10 | Uecfood256
 
 
 def check_source(values: Any) -> Ingest:

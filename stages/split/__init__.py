@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.core.errors import UserError
 from stages.core.seeding import generator
+from stages.split.params import Published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,23 +24,25 @@ if TYPE_CHECKING:
 NAMES = ("test", "val", "train")  # held-out parts first: train takes what is left
 
 
-def assign(labels: Sequence[str], groups: Sequence[str], params: Split) -> list[str]:
+def assign(labels: Sequence[str], groups: Sequence[str], params: Split, paths: Sequence[str] = ()) -> list[str]:
     """Give every image its part.
 
-    Whole groups are dealt, the largest first, in a random order among equals, each to a part drawn in proportion to
-    what the part still lacks, among the parts that can take the group without exceeding any class's share. Single
-    images come last and fill the shares exactly.
+    Published parts come first. Of the rest whole groups are dealt, the largest first, in a random order among equals,
+    each to a part drawn in proportion to what the part still lacks, among the parts that can take the group without
+    exceeding any class's share. Single images come last and fill the shares exactly.
 
     Args:
         labels: label of each image.
         groups: group of each image; images of one group stay together.
         params: shares and seed.
+        paths: path of each image in the source; needed for published parts alone.
 
     Returns:
-        `train`, `val` or `test` for each image.
+        `train`, `val` or `test` for each image; `left_out` for a copy of an image that stands in a published part.
 
     Raises:
-        UserError: the shares leave no train images, or a class is too small to stand in every part.
+        UserError: the shares leave no train images, a class is too small to stand in every part, or a published part
+            is empty.
     """
     names, classes = np.unique(np.asarray(labels), return_inverse=True)
     if len(names) < 2:
@@ -48,9 +51,36 @@ def assign(labels: Sequence[str], groups: Sequence[str], params: Split) -> list[
             if len(names)
             else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
         )
-    strata = classes if params.stratify else np.zeros_like(classes)
-    need = _shares(strata, params)
     _, members = np.unique(np.asarray(groups if params.grouped else range(len(labels))), return_inverse=True)
+    parts = np.full(len(labels), "", dtype="<U8")
+    for part in ("test", "val"):
+        _take_published(part, getattr(params, part), paths, members, parts)
+    rest = parts == ""
+    parts[rest] = _deal_groups(classes[rest], members[rest], params, total=len(labels))
+    _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params)
+    return [str(part) for part in parts]
+
+
+def _take_published(
+    part: str, share: object, paths: Sequence[str], members: npt.NDArray[np.int64], parts: npt.NDArray[np.str_]
+) -> None:
+    """Fill in a published part, and leave its copies out of all others."""
+    if not isinstance(share, Published):
+        return
+    folder = share.folder.rstrip("/") + "/"
+    inside = np.array([path.startswith(folder) for path in paths]) & (parts == "")
+    if not inside.any():
+        raise UserError(f"`split.{part}.folder` is {share.folder}, but no kept image came from a folder of that name")
+    parts[inside] = part
+    parts[(parts == "") & np.isin(members, members[inside])] = "left_out"
+
+
+def _deal_groups(
+    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int
+) -> npt.NDArray[np.str_]:
+    strata = classes if params.stratify else np.zeros_like(classes)
+    need = _shares(strata, params, total)
+    _, members = np.unique(members, return_inverse=True)
     table = np.zeros((members.max() + 1, need.shape[1]), dtype=np.int64)  # images of each group in each stratum
     np.add.at(table, (members, strata), 1)
 
@@ -64,30 +94,30 @@ def assign(labels: Sequence[str], groups: Sequence[str], params: Split) -> list[
         part = rng.choice(len(NAMES), p=weights / weights.sum()) if weights.any() else NAMES.index("train")
         part_of_group[group] = part
         need[part] -= table[group]
-    parts = [NAMES[part] for part in part_of_group[members]]
-    _check_whole(parts, [str(names[c]) for c in classes], members, params)
-    return parts
+    return np.array(NAMES)[part_of_group[members]]
 
 
-def _shares(strata: npt.NDArray[np.int64], params: Split) -> npt.NDArray[np.int64]:
+def _shares(strata: npt.NDArray[np.int64], params: Split, total: int) -> npt.NDArray[np.int64]:
     """Images that each part takes of each stratum, shape (3, strata), summing to the images there are."""
     sizes: npt.NDArray[np.int64] = np.bincount(strata)
-    held_out = [_deal(sizes, share) for share in (params.test, params.val)]
+    held_out = [_deal(sizes, share, total) for share in (params.test, params.val)]
     left = sizes - held_out[0] - held_out[1]
     if (left < 0).any() or left.sum() == 0:
         raise UserError(
-            f"`split.test` = {params.test} and `split.val` = {params.val} of {sizes.sum()} images leave none for train"
+            f"`split.test` = {params.test} and `split.val` = {params.val} of {total} images leave none for train"
         )
     return np.stack([*held_out, left])
 
 
-def _deal(sizes: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
-    """Divide a share of all images over the strata in proportion to their sizes, by largest remainders."""
-    total = share if isinstance(share, int) else round(share * int(sizes.sum()))
-    exact = sizes * (total / sizes.sum())
+def _deal(sizes: npt.NDArray[np.int64], share: float | Published, total: int) -> npt.NDArray[np.int64]:
+    """Divide a share of all `total` images over the strata in proportion to their sizes, by largest remainders."""
+    if isinstance(share, Published):
+        return np.zeros_like(sizes)
+    wanted = share if isinstance(share, int) else round(share * total)
+    exact = sizes * (wanted / sizes.sum())
     dealt: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
     most_left = np.argsort(-(exact - dealt), kind="stable")
-    dealt[most_left[: total - dealt.sum()]] += 1
+    dealt[most_left[: wanted - dealt.sum()]] += 1
     return dealt
 
 
@@ -103,5 +133,6 @@ def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.in
                 f"split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
                 f"{params.test}; add images of it, leave the class out, or raise the share"
             )
-    if len(set(zip(members.tolist(), parts, strict=True))) != members.max() + 1:
+    inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part != "left_out"}
+    if len(inside) != len({group for group, _ in inside}):
         raise AssertionError("a duplicate group stands in two parts of the split")

@@ -8,6 +8,13 @@ from pydantic import Field
 
 from stages.core.params import Section
 
+
+class Published(Section):
+    """A part that was published with the data: the images whose path in the source begins with this folder."""
+
+    folder: str
+
+
 Share = Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=1)]
 
 
@@ -16,14 +23,14 @@ class Split(Section):
 
     Attributes:
         seed: of the split alone; the seeds of the cells do not touch it.
-        val: share of the images (below 1) or their number (whole).
-        test: the same.
+        val: share of the images (below 1), their number (whole), or the folder of a published part.
+        test: the same. Copies that a published part has elsewhere are left out of the other parts.
         stratify: the same mixture of classes in train, validation and test.
         grouped: no duplicate group stands in two of them. Off only to repeat a study that leaked.
     """
 
     seed: int = Field(ge=0)
-    val: Share
-    test: Share
+    val: Share | Published
+    test: Share | Published
     stratify: bool = True
     grouped: bool = True

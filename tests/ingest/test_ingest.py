@@ -144,7 +144,7 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"source": "web", "path": "x"}, "`ingest.source` is 'web'; it can be digits, folder, archive"),
+        ({"source": "web", "path": "x"}, "`ingest.source` is 'web'; it can be digits, folder, archive, cifar10"),
         (
             {"source": "folder", "path": "x", "label_levle": 2},
             "unknown key `ingest.label_levle`; did you mean `label_level`",

@@ -74,3 +74,18 @@ def test_what_cannot_be_split_is_named(labels: list[str], more: dict[str, object
 def test_wrong_shares_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError):
         params(**wrong)
+
+
+def test_a_published_test_set_stays_whole_and_its_copies_leave_train() -> None:
+    labels = ["a", "b"] * 50
+    groups = [str(i) for i in range(98)] + ["0", "99"]  # the last but one is a copy of the first
+    paths = [f"{'train' if i < 80 else 'test'}/{label}/{i}.png" for i, label in enumerate(labels)]
+    published = params(test={"folder": "test"}, val=10)
+    parts = assign(labels, groups, published, paths)
+    assert parts[80:] == ["test"] * 20
+    assert parts[0] == "left_out"
+    assert Counter(parts[1:80]) == {"train": 69, "val": 10}
+    leaky = assign(labels, groups, params(test={"folder": "test"}, val=10, grouped=False), paths)
+    assert Counter(leaky) == {"train": 70, "val": 10, "test": 20}
+    with pytest.raises(UserError, match="no kept image came from a folder of that name"):
+        assign(labels, groups, params(test={"folder": "tset"}), paths)
