@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import nn
 
 from stages.core.errors import UserError
 from stages.train import zoo
-from stages.train.zoo.params import Model
 
 E2_BLOCKS: list[dict[str, Any]] = [
     {"filters": f, "padding": ["same", "valid"]} for f in ([32, 64], [128, 256], [512, 1024])
@@ -33,10 +32,6 @@ def children(module: nn.Module) -> list[nn.Module]:
     return list(module.children())
 
 
-def model(settings: dict[str, Any]) -> Any:
-    return TypeAdapter(Model).validate_python(settings)
-
-
 @pytest.mark.parametrize(
     ("settings", "classes", "size", "parameters"),
     [
@@ -48,13 +43,15 @@ def model(settings: dict[str, Any]) -> Any:
         ({"name": "random"}, 10, 32, 0),
     ],
 )
-def test_counts_are_the_published_ones(settings: dict[str, Any], classes: int, size: int, parameters: int) -> None:
+def test_counts_are_the_published_ones(
+    model: Any, settings: dict[str, Any], classes: int, size: int, parameters: int
+) -> None:
     network = zoo.build(model(settings), classes, size, 0)
     assert zoo.counts(network) == (parameters, parameters)
     assert network(torch.zeros(2, 3, size, size)).shape == (2, classes)
 
 
-def test_layers_stand_in_the_order_written() -> None:
+def test_layers_stand_in_the_order_written(model: Any) -> None:
     network = zoo.build(model(E3), 10, 32, 0)
     assert [type(m) for m in children(network.features)[:7]] == [
         nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Dropout, nn.BatchNorm2d,
@@ -70,7 +67,7 @@ def test_layers_stand_in_the_order_written() -> None:
     ]
 
 
-def test_initialisation_is_the_seed_s_alone() -> None:
+def test_initialisation_is_the_seed_s_alone(model: Any) -> None:
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
     first = zoo.build(model(E2), 10, 32, 0).state_dict()
@@ -81,7 +78,7 @@ def test_initialisation_is_the_seed_s_alone() -> None:
     assert not any(torch.equal(first[k], other[k]) for k in first)
 
 
-def test_glorot_bound() -> None:
+def test_glorot_bound(model: Any) -> None:
     network = zoo.build(model(U16), 256, 128, 0)
     convolution = children(network.features)[1]
     assert isinstance(convolution, nn.Conv2d)
@@ -91,13 +88,13 @@ def test_glorot_bound() -> None:
     assert convolution.bias.count_nonzero() == 0
 
 
-def test_even_kernel_pads_like_tensorflow() -> None:
+def test_even_kernel_pads_like_tensorflow(model: Any) -> None:
     network = zoo.build(model(U16), 256, 64, 0)
     padded = children(network.features)[0](torch.ones(1, 1, 2, 2))
     assert padded[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
 
 
-def test_random_gives_the_prior() -> None:
+def test_random_gives_the_prior(model: Any) -> None:
     network = zoo.build(model({"name": "random"}), 3, 8, 0, class_prior=[0.5, 0.25, 0.25])
     probabilities = network(torch.rand(4, 3, 8, 8)).softmax(1)
     assert torch.allclose(probabilities, torch.tensor([0.5, 0.25, 0.25]).expand(4, 3))
@@ -105,7 +102,7 @@ def test_random_gives_the_prior() -> None:
     assert absent(torch.zeros(1, 3, 8, 8)).isfinite().all()
 
 
-def test_too_small_picture() -> None:
+def test_too_small_picture(model: Any) -> None:
     with pytest.raises(UserError, match=r"blocks.2.*16 px"):
         zoo.build(model(E2), 10, 16, 0)
 
@@ -124,6 +121,6 @@ def test_too_small_picture() -> None:
         {"name": "random", "widths": []},
     ],
 )
-def test_keys_without_effect_are_refused(settings: dict[str, Any]) -> None:
+def test_keys_without_effect_are_refused(model: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         model(settings)

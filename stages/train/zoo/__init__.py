@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stages.train.zoo.inputs import Preprocessing
     from stages.train.zoo.network import Network
     from stages.train.zoo.params import Model
-    from stages.train.zoo.preprocessing import Preprocessing
 
 
 def build(model: Model, num_classes: int, size: int, seed: int, class_prior: Sequence[float] | None = None) -> Network:

@@ -13,8 +13,8 @@ from torch import nn
 
 from stages.core.errors import UserError
 from stages.train.zoo import layers, trainable, weights
+from stages.train.zoo.inputs import MODES, Preprocessing
 from stages.train.zoo.network import Network
-from stages.train.zoo.preprocessing import MODES, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,14 +107,14 @@ def _timm(model: Backbone, size: int) -> _Features:
 def _timm_config(architecture: str) -> Any:  # timm's PretrainedCfg
     import timm
 
-    name, _, tag = architecture.partition(".")
+    name = architecture.partition(".")[0]
     if not timm.is_model(name):
         raise _unknown(architecture, timm.list_models(), "timm")
-    config = timm.get_pretrained_cfg(architecture) if tag else timm.get_pretrained_cfg(name)
-    if config is None:
-        tags = [known for known in timm.list_pretrained(f"{name}.*") if known.partition(".")[0] == name]
-        raise UserError(f"params.yaml: `architecture: {architecture}`: the tags of `{name}` are {', '.join(tags)}")
-    return config
+    try:
+        return timm.get_pretrained_cfg(architecture, allow_unregistered=False)
+    except RuntimeError:
+        tags = ", ".join(timm.list_pretrained(f"{name}.*")) or "none"
+        raise UserError(f"params.yaml: `architecture: {architecture}`: the tags of `{name}` are {tags}") from None
 
 
 def _torchvision(model: Backbone) -> _Features:
@@ -191,9 +191,10 @@ def _shapes(model: Backbone, made: _Features, size: int) -> tuple[tuple[int, ...
         hook.remove()
     module.train()
     shape = tuple(out.shape[1:])
-    if getattr(module, "output_fmt", "NCHW") == "NHWC":
+    grid = getattr(module, "output_fmt", "NCHW") == "NHWC"
+    if grid and len(shape) == 3:
         shape = (shape[0] * shape[1], shape[2])  # tokens on a grid, as Swin gives them
-    spatial = seen[0].ndim == 4 and len(shape) != 2
+    spatial = seen[0].ndim == 4 and not grid
     if made.chain:
         cam = [m for m in module.modules() if isinstance(m, nn.Conv2d)][-1]
     return shape, cam if spatial else None
