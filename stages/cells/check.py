@@ -9,7 +9,7 @@ from stages.clean.params import Clean
 from stages.core.params import Section, section
 from stages.evaluate.params import Evaluate
 from stages.ingest.params import check_source
-from stages.report.params import Report
+from stages.report.params import ReportParams
 from stages.split.params import Split
 from stages.train import params as train
 
@@ -21,7 +21,7 @@ MODELS: dict[str, type[Section]] = {
     "split": Split,
     "evaluate": Evaluate,
     "aggregate": Aggregate,
-    "report": Report,
+    "report": ReportParams,
 }
 
 
