@@ -1,0 +1,1 @@
+"""Four published studies as presets: a folder each, with params.yaml and a link to the pipeline."""
