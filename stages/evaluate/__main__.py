@@ -6,7 +6,7 @@ import argparse
 
 from stages.core import cells, errors, files, params
 from stages.evaluate import cell as cells_read
-from stages.evaluate import tables
+from stages.evaluate import rerun, samples, tables
 from stages.evaluate.params import Evaluate
 
 
@@ -21,6 +21,8 @@ def main() -> None:
     cell = cells_read.read(arguments.variant, arguments.seed)
     with files.fresh_folder(cells.evaluate_folder(arguments.variant, arguments.seed)) as folder:
         tables.write(cell, settings, folder)
+        samples.write(cell, settings.samples, folder)
+        rerun.write(cell, settings, folder)
 
 
 if __name__ == "__main__":

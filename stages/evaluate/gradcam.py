@@ -1,0 +1,157 @@
+"""Grad-CAM (Selvaraju et al., 2017): which part of the picture speaks for a class."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stages.core import files, seeding
+from stages.core.errors import UserError
+from stages.evaluate import samples, sprite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from stages.evaluate.cell import Cell
+    from stages.evaluate.params import Evaluate, GradCam
+    from stages.train.zoo.network import Network
+
+FINEST = 14  # cells along a side of a map that is kept as numbers
+BATCH = 16
+
+
+def write(
+    cell: Cell,
+    network: Network,
+    images: NDArray[np.uint8],
+    normalised: Callable[[NDArray[np.uint8]], Tensor],
+    settings: Evaluate,
+    folder: Path,
+) -> None:
+    """Write gradcam.json and gradcam.png, a sprite of overlays, into `folder`; where there is no map, the reason only.
+
+    Two kinds of maps: `surest_right` and `surest_wrong` for the test images that this cell was surest of, by the class
+    that it predicted; and `shared` for images that are the same for every cell, by their true class, kept as numbers
+    too, so that seeds can be compared.
+
+    Args:
+        cell: whose predictions choose the images.
+        network: in evaluation mode.
+        images: test images, uint8 (images, H, W, 3).
+        normalised: from some of `images` to the input of the network, float32 (N, 3, H, W) on its device.
+        settings: how many pictures, how large, and the layers that the user chose.
+        folder: where to.
+    """
+    layer = choose_layer(network, settings.gradcam.layers.get(cell.variant), cell.variant)
+    reason = refuse(network, layer, lambda: normalised(images[:1]), settings.gradcam)
+    if reason or layer is None:
+        files.write_json(folder / "gradcam.json", {"skipped": reason, "tiles": []})
+        return
+    chosen = _choose(cell, settings.gradcam)
+    places = np.array([place for place, _, _ in chosen])
+    classes = [target for _, target, _ in chosen]
+    maps = np.concatenate(
+        [
+            explain(network, layer, normalised(images[places[start : start + BATCH]]), classes[start : start + BATCH])
+            for start in range(0, len(places), BATCH)
+        ]
+    )
+    px = min(settings.samples.px, images.shape[1])
+    test = cell.splits["test"]
+    tiles: list[dict[str, Any]] = []
+    for (place, target, kind), heat in zip(chosen, maps, strict=True):
+        tile: dict[str, Any] = {
+            "image_id": test.ids[place],
+            "label": cell.classes[test.targets[place]],
+            "predicted": cell.classes[int(test.logits[place].argmax())],
+            "target": cell.classes[target],
+            "kind": kind,
+        }
+        if kind == "shared":
+            tile["map"] = _coarse(heat)
+        tiles.append(tile)
+    name = next(name for name, module in network.named_modules() if module is layer)
+    head = {"skipped": None, "layer": name, "px": px, "columns": sprite.COLUMNS}
+    files.write_json(folder / "gradcam.json", head | {"tiles": tiles})
+    sprite.write(folder / "gradcam.png", [_overlay(images[p], heat, px) for p, heat in zip(places, maps, strict=True)])
+
+
+def choose_layer(network: Network, name: str | None, variant: str) -> torch.nn.Module | None:
+    """The module `name`, or the one that the network itself gives; None where it has no feature map.
+
+    Raises:
+        UserError: the network has no module of that name.
+    """
+    if name is None:
+        return network.cam_layer()
+    modules = dict(network.named_modules())
+    if name not in modules:
+        near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.0)
+        raise UserError(f"params.yaml: `evaluate.gradcam.layers.{variant}` is {name!r}; nearest: {', '.join(near)}")
+    return modules[name]
+
+
+def refuse(
+    network: torch.nn.Module, layer: torch.nn.Module | None, image: Callable[[], Tensor], settings: GradCam
+) -> str | None:
+    """Why there is nothing to show, in words; None where there is."""
+    if not settings.classes and not settings.shared:
+        return "`evaluate.gradcam` asks for no picture"
+    if layer is None:
+        return "the network has no feature map"
+    shapes: list[tuple[int, ...]] = []
+    handle = layer.register_forward_hook(lambda _module, _input, output: shapes.append(tuple(output.shape)))
+    with torch.no_grad():
+        network(image())
+    handle.remove()
+    if len(shapes[0]) != 4:
+        return f"the layer gives {len(shapes[0])} dimensions, not a map of images, channels, height and width"
+    side = min(shapes[0][-2:])
+    if side < settings.coarsest:
+        return f"the last feature map is {shapes[0][-2]} x {shapes[0][-1]}: too coarse to say where the network looks"
+    return None
+
+
+def explain(
+    network: torch.nn.Module, layer: torch.nn.Module, inputs: Tensor, classes: list[int]
+) -> NDArray[np.float32]:
+    """Maps between 0 and 1, float32 (N, H, W), for one class an image, from normalised inputs (N, 3, H, W)."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    inputs = inputs.detach().clone().requires_grad_()  # a frozen network has no other leaf to reach back to
+    with GradCAM(model=network, target_layers=[layer]) as cam:
+        maps = cam(input_tensor=inputs, targets=[ClassifierOutputTarget(index) for index in classes])
+    return np.asarray(maps, dtype=np.float32)
+
+
+def _choose(cell: Cell, settings: GradCam) -> list[tuple[int, int, str]]:
+    """(position in the test set, class to explain, kind)."""
+    test = cell.splits["test"]
+    chosen: list[tuple[int, int, str]] = []
+    for right, wrong in samples.surest(test, samples.shown_classes(test, len(cell.classes), settings.classes), 1):
+        for positions, kind in ((right, "surest_right"), (wrong, "surest_wrong")):
+            chosen += [(int(p), int(test.logits[p].argmax()), kind) for p in positions]
+    shared = seeding.generator(0, "grid").permutation(len(test.ids))[: settings.shared]
+    return chosen + [(int(p), int(test.targets[p]), "shared") for p in shared]
+
+
+def _coarse(heat: NDArray[np.float32]) -> list[list[float]]:
+    height, width = (min(FINEST, side) for side in heat.shape)
+    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(heat)[None], (height, width))[0]
+    return [[round(float(value), 3) for value in row] for row in small]
+
+
+def _overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], px: int) -> NDArray[np.uint8]:
+    from pytorch_grad_cam.utils.image import show_cam_on_image
+
+    mixed = show_cam_on_image(image.astype(np.float32) / 255, heat, use_rgb=True)
+    return sprite.tile(Image.fromarray(mixed), px)

@@ -1,0 +1,63 @@
+"""What needs the trained network itself: robustness, Grad-CAM and cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.core import cells
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from stages.evaluate.cell import Cell
+    from stages.evaluate.params import Evaluate
+
+CLOSE = 0.02  # of the spread of the logits: other hardware rounds otherwise, other weights differ by far more
+
+
+def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
+    """Load the trained cell and write robustness.csv, gradcam.*, cost.json into `folder`, and the timings.
+
+    Raises:
+        UserError: the weights do not give the logits that were stored with them.
+    """
+    import torch
+
+    from stages.evaluate import cost, gradcam, robustness
+    from stages.train import predict
+
+    loaded = predict.load(cell.variant, cell.seed)
+    images = loaded.images("test")
+    test = cell.splits["test"]
+    check(cell, predict.logits(loaded, images))
+
+    def normalised(some: NDArray[np.uint8]) -> Tensor:
+        return torch.cat(list(predict.normalised(loaded, some)))
+
+    robustness.write(lambda some: predict.logits(loaded, some), images, test.targets, settings.robustness, folder)
+    gradcam.write(cell, loaded.network, images, normalised, settings, folder)
+    one = normalised(images[:1])
+    cost.write(cell, loaded.network, one, folder)
+    cost.time_inference(cell, loaded.network, one)
+
+
+def check(cell: Cell, logits: NDArray[np.float32]) -> None:
+    """Hold the logits of the test images against those that train stored.
+
+    Raises:
+        UserError: they are not the same network's.
+    """
+    stored = cell.splits["test"].logits
+    apart = float(np.abs(logits - stored).max()) if len(stored) else 0.0
+    if apart > CLOSE * max(float(stored.std()), 1e-3):
+        folder = cells.run_folder(cell.variant, cell.seed)
+        raise UserError(
+            f"{folder}: the weights do not give the stored logits (they differ by {apart:.3g}); the two files are of "
+            f"different trainings: run `dvc repro -s -f train@{cell.variant}-{cell.seed}`"
+        )

@@ -1,0 +1,38 @@
+"""Many small pictures in one PNG: tile number i stands in row i // columns and column i % columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from stages.core import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+COLUMNS = 10
+GROUND = 128  # grey beside a picture that is not square: neither of light nor of dark paper
+
+
+def tile(picture: Image.Image, px: int) -> NDArray[np.uint8]:
+    """The picture in a square of `px`, aspect kept, never magnified: uint8 (px, px, 3)."""
+    small = picture.convert("RGB")
+    small.thumbnail((px, px), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (px, px), (GROUND,) * 3)
+    square.paste(small, ((px - small.width) // 2, (px - small.height) // 2))
+    return np.asarray(square)
+
+
+def write(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
+    """Write tiles, each uint8 (px, px, 3), as one PNG."""
+    px, rows = tiles[0].shape[0], -(-len(tiles) // COLUMNS)
+    sheet = np.full((rows * px, min(len(tiles), COLUMNS) * px, 3), GROUND, dtype=np.uint8)
+    for index, pixels in enumerate(tiles):
+        row, column = divmod(index, COLUMNS)
+        sheet[row * px : (row + 1) * px, column * px : (column + 1) * px] = pixels
+    with files.atomic(path) as partial:
+        Image.fromarray(sheet).save(partial, optimize=True)
