@@ -96,7 +96,8 @@ def choose_layer(network: Network, name: str | None, variant: str) -> torch.nn.M
     if name not in modules:
         near = difflib.get_close_matches(name, list(modules), n=3, cutoff=0.0)
         raise UserError(f"params.yaml: `evaluate.gradcam.layers.{variant}` is {name!r}; nearest: {', '.join(near)}")
-    return modules[name]
+    chosen: torch.nn.Module = modules[name]
+    return chosen
 
 
 def refuse(

@@ -92,8 +92,22 @@ def brier(probabilities: Floats, targets: Ints) -> float:
     return score / 2 if probabilities.shape[1] == 2 else score
 
 
+def cross_entropy(log_p: Floats, targets: Ints, label_smoothing: float, class_weights: Floats | None) -> float:
+    """The mean training loss as `torch.nn.functional.cross_entropy` defines it, with smoothed labels and weights."""
+    weights = np.ones(log_p.shape[1]) if class_weights is None else class_weights
+    own = -log_p[np.arange(len(targets)), targets] * weights[targets]
+    spread = -(log_p * weights).mean(axis=1)
+    total = (1 - label_smoothing) * own + label_smoothing * spread
+    return float(total.sum() / weights[targets].sum())
+
+
 def all_metrics(
-    logits: NDArray[np.floating], targets: Ints, *, top_k: int, label_smoothing: float = 0.0
+    logits: NDArray[np.floating],
+    targets: Ints,
+    *,
+    top_k: int,
+    label_smoothing: float = 0.0,
+    class_weights: Floats | None = None,
 ) -> dict[str, float]:
     """Every scalar metric of one split.
 
@@ -101,7 +115,8 @@ def all_metrics(
         logits: (images, classes).
         targets: class index of each image, int64 (images,).
         top_k: k of the top-k accuracy, which is left out where there are not more than k classes.
-        label_smoothing: of the training loss; `loss` is that loss on the whole split, `nll` the one without smoothing.
+        label_smoothing: of the training loss. `loss` is that loss on the whole split; `nll` is plain cross entropy.
+        class_weights: of the training loss, (classes,); None for equal ones.
 
     Returns:
         Name -> value, names as in docs/architecture.md; `auroc` is left out where it is undefined.
@@ -112,9 +127,8 @@ def all_metrics(
     values = from_confusion(confusion_matrix(targets, predicted, classes))
     if top_k < classes:
         values[f"top{top_k}"] = top_k_accuracy(logits, targets, top_k)
-    nll = float(-log_p[np.arange(len(targets)), targets].mean())
-    values["loss"] = (1 - label_smoothing) * nll - label_smoothing * float(log_p.mean()) if label_smoothing else nll
-    values["nll"] = nll
+    values["loss"] = cross_entropy(log_p, targets, label_smoothing, class_weights)
+    values["nll"] = cross_entropy(log_p, targets, 0.0, None)
     probabilities = np.exp(log_p)
     values["brier"] = brier(probabilities, targets)
     area = auroc(probabilities, targets)

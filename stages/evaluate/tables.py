@@ -23,19 +23,23 @@ OUT_OF_SAMPLE = ("val", "test")
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     """Write metrics.csv, per_class.csv, confusion.csv, predictions.csv and calibration.csv into `folder`."""
-    smoothing = float(cell.config.get("label_smoothing") or 0.0)
-    temperature = calibration.fit_temperature(cell.splits["val"].logits, cell.splits["val"].targets)
+    smoothing, weights = _training_loss(cell)
+    val = cell.splits["val"]
+    temperature = calibration.fit_temperature(val.logits, val.targets) if val.ids else None
     scalars: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
-    for name in SPLITS:
-        split = cell.splits[name]
-        values = metrics.all_metrics(split.logits, split.targets, top_k=settings.top_k, label_smoothing=smoothing)
+    for name, split in cell.splits.items():
+        if not split.ids:
+            continue
+        values = metrics.all_metrics(
+            split.logits, split.targets, top_k=settings.top_k, label_smoothing=smoothing, class_weights=weights
+        )
         rows = _reliability(split.logits, split.targets, settings.calibration_bins)
         values["ece"] = calibration.expected_calibration_error(rows)
         bins += [{"split": name, **row} for row in rows]
-        if name == "val":
+        if temperature is not None and name == "val":
             values["temperature"] = temperature
-        if name in OUT_OF_SAMPLE:
+        if temperature is not None and name in OUT_OF_SAMPLE:
             values |= _scaled(split, temperature, settings.calibration_bins)
         scalars += [{"split": name, "metric": metric, "value": value} for metric, value in values.items()]
     files.write_rows(folder / "metrics.csv", ["split", "metric", "value"], scalars)
@@ -52,6 +56,19 @@ def probabilities(split: Split) -> NDArray[np.float64]:
 def short(value: float) -> float:
     """The float whose `repr` has just the digits that tell a float32 apart: the logits know no more."""
     return float(str(np.float32(value)))
+
+
+def _training_loss(cell: Cell) -> tuple[float, NDArray[np.float64] | None]:
+    """Label smoothing and class weights that the cell was trained with; `balanced` as train works it out."""
+    settings = cell.config.get("cell", {}).get("loss", {})
+    rule = settings.get("class_weights", "none")
+    weights = None
+    if isinstance(rule, list):
+        weights = np.array(rule, dtype=np.float64)
+    elif rule == "balanced":
+        counts = np.bincount(cell.splits["train"].targets, minlength=len(cell.classes))
+        weights = counts.sum() / (len(counts) * counts)
+    return float(settings.get("label_smoothing", 0.0)), weights
 
 
 def _reliability(logits: NDArray[np.floating], targets: NDArray[np.int64], bins: int) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ CHUNK = 256  # images at a time; even, so that directions alternate over chunks 
 
 
 def rotation(images: Tensor, strength: float, _chunk: int) -> Tensor:
-    """Turn by `strength` degrees, every other image the other way."""
+    """Turn by `strength` degrees clockwise, every other image the other way."""
     return _alternating(images, [{"angle": strength}, {"angle": -strength}])
 
 
@@ -134,4 +134,3 @@ def _affine(
     padded = F.pad(images, [margin] * 4, padding_mode="edge")
     moved = F.affine(padded, angle, list(translate), scale, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
     return cast("Tensor", F.center_crop(moved, [height, width]))
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,6 @@ from stages.core.errors import UserError
 from stages.evaluate import cell, tables
 from stages.evaluate.params import Evaluate
 from tests.evaluate import made
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -100,3 +97,40 @@ def test_logits_that_are_not_finite_are_refused(folder: Path) -> None:
 def test_a_cell_that_was_not_trained_is_named() -> None:
     with pytest.raises(UserError, match="dvc repro -s train@strong-7"):
         cell.read("strong", 7)
+
+
+@pytest.mark.parametrize("rule", ["balanced", [3.0, 1.0, 2.0]])
+def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str | list[float]) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    place = "results/strong/0/train/config.json"
+    files.write_json(place, files.read_json(place) | {"cell": {"loss": {"label_smoothing": 0, "class_weights": rule}}})
+    read = cell.read("strong", 0)
+    tables.write(read, Evaluate(), folder / "out")
+    train, test = read.splits["train"], read.splits["test"]
+    each = compute_class_weight("balanced", classes=np.arange(3), y=train.targets) if rule == "balanced" else rule
+    weights = np.array(each)[test.targets]
+    nll = -np.log(tables.probabilities(test)[range(len(weights)), test.targets])
+    written = pd.read_csv("out/metrics.csv").set_index(["split", "metric"])["value"]
+    assert written["test", "loss"] == pytest.approx((nll * weights).sum() / weights.sum(), abs=1e-12)
+    assert written["test", "nll"] == pytest.approx(nll.mean(), abs=1e-12)
+
+
+def test_a_study_without_validation_has_no_temperature(folder: Path) -> None:
+    rows = files.read_rows("data/split/split.csv")
+    keep = [row | {"split": "train" if row["split"] == "val" else row["split"]} for row in rows]
+    files.write_rows("data/split/split.csv", ["image_id", "split"], keep)
+    counts = {name: sum(row["split"] == name for row in keep) for name in ("train", "val", "test")}
+    rng = np.random.default_rng(0)
+    made.write_cell(folder, "strong", 0, {n: rng.normal(size=(c, 3)).astype(np.float32) for n, c in counts.items()})
+    tables.write(cell.read("strong", 0), Evaluate(), folder / "out")
+    written = pd.read_csv("out/metrics.csv")
+    assert set(written["split"]) == {"train", "test"}
+    assert not {"temperature", "ece_scaled"} & set(written["metric"])
+
+
+def test_the_defaults_are_those_that_the_default_study_spells_out() -> None:
+    from stages.core import params
+
+    study = params.read(Path(__file__).parents[2] / "params.yaml")
+    assert params.section(Evaluate, study.raw["evaluate"], "evaluate") == Evaluate()
