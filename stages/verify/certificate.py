@@ -1,0 +1,92 @@
+"""The certificate: what was checked, what was found, and where. Two fresh clones of a commit give the same one.
+
+What differs from clone to clone (folder, time) stands apart, under `circumstances`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.verify.result import Check
+    from stages.verify.scratch import Place
+
+JSON, MARKDOWN = "verify/certificate.json", "verify/certificate.md"
+
+
+def build(place: Place, name: str, checks: list[Check], environment: dict[str, Any]) -> dict[str, Any]:
+    """The part that two clones share.
+
+    Args:
+        place: the study, in the clone that is judged.
+        name: of the study.
+        checks: what was done.
+        environment: `here`, `recorded` (machine types of the cells) and `unpinned`.
+    """
+    uncommitted = [line[3:] for line in place.git("status", "--porcelain", "-z").split("\0") if line]
+    return {
+        "study": name,
+        "folder": place.study,
+        "commit": place.git("rev-parse", "HEAD", check=False).strip() or None,
+        "uncommitted": uncommitted,
+        "holds": all(check.holds for check in checks),
+        "checks": [check.as_json() for check in checks],
+        "environment": environment,
+    }
+
+
+def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, Any]) -> None:
+    """Write both files into `folder`."""
+    files.write_json(folder / JSON, {"certificate": certificate, "circumstances": circumstances})
+    files.write_text(folder / MARKDOWN, text(certificate, circumstances))
+
+
+def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
+    """The certificate for a reader."""
+    state = f", with uncommitted changes: {', '.join(certificate['uncommitted'])}" if certificate["uncommitted"] else ""
+    lines = [
+        f"# Verification of the study `{certificate['study']}`",
+        "",
+        f"**{'What was promised holds.' if certificate['holds'] else 'Something does not hold.'}**",
+        "",
+        f"Commit {certificate['commit'] or 'none yet'}{state}.",
+        "",
+    ]
+    for check in certificate["checks"]:
+        lines += [f"## {check['check'].capitalize()}: {check['verdict']}", "", f"{check['promise'].capitalize()}.", ""]
+        lines += [f"{check['compared']} compared, {len(check['findings'])} findings."]
+        lines += [f"Note: {note}." for note in check["notes"]]
+        lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]
+        lines += [""] if check["findings"] else []
+    lines += [
+        "## Environment",
+        "",
+        "| | here | recorded |",
+        "|---|---|---|",
+        *_environment(certificate["environment"]),
+        "",
+    ]
+    unpinned = certificate["environment"]["unpinned"]
+    lines += [f"Packages unlike requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
+    lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]
+    return "\n".join(lines)
+
+
+def _environment(environment: dict[str, Any]) -> list[str]:
+    here, recorded = environment["here"], environment["recorded"]
+
+    def then(*keys: str) -> str:
+        values = [str(machine[key]) for machine in recorded for key in keys if machine.get(key)]
+        return ", ".join(dict.fromkeys(values)) or "not recorded"
+
+    def words(value: Any) -> str:
+        return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value or "none")
+
+    known = {"packages": "torch", "instruction_set": "instruction_set", "gpu": "device", "threads": "threads"}
+    return [
+        f"| {name.replace('_', ' ')} | {words(value)} | {then(known.get(name, name))} |" for name, value in here.items()
+    ]

@@ -1,0 +1,164 @@
+"""Checks 2 and 3: make things again in a scratch copy, and hold them against what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stages.verify import difference, lock, scratch, tolerance
+from stages.verify.result import Check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.verify.scratch import Place
+    from stages.verify.tolerance import Cell
+
+SHOWN = 15  # lines of a failed run
+
+
+def from_git(place: Place, here: dict[str, str]) -> Check:
+    """Make again what needs nothing but files in git: the tables and pages, and the split."""
+    found = Check(
+        "tables and pages", "the split, the tables and the report come out of the files in git again, byte for byte"
+    )
+    with scratch.copy(place) as again:
+        recorded = lock.read(again)
+        away = lock.cached(again)
+        stages = [
+            stage
+            for stage, outs in recorded.outs.items()
+            if outs and "@" not in stage and not away & {*outs, *recorded.deps[stage]} and stage != "ingest"
+        ]
+        for stage in stages:
+            for path in recorded.outs[stage]:
+                scratch.remove(again.folder / path)
+        _run(again, stages, found)
+        compare(place, again, recorded, stages, found)
+        then = tolerance.machines(place, _cells(recorded))
+        if found.findings and then and not any(here.items() <= machine.items() for machine in then):
+            _forgive(place, again, found, f"made on {_words(then)}, verified on {_words([here])}")
+    return found
+
+
+def from_raw(place: Place, cells: list[Cell] | None, source: str) -> Check:
+    """Run the study again, or only `cells` of it, from raw data with an empty cache, and compare every hash.
+
+    Args:
+        place: the study.
+        cells: what to train and evaluate; None: everything, up to the report.
+        source: `ingest.path` of params.yaml.
+    """
+    everything = cells is None
+    with scratch.copy(place, source) as again:
+        recorded = lock.read(again)
+        chosen = _cells(recorded) if cells is None else cells
+        names = {f"{stage}@{variant}-{seed}" for stage in ("train", "evaluate") for variant, seed in chosen}
+        stages = [
+            s for s, outs in recorded.outs.items()
+            if (s in names) or (outs and "@" not in s and (everything or s in ("ingest", "clean", "split")))
+        ]  # fmt: skip
+        scope = "the whole study" if everything else f"{len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
+        found = Check(
+            "run again", f"{scope}, run again from raw data with an empty cache: every recorded hash comes out again"
+        )
+        for path in recorded.made:
+            scratch.remove(again.folder / path)
+        (again.folder / "dvc.lock").unlink(missing_ok=True)
+        if source_missing(place, source):
+            stages = _raw_from_cache(place, again, recorded, stages, found)
+        if not stages:
+            return found
+        _run(again, stages, found)
+        compare(place, again, recorded, stages, found)
+        then, now = tolerance.machines(place, chosen), tolerance.machines(again, chosen)
+        if now and then != now:
+            _by_tolerance(place, again, found, _cells(recorded), chosen)
+            machines = f"recorded on {_words(then)}, run again on {_words(now)}"
+            found.notes.append(f"another machine type ({machines}): cells are judged by tolerance")
+    return found
+
+
+def source_missing(place: Place, source: str) -> bool:
+    """Whether the source named in params.yaml is out of reach here."""
+    return not (place.folder / source).exists()
+
+
+def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], found: Check) -> None:
+    """Every hash of `stages`, and every file in git that they make, against what `again` made."""
+    new = lock.read(again)
+    for stage in stages:
+        if stage not in new.outs:
+            found.add(stage, "missing", "did not end, so nothing of it could be compared")
+            continue
+        for path, md5 in recorded.outs[stage].items():
+            found.compared += 1
+            there, here = place.folder / path, again.folder / path
+            same = new.outs[stage].get(path) == md5
+            if same and not there.exists():
+                continue  # in the cache of whoever made it: the hash is what there is
+            kept = there if there.exists() else lock.cache_file(place, md5)
+            words = difference.first(kept, here) if kept.exists() and here.exists() else None
+            if words is None and same:
+                continue
+            where = "" if same else f" (recorded {md5}, now {new.outs[stage].get(path, 'nothing')})"
+            found.add(path, "different", (words or _unseen(kept, same=same)) + where)
+
+
+def _unseen(kept: Path, *, same: bool) -> str:
+    if kept.exists() and not same:
+        return "what lies here is what came out again, but not what dvc.lock recorded"
+    return "another hash than recorded; the recorded bytes are not here: after `dvc pull` the difference can be named"
+
+
+def _run(again: Place, stages: list[str], found: Check) -> None:
+    status, output = again.lines(["repro", "--single-item", "--keep-going", *stages], len(stages), found.name)
+    if status:
+        errors = [line for line in output if line.startswith(("ERROR", "error"))] or output[-SHOWN:]
+        found.add("dvc repro", "different", "failed: " + " | ".join(errors[:SHOWN]))
+
+
+def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: list[str], found: Check) -> list[str]:
+    """Where the source is out of reach: begin with the raw data that `dvc pull` brought, if it did."""
+    raw = place.folder / "data/raw"
+    if not raw.exists():
+        found.add(
+            "data/raw", "not checked",
+            "the raw data is not here: its source is out of reach, and the DVC remote was not pulled (`dvc pull "
+            "data/raw`, for which one needs access to it); what needs no data was checked all the same",
+        )  # fmt: skip
+        return []
+    if lock.digest(raw) != recorded.made.get("data/raw"):
+        found.add("data/raw", "different", "what lies here is not the raw data that dvc.lock recorded")
+    target = again.folder / "data/raw"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(raw.resolve())
+    found.notes.append("the source is out of reach: begun with data/raw as `dvc pull` brought it")
+    return [stage for stage in stages if stage != "ingest"]
+
+
+def _by_tolerance(place: Place, again: Place, found: Check, study: list[Cell], chosen: list[Cell]) -> None:
+    """On another machine type only the data must come out to the byte; the cells' metrics are judged by tolerance."""
+    data = [
+        f for f in found.findings
+        if not f.what.startswith(("results/", "runs/", "reports/")) or f.verdict == "missing"
+        or (f.what == "reports/clean" and not difference.close(place.folder / f.what, again.folder / f.what))
+    ]  # fmt: skip
+    found.findings = data + tolerance.judge(place, again, study, chosen)
+
+
+def _forgive(place: Place, again: Place, found: Check, why: str) -> None:
+    """Rounding in the last digits is no forgery where the machine type differs."""
+    for number, finding in enumerate(found.findings):
+        there, here = place.folder / finding.what, again.folder / finding.what
+        if there.exists() and here.exists() and difference.close(there, here):
+            found.findings[number] = type(finding)(finding.what, "within tolerance", finding.detail)
+    found.notes.append(f"{why}: numbers may differ by 1e-9 of their size, pictures by one grey level on average")
+
+
+def _cells(recorded: lock.Lock) -> list[Cell]:
+    names = [stage.removeprefix("train@").rsplit("-", 1) for stage in recorded.outs if stage.startswith("train@")]
+    return [(variant, int(seed)) for variant, seed in names]
+
+
+def _words(machines: list[dict[str, str]]) -> str:
+    return "; ".join(", ".join(f"{key} {value}" for key, value in machine.items() if value) for machine in machines)

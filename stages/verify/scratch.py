@@ -1,0 +1,143 @@
+"""Copies of the repository in which to try things: nothing of the original is touched, no cache is shared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core.console import progress
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True)
+class Place:
+    """A study inside a repository: the one under judgement, or a scratch copy of it."""
+
+    root: Path  # of the repository
+    study: str  # of the study, relative to `root`; "." for the study of the root
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study, where dvc.yaml lies."""
+        return self.root / self.study
+
+    @property
+    def cache(self) -> Path:
+        """The DVC cache: of a fresh clone, or of a scratch copy, it is empty."""
+        named = self.dvc("cache", "dir", check=False).stdout.strip()
+        return Path(named) if named else self.root / ".dvc" / "cache"
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run DVC in the folder of the study."""
+        return self._run([sys.executable, "-m", "dvc", *arguments], check=check)
+
+    def git(self, *arguments: str, check: bool = True) -> str:
+        """Run git in the folder of the study; its output."""
+        return self._run(["git", *arguments], check=check).stdout
+
+    def git_bytes(self, *arguments: str) -> bytes:
+        """Run git in the folder of the study; its output as bytes, empty where it failed."""
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=_environment(), capture_output=True, check=False).stdout  # noqa: S603
+
+    def lines(self, command: Sequence[str], total: int, label: str) -> tuple[int, list[str]]:
+        """Run a long DVC command with a bar that moves on with each stage.
+
+        Returns:
+            Its exit status, and its output as lines.
+        """
+        output: list[str] = []
+        with (
+            subprocess.Popen(  # noqa: S603 - DVC with our own arguments
+                [sys.executable, "-m", "dvc", *command], cwd=self.folder, env=_environment(),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            ) as process,
+            progress(range(total), total=total, desc=label, unit=" stages") as bar,
+        ):  # fmt: skip
+            assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+            for line in process.stdout:
+                output.append(line.rstrip())
+                if line.startswith("Running stage"):
+                    bar.update()
+        return process.returncode, output
+
+    def _run(self, command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(  # noqa: S603 - git and DVC with our own arguments
+            command, cwd=self.folder, env=_environment(), capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            words = " ".join(command[2:] if command[0] == sys.executable else command)
+            raise UserError(f"`{words}` failed: {' '.join((done.stderr or done.stdout).split())[-600:]}")
+        return done
+
+
+def here() -> Place:
+    """The study in the working folder.
+
+    Raises:
+        UserError: it is no study, or not in a git repository.
+    """
+    folder = Path.cwd()
+    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+        if not (folder / name).exists():
+            raise UserError(f"{name} is not in {folder}; run from the folder of a study that was run and committed")
+    root = Path(Place(folder, ".").git("rev-parse", "--show-toplevel").strip())
+    return Place(root, str(folder.resolve().relative_to(root.resolve())))
+
+
+@contextmanager
+def copy(place: Place, source: str | None = None) -> Iterator[Place]:
+    """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
+
+    Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new.
+
+    Args:
+        place: what to copy.
+        source: `ingest.path`, relative to the study; where it leads out of the repository, a link in the copy leads
+            to the same files.
+    """
+    with tempfile.TemporaryDirectory(prefix="evenhand-verify-") as name:
+        depth = (source or "").split("/").count("..")
+        root = Path(name, *(["in"] * depth), "clone").resolve()
+        scratch = Place(root, place.study)
+        listed = Place(place.root, ".").git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for relative in filter(None, listed.split("\0")):
+            original, target = place.root / relative, root / relative
+            if original.is_symlink() or original.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(original, target, follow_symlinks=False)
+        Place(root, ".").git("init", "--quiet")
+        local = f"[core]\n    autostage = false\n    analytics = false\n[cache]\n    dir = {root / '.dvc' / 'cache'}\n"
+        (root / ".dvc").mkdir(exist_ok=True)
+        (root / ".dvc" / "config.local").write_text(local)
+        if source and (place.folder / source).exists():
+            inside = Path(os.path.normpath(scratch.folder / source))
+            if not inside.exists():
+                inside.parent.mkdir(parents=True, exist_ok=True)
+                inside.symlink_to((place.folder / source).resolve())
+        yield scratch
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, Any]:
+    """As it is here, but without the settings of a DVC that may be running, and with this Python first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+    return kept | {"DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
