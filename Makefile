@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-all lint bench ui systems lock
+.PHONY: help setup repro verify test test-all lint bench ui systems lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, o
 repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
+
+verify: setup ## for reviewers: check everything, run the study again, write verify/certificate.md (ARGS="--cells mlp-0")
+	python -m stages.verify $(ARGS)
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q

@@ -57,7 +57,7 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
         "",
     ]
     for check in certificate["checks"]:
-        lines += [f"## {check['check'].capitalize()}: {check['verdict']}", "", f"{check['promise'].capitalize()}.", ""]
+        lines += [f"## {check['check'].capitalize()}: {check['verdict']}", "", f"{check['promise'][0].upper()}{check['promise'][1:]}.", ""]
         lines += [f"{check['compared']} compared, {len(check['findings'])} findings."]
         lines += [f"Note: {note}." for note in check["notes"]]
         lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]
@@ -79,8 +79,8 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
 def _environment(environment: dict[str, Any]) -> list[str]:
     here, recorded = environment["here"], environment["recorded"]
 
-    def then(*keys: str) -> str:
-        values = [str(machine[key]) for machine in recorded for key in keys if machine.get(key)]
+    def then(key: str) -> str:
+        values = [f"torch {m[key]}" if key == "torch" else str(m[key]) for m in recorded if m.get(key)]
         return ", ".join(dict.fromkeys(values)) or "not recorded"
 
     def words(value: Any) -> str:

@@ -49,9 +49,9 @@ def close(recorded: Path, again: Path) -> bool:
         one, two = _pixels(recorded), _pixels(again)
         return one.shape == two.shape and float(np.abs(one - two).mean()) <= CLOSE_PIXELS
     texts = [_PICTURE.sub("", path.read_text("utf-8", errors="replace")) for path in (recorded, again)]
-    one, two = (np.array(_NUMBER.findall(text), dtype=np.float64) for text in texts)
+    first_numbers, second_numbers = (np.array(_NUMBER.findall(text), dtype=np.float64) for text in texts)
     same = len({_NUMBER.sub("#", text) for text in texts}) == 1
-    return same and bool(np.allclose(one, two, rtol=CLOSE, atol=CLOSE))
+    return same and bool(np.allclose(first_numbers, second_numbers, rtol=CLOSE, atol=CLOSE))
 
 
 def _folders(recorded: Path, again: Path) -> str | None:

@@ -39,6 +39,12 @@ def read(place: Place) -> Lock:
     return Lock(*({name: _hashes(entry.get(kind, [])) for name, entry in stages.items()} for kind in ("outs", "deps")))
 
 
+def without_output(place: Place) -> set[str]:
+    """Stages that make nothing which dvc.lock could hold, such as the logging of runs."""
+    pipeline = YAML(typ="safe", pure=True).load((place.folder / "dvc.yaml").read_text("utf-8"))["stages"]
+    return {name for name, stage in pipeline.items() if not stage.keys() & {"outs", "metrics", "plots"}}
+
+
 def cached(place: Place) -> set[str]:
     """The outputs that live in the DVC cache, not in git: their bytes may be out of a reviewer's reach."""
     pipeline = YAML(typ="safe", pure=True).load((place.folder / "dvc.yaml").read_text("utf-8"))["stages"]
