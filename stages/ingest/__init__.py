@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.ingest import archive, cifar10, digits, folder, uecfood256
+from stages.ingest import archive, cifar10, digits, folder, uecfood256, urls
 from stages.ingest.entry import COLUMNS
-from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256
+from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,3 +53,5 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
             return cifar10.bring(Path(source.path), target)
         case Uecfood256():
             return uecfood256.bring(Path(source.path), target, source.boxes)
+        case Urls():
+            return urls.bring(source, target)

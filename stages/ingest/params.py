@@ -49,14 +49,27 @@ class Uecfood256(Section):
     boxes: Literal["whole", "crop"] = "whole"  # the whole photo, or what the boxes cut out of it
 
 
+class Urls(Section):
+    """A list of pictures to fetch: a CSV with the columns url, label, sha256."""
+
+    source: Literal["urls"]
+    path: str
+    max_megabytes: float = Field(default=50.0, gt=0)  # of one picture
+    timeout_seconds: float = Field(default=30.0, gt=0)  # of one request
+    retries: int = Field(default=3, ge=0)
+    connections: int = Field(default=8, ge=1)  # at the same time
+    allow_private: bool = False  # addresses of private networks and of this machine
+
+
 SOURCES: dict[str, type[Section]] = {
     "digits": Digits,
     "folder": Folder,
     "archive": Archive,
     "cifar10": Cifar10,
     "uecfood256": Uecfood256,
+    "urls": Urls,
 }
-Ingest = Digits | Folder | Archive | Cifar10 | Uecfood256
+Ingest = Digits | Folder | Archive | Cifar10 | Uecfood256 | Urls
 
 
 def check_source(values: Any) -> Ingest:

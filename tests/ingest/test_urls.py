@@ -1,0 +1,109 @@
+import hashlib
+import http.server
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stages.core.errors import UserError
+from tests.ingest.test_ingest import bring
+
+PNG = io.BytesIO()
+Image.new("RGB", (4, 4), "blue").save(PNG, "PNG")
+ASKED: list[str] = []
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """A site on this machine, with what goes wrong on real ones."""
+
+    def do_GET(self) -> None:
+        ASKED.append(self.path)
+        first = ASKED.count(self.path) == 1
+        body, status, headers = {
+            "/robots.txt": (b"User-agent: *\nDisallow: /secret/", 200, {}),
+            "/gone.png": (b"", 404, {}),
+            "/moved.png": (b"", 302, {"Location": "/a.png"}),
+            "/away.png": (b"", 302, {"Location": "ftp://example.org/a.png"}),
+            "/busy.png": (PNG.getvalue(), 503 if first else 200, {}),
+            "/large.png": (bytes(20_000), 200, {}),
+        }.get(self.path, (PNG.getvalue(), 200, {}))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    ASKED.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def listed(site: str, **rows: str) -> Path:
+    path = Path("sources.csv")
+    lines = [f"{site}/{name.replace('_', '.')},cat,{digest}" for name, digest in rows.items()]
+    path.write_text("url,label,sha256\n" + "\n".join(lines) + "\n")
+    return path
+
+
+GOOD = hashlib.sha256(PNG.getvalue()).hexdigest()
+LOCAL = {"allow_private": True, "max_megabytes": 0.01, "retries": 1, "timeout_seconds": 5.0}
+
+
+def test_a_list_is_fetched_and_what_is_missing_is_named(site: str) -> None:
+    names = {"a_png": GOOD, "gone_png": "", "moved_png": GOOD, "away_png": "", "busy_png": GOOD, "large_png": ""}
+    path = listed(site, **names, changed_png="0" * 64)
+    path.write_text(path.read_text() + f"{site}/secret/a.png,cat,\nfile:///etc/passwd,cat,\n")
+    rows = bring("urls", path, **LOCAL)
+    assert {url.removeprefix(site): row["problem"] for url, row in rows.items()} == {
+        "/a.png": "",
+        "/gone.png": "http_404",
+        "/moved.png": "",
+        "/away.png": "unreachable",
+        "/busy.png": "",
+        "/large.png": "too_large",
+        "/changed.png": "hash_differs",
+        "/secret/a.png": "forbidden_by_robots",
+        "file:///etc/passwd": "not_http",
+    }
+    assert (Path("data/raw") / rows[f"{site}/a.png"]["file"]).read_bytes() == PNG.getvalue()
+    assert rows[f"{site}/a.png"]["label"] == "cat"
+
+
+def test_a_second_fetch_asks_for_nothing(site: str) -> None:
+    path = listed(site, a_png=GOOD)
+    bring("urls", path, **LOCAL)
+    asked = list(ASKED)
+    bring("urls", path, **LOCAL)
+    assert asked == ASKED
+
+
+def test_private_addresses_are_refused(site: str) -> None:
+    with pytest.raises(UserError, match="the first reason: private_address"):
+        bring("urls", listed(site, a_png=GOOD), retries=0)
+    assert ASKED == []
+
+
+def test_an_unreachable_site_and_a_wrong_list_are_named(site: str) -> None:
+    with pytest.raises(UserError, match="the first reason: forbidden_by_robots"):
+        bring("urls", listed("http://127.0.0.1:9", a_png=""), allow_private=True, retries=0)
+    Path("sources.csv").write_text("url,label\n")
+    with pytest.raises(UserError, match="lacks the column sha256"):
+        bring("urls", Path("sources.csv"))
+    with pytest.raises(UserError, match="which is not here; name a CSV"):
+        bring("urls", Path(site))
