@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages.aggregate import collect, compare, summary
 from stages.aggregate.params import Aggregate
-from stages.core import errors, files, params
+from stages.core import cells, console, errors, files, params
 
 REPORTS = Path("reports")
 INTERVAL = ["n", "mean", "sd", "ci_low", "ci_high"]
@@ -18,6 +18,8 @@ def main() -> None:
     """Sum up and compare all cells of the study."""
     study = params.read()
     settings = params.section(Aggregate, study.raw["aggregate"], "aggregate")
+    for folder in cells.prune(study.cells):
+        console.say(f"removed {folder}: its cell is no longer in params.yaml")
     found = collect.read(study.cells)
     rows = summary.summary(found, settings.alpha)
     pairs = compare.compare(

@@ -115,7 +115,7 @@ def _get(http: urllib3.PoolManager, url: str, max_bytes: int) -> bytes:
 
 
 def _robots(http: urllib3.PoolManager, origin: str) -> urllib.robotparser.RobotFileParser:
-    """The rules of a site (RFC 9309): none where it has no robots.txt, everything forbidden where it cannot be asked."""
+    """The rules of a site (RFC 9309): none without a robots.txt, all forbidden where it cannot be asked."""
     rules = urllib.robotparser.RobotFileParser()
     try:
         rules.parse(_get(http, f"{origin}/robots.txt", 512_000).decode("utf-8", "replace").splitlines())
