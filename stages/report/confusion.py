@@ -10,13 +10,16 @@ from stages.report.figures import INK, SURFACE
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from stages.report.evidence import Evidence
     from stages.report.figures import Figure, Figures
 
+    Counts = NDArray[np.int64]
 
-def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
-    """One matrix a variant, summed over seeds, and the most confused pairs."""
+
+def build(evidence: Evidence, figures: Figures, anchors: dict[tuple[str, str, str], str]) -> dict[str, Any]:
+    """One matrix a variant, summed over seeds, and the most confused pairs, with an anchor to a picture of each."""
     table = evidence.cells("confusion.csv")
     table = table[table["split"] == "test"]
     small = len(evidence.classes) <= evidence.settings.matrix_classes
@@ -27,12 +30,12 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
             "name": variant,
             "rows": _rows(counts, evidence.classes) if small else [],
             "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
-            "pairs": _pairs(counts, evidence),
+            "pairs": _pairs(counts, evidence, variant, anchors),
         })  # fmt: skip
     return {"classes": evidence.classes, "small": small, "variants": variants, "seeds": len(evidence.study.seeds)}
 
 
-def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _matrix(table: pd.DataFrame, classes: list[str]) -> Counts:
     """Counts, rows true and columns predicted, in class order."""
     index = {label: i for i, label in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -44,7 +47,7 @@ def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray[Any, np.dtype
     return counts
 
 
-def _rows(counts: np.ndarray[Any, np.dtype[np.int64]], classes: list[str]) -> list[dict[str, Any]]:
+def _rows(counts: Counts, classes: list[str]) -> list[dict[str, Any]]:
     share = _shares(counts)
     return [
         {
@@ -59,31 +62,28 @@ def _rows(counts: np.ndarray[Any, np.dtype[np.int64]], classes: list[str]) -> li
     ]
 
 
-def _shares(counts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def _pairs(counts: np.ndarray[Any, np.dtype[np.int64]], evidence: Evidence) -> list[dict[str, Any]]:
+def _pairs(
+    counts: Counts, evidence: Evidence, variant: str, anchors: dict[tuple[str, str, str], str]
+) -> list[dict[str, Any]]:
     """True and predicted label of the commonest errors, ties in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     share = _shares(counts)
-    order = np.argsort(-wrong, axis=None, kind="stable")[: evidence.settings.pairs]
-    return [
-        {
-            "label": evidence.classes[i],
-            "predicted": evidence.classes[j],
-            "count": int(wrong[i, j]),
-            "share": f"{100 * share[i, j]:.1f}",
-        }
-        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
-        if wrong[i, j]
-    ]
+    found = []
+    for place in np.argsort(-wrong, axis=None, kind="stable")[: evidence.settings.pairs]:
+        i, j = divmod(int(place), len(evidence.classes))
+        if wrong[i, j]:
+            label, predicted = evidence.classes[i], evidence.classes[j]
+            pair = {"label": label, "predicted": predicted, "anchor": anchors.get((variant, label, predicted))}
+            found.append(pair | {"count": int(wrong[i, j]), "share": f"{100 * share[i, j]:.1f}"})
+    return found
 
 
-def _figure(
-    variant: str, counts: np.ndarray[Any, np.dtype[np.int64]], classes: list[str], figures: Figures, *, numbers: bool
-) -> Figure:
+def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, *, numbers: bool) -> Figure:
     share = 100 * _shares(counts)
     side = min(4.6, 1.6 + 0.42 * len(classes)) if numbers else 4.4
     canvas = figures.canvas(side + 0.4, side)

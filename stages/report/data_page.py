@@ -9,7 +9,7 @@ import pandas as pd
 from stages.report import pictures
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS
-from stages.report.wording import SPLIT_NAMES, plural
+from stages.report.wording import SPLIT_NAMES, names, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,9 +128,25 @@ def _split(evidence: Evidence) -> dict[str, Any]:
         "rows": rows,
         "totals": {split: evidence.images(split) for split in SPLITS},
         "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
-        "groups": evidence.split.get("groups"),
-        "seed": evidence.split.get("seed"),
+        "sentence": _how(evidence),
     }
+
+
+def _how(evidence: Evidence) -> str:
+    """How the parts were drawn, as params.yaml asked for it."""
+    knobs = evidence.study.raw["split"]
+    published = [SPLIT_NAMES[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)]
+    text = f"The split was drawn with its own seed ({knobs['seed']})"
+    if published:
+        text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
+    text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
+    text += (
+        "; images of one duplicate group never stand in two of its parts."
+        if knobs.get("grouped", True)
+        else "; duplicates were not kept together, so that copies may stand in several parts."
+    )
+    left = int(evidence.split.get("left_out", 0))
+    return text + (f" {plural(left, 'image')} stand in no part: copies of images of a published one." if left else "")
 
 
 def _short(label: str, limit: int = 24) -> str:

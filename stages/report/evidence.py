@@ -55,6 +55,11 @@ class Evidence:
         """Labels in class-index order."""
         return list(self.split["classes"])
 
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """image_id, split: the part of every image that is in one."""
+        return table(SPLIT / "split.csv", text=True)
+
     def images(self, split: str) -> int:
         """How many images a split holds."""
         return sum(self.split["counts"][split].values())

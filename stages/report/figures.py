@@ -54,12 +54,13 @@ class Figures:
 
     def canvas(self, width: float, height: float) -> Canvas:
         """An empty figure of `width` x `height` inches; about 4.4 fit a phone without shrinking."""
-        figure = Canvas(figsize=(width, height), layout="constrained")
+        figure = Canvas(figsize=(width, height))
         FigureCanvasAgg(figure)
         return figure
 
     def add(self, name: str, figure: Canvas, alt: str) -> Figure:
         """Write `name`.png and return the figure for the page."""
+        figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
         buffer = io.StringIO()
         figure.savefig(

@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from stages.core import files
-from stages.report import caveats, confusion, curves, data_page, per_class, provenance, results
+from stages.report import (
+    calibration,
+    caveats,
+    confusion,
+    cost,
+    curves,
+    data_page,
+    gradcam,
+    per_class,
+    provenance,
+    results,
+    robustness,
+    samples,
+    sweeps,
+    tables,
+)
 from stages.report.figures import Figures
 
 if TYPE_CHECKING:
@@ -21,31 +36,47 @@ SECTIONS = (
     ("curves", "Learning curves"),
     ("confusion", "Confusion"),
     ("per_class", "Classes"),
+    ("calibration", "Calibration"),
+    ("robustness", "Robustness"),
+    ("samples", "Pictures"),
+    ("gradcam", "Grad-CAM"),
+    ("cost", "Cost"),
+    ("sweeps", "Sweeps"),
     ("caveats", "Caveats"),
     ("provenance", "Provenance"),
 )
 
 
 def write(evidence: Evidence, folder: Path) -> None:
-    """Write index.html, report.md and figures/ into `folder`; all of it, or nothing of it."""
-    with files.fresh_folder(folder / "figures") as drawing:
+    """Write index.html, report.md, figures/ and tables/ into `folder`."""
+    with files.fresh_folder(folder / "figures") as drawing, files.fresh_folder(folder / "tables") as papers:
         context = build(evidence, Figures(drawing))
-        page = _render("index.html.j2", context)
-        text = _render("report.md.j2", context)
+        tables.write(context, papers)
+        page = render("index.html.j2", context)
+        text = render("report.md.j2", context)
     files.write_text(folder / "index.html", page)
     files.write_text(folder / "report.md", text)
 
 
 def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     """What the templates need, by section; a section that this study does not have is None."""
+    found = results.build(evidence, figures)
+    order, places = found["ranking"].order, results.digits(evidence)
+    shown = samples.build(evidence)
     context: dict[str, Any] = {
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
-        "results": results.build(evidence, figures),
+        "results": found,
         "data": data_page.build(evidence, figures),
         "curves": curves.build(evidence, figures),
-        "confusion": confusion.build(evidence, figures),
+        "confusion": confusion.build(evidence, figures, samples.anchors(shown)),
         "per_class": per_class.build(evidence),
+        "calibration": calibration.build(evidence, figures),
+        "robustness": robustness.build(evidence, figures, order),
+        "samples": shown,
+        "gradcam": gradcam.build(evidence),
+        "cost": cost.build(evidence, figures, order, places),
+        "sweeps": sweeps.build(evidence, figures, places),
         "caveats": caveats.build(evidence),
         "provenance": provenance.build(evidence),
     }
@@ -53,7 +84,8 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     return context
 
 
-def _render(name: str, context: dict[str, Any]) -> str:
+def render(name: str, context: dict[str, Any]) -> str:
+    """A template filled in; HTML is escaped, Markdown is not."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),

@@ -15,7 +15,6 @@ class ReportParams(Section):
             have (top5 with few classes) is left out.
         matrix_classes: up to so many classes a confusion matrix is a table of numbers; above, a picture and the pairs.
         pairs: the most confused pairs shown for each variant.
-        samples: sample predictions shown for each variant, right and wrong each.
         suspects: images in the gallery of likely label errors.
     """
 
@@ -24,7 +23,6 @@ class ReportParams(Section):
     )
     matrix_classes: int = Field(default=20, ge=2, le=60)
     pairs: int = Field(default=15, ge=1)
-    samples: int = Field(default=12, ge=0, le=60)
     suspects: int = Field(default=24, ge=0, le=200)
 
 

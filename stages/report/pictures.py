@@ -1,25 +1,77 @@
-"""Pictures for a page that needs no network: read, made no larger than shown, and put into the page itself."""
+"""Pictures for a page that needs no network: cut from the sprites of evaluate and put into the page itself."""
 
 from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
+
+from stages.core import files
+from stages.core.cells import evaluate_folder
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+PIXELATED = 32  # px; smaller pictures are magnified without blur
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of a sprite and what its JSON says about it."""
+
+    sheet: Path
+    box: tuple[int, int, int, int]
+    about: dict[str, Any]
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return encode(_sheet(self.sheet).crop(self.box))
+
+    @property
+    def pixelated(self) -> bool:
+        """Whether it is so small that a browser should magnify it without blur."""
+        return self.box[2] - self.box[0] <= PIXELATED
+
+
+def tiles(variant: str, seed: int, name: str) -> tuple[dict[str, Any], list[Tile]]:
+    """`<name>.json` of a cell, and its tiles cut from `<name>.png`."""
+    sheet = evaluate_folder(variant, seed) / f"{name}.png"
+    head = dict(files.read_json(sheet.with_suffix(".json")))
+    found = []
+    for index, about in enumerate(head["tiles"]):
+        row, column = divmod(index, head["columns"])
+        px = head["px"]
+        found.append(Tile(sheet, (column * px, row * px, (column + 1) * px, (row + 1) * px), about))
+    return head, found
+
 
 def data_uri(path: Path, width: int = 1200) -> str:
     """The picture at `path`, at most `width` px wide, as a data URI."""
-    with Image.open(path) as image:
-        return encode(ImageOps.contain(image, (min(width, image.width), image.height)))
+    image = _sheet(path)
+    return encode(ImageOps.contain(image, (min(width, image.width), image.height)))
 
 
 def encode(image: Image.Image) -> str:
-    """A picture as a data URI, in WebP: small, and every browser since 2020 shows it."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, format="WEBP", quality=80, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    """A picture as a data URI: PNG or WebP, whichever is smaller; every browser since 2020 shows both."""
+    picture = image.convert("RGB")
+    webp, png = io.BytesIO(), io.BytesIO()
+    picture.save(webp, format="WEBP", quality=80, method=4)
+    picture.save(png, format="PNG", optimize=True)
+    kind, best = min((("webp", webp.getvalue()), ("png", png.getvalue())), key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64," + base64.b64encode(best).decode("ascii")
+
+
+@cache
+def _sheet(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; `dvc repro` makes it, a clone has it from git") from None

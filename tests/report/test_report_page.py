@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
-from report_study import Made, make
 
 from stages.core.errors import UserError
 from stages.report import __main__ as command
+from tests.report.made_study import Made, make
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,72 @@
+# ruff: noqa: RUF001 - typographic minus and dash are what is meant
+"""Tables for papers: CSV to work with, LaTeX (booktabs) to print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from stages.core import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(context: dict[str, Any], folder: Path) -> None:
+    """Write every table of the page that a paper would print, from what the templates are given."""
+    for name, columns, rows, caption in _tables(context):
+        frame = pd.DataFrame(rows, columns=columns)
+        files.write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        printed = frame.rename(columns=_latex).map(_latex)
+        text = printed.to_latex(index=False, escape=False, caption=_latex(caption), label=f"tab:{name}", position="t")
+        files.write_text(folder / f"{name}.tex", text)
+
+
+def _tables(context: dict[str, Any]) -> list[tuple[str, list[str], list[list[Any]], str]]:
+    results, classes = context["results"], context["per_class"]
+    seeds = len(context["seeds"])
+    titles = [title for _, title in results["columns"]]
+    found = [
+        (
+            f"results_{part['split']}",
+            ["Variant", "Group", *titles],
+            [[row["variant"], row["letters"], *(cell["value"] for cell in row["cells"])] for row in part["rows"]],
+            (
+                f"{part['name'].capitalize()} set ({part['images']:,} images), mean ± SD over {seeds} seeds. Variants "
+                "that share a letter cannot be told apart on the test set."
+            ),
+        )
+        for part in results["splits"]
+    ]
+    if results["pairs"]:
+        columns = ["A", "B", "Difference", "Interval", "p", "p (Holm)", "Cohen's h", "Verdict"]
+        keys = ("a", "b", "difference", "interval", "p", "p_adjusted", "effect", "verdict")
+        found.append((
+            "comparisons", columns, [[pair[key] for key in keys] for pair in results["pairs"]],
+            f"Paired comparisons of test top-1 in points; {results['confidence']} intervals over {results['covers']}.",
+        ))  # fmt: skip
+    found += [
+        (
+            f"classes_{variant['name']}",
+            ["Class", "Images", "Precision", "Recall", "F1"],
+            [[row["label"], row["support"], *row["cells"]] for row in variant["rows"]],
+            f"{variant['name']} on the test set, per class, in percent, mean ± SD over {seeds} seeds.",
+        )
+        for variant in classes["variants"]
+    ]
+    cost = ["variant", "top1", "total", "trainable", "macs", "bytes"]
+    rows = [[row[key] for key in cost] for row in context["cost"]["rows"]]
+    titles = ["Variant", "Test top-1 %", "Parameters", "Trainable", "MACs", "Weights"]
+    return [*found, ("cost", titles, rows, "What the variants cost.")]
+
+
+def _latex(value: Any) -> str:
+    """Text with LaTeX's special characters escaped and the page's typography as commands."""
+    return "".join(_COMMANDS.get(character, character) for character in str(value))
+
+
+_COMMANDS = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "±": "$\\pm$", "−": "$-$",
+    "–": "--", "<": "$<$", ">": "$>$",
+}  # fmt: skip

@@ -1,0 +1,117 @@
+"""`python -m stages.report.timings`: timings/index.html, what the cells took, on which hardware.
+
+Outside of what DVC locks, since seconds never come out twice; made from `timings/<variant>/<seed>.json` of train and
+`timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache left none and are named.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from stages.core import errors, files
+from stages.core.cells import TIMINGS, timing_file
+from stages.core.errors import UserError
+from stages.report import cost, evidence, page
+from stages.report.figures import Figures
+from stages.report.ranking import METRIC, test_means
+from stages.report.wording import MISSING, number, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.report.evidence import Evidence
+
+STALLED = 2.0  # an epoch that took so many times the median was held up by something else
+
+
+def main() -> None:
+    """Render the timings of the study in the working folder."""
+    write(evidence.read())
+
+
+def write(found: Evidence) -> None:
+    """Write timings/index.html and timings/accuracy_time.png.
+
+    Raises:
+        UserError: no cell of this study left its timings here.
+    """
+    cells = {cell: timing for cell in found.study.cells if (timing := _read(timing_file(*cell)))}
+    if not cells:
+        raise UserError(f"{TIMINGS} holds no timings of these cells; they are left where a cell is trained, not pulled")
+    missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
+    means = test_means(found)
+    rows = [_row(found, v, [t for (name, _), t in cells.items() if name == v], means[v]) for v in found.variants]
+    shown = [row for row in rows if row["seconds"]]
+    costs = cost.read(found)
+    canvas = Figures(TIMINGS).canvas(4.6, 3.2)
+    taken = {row["variant"]: row["seconds"] for row in shown}
+    front = cost.front(taken, means)
+    params = {v: int(costs[v]["params_total"]) for v in taken}
+    cost.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
+    alt = f"Test top-1 against seconds of training, circles as large as the parameters; front: {', '.join(front)}."
+    figure = Figures(TIMINGS).add("accuracy_time", canvas, alt)
+    context = {"study": found.study.name, "rows": rows, "figure": figure, "missing": missing, "stalled": STALLED}
+    files.write_text(TIMINGS / "index.html", page.render("timings.html.j2", context))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _row(found: Evidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:
+    epochs = [t["epoch_seconds_median"] for t in timings if t.get("epoch_seconds_median")]
+    first = [t["epoch_seconds_first"] for t in timings if t.get("epoch_seconds_first")]
+    stalled = sum(_stalled(t.get("epoch_seconds") or []) for t in timings)
+    peak = max((t["peak_memory_bytes"] for t in timings if t.get("peak_memory_bytes")), default=0)
+    gpu = max((t["peak_gpu_memory_bytes"] for t in timings if t.get("peak_gpu_memory_bytes")), default=0)
+    seconds = statistics.median(t["seconds_to_fit"] for t in timings) if timings else None
+    return {
+        "variant": variant,
+        "top1": number(top1, METRIC),
+        "cells": len(timings),
+        "hardware": ", ".join(sorted({str(t["hardware"]) for t in timings})) or MISSING,
+        "seconds": seconds,
+        "total": _seconds(seconds),
+        "epoch": _seconds(statistics.median(epochs) if epochs else None),
+        "first": _seconds(statistics.median(first) if first else None),
+        "stalled": stalled,
+        "memory": f"{size(peak)}B" if peak else MISSING,
+        "gpu_memory": f"{size(gpu)}B" if gpu else MISSING,
+        "inference": _inference(found, variant),
+    }
+
+
+def _stalled(seconds: list[float]) -> int:
+    """Epochs, but for the first, that took more than twice the median."""
+    later = seconds[1:]
+    return sum(s > STALLED * statistics.median(later) for s in later) if len(later) > 2 else 0
+
+
+def _inference(found: Evidence, variant: str) -> list[dict[str, Any]]:
+    """Median over seeds of ms per image, one at a time and in a batch, a row for each device."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    batch = 0
+    for seed in found.study.seeds:
+        timing = _read(timing_file(variant, seed).with_suffix(".inference.json"))
+        for value in (timing or {"ms_per_image": {}})["ms_per_image"].values():
+            rows.setdefault(value["device"], []).append(value)
+        batch = timing["batch"] if timing else batch
+    return [
+        {
+            "device": device,
+            "batch": batch,
+            "one": f"{statistics.median(v['batch_1'] for v in values):.3g}",
+            "large": f"{statistics.median(v['batch_large'] for v in values):.3g}",
+        }
+        for device, values in rows.items()
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3g} s"
+
+
+if __name__ == "__main__":
+    errors.run(main)

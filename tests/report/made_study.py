@@ -1,0 +1,213 @@
+"""A whole made-up study in the contracted format, from made logits: every committed file that the report reads."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from stages.aggregate import __main__ as aggregate
+from stages.evaluate import samples, sprite, tables
+from stages.evaluate.cell import Cell, Split
+from stages.evaluate.params import Evaluate, Samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPLITS = ("train", "val", "test")
+STRENGTHS = {
+    "rotation": (0, 15, 45, 90, 180), "shift": (0, 0.1, 0.3, 0.4), "scale": (1, 0.5, 0.8, 1.25, 2),
+    "horizontal_flip": (0, 1), "vertical_flip": (0, 1), "brightness": (1, 0.5, 1.5), "blur": (0, 0.02, 0.05, 0.1),
+    "noise": (0, 0.05, 0.1, 0.2), "jpeg": (50, 20, 10),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """How large the study is."""
+
+    variants: int = 3
+    seeds: int = 3
+    classes: int = 4
+    train: int = 120
+    val: int = 40
+    test: int = 60
+    epochs: int = 6
+    px: int = 32
+
+    @property
+    def labels(self) -> list[str]:
+        return [f"{i} <class & {i}>" if i == 1 else f"class {i}" for i in range(self.classes)]
+
+    @property
+    def names(self) -> list[str]:
+        return [f"variant_{i}" for i in range(self.variants)]
+
+
+def make(root: Path, made: Made) -> None:
+    """Write the study into `root`."""
+    rng = np.random.default_rng(0)
+    images = _data(root, made, rng)
+    (root / "params.yaml").write_text(json.dumps(_params(made), indent=1))
+    for index, variant in enumerate(made.names):
+        for seed in range(made.seeds):
+            _cell(root, made, (variant, index, seed), images)
+    with contextlib.chdir(root):
+        aggregate.main()
+
+
+def _settings(made: Made, index: int) -> dict[str, Any]:
+    """Variants 0, 1, 3, 4 ... differ in the learning rate alone, every third in the model too."""
+    model = {"name": "cnn", "filters": [16]} if index % 3 == 2 else {"name": "mlp", "hidden": [128, 64]}
+    return {
+        "model": model, "size": 8, "epochs": made.epochs, "batch": 32, "lr": round(0.001 * 2**index, 6),
+        "optimizer": {"name": "adam"}, "loss": {"label_smoothing": 0.0}, "checkpoint": "best_val_loss",
+    }  # fmt: skip
+
+
+def _params(made: Made) -> dict[str, Any]:
+    variants = {
+        name: {key: value for key, value in _settings(made, i).items() if key in ("model", "lr")}
+        for i, name in enumerate(made.names)
+    }
+    train = {key: value for key, value in _settings(made, 0).items() if key not in ("model", "lr")}
+    return {
+        "study": "made", "root": ".", "lr": 0.001, "seeds": list(range(made.seeds)),
+        "ingest": {"source": "folder", "path": "pictures"}, "clean": {"duplicates": "drop"},
+        "split": {"seed": 0, "val": 0.2, "test": 0.2}, "train": train, "variants": variants,
+        "evaluate": {}, "aggregate": {}, "report": {},
+    }  # fmt: skip
+
+
+def _write(path: Path, header: str, rows: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header.split())
+        writer.writerows(rows)
+
+
+def _json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1))
+
+
+def _data(root: Path, made: Made, rng: np.random.Generator) -> dict[str, tuple[list[str], np.ndarray[Any, Any]]]:
+    images, ledger, manifest, split = {}, [], [], []
+    counter = 0
+    for name, count in zip(SPLITS, (made.train, made.val, made.test), strict=True):
+        truth = np.arange(count) % made.classes
+        ids = []
+        for label in truth:
+            key = f"{counter:012x}"
+            counter += 1
+            ids.append(key)
+            text = made.labels[label]
+            ledger.append((f"{text}/{key}.jpg", key * 5, text, "kept", "", "", key, ""))
+            manifest.append((key, f"images/{label:03d}/{key}.png", text, 200 + counter % 90, 180, key))
+            split.append((key, name))
+        images[name] = (ids, truth)
+    for i in range(counter // 10):
+        copy = f"{made.labels[0]}/copy {i}.jpg"
+        ledger += [(copy, "0", made.labels[0], "duplicate", "same_bytes", "", "", f"{i:012x}")]
+    ledger.append(("class 2/broken.jpg", "0", made.labels[-1], "quarantined", "truncated", "ends after 1 byte", "", ""))
+    clean = root / "data/clean"
+    _write(clean / "ledger.csv", "path sha256 label status reason detail image_id duplicate_of", ledger)
+    _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
+    _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1})
+    _write(root / "data/split/split.csv", "image_id split", split)
+    counts = {
+        name: {made.labels[c]: int((truth == c).sum()) for c in range(made.classes)}
+        for name, (_, truth) in images.items()
+    }
+    _json(root / "data/split/summary.json", {"classes": made.labels, "counts": counts, "groups": counter, "seed": 0})
+    (root / "reports/clean").mkdir(parents=True)
+    pixels = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(pixels).save(root / "reports/clean/duplicates.png")
+    return images
+
+
+def _logits(made: Made, index: int, seed: int, split: str, truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    rng = np.random.default_rng([index, seed, SPLITS.index(split)])
+    strength = 2.0 + 2.5 * (index + 1) / made.variants + (1.0 if split == "train" else 0.0)
+    logits = rng.normal(size=(len(truth), made.classes)).astype(np.float32)
+    logits[np.arange(len(truth)), truth] += strength
+    return logits
+
+
+def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, Any]) -> None:
+    variant, index, seed = cell
+    folder = root / "results" / variant / str(seed)
+    config = {
+        "variant": variant, "seed": seed, "classes": made.labels, "epochs_run": made.epochs,
+        "params_total": 1000 * 3 ** (index % 6), "params_trainable": 1000 * 2 ** (index % 6),
+        "best_epoch": made.epochs, "normalisation": [{"name": "featurewise", "mean": [0.5], "std": [0.25]}],
+        "machine": {"device": "cpu", "instruction_set": "AVX512", "torch": "2.11.0", "threads": 1, "autocast": None},
+        "fingerprint": f"{index:032x}", "cell": _settings(made, index),
+    }  # fmt: skip
+    _json(folder / "train/config.json", config)
+    columns = "epoch lr train_loss train_top1 val_loss val_top1"
+    _write(folder / "train/history.csv", columns, _history(made, index, seed))
+    splits = {name: Split(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}
+    out = folder / "evaluate"
+    tables.write(Cell(variant, seed, made.labels, config, splits), Evaluate(), out)
+    right = (splits["test"].logits.argmax(axis=1) == splits["test"].targets).mean()
+    rows: list[tuple[Any, ...]] = [("none", "", made.test, 0, right, right)]
+    for name, strengths in STRENGTHS.items():
+        for i, strength in enumerate(strengths, start=name == "jpeg"):
+            value = max(right - 0.05 * i * (1 + index % 3) + 0.002 * seed * i, 0.0)
+            rows.append((name, strength, made.test, min(i, 1), value, value))
+    _write(out / "robustness.csv", "transform strength n changed top1 macro_f1", rows)
+    _pictures(out, made, samples.choose(Cell(variant, seed, made.labels, config, splits), Samples()), splits)
+    cost = {"params_total": 1000 * 3 ** (index % 6), "params_trainable": 1000 * 2 ** (index % 6)}
+    _json(out / "cost.json", cost | {"macs": 10**6 * 2 ** (index % 9), "bytes": 4000 * 3 ** (index % 6)})
+    if index % 3 == 0:
+        _json(out / "gradcam.json", {"skipped": "the network has no feature map", "tiles": []})
+    else:
+        _gradcam(out, made, splits["test"])
+
+
+def _pictures(out: Path, made: Made, chosen: dict[tuple[str, int], list[str]], splits: dict[str, Split]) -> None:
+    tiles = []
+    for (name, place), kinds in chosen.items():
+        split = splits[name]
+        guess = int(split.logits[place].argmax())
+        about = {"image_id": split.ids[place], "split": name, "label": made.labels[split.targets[place]]}
+        tiles.append(about | {"predicted": made.labels[guess], "confidence": 0.875, "kinds": kinds})
+    _json(out / "samples.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
+    sprite.write(out / "samples.png", [_tile(made, tile["image_id"]) for tile in tiles])
+
+
+def _gradcam(out: Path, made: Made, test: Split) -> None:
+    kinds = ["surest_right", "surest_wrong"] * min(made.classes, 10) + ["shared"] * 8
+    tiles = []
+    for place, kind in enumerate(kinds):
+        label, guess = made.labels[test.targets[place]], made.labels[int(test.logits[place].argmax())]
+        tile = {"image_id": test.ids[place], "label": label, "predicted": guess, "target": guess, "kind": kind}
+        tiles.append(tile | ({"map": [[0.5, place / 99], [0.25, 0.0]]} if kind == "shared" else {}))
+    head = {"skipped": None, "layer": "features.6", "px": made.px, "columns": sprite.COLUMNS}
+    _json(out / "gradcam.json", head | {"tiles": tiles})
+    sprite.write(out / "gradcam.png", [_tile(made, tile["image_id"]) for tile in tiles])
+
+
+def _tile(made: Made, image: str) -> np.ndarray[Any, Any]:
+    """A smooth coloured picture, as compressible as a photograph, the same for every cell."""
+    rng = np.random.default_rng(int(image, 16))
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((made.px, made.px), Image.Resampling.BICUBIC), dtype=np.int16)
+    noise = rng.integers(-12, 13, smooth.shape, dtype=np.int16)
+    return np.asarray(np.clip(smooth + noise, 0, 255), dtype=np.uint8)
+
+
+def _history(made: Made, index: int, seed: int) -> list[tuple[float, ...]]:
+    rng = np.random.default_rng([index, seed, 9])
+    rows: list[tuple[float, ...]] = []
+    for epoch in range(1, made.epochs + 1):
+        base, noise = np.exp(-epoch / (3 + index % 5)), float(rng.normal() * 0.02)
+        rows.append((epoch, 0.001, 0.3 + 2 * base, 0.9 - 0.7 * base, 0.4 + 2 * base + noise, 0.85 - 0.7 * base - noise))
+    return rows
