@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 REPORTS, CLEAN, SPLIT = Path("reports"), Path("data/clean"), Path("data/split")
 SPLITS = ("train", "val", "test")
+DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", SPLIT / "split.csv", SPLIT / "summary.json")
+TABLES = ("runs.csv", "summary.csv", "comparisons.csv", "curves.csv")
+CELL_FILES = (
+    "per_class.csv", "confusion.csv", "calibration.csv", "robustness.csv", "cost.json", "samples.json", "gradcam.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,6 @@ class Evidence:
     def images(self, split: str) -> int:
         """How many images a split holds."""
         return sum(self.split["counts"][split].values())
-
-    @cached_property
-    def audit(self) -> dict[str, Any]:
-        """`data/clean/audit.json`."""
-        return dict(files.read_json(CLEAN / "audit.json"))
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -132,22 +132,30 @@ def read() -> Evidence:
     """The evidence of the study in the working folder.
 
     Raises:
-        UserError: params.yaml is wrong; a missing file raises when it is first asked for.
+        UserError: params.yaml is wrong, or files are missing.
     """
     study = params.read()
+    _check(study)
     return Evidence(study, report_params.read(study))
 
 
-def table(path: Path, *, text: bool = False) -> pd.DataFrame:
-    """Read a CSV. Labels such as "NA" or "007" stay what they are: only number columns are parsed.
+def _check(study: Study) -> None:
+    """Before anything is drawn: a page with a hole in it would be worse than none."""
+    wanted = [*DATA_FILES, *(REPORTS / name for name in TABLES)]
+    for variant, seed in study.cells:
+        wanted.append(train_folder(variant, seed) / "config.json")
+        wanted += [evaluate_folder(variant, seed) / name for name in CELL_FILES]
+    missing = [str(path) for path in wanted if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UserError(
+            f"{', '.join(missing[:3])}{more} not here; `dvc repro` makes what is missing, a clone has it from git"
+        )
 
-    Raises:
-        UserError: the file is not here.
-    """
-    try:
-        frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is not here; `dvc repro` makes it, a clone has it from git") from None
+
+def table(path: Path, *, text: bool = False) -> pd.DataFrame:
+    """Read a CSV. Labels such as "NA" or "007" stay what they are: only number columns are parsed."""
+    frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if text:
         return frame
     for column in [name for name in frame.columns if name not in WORDS]:

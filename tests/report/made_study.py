@@ -39,6 +39,7 @@ class Made:
     test: int = 60
     epochs: int = 6
     px: int = 32
+    transforms: int = 2
 
     @property
     def labels(self) -> list[str]:
@@ -158,7 +159,7 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
     tables.write(Cell(variant, seed, made.labels, config, splits), Evaluate(), out)
     right = (splits["test"].logits.argmax(axis=1) == splits["test"].targets).mean()
     rows: list[tuple[Any, ...]] = [("none", "", made.test, 0, right, right)]
-    for name, strengths in STRENGTHS.items():
+    for name, strengths in list(STRENGTHS.items())[-made.transforms :]:
         for i, strength in enumerate(strengths, start=name == "jpeg"):
             value = max(right - 0.05 * i * (1 + index % 3) + 0.002 * seed * i, 0.0)
             rows.append((name, strength, made.test, min(i, 1), value, value))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,13 @@ def written(folder: Path) -> dict[str, bytes]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
-        render(folder, patch, Made())
+        render(folder, patch, Made(variants=3))
     return folder
 
 
 def test_again_gives_the_same_bytes(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = written(study)
+    shutil.rmtree(study / "reports/figures")
     monkeypatch.chdir(study)
     command.main()
     assert written(study) == before
