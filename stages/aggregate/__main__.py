@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from stages.aggregate import collect, compare, summary
+from stages.aggregate import agreement, collect, compare, fit, summary, suspects
 from stages.aggregate.params import Aggregate
 from stages.core import cells, console, errors, files, params
 
 REPORTS = Path("reports")
-INTERVAL = ["n", "mean", "sd", "ci_low", "ci_high"]
-COMPARISON = ["variant_a", "variant_b", "difference", "ci_low", "ci_high", "p", "p_holm", "effect_size"]
-COMPARISON += ["image_ci_low", "image_ci_high", "covers", "verdict", "images_needed", "seeds_needed"]
 
 
 def main() -> None:
@@ -21,16 +19,23 @@ def main() -> None:
     for folder in cells.prune(study.cells):
         console.say(f"removed {folder}: its cell is no longer in params.yaml")
     found = collect.read(study.cells)
+    names = list(study.variants)
     rows = summary.summary(found, settings.alpha)
-    pairs = compare.compare(
-        collect.correct(found), list(study.variants), alpha=settings.alpha, samples=settings.bootstrap
-    )
-    files.write_rows(REPORTS / "runs.csv", ["variant", "seed", "split", "metric", "value"], summary.runs(found))
-    files.write_rows(REPORTS / "summary.csv", ["variant", "split", "metric", *INTERVAL], rows)
-    files.write_rows(REPORTS / "comparisons.csv", COMPARISON, pairs)
-    files.write_rows(
-        REPORTS / "curves.csv", ["variant", "seed", "epoch", "split", "loss", "top1"], summary.curves(found)
-    )
+    right = collect.correct(found)
+    draws = compare.bootstrap(right, settings.bootstrap)
+    pairs = compare.compare(right, names, draws, settings.alpha)
+    tables: dict[str, tuple[list[str], list[dict[str, Any]]]] = {
+        "runs": (["variant", "seed", "split", "metric", "value"], summary.runs(found)),
+        "summary": (["variant", "split", "metric", "n", "mean", "sd", "ci_low", "ci_high"], rows),
+        "comparisons": (compare.COLUMNS, pairs),
+        "intervals": (compare.INTERVALS, compare.accuracies(draws, right, names, settings.alpha)),
+        "curves": (["variant", "seed", "epoch", "split", "loss", "top1"], summary.curves(found)),
+        "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit)),
+        "suspects": (suspects.COLUMNS, suspects.suspects(found, settings.suspects)),
+        "agreement": (agreement.COLUMNS, agreement.agreement(found)),
+    }
+    for name, (columns, table) in tables.items():
+        files.write_rows(REPORTS / f"{name}.csv", columns, table)
     files.write_json(REPORTS / "metrics.json", summary.selection(rows))
 
 

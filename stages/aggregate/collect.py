@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-NEEDED = ("metrics.csv", "predictions.csv")
+NEEDED = ("metrics.csv", "predictions.csv", "samples.json", "gradcam.json")
 
 
 @dataclass(frozen=True)

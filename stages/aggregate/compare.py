@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+COLUMNS = ["variant_a", "variant_b", "difference", "ci_low", "ci_high", "p", "p_holm", "effect_size"]
+COLUMNS += ["image_ci_low", "image_ci_high", "covers", "verdict", "images_needed", "seeds_needed"]
+INTERVALS = ["variant", "split", "metric", "images", "mean", "image_ci_low", "image_ci_high"]
 MOST = 100_000_000  # images: beyond this, "more images" is no advice
 MOST_SEEDS = 1000
 POWER = 0.8
@@ -101,13 +104,13 @@ def bootstrap(right: Ints, samples: int) -> Floats:
 
 def interval(parts: Spread, alpha: float) -> tuple[Floats, Floats, Floats]:
     """Lower and upper limit of the difference and two-sided p, each (pairs,)."""
-    from scipy import stats
+    from scipy.special import stdtr, stdtrit
 
     variance, freedom = parts.variance()
     error = np.sqrt(variance)
-    half = stats.t.ppf(1 - alpha / 2, freedom) * error
+    half = stdtrit(freedom, 1 - alpha / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(parts.difference) / error, freedom)
+        p = 2 * stdtr(freedom, -np.abs(parts.difference) / error)
     p = np.where(parts.difference == 0, 1.0, np.where(error == 0, 0.0, p))
     return parts.difference - half, parts.difference + half, p
 
@@ -117,26 +120,46 @@ def cohens_h(first: Floats, second: Floats) -> Floats:
     return np.asarray(2 * np.arcsin(np.sqrt(first)) - 2 * np.arcsin(np.sqrt(second)))
 
 
-def compare(right: Ints, names: list[str], *, alpha: float, samples: int) -> list[dict[str, Any]]:
+def accuracies(draws: Floats, right: Ints, names: list[str], alpha: float) -> list[dict[str, Any]]:
+    """The rows of intervals.csv: top-1 on the test set and its bootstrap interval over the images.
+
+    It covers another draw of test images for these very networks; the t-interval of summary.csv covers other seeds.
+    """
+    means = right.mean(axis=(1, 2))
+    ends = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=0)
+    return [
+        {
+            "variant": name,
+            "split": "test",
+            "metric": "top1",
+            "images": right.shape[2],
+            "mean": float(means[index]),
+            "image_ci_low": float(ends[0, index]),
+            "image_ci_high": float(ends[1, index]),
+        }
+        for index, name in enumerate(names)
+    ]
+
+
+def compare(right: Ints, names: list[str], draws: Floats, alpha: float) -> list[dict[str, Any]]:
     """The rows of comparisons.csv: all pairs of variants by top-1 on the test set.
 
     Args:
         right: 1 or 0, (variants, seeds, images).
         names: of the variants.
+        draws: of `bootstrap`.
         alpha: level of the intervals and of the decision after Holm's adjustment.
-        samples: of the bootstrap over images.
     """
-    from statsmodels.stats.multitest import multipletests
-
     pairs = list(itertools.combinations(range(len(names)), 2))
     if not pairs:
         return []
+    from statsmodels.stats.multitest import multipletests
+
     parts = spread(right, pairs)
     low, high, p = interval(parts, alpha)
     adjusted = multipletests(p, alpha=alpha, method="holm")[1]
     a, b = np.array(pairs).T
     means = right.mean(axis=(1, 2))
-    draws = bootstrap(right, samples)
     effect = cohens_h(means[a], means[b])
     rows = []
     for index, (first, second) in enumerate(pairs):
@@ -171,13 +194,13 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
     At 80 % power and level `alpha`, if the difference and its spread stay as they are. None where no number would do,
     or where the difference is 0.
     """
+    from scipy.special import stdtrit
+
     one = Spread(parts.seeds, parts.images, *(column[index : index + 1] for column in _columns(parts)))
 
     def enough(seeds: int, images: int) -> bool:
-        from scipy import stats
-
         variance, freedom = one.variance(seeds, images)
-        reach = stats.t.ppf(1 - alpha / 2, freedom) + stats.t.ppf(POWER, freedom)
+        reach = stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, POWER)
         return bool(abs(one.difference[0]) >= reach[0] * np.sqrt(variance[0]))
 
     if one.difference[0] == 0:

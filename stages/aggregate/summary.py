@@ -22,10 +22,10 @@ def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int |
     n, mean = len(values), math.fsum(values) / len(values)
     if n == 1:
         return {"n": 1, "mean": mean, "sd": None, "ci_low": None, "ci_high": None}
-    from scipy import stats
+    from scipy.special import stdtrit
 
     sd = statistics.stdev(values)
-    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * sd / math.sqrt(n)
+    half = float(stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n)
     return {"n": n, "mean": mean, "sd": sd, "ci_low": mean - half, "ci_high": mean + half}
 
 

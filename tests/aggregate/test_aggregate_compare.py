@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -16,6 +18,10 @@ def simulate(rng: np.random.Generator, studies: int, seeds: int, images: int, wo
     skill = np.array([0.9, 0.5])[None, :, None, None]
     noise = rng.normal(size=(studies, 2, seeds, images))
     return (skill + run + hardness + noise > 0).astype(np.int64).reshape(-1, seeds, images)
+
+
+def compared(right: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    return compare.compare(right, names, compare.bootstrap(right, 200), 0.05)
 
 
 def truth(wobble: float) -> float:
@@ -47,7 +53,7 @@ def test_the_bootstrap_interval_covers_the_difference_of_these_very_networks() -
 
 def test_identical_variants_differ_by_nothing() -> None:
     right = np.random.default_rng(0).integers(0, 2, (1, 3, 50))
-    (row,) = compare.compare(np.concatenate([right, right]), ["a", "b"], alpha=0.05, samples=200)
+    (row,) = compared(np.concatenate([right, right]), ["a", "b"])
     assert (row["difference"], row["p"], row["p_holm"], row["effect_size"]) == (0, 1, 1, 0)
     assert (row["ci_low"], row["ci_high"], row["image_ci_low"], row["image_ci_high"]) == (0, 0, 0, 0)
     assert (row["verdict"], row["images_needed"], row["seeds_needed"]) == ("identical", None, None)
@@ -55,8 +61,8 @@ def test_identical_variants_differ_by_nothing() -> None:
 
 def test_swapping_the_variants_swaps_the_signs() -> None:
     right = simulate(np.random.default_rng(1), 1, 3, 80, 0.2)
-    (one,) = compare.compare(right, ["a", "b"], alpha=0.05, samples=200)
-    (two,) = compare.compare(right[::-1], ["b", "a"], alpha=0.05, samples=200)
+    (one,) = compared(right, ["a", "b"])
+    (two,) = compared(right[::-1], ["b", "a"])
     assert one["difference"] == -two["difference"]
     assert (one["ci_low"], one["p"]) == (-two["ci_high"], two["p"])
     assert one["effect_size"] == pytest.approx(-two["effect_size"])
@@ -64,7 +70,7 @@ def test_swapping_the_variants_swaps_the_signs() -> None:
 
 def test_one_seed_is_the_paired_t_test_over_images() -> None:
     right = simulate(np.random.default_rng(2), 1, 1, 120, 0.0)
-    (row,) = compare.compare(right, ["a", "b"], alpha=0.05, samples=200)
+    (row,) = compared(right, ["a", "b"])
     theirs = stats.ttest_rel(right[0, 0], right[1, 0])
     assert row["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(theirs.confidence_interval(0.95)), rel=1e-9)
@@ -75,7 +81,7 @@ def test_one_seed_is_the_paired_t_test_over_images() -> None:
 def test_holm_is_over_all_pairs() -> None:
     rng = np.random.default_rng(4)
     right = np.concatenate([simulate(rng, 2, 3, 100, 0.1)])
-    rows = compare.compare(right, list("abcd"), alpha=0.05, samples=200)
+    rows = compared(right, list("abcd"))
     order = sorted(rows, key=lambda row: row["p"])
     so_far = 0.0
     for rank, row in enumerate(order):
@@ -109,7 +115,7 @@ def test_more_seeds_are_advised_where_seeds_are_what_varies() -> None:
 
 
 def test_one_variant_has_no_pairs() -> None:
-    assert compare.compare(np.ones((1, 3, 9), dtype=np.int64), ["a"], alpha=0.05, samples=200) == []
+    assert compared(np.ones((1, 3, 9), dtype=np.int64), ["a"]) == []
 
 
 def test_interval_over_seeds_is_students() -> None:

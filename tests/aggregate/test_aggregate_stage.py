@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,10 @@ import pytest
 from scipy import stats
 
 from stages.aggregate import __main__ as stage
-from stages.core import cells
+from stages.aggregate.params import Aggregate
+from stages.core import cells, params
 from stages.core.errors import UserError
-from stages.evaluate import cell, tables
-from stages.evaluate.params import Evaluate
 from tests.evaluate import made
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SKILLS = {"strong": 4.0, "weak": 0.5, "twin": 0.5}
 
@@ -34,7 +31,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(3):
             shutil.copy(cells.run_folder("weak", seed) / "logits.npz", cells.run_folder("twin", seed))
             for variant in SKILLS:
-                tables.write(cell.read(variant, seed), Evaluate(), cells.evaluate_folder(variant, seed))
+                made.evaluate(variant, seed)
         stage.main()
     return folder
 
@@ -107,7 +104,7 @@ def test_one_seed_leaves_sd_and_interval_blank(tmp_path: Path, monkeypatch: pyte
     made.study(tmp_path, {"strong": 3.0, "weak": 0.5}, [5])
     monkeypatch.chdir(tmp_path)
     for variant in ("strong", "weak"):
-        tables.write(cell.read(variant, 5), Evaluate(), cells.evaluate_folder(variant, 5))
+        made.evaluate(variant, 5)
     stage.main()
     summary = pd.read_csv("reports/summary.csv")
     assert (summary["n"] == 1).all()
@@ -125,3 +122,32 @@ def test_cells_of_different_images_are_refused(
     monkeypatch.chdir(copy)
     with pytest.raises(UserError, match="weak seed 1 were evaluated on different images"):
         stage.main()
+
+
+def test_the_defaults_are_those_that_the_default_study_spells_out() -> None:
+    study = params.read(Path(__file__).parents[2] / "params.yaml")
+    assert params.section(Aggregate, study.raw["aggregate"], "aggregate") == Aggregate()
+
+
+def test_intervals_over_images(evaluated: Path) -> None:
+    table = pd.read_csv(evaluated / "reports/intervals.csv").set_index("variant")
+    summary = pd.read_csv(evaluated / "reports/summary.csv").query("split == 'test' and metric == 'top1'")
+    means = summary.set_index("variant")["mean"]
+    for variant in SKILLS:
+        row: Any = table.loc[variant]
+        assert row["mean"] == pytest.approx(means[variant], abs=1e-12)
+        assert row["images"] == 40
+        assert row["image_ci_low"] < row["mean"] < row["image_ci_high"]
+
+
+def test_agreement_of_seeds_is_the_mean_correlation_of_their_maps(evaluated: Path) -> None:
+    table = pd.read_csv(evaluated / "reports/agreement.csv", dtype={"image_id": str})
+    assert set(table["variant"]) == set(SKILLS)
+    first = table.iloc[0]
+    assert first["pairs"] == 3
+    maps = []
+    for seed in range(3):
+        tiles = json.loads((evaluated / cells.evaluate_folder("strong", seed) / "gradcam.json").read_text())["tiles"]
+        maps.append(np.ravel(tiles[0]["map"]))
+    by_numpy = np.corrcoef(maps)[np.triu_indices(3, 1)].mean()
+    assert first["correlation"] == pytest.approx(by_numpy, abs=1e-12)

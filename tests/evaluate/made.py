@@ -9,6 +9,8 @@ from PIL import Image
 
 from stages.core import cells, files
 from stages.core.params import SECTIONS
+from stages.evaluate import cell, samples, tables
+from stages.evaluate.params import Evaluate, Samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +79,18 @@ def write_cell(folder: Path, variant: str, seed: int, logits: dict[str, np.ndarr
         for e in range(1, 5)
     ]
     files.write_rows(train / "history.csv", list(rows[0]), rows)
+
+
+def evaluate(variant: str, seed: int) -> None:
+    """Write what evaluate leaves of one cell of the study in the working folder, with a Grad-CAM that is made up."""
+    folder = cells.evaluate_folder(variant, seed)
+    read = cell.read(variant, seed)
+    tables.write(read, Evaluate(), folder)
+    samples.write(read, Samples(), folder)
+    rng = np.random.default_rng([len(variant), seed])
+    shared = np.arange(36).reshape(6, 6) / 36
+    tiles = [
+        {"image_id": image, "kind": "shared", "map": (shared + rng.random((6, 6))).round(3).tolist()}
+        for image in read.splits["test"].ids[:4]
+    ]
+    files.write_json(folder / "gradcam.json", {"skipped": None, "tiles": tiles})

@@ -1,0 +1,83 @@
+"""Verdicts on learning curves, and likely label errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from stages.aggregate import collect, fit, suspects
+from stages.aggregate.params import Fit, Suspects
+from stages.core import cells, files
+from tests.evaluate import made
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def trained(train: float, val: float, losses: list[float], **more: Any) -> collect.Cell:
+    history = [{"epoch": str(i + 1), "val_loss": repr(loss)} for i, loss in enumerate(losses)]
+    metrics = {("train", "top1"): train, ("val", "top1"): val}
+    return collect.Cell("one", 0, {}, more.get("metrics", metrics), history, pd.DataFrame())
+
+
+FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("cell", "verdict", "words"),
+    [
+        (trained(0.9, 0.85, FLAT), "fits", "5.0 points above"),
+        (trained(0.99, 0.7, FLAT), "overfit", "29.0 points above"),
+        (trained(0.3, 0.29, FLAT), "underfit", "on train is 30.0 %"),
+        (trained(0.7, 0.7, [2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.8, 0.6]), "underfit", "still fell by 40.0 %"),
+        (trained(0.9, 0.85, [1.0, 0.5, 0.4, 0.4, 0.4, 0.5, 0.6, 0.6]), "overfit", "50.0 % above its lowest"),
+        (trained(0.2, 0.2, []), "not trained", "no epoch"),
+        (trained(0.9, 0.0, FLAT, metrics={("train", "top1"): 0.9}), "unknown", "no validation image"),
+    ],
+)
+def test_verdict_and_its_rule(cell: collect.Cell, verdict: str, words: str) -> None:
+    (row,) = fit.verdicts([cell], Fit())
+    assert row["verdict"] == verdict
+    assert words in row["rule"]
+    assert list(row) == fit.COLUMNS
+
+
+def test_verdicts_take_the_mean_over_seeds() -> None:
+    (row,) = fit.verdicts([trained(1.0, 0.85, FLAT), trained(0.9, 0.87, FLAT)], Fit())
+    assert row["gap"] == pytest.approx(0.09)
+    assert row["verdict"] == "fits"
+
+
+def test_wrong_labels_come_first_and_only_unseen_images_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.study(tmp_path, {"strong": 9.0, "other": 9.0}, [0, 1], images=120)
+    monkeypatch.chdir(tmp_path)
+    split = {row["image_id"]: row["split"] for row in files.read_rows("data/split/split.csv")}
+    unseen = [image for image, name in split.items() if name != "train"]
+    wrong = set(unseen[:3]) | {image for image, name in split.items() if name == "train"}
+    rows = files.read_rows("data/clean/manifest.csv")
+    swap = {"ant": "bee", "bee": "cat", "cat": "ant"}
+    relabelled = [row | {"label": swap[row["label"]] if row["image_id"] in wrong else row["label"]} for row in rows]
+    files.write_rows("data/clean/manifest.csv", list(rows[0]), relabelled)
+    wanted = [(variant, seed) for variant in ("strong", "other") for seed in (0, 1)]
+    for variant, seed in wanted:
+        made.evaluate(variant, seed)
+
+    found = suspects.suspects(collect.read(wanted), Suspects())
+    assert {row["image_id"] for row in found} == set(unseen[:3])
+    for row in found:
+        assert (row["wrong"], row["cells"], row["split"]) == (4, 4, split[row["image_id"]])
+        assert swap[row["predicted"]] == row["label"]  # the label it had
+        assert row["label_probability"] < 0.1
+        sheet = files.read_json(cells.evaluate_folder(row["tile_variant"], row["tile_seed"]) / "samples.json")
+        assert sheet["tiles"][row["tile"]]["image_id"] == row["image_id"]
+    order = [row["label_probability"] for row in found]
+    assert order == sorted(order)
+
+
+def test_a_class_prior_is_no_judge() -> None:
+    table = pd.DataFrame({"split": ["test"], "image_id": ["a"], "label": ["x"], "predicted": ["y"]})
+    table["confidence"], table["loss"] = 0.9, 3.0
+    blind = collect.Cell("prior", 0, {"cell": {"model": {"name": "random"}}}, {}, [], table)
+    assert suspects.suspects([blind], Suspects()) == []
