@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro verify test test-all lint bench ui systems lock
+.PHONY: help setup repro study verify test test-all lint bench ui systems lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,11 @@ repro: setup ## run the pipeline on the study in params.yaml; ends with reports/
 
 verify: setup ## for reviewers: check everything, run the study again, write verify/certificate.md (ARGS="--cells mlp-0")
 	python -m stages.verify $(ARGS)
+
+study: setup ## run a published study: make study STUDY=cifar10_fa
+	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
+	@ln -sfn ../../dvc.yaml studies/$(STUDY)/dvc.yaml
+	dvc repro studies/$(STUDY)/dvc.yaml
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q
