@@ -102,7 +102,8 @@ def _fit(step: parts.NormaliseStep, cell: Cell, before: Normaliser, training: Im
         own = zoo.preprocessing(cell.model)
         if own is None:
             raise UserError(f"`normalise: backbone`: the model `{cell.model.name}` has no preprocessing of its own")
-        return {"scale": torch.tensor(float(own.scale)), "mean": torch.tensor(own.mean), "std": torch.tensor(own.std)}
+        fitted = {"scale": torch.tensor(float(own.scale)), "mean": torch.tensor(own.mean), "std": torch.tensor(own.std)}
+        return fitted | ({"bgr": torch.ones(1)} if own.bgr else {})
     if isinstance(step, parts.Featurewise):
         mean, std = _moments(before, training)
         return {"mean": mean, "std": std + step.epsilon}
@@ -117,7 +118,8 @@ def _apply(step: parts.NormaliseStep, fitted: dict[str, Tensor], x: Tensor) -> T
     if isinstance(step, parts.Scale):
         return x / 255.0
     if isinstance(step, parts.Backbone):
-        return (x * fitted["scale"] - _channels(fitted["mean"])) / _channels(fitted["std"])
+        x = (x * fitted["scale"] - _channels(fitted["mean"])) / _channels(fitted["std"])
+        return x.flip(1) if "bgr" in fitted else x
     if isinstance(step, parts.Samplewise):
         std, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
         return (x - mean) / (std + step.epsilon)

@@ -101,7 +101,26 @@ def check(study: Study) -> None:
 
 
 def _check(cell: Cell, where: str) -> None:
+    """What no single key can know."""
     if (cell.epochs is None) == (cell.phases is None):
         raise UserError(f"params.yaml: `{where}`: name either `epochs` or `phases`")
     if isinstance(cell.augment, str) and cell.augment not in AUGMENT:
         raise UserError(f"params.yaml: `{where}.augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}")
+    augment = cell.augmentation
+    if cell.views is not None:
+        if cell.model.name != "backbone" or cell.frozen != "cached" or augment == parts.Augment():
+            raise UserError(f"params.yaml: `{where}.views` needs a backbone, `frozen: cached` and an augmentation")
+        if augment.mixup or augment.cutmix:
+            raise UserError(
+                f"params.yaml: `{where}.views` cannot hold mixup or cutmix, whose labels change with the image"
+            )
+    if augment.fill != "constant" and augment.crop_padding and not (augment.rotation or augment.zoom or augment.shift):
+        raise UserError(
+            f"params.yaml: `{where}.augment.fill` has no effect on `crop_padding` alone, which pads with black"
+        )
+    if augment.shift and (augment.shift.px is None) == (augment.shift.fraction is None):
+        raise UserError(f"params.yaml: `{where}.augment.shift`: name either `px` or `fraction`")
+    if cell.model.name != "backbone" and any(phase.trainable for phase in cell.phases or []):
+        raise UserError(
+            f"params.yaml: `{where}.phases`: `trainable` needs a backbone; a `{cell.model.name}` trains whole"
+        )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from stages.train.normalise import Normaliser
     from stages.train.zoo.network import Network
@@ -95,12 +95,15 @@ def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def forward(loaded: Loaded, x: Tensor) -> Tensor:
-    """Logits float32 (n, classes) of normalised images (n, 3, size, size), on the device."""
+def forward(loaded: Loaded, x: Tensor, rest: nn.Module | None = None) -> Tensor:
+    """Logits float32 (n, classes) of normalised images (n, 3, size, size), on the device.
+
+    With `rest`, the part behind a freeze boundary, `x` is what the frozen part has made of the images.
+    """
     loaded.network.eval()
     dtype = machine.autocast_dtype(loaded.cell, loaded.device)
-    if loaded.cell.channels_last:
+    if loaded.cell.channels_last and x.dim() == 4:
         x = x.to(memory_format=torch.channels_last)
     with torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
-        result: Tensor = loaded.network(x)
+        result: Tensor = (rest or loaded.network)(x)
     return result.float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ import torch
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, predict, zoo
+from stages.train.frozen import Cache, Cached
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
+from stages.train.sections import Augment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +40,8 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     stored = pixels.load(images.paths, cell.size, cell.resize)
     described = machine.describe(cell, device)
-    fingerprint = checkpoint.fingerprint(cell, seed, pixels.key(images.paths, cell.size, cell.resize), described)
+    key = pixels.key(images.paths, cell.size, cell.resize)
+    fingerprint = checkpoint.fingerprint(cell, seed, key, described)
     network = zoo.build(cell.model, len(images.classes), cell.size, seed, images.prior)
     total, trainable = zoo.counts(network)
     training = feed.Images(stored, images.rows["train"])
@@ -49,7 +52,10 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     )  # fmt: skip
     trainer = _trainer(loaded, seed, f"{variant}-{seed}")
     saved = checkpoint.Checkpoint(fingerprint)
-    trainer.fit(lambda phase: _stage(phase, loaded, seed), saved)
+    stages = _Stages(loaded, seed, key)
+    trainer.fit(stages, saved)
+    if any(phase.trainable for phase in cell.schedule_of_phases):
+        stages.cache = None  # the chosen epoch may be of a phase that trained what the last one froze
     fitted = time.perf_counter()
     config = {
         "variant": variant,
@@ -65,7 +71,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "machine": described,
         "fingerprint": fingerprint,
     }
-    _write(loaded, trainer, config, variant, seed)
+    _write(loaded, stages, trainer, config, variant, seed)
     files.write_json(cells.timing_file(variant, seed), _timings(trainer, begin, fitted, device))
     saved.remove()
 
@@ -77,25 +83,48 @@ def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
     return Trainer(loaded.cell, seed, loaded.network, labels, weights.to(device) if weights is not None else None, name)
 
 
-def _stage(_phase: Phase, loaded: Loaded, seed: int) -> Stage:
-    cell = loaded.cell
-    training, validation = (feed.Images(loaded.pixels, loaded.data.rows[s]) for s in ("train", "val"))
-    live = feed.Live(training, cell.augmentation, loaded.normaliser, seed, loaded.device)
-    return Stage(loaded.network, live, lambda: _logits(loaded, validation))
+class _Stages:
+    """Sets what a phase trains, and where its inputs come from: the images, or a cache at the freeze boundary."""
+
+    def __init__(self, loaded: Loaded, seed: int, key: list[object]) -> None:
+        self.loaded, self.seed, self.key = loaded, seed, key
+        self.cache: Cache | None = None
+        self.rest: torch.nn.Module = loaded.network
+
+    def __call__(self, phase: Phase) -> Stage:
+        loaded, cell = self.loaded, self.loaded.cell
+        if phase.trainable is not None:
+            loaded.network.set_trainable(phase.trainable)
+        self.cache, self.rest = None, loaded.network
+        if cell.frozen == "cached" and cell.model.name == "backbone":
+            prefix, rest = loaded.network.split_frozen()
+            if prefix is not None:
+                self.cache, self.rest = Cache(loaded, prefix, self.key), rest
+        if self.cache is not None and (cell.views is not None or cell.augmentation == Augment()):
+            return Stage(self._compiled(self.rest), Cached(self.cache, cell.views), lambda: self.logits("val"))
+        images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.rows["train"])
+        live = feed.Live(images, cell.augmentation, loaded.normaliser, self.seed, loaded.device)
+        return Stage(self._compiled(loaded.network), live, lambda: self.logits("val"))
+
+    def _compiled(self, part: torch.nn.Module) -> torch.nn.Module:
+        return cast("torch.nn.Module", torch.compile(part)) if self.loaded.cell.compile else part
+
+    def logits(self, split: str) -> Tensor:
+        """Logits of a split, with the bits that `predict.logits` gives."""
+        if self.cache is None:
+            images = feed.Images(self.loaded.pixels, self.loaded.data.rows[split])
+            parts = [predict.forward(self.loaded, x) for x in predict.normalised(self.loaded, images)]
+        else:
+            stored = self.cache.split(split)
+            chunks = feed.chunks(len(stored), self.loaded.cell.size)
+            parts = [predict.forward(self.loaded, stored[c], self.rest) for c in chunks]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.loaded.classes))
 
 
-def _logits(loaded: Loaded, images: feed.Images) -> Tensor:
-    parts = [predict.forward(loaded, x) for x in predict.normalised(loaded, images)]
-    return torch.cat(parts) if parts else torch.zeros(0, len(loaded.classes))
-
-
-def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any], variant: str, seed: int) -> None:
+def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, Any], variant: str, seed: int) -> None:
     from safetensors.torch import save_file
 
-    logits: dict[str, NDArray[np.float32]] = {
-        split: _logits(loaded, feed.Images(loaded.pixels, rows)).cpu().numpy()
-        for split, rows in loaded.data.rows.items()
-    }
+    logits: dict[str, NDArray[np.float32]] = {split: stages.logits(split).cpu().numpy() for split in loaded.data.rows}
     tensors = loaded.network.state_dict() | loaded.normaliser.tensors()
     folder = cells.run_folder(variant, seed)
     with files.atomic(folder / "model.safetensors") as partial:  # without metadata: their order is not stable
