@@ -13,14 +13,14 @@ from stages.train.normalise import to_float
 from stages.train.sections import Augment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from stages.train.augment import Mixed
     from stages.train.normalise import Normaliser
-    from stages.train.sections import Augment as Settings
+    from stages.train.params import Cell
 
 _KEEP = 1 << 29  # bytes of normalised training images that are kept instead of being made again every epoch
 _CHUNK = 1 << 22  # pixels of one chunk
@@ -60,32 +60,47 @@ def resident(pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint
     return torch.from_numpy(np.array(pixels)).to(device)
 
 
-def chunks(count: int, size: int) -> Iterator[slice]:
-    """Slices over `count` images of `size` px that fit into memory; no chunk holds one image alone.
+def group(cell: Cell) -> int | None:
+    """How many images a backbone always takes at once; None for other networks, which take what fits into memory.
 
-    The chunks are the same wherever a whole split runs through the network, so that its logits are the same to the bit:
-    the shape of a batch can decide about the order in which a matrix product is summed up.
+    The shape of a batch can decide about the order in which a sum is rounded. Every pass over whole splits, and
+    everything frozen, therefore runs in groups of one size, filled up where images are missing: an image's activations
+    are the same bits in the cache, in a live run and in a later prediction.
     """
-    step = min(max(_CHUNK // (size * size), 16), 512)
-    start = 0
-    while start < count:
-        stop = count if count - start <= step + 1 else start + step
-        yield slice(start, stop)
-        start = stop
+    if cell.model.name != "backbone":
+        return None
+    return 32 if cell.size <= 64 else 16
+
+
+def chunks(count: int, cell: Cell) -> Iterator[slice]:
+    """Slices over the `count` images of a split: always the same ones, for the reason that `group` gives."""
+    step = group(cell) or min(max(_CHUNK // cell.size**2, 16), 512)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def in_groups(part: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> Tensor:
+    """`part(x)`, computed in groups of exactly `size` rows; the rows that fill up the last group are cut off again."""
+    if size is None or len(x) == size:
+        return part(x)
+    out = []
+    for start in range(0, len(x), size):
+        rows = x[start : start + size]
+        missing = size - len(rows)
+        full = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
+        out.append(part(full)[: len(rows)])
+    return torch.cat(out)
 
 
 class Live:
     """Feeds normalised images."""
 
-    def __init__(
-        self, images: Images, settings: Settings, normaliser: Normaliser, seed: int, device: torch.device
-    ) -> None:
+    def __init__(self, images: Images, cell: Cell, normaliser: Normaliser, seed: int, device: torch.device) -> None:
         """`images` are those of training."""
         self.normaliser, self.device = normaliser, device
-        self.augmenter = Augmenter(settings, seed, images)
+        self.augmenter = Augmenter(cell.augmentation, seed, images)
         self.kept: Tensor | None = None
-        if settings == Augment() and len(images) * images.size**2 * 12 <= _KEEP:
-            self.kept = torch.cat([whole(images[c], normaliser, device) for c in chunks(len(images), images.size)])
+        if cell.augmentation == Augment() and len(images) * images.size**2 * 12 <= _KEEP:
+            self.kept = torch.cat([whole(images[c], normaliser, device) for c in chunks(len(images), cell)])
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """Training images at `rows` of the training split: float32 (n, 3, size, size), and whom they are mixed with."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from stages.core.console import progress
 from stages.train import checkpoint, feed, machine, store
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from stages.train.augment import Mixed
+    from stages.train.params import Cell
     from stages.train.predict import Loaded
 
 _VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
@@ -43,7 +45,7 @@ class Activations:
         return len(self.stored)
 
     def __getitem__(self, chosen: slice | NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.stored[chosen])).view(self.dtype).to(self.device)
+        return torch.from_numpy(np.array(self.stored[chosen])).view(self.dtype).to(self.device)
 
 
 class Cache:
@@ -70,7 +72,9 @@ class Cache:
     def split(self, name: str) -> Activations:
         """Of the images of a split, as they are."""
         images = feed.Images(self.loaded.pixels, self.loaded.data.rows[name])
-        chunks = (feed.whole(images[c], self.loaded.normaliser, self.loaded.device) for c in _chunks(images))
+        chunks = (
+            feed.whole(images[c], self.loaded.normaliser, self.loaded.device) for c in _chunks(images, self.loaded.cell)
+        )
         return self._activations(images, None, chunks, f"frozen part, {name}")
 
     def view(self, number: int) -> Activations:
@@ -80,7 +84,7 @@ class Cache:
         labels = torch.zeros(len(images), dtype=torch.int64)
         chunks = (
             self.loaded.normaliser(augmenter(number, np.arange(c.start, c.stop), labels)[0].to(self.loaded.device))
-            for c in _chunks(images)
+            for c in _chunks(images, self.loaded.cell)
         )
         settings = self.loaded.cell.augmentation.model_dump()
         return self._activations(images, [number, settings], chunks, f"frozen part, view {number}")
@@ -90,7 +94,7 @@ class Cache:
         def build(target: Path) -> None:
             stored: np.memmap[Any, Any] | None = None
             start = 0
-            for chunk in progress(chunks, total=len(list(_chunks(images))), desc=title):
+            for chunk in progress(chunks, total=len(list(_chunks(images, self.loaded.cell))), desc=title):
                 out = self._forward(chunk)
                 bits = out.contiguous().view(_BITS[out.dtype]).cpu().numpy()
                 if stored is None:
@@ -108,12 +112,14 @@ class Cache:
 
     @torch.no_grad()
     def _forward(self, x: Tensor) -> Tensor:
-        self.loaded.network.eval()
+        network, training = self.loaded.network, self.loaded.network.training
+        network.eval()
         dtype = machine.autocast_dtype(self.loaded.cell, self.loaded.device)
         if self.loaded.cell.channels_last:
             x = x.to(memory_format=torch.channels_last)
         with torch.autocast(self.loaded.device.type, dtype, enabled=dtype is not None):
-            out: Tensor = self.prefix(x)
+            out = feed.in_groups(self.prefix, x, feed.group(self.loaded.cell))
+        network.train(training)
         return out
 
 
@@ -133,6 +139,22 @@ class Cached:
         return self.current[1][rows], None
 
 
+class LivePrefix(nn.Module):
+    """The network with its frozen part computed at every step: what a cached run must equal."""
+
+    def __init__(self, prefix: nn.Module, rest: nn.Module, group: int | None) -> None:
+        super().__init__()
+        self.parts, self.group = (prefix, rest), group
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of normalised images."""
+        prefix, rest = self.parts
+        with torch.no_grad():
+            x = feed.in_groups(prefix, x, self.group)
+        out: Tensor = rest(x)
+        return out
+
+
 # NumPy has no bfloat16: activations are stored as integers of the same width.
 _BITS = {torch.float32: torch.float32, torch.bfloat16: torch.int16, torch.float16: torch.float16}
 _DTYPES = {
@@ -142,8 +164,8 @@ _DTYPES = {
 }
 
 
-def _chunks(images: feed.Images) -> Iterator[slice]:
-    return feed.chunks(len(images), images.size)
+def _chunks(images: feed.Images, cell: Cell) -> Iterator[slice]:
+    return feed.chunks(len(images), cell)
 
 
 def _digest(part: nn.Module) -> list[str]:

@@ -90,7 +90,7 @@ def logits(loaded: Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
     """The chunks of `images` as the network is fed with them."""
-    for chunk in feed.chunks(len(images), loaded.cell.size):
+    for chunk in feed.chunks(len(images), loaded.cell):
         yield feed.whole(images[chunk], loaded.normaliser, loaded.device)
 
 
@@ -105,5 +105,5 @@ def forward(loaded: Loaded, x: Tensor, rest: nn.Module | None = None) -> Tensor:
     if loaded.cell.channels_last and x.dim() == 4:
         x = x.to(memory_format=torch.channels_last)
     with torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
-        result: Tensor = (rest or loaded.network)(x)
+        result = feed.in_groups(rest or loaded.network, x, feed.group(loaded.cell))
     return result.float()

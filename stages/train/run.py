@@ -12,7 +12,7 @@ import torch
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, predict, zoo
-from stages.train.frozen import Cache, Cached
+from stages.train.frozen import Cache, Cached, LivePrefix
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
 from stages.train.sections import Augment
@@ -96,15 +96,18 @@ class _Stages:
         if phase.trainable is not None:
             loaded.network.set_trainable(phase.trainable)
         self.cache, self.rest = None, loaded.network
-        if cell.frozen == "cached" and cell.model.name == "backbone":
-            prefix, rest = loaded.network.split_frozen()
-            if prefix is not None:
-                self.cache, self.rest = Cache(loaded, prefix, self.key), rest
-        if self.cache is not None and (cell.views is not None or cell.augmentation == Augment()):
-            return Stage(self._compiled(self.rest), Cached(self.cache, cell.views), lambda: self.logits("val"))
+        augmented = cell.augmentation != Augment()
+        prefix, rest = loaded.network.split_frozen() if cell.model.name == "backbone" else (None, loaded.network)
+        if prefix is not None and cell.frozen == "cached":
+            self.cache, self.rest = Cache(loaded, prefix, self.key), rest
+            if cell.views is not None or not augmented:
+                return Stage(self._compiled(rest), Cached(self.cache, cell.views), lambda: self.logits("val"))
         images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.rows["train"])
-        live = feed.Live(images, cell.augmentation, loaded.normaliser, self.seed, loaded.device)
-        return Stage(self._compiled(loaded.network), live, lambda: self.logits("val"))
+        live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
+        network = self._compiled(loaded.network)
+        if prefix is not None and not augmented:
+            network = LivePrefix(prefix, self._compiled(rest), feed.group(cell))
+        return Stage(network, live, lambda: self.logits("val"))
 
     def _compiled(self, part: torch.nn.Module) -> torch.nn.Module:
         return cast("torch.nn.Module", torch.compile(part)) if self.loaded.cell.compile else part
@@ -116,7 +119,7 @@ class _Stages:
             parts = [predict.forward(self.loaded, x) for x in predict.normalised(self.loaded, images)]
         else:
             stored = self.cache.split(split)
-            chunks = feed.chunks(len(stored), self.loaded.cell.size)
+            chunks = feed.chunks(len(stored), self.loaded.cell)
             parts = [predict.forward(self.loaded, stored[c], self.rest) for c in chunks]
         return torch.cat(parts) if parts else torch.zeros(0, len(self.loaded.classes))
 

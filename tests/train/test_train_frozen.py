@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,8 +12,11 @@ from stages.train import frozen, predict
 from stages.train import run as engine
 from tests.train import made
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def backbone(trainable: Any, architecture: str = "resnet18", **more: Any) -> dict[str, Any]:
+
+def backbone(trainable: Any, architecture: str = "mobilenetv3_small_050", **more: Any) -> dict[str, Any]:
     return {
         "name": "backbone", "architecture": architecture, "weights": "none", "trainable": trainable,
         "head": {"widths": [16], "dropout": 0.5}, **more,
@@ -28,7 +30,11 @@ CASES: dict[str, dict[str, Any]] = {
         "phases": [{"epochs": 1}, {"epochs": 2, "lr": {"features": 1e-4, "head": 1e-3}, "trainable": {"last": 3}}],
     },
     "partly frozen": {"model": backbone({"last": 4}), "batch": 7},
+}
+SLOW: dict[str, dict[str, Any]] = {
     "VGG16, last layers": {"model": backbone({"last": 4}, "vgg16"), "size": 32, "epochs": 2},
+    "ResNet18, partly frozen": {"model": backbone({"last": 4}, "resnet18"), "epochs": 2},
+    "ResNet50V2": {"model": backbone("head", "resnetv2_50"), "epochs": 2},
 }
 
 
@@ -36,16 +42,22 @@ def trained(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[dict[str,
     """Outputs without config.json (which tells `frozen` apart), and how often the frozen part ran."""
     calls = []
     whole = frozen.Cache._forward
+
+    def counted(self: frozen.Cache, x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        return whole(self, x)
+
     with monkeypatch.context() as patch:
-        patch.setattr(frozen.Cache, "_forward", lambda self, x: (calls.append(len(x)), whole(self, x))[1])
+        patch.setattr(frozen.Cache, "_forward", counted)
         engine.run(made.settings(**{"size": 33, **settings}), "v", 0)
     return {name: value for name, value in made.outputs().items() if "config" not in name}, sum(calls)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)])
 def test_cached_equals_live_to_the_bit(study: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:  # noqa: ARG001
-    cached, computed = trained(monkeypatch, **CASES[case])
-    live, none = trained(monkeypatch, **CASES[case], frozen="live")
+    settings = {**CASES, **SLOW}[case]
+    cached, computed = trained(monkeypatch, **settings)
+    live, none = trained(monkeypatch, **settings, frozen="live")
     assert computed >= 39  # the training and validation images, at each boundary
     assert none == 0
     assert cached == live
@@ -74,7 +86,12 @@ def test_predictions_from_images_have_the_bits_of_those_from_the_cache(
 def test_augmented_views_take_turns(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     seen = []
     whole = frozen.Cache.view
-    monkeypatch.setattr(frozen.Cache, "view", lambda self, n: (seen.append(n), whole(self, n))[1])
+
+    def counted(self: frozen.Cache, number: int) -> frozen.Activations:
+        seen.append(number)
+        return whole(self, number)
+
+    monkeypatch.setattr(frozen.Cache, "view", counted)
     settings: dict[str, Any] = {"model": backbone("head"), "augment": "bananas", "views": 2, "epochs": 4}
     _, computed = trained(monkeypatch, **settings)
     assert seen == [1, 2, 1, 2]

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -18,6 +17,9 @@ from stages.core.errors import UserError
 from stages.train import run as engine
 from stages.train.checkpoint import Checkpoint
 from tests.train import made
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PHASES = [{"epochs": 2, "lr": 0.01}, {"epochs": 2, "lr": 0.001}]
 AUGMENT = {"rotation": 20, "horizontal_flip": 0.5, "mixup": 0.4, "random_erasing": {}}
