@@ -41,8 +41,11 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     groups = [{"image_id": i, "group_id": g} for i, g in (("1", "1"), ("2", "2"), ("3", "2"), ("4", "4"))]
     files.write_rows(tmp_path / "clean/data/clean/manifest.csv", ["image_id", "group_id"], groups)
     parts = [("1", "train"), ("1-2", "test"), ("2", "val"), ("3", "test"), ("4", "test")]
-    rows = [{"image_id": i, "split": s} for i, s in parts]
-    files.write_rows(tmp_path / "published/data/split/split.csv", ["image_id", "split"], rows)
+    files.write_rows(
+        tmp_path / "published/data/split/split.csv",
+        ["image_id", "split"],
+        [dict(zip(("image_id", "split"), part, strict=True)) for part in parts],
+    )
     seen = leak._seen(tmp_path / "published", tmp_path / "clean", ["1-2", "3", "4"])
     assert seen.tolist() == [True, True, False]
 

@@ -23,9 +23,19 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+
+
+class GlobalMax(nn.Module):
+    """(N, C, H, W) -> (N, C). `AdaptiveMaxPool2d` has no deterministic backward on a GPU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maximum of each channel."""
+        return x.amax((2, 3))
+
+
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "average": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    "max": lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+    "max": GlobalMax,
     "flatten": nn.Flatten,
 }
 

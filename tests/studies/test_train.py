@@ -1,0 +1,57 @@
+"""Every system of the four studies trains, end to end, on a few pictures and with random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.core import files, params
+from stages.train.params import Cell, cell
+from stages.train.run import run
+from studies import systems
+
+VARIANTS = [
+    (folder.name, variant)
+    for folder in sorted(systems.HERE.iterdir())
+    if (folder / params.FILE).is_file()
+    for variant in params.read(folder / params.FILE).variants
+]
+IMAGES = {"train": 18, "val": 6, "test": 6}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Thirty noisy pictures as `clean` and `split` leave them, with the classes of the study."""
+    monkeypatch.chdir(tmp_path)
+    classes = [f"c{i:03}" for i in range(systems.CLASSES[request.param.partition("_scratch")[0]])]
+    random = np.random.default_rng(0)
+    rows = []
+    Path("data/clean/images").mkdir(parents=True)
+    for i, part in enumerate(part for part, count in IMAGES.items() for _ in range(count)):
+        rows.append({"image_id": str(i), "path": f"images/{i}.png", "label": classes[i % len(classes)], "split": part})
+        Image.fromarray(random.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(f"data/clean/images/{i}.png")
+    for file, columns in (("clean/manifest", ["image_id", "path", "label"]), ("split/split", ["image_id", "split"])):
+        files.write_rows(f"data/{file}.csv", columns, [{key: row[key] for key in columns} for row in rows])
+    files.write_json("data/split/summary.json", {"classes": classes})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "variant"), VARIANTS, indirect=["data"], ids=[f"{s}-{v}" for s, v in VARIANTS])
+@pytest.mark.usefixtures("data")
+def test_variant_trains(variant: str, request: pytest.FixtureRequest) -> None:
+    study = request.node.callspec.params["data"]
+    published = cell(params.read(systems.HERE / study / params.FILE), variant)
+    settings = published.model_dump()
+    if settings["model"]["name"] == "backbone":
+        settings["model"]["weights"] = "none"
+    settings["epochs"] = settings["epochs"] and 1
+    for phase in settings["phases"] or []:
+        phase["epochs"] = 1
+    short = Cell.model_validate(settings)
+    run(short, variant, 0)
+    logits = np.load(f"runs/{variant}/0/logits.npz")
+    outputs = systems.CLASSES[study.partition("_scratch")[0]]
+    assert {name: logits[name].shape for name in logits} == {name: (n, outputs) for name, n in IMAGES.items()}
+    assert all(np.isfinite(logits[name]).all() for name in logits)
+    assert len(files.read_rows(f"results/{variant}/0/train/history.csv")) == short.total_epochs
