@@ -1,7 +1,7 @@
 """Files that are whole or absent: written beside their place, flushed, then renamed.
 
-CSV goes through the standard library here because `train` must start without pandas; numbers are written by `repr`,
-which reads back to the same float.
+CSV goes through the standard library here because `train` must start without pandas. Floats are written with 12
+significant digits: the last ones of a double depend on the processor's instruction set, and would differ for nothing.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON that a reader can diff: indented, keys in the order given, NaN refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON that a reader can diff: indented, keys in the order given, floats rounded, NaN refused."""
+    write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -74,11 +74,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV: None is an empty field, floats as `repr`, every row has exactly `columns`."""
+    """Write a CSV: None is an empty field, floats are rounded, every row has exactly `columns`."""
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(_rounded(dict(row)) for row in rows)
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
@@ -90,6 +90,14 @@ def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(inner) for inner in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _text(path: Path) -> str:

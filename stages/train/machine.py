@@ -20,6 +20,8 @@ def prepare(cell: Cell) -> torch.device:
         UserError: CUDA is asked for and there is none.
     """
     torch.set_num_threads(cell.threads)
+    if cell.instruction_set == "avx2":  # read at the first operation, so it is early enough here
+        os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_CBWR="AVX2,STRICT")
     # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every tensor here is written before it is read

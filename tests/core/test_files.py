@@ -47,7 +47,7 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"name": 'a\n"b",\u2028c\rd', "value": 0.1 + 0.2}, {"name": "NA", "value": None}]
     files.write_rows(tmp_path / "a.csv", ["name", "value"], rows)
     assert files.read_rows(tmp_path / "a.csv") == [
-        {"name": 'a\n"b",\u2028c\rd', "value": "0.30000000000000004"},
+        {"name": 'a\n"b",\u2028c\rd', "value": "0.3"},
         {"name": "NA", "value": ""},
     ]
 
