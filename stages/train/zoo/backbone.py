@@ -34,9 +34,11 @@ class _Features(NamedTuple):
 def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network:
     """See `zoo.build`."""
     _check_preset(model)
+    path = _find(model)  # before anything is built: a missing file is said at once
     with layers.initialisation(seed, 0):
         made = _torchvision(model) if model.architecture.startswith(_TORCHVISION) else _timm(model, size)
-    _load(model, made.module)
+    if path:
+        _load(path, made.module)
     shape, cam = _shapes(model, made, size)
     if model.head.pooling == "own":
         pool: nn.Module = nn.Identity()
@@ -154,10 +156,13 @@ def _unknown(architecture: str, known: Iterable[str], library: str) -> UserError
     return UserError(f"params.yaml: `architecture: {architecture}` is not in {library}{near}")
 
 
-def _load(model: Backbone, features: nn.Module) -> None:
+def _find(model: Backbone) -> Path | None:
     if model.weights == "none":
-        return
-    path = weights.imagenet(published(model)) if model.weights == "imagenet" else Path(model.weights)
+        return None
+    return weights.imagenet(published(model)) if model.weights == "imagenet" else Path(model.weights)
+
+
+def _load(path: Path, features: nn.Module) -> None:
     # By timm's convention, each of its modules holds the renaming of its own published weights.
     rename = getattr(sys.modules[type(features).__module__], "checkpoint_filter_fn", None)
     weights.load(features, path, lambda state: rename(state, features) if rename else state)
