@@ -97,7 +97,8 @@ class _Stages:
             loaded.network.set_trainable(phase.trainable)
         self.cache, self.rest = None, loaded.network
         augmented = cell.augmentation != Augment()
-        prefix, rest = loaded.network.split_frozen() if cell.model.name == "backbone" else (None, loaded.network)
+        cut = cell.model.name == "backbone" and (cell.frozen == "cached" or not augmented)
+        prefix, rest = loaded.network.split_frozen() if cut else (None, loaded.network)
         if prefix is not None and cell.frozen == "cached":
             self.cache, self.rest = Cache(loaded, prefix, self.key), rest
             if cell.views is not None or not augmented:

@@ -29,9 +29,9 @@ CASES: dict[str, dict[str, Any]] = {
         "model": backbone("head"),
         "phases": [{"epochs": 1}, {"epochs": 2, "lr": {"features": 1e-4, "head": 1e-3}, "trainable": {"last": 3}}],
     },
-    "partly frozen": {"model": backbone({"last": 4}), "batch": 7},
 }
 SLOW: dict[str, dict[str, Any]] = {
+    "partly frozen": {"model": backbone({"last": 4}), "batch": 7},
     "VGG16, last layers": {"model": backbone({"last": 4}, "vgg16"), "size": 32, "epochs": 2},
     "ResNet18, partly frozen": {"model": backbone({"last": 4}, "resnet18"), "epochs": 2},
     "ResNet50V2": {"model": backbone("head", "resnetv2_50"), "epochs": 2},
@@ -98,6 +98,7 @@ def test_augmented_views_take_turns(study: Path, monkeypatch: pytest.MonkeyPatch
     assert computed == 2 * 30 + 48, "each view once; each split once as it is"
 
 
+@pytest.mark.slow
 def test_bfloat16_is_kept_to_the_bit(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     cached, _ = trained(monkeypatch, model=backbone("head"), precision="bf16", epochs=1)
     live, _ = trained(monkeypatch, model=backbone("head"), precision="bf16", epochs=1, frozen="live")
