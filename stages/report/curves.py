@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stages.core import files
+from stages.report.evidence import REPORTS
 from stages.report.figures import TRAIN, VAL
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
-    from stages.report.figures import Figure, Figures
+from stages.report.figures import Figure, Figures
 
 
 def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     """One figure a variant, all on the same scale of top-1."""
-    return {"variants": [{"name": v, "figure": _figure(evidence, v, figures)} for v in evidence.variants]}
+    verdicts = {row["variant"]: row for row in files.read_rows(REPORTS / "fit.csv")}
+    return {
+        "variants": [
+            {
+                "name": variant,
+                "verdict": verdicts[variant]["verdict"],
+                "rule": verdicts[variant]["rule"],
+                "figure": _figure(evidence, variant, figures),
+            }
+            for variant in evidence.variants
+        ]
+    }
 
 
-def _figure(evidence: Evidence, variant: str, figures: Figures) -> Figure:
+def _figure(evidence: Evidence, variant: str, figures: Figures) -> Figure | None:
+    """None where nothing was trained (the class prior has no epochs)."""
     curves = evidence.curves[evidence.curves["variant"] == variant]
+    if curves.empty:
+        return None
     canvas = figures.canvas(4.6, 2.1)
     panels = canvas.subplots(1, 2)
     for axes, column, factor in zip(panels, ("loss", "top1"), (1, 100), strict=True):

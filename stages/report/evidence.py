@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 REPORTS, CLEAN, SPLIT = Path("reports"), Path("data/clean"), Path("data/split")
 SPLITS = ("train", "val", "test")
 DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", SPLIT / "split.csv", SPLIT / "summary.json")
-TABLES = ("runs.csv", "summary.csv", "comparisons.csv", "curves.csv")
+TABLES = (
+    "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "curves.csv", "fit.csv", "suspects.csv",
+    "agreement.csv",
+)  # fmt: skip
 CELL_FILES = (
     "per_class.csv", "confusion.csv", "calibration.csv", "robustness.csv", "cost.json", "samples.json", "gradcam.json",
 )  # fmt: skip
@@ -98,6 +101,12 @@ class Evidence:
     def comparisons(self) -> list[dict[str, str]]:
         """Paired differences between variants, a row a pair."""
         return files.read_rows(REPORTS / "comparisons.csv")
+
+    @cached_property
+    def over_images(self) -> dict[str, tuple[float, float]]:
+        """Variant -> the bootstrap interval of its test top-1 over the images."""
+        rows = files.read_rows(REPORTS / "intervals.csv")
+        return {row["variant"]: (float(row["image_ci_low"]), float(row["image_ci_high"])) for row in rows}
 
     @property
     def alpha(self) -> float:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
+from stages.core import files
 from stages.report import pictures
+from stages.report.evidence import REPORTS
+from stages.report.wording import number
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
     from stages.report.pictures import Tile
 
 
-def build(evidence: Evidence) -> dict[str, Any] | None:
-    """A gallery for each variant with a feature map, the reason for each without; None where none was asked for."""
-    variants = [_variant(evidence, variant) for variant in evidence.variants]
+def build(evidence: Evidence) -> dict[str, Any]:
+    """A gallery for each variant with a feature map, the reason for each without; none at all is an answer too."""
+    rows = files.read_rows(REPORTS / "agreement.csv")
+    agreement = {(row["variant"], row["image_id"]): float(row["correlation"]) for row in rows}
+    variants = [_variant(evidence, variant, agreement) for variant in evidence.variants]
     return {"variants": variants, "seeds": evidence.study.seeds}
 
 
-def _variant(evidence: Evidence, variant: str) -> dict[str, Any]:
+def _variant(evidence: Evidence, variant: str, agreement: dict[tuple[str, str], float]) -> dict[str, Any]:
     seeds = evidence.study.seeds
     found = {seed: pictures.tiles(variant, seed, "gradcam") for seed in seeds}
     head, tiles = found[seeds[0]]
@@ -29,7 +35,18 @@ def _variant(evidence: Evidence, variant: str) -> dict[str, Any]:
         for tile in members:
             if tile.about["kind"] == "shared":
                 shared.setdefault(tile.about["image_id"], []).append(_picture(tile))
-    return {"name": variant, "skipped": None, "layer": head["layer"], "own": own, "shared": list(shared.values())}
+    known = [r for (name, _), r in agreement.items() if name == variant]
+    return {
+        "name": variant,
+        "skipped": None,
+        "layer": head["layer"],
+        "own": own,
+        "shared": [
+            {"pictures": row, "correlation": number(agreement.get((variant, image)), digits=0)}
+            for image, row in shared.items()
+        ],
+        "agreement": number(statistics.mean(known), digits=0) if known else "",
+    }
 
 
 def _picture(tile: Tile) -> dict[str, Any]:

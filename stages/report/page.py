@@ -21,6 +21,7 @@ from stages.report import (
     results,
     robustness,
     samples,
+    suspects,
     sweeps,
     tables,
 )
@@ -40,6 +41,7 @@ SECTIONS = (
     ("robustness", "Robustness"),
     ("samples", "Pictures"),
     ("gradcam", "Grad-CAM"),
+    ("suspects", "Suspects"),
     ("cost", "Cost"),
     ("sweeps", "Sweeps"),
     ("caveats", "Caveats"),
@@ -75,6 +77,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "robustness": robustness.build(evidence, figures, order),
         "samples": shown,
         "gradcam": gradcam.build(evidence),
+        "suspects": suspects.build(evidence),
         "cost": cost.build(evidence, figures, order, places),
         "sweeps": sweeps.build(evidence, figures, places),
         "caveats": caveats.build(evidence),
@@ -94,4 +97,5 @@ def render(name: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(name).render(context)

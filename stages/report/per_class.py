@@ -4,44 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report.wording import plus_minus
+import numpy as np
+
+from stages.report.wording import number, plus_minus
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from stages.report.evidence import Evidence
 
 METRICS = ("precision", "recall", "f1")
+SHOWN = 60  # hardest classes in the table of all variants
 
 
 def build(evidence: Evidence) -> dict[str, Any]:
     """One table a variant, and one of F1 over variants."""
     table = evidence.cells("per_class.csv")
-    test = table[table["split"] == "test"]
-    grouped = test.groupby(["variant", "label"], sort=False)[list(METRICS)]
-    mean: Any = grouped.mean()
-    sd: Any = grouped.std(ddof=1)
-    support: Any = test.groupby("label")["support"].first()
-    variants = []
-    for variant in evidence.variants:
-        rows = [
-            {
-                "label": label,
-                "support": int(support[label]),
-                "cells": [plus_minus(mean.loc[(variant, label), m], sd.loc[(variant, label), m], m) for m in METRICS],
-            }
-            for label in evidence.classes
-        ]
-        variants.append({"name": variant, "rows": rows})
-    return {"variants": variants, "hardest": _hardest(mean["f1"], evidence)}
-
-
-def _hardest(f1: Any, evidence: Evidence) -> list[dict[str, Any]]:
-    """Classes by their mean F1 over all variants, hardest first."""
-    wide = f1.unstack("variant").reindex(index=evidence.classes, columns=evidence.variants)
-    order = wide.mean(axis=1).sort_values(kind="stable").index
-    return [
+    table = table[table["split"] == "test"]
+    shape = (len(evidence.variants), len(evidence.study.seeds), len(evidence.classes))
+    values = {m: table[m].to_numpy(dtype=float).reshape(shape) for m in METRICS}  # cells and classes come in order
+    support = table["support"].to_numpy(dtype=int).reshape(shape)[0, 0]
+    variants = [
         {
-            "label": label,
-            "cells": [{"value": plus_minus(v, None, "f1"), "share": round(float(v), 3)} for v in wide.loc[label]],
+            "name": variant,
+            "rows": [
+                {"label": label, "support": int(support[c]), "cells": [_cell(values[m][v, :, c], m) for m in METRICS]}
+                for c, label in enumerate(evidence.classes)
+            ],
         }
-        for label in order
+        for v, variant in enumerate(evidence.variants)
     ]
+    f1 = values["f1"].mean(axis=1)
+    hardest = [
+        {
+            "label": evidence.classes[c],
+            "cells": [{"value": number(float(x), "f1"), "share": round(float(x), 3)} for x in f1[:, c]],
+        }
+        for c in np.argsort(f1.mean(axis=0), kind="stable")
+    ]
+    return {"variants": variants, "hardest": hardest[:SHOWN], "classes": len(evidence.classes)}
+
+
+def _cell(seeds: NDArray[np.float64], metric: str) -> str:
+    return plus_minus(float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None, metric)

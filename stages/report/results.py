@@ -45,11 +45,17 @@ def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict
         {
             "variant": variant,
             "letters": ranking.letters[variant],
+            "images": _images(evidence, variant) if split == "test" else "",
             "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
         }
         for variant in ranking.order
     ]
     return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
+
+
+def _images(evidence: Evidence, variant: str) -> str:
+    low, high = evidence.over_images[variant]
+    return interval(low, high, ranks.METRIC, digits(evidence))
 
 
 def _cell(evidence: Evidence, variant: str, split: str, metric: str) -> dict[str, str]:
@@ -102,6 +108,7 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
     for y, variant in enumerate(ranking.order):
         found = evidence.summary[variant, "test", ranks.METRIC]
         seeds = 100 * runs[runs["variant"] == variant]["value"].to_numpy()
+        axes.plot([100 * end for end in evidence.over_images[variant]], [y, y], color=COLOURS[7], lw=5, alpha=0.3)
         axes.plot(seeds, [y] * len(seeds), "o", color=COLOURS[1], ms=4, mfc="none", mew=1)
         if found.low is not None and found.high is not None:
             axes.plot([100 * found.low, 100 * found.high], [y, y], color=COLOURS[0], lw=1.6)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from stages.core import files
 
 if TYPE_CHECKING:
@@ -16,11 +14,17 @@ if TYPE_CHECKING:
 def write(context: dict[str, Any], folder: Path) -> None:
     """Write every table of the page that a paper would print, from what the templates are given."""
     for name, columns, rows, caption in _tables(context):
-        frame = pd.DataFrame(rows, columns=columns)
-        files.write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        printed = frame.rename(columns=_latex).map(_latex)
-        text = printed.to_latex(index=False, escape=False, caption=_latex(caption), label=f"tab:{name}", position="t")
-        files.write_text(folder / f"{name}.tex", text)
+        files.write_rows(folder / f"{name}.csv", columns, [dict(zip(columns, row, strict=True)) for row in rows])
+        files.write_text(folder / f"{name}.tex", _latex_table(name, [columns, *rows], caption))
+
+
+def _latex_table(name: str, rows: list[list[Any]], caption: str) -> str:
+    lines = [" & ".join(_latex(value) for value in row) + r" \\" for row in rows]
+    return "\n".join([
+        r"\begin{table}[t]", rf"\caption{{{_latex(caption)}}}", rf"\label{{tab:{name}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
+        r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
 
 
 def _tables(context: dict[str, Any]) -> list[tuple[str, list[str], list[list[Any]], str]]:
