@@ -50,12 +50,10 @@ def test_parameters(system: str) -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_settings_are_valid(name: str) -> None:
-    folder = systems.HERE / name
     study = study_of(name)
     check(study)
     assert study.name == name
-    assert (folder / "dvc.yaml").resolve() == (systems.HERE / "../dvc.yaml").resolve()
-    assert (folder / study.raw["root"]).resolve() == systems.HERE.parent.resolve()
+    assert (systems.HERE / name / study.raw["root"]).resolve() == systems.HERE.parent.resolve()
 
 
 @pytest.mark.parametrize("system", [s for s in PUBLISHED if PUBLISHED[s]["study"] != "cifar10_en" or s != "E0"])
