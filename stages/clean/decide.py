@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from stages.clean.groups import Groups
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stages.clean.decode import Box
     from stages.clean.fingerprint import Fingerprint
@@ -42,6 +42,8 @@ class Entry:
     image_id: str = ""
     duplicate_of: str = ""
     group_id: str = ""
+    pixels: str = ""  # equal for equal pictures
+    first: int = -1  # position of the first row with these pixels
 
     @property
     def usable(self) -> bool:
@@ -71,16 +73,13 @@ def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts], text
 
 
-def decide(
-    entries: list[Entry], pairs: Sequence[Pair], clean: Clean, same: Callable[[int, int], Pair | None]
-) -> Decisions:
+def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisions:
     """Decide on every entry.
 
     Args:
         entries: sorted rows; those that cannot be used are quarantined already.
         pairs: verdicts on pairs of positions in `entries`; of pictures with equal pixels only the first stands in them.
         clean: what to do with duplicates and conflicts.
-        same: looks whether entry b is a copy of entry a, for the pairs of a chain that the search did not propose.
 
     Raises:
         UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
@@ -88,9 +87,10 @@ def decide(
     done = Decisions(entries, list(pairs))
     usable = [k for k, e in enumerate(entries) if e.usable]
     copies = Groups(len(entries))
-    for members in _equal(entries, usable).values():
-        for other in members[1:]:
-            copies.union(members[0], other)
+    seen: dict[str, int] = {}
+    for k in usable:
+        entries[k].first = seen.setdefault(entries[k].pixels, k)
+        copies.union(entries[k].first, k)
     for pair in pairs:
         if pair.verdict == "same":
             copies.union(pair.a, pair.b)
@@ -102,16 +102,9 @@ def decide(
         verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
         for members in copies.sets():
             if len(members) > 1:
-                _settle(done, members, verdicts, clean, same)
+                _settle(done, members, verdicts, clean)
     _assign(done, groups, clean)
     return done
-
-
-def _equal(entries: list[Entry], usable: list[int]) -> dict[str, list[int]]:
-    equal: dict[str, list[int]] = defaultdict(list)
-    for k in usable:
-        equal[entries[k].print.pixels].append(k)
-    return equal
 
 
 def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
@@ -126,7 +119,7 @@ def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
             value = entry.hint if key == "hint" else entry.print.sha256
             if entry.usable and value:
                 groups.union(first.setdefault(value, k), k)
-    for pair in sorted(done.pairs, key=lambda p: (-p.correlation, p.a, p.b)):
+    for pair in sorted(done.pairs, key=lambda p: (-p.evidence.detail, p.a, p.b)):
         if pair.verdict == "similar" and not groups.union(pair.a, pair.b, clean.match.max_group):
             done.capped += 1
     return [[k for k in members if done.entries[k].usable] for members in groups.sets()]
@@ -148,7 +141,6 @@ def _settle(
     members: list[int],
     verdicts: dict[tuple[int, int], Pair],
     clean: Clean,
-    same: Callable[[int, int], Pair | None],
 ) -> None:
     """Decide within one set of copies: first on its labels, then on which copy stays."""
     entries = done.entries
@@ -162,7 +154,7 @@ def _settle(
     while open_:
         best, rest = open_[0], []
         for k in open_[1:]:
-            if why := _copy_of(entries, k, best, verdicts, same):
+            if why := _copy_of(entries[best], entries[k], verdicts):
                 entries[k].status, entries[k].reason, entries[k].detail = "duplicate", *why
                 entries[k].duplicate_of = entries[best].image_id
             else:
@@ -187,22 +179,14 @@ def _quality(entry: Entry) -> tuple[int, int, tuple[list[tuple[int, int, str]], 
     return -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
 
 
-def _copy_of(
-    entries: list[Entry],
-    k: int,
-    best: int,
-    verdicts: dict[tuple[int, int], Pair],
-    same: Callable[[int, int], Pair | None],
-) -> tuple[str, str] | None:
-    one, other = entries[k].print, entries[best].print
-    if one.sha256 == other.sha256 and entries[k].box == entries[best].box:
-        return "same_bytes", f"of {entries[best].path}"
-    if one.pixels == other.pixels:
-        return "same_pixels", f"of {entries[best].path}"
-    pair = verdicts.get((min(k, best), max(k, best))) or same(min(k, best), max(k, best))
-    if pair is None or pair.verdict != "same":
-        return None
-    return "near_duplicate", f"of {entries[best].path}: {pair.said}"
+def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> tuple[str, str] | None:
+    """Reason and detail if `one` is proven, by itself and not by a chain, to be a copy of `kept`."""
+    if one.print.sha256 == kept.print.sha256 and one.box == kept.box:
+        return "same_bytes", f"of {kept.path}"
+    if one.pixels == kept.pixels:
+        return "same_pixels", f"of {kept.path}"
+    pair = verdicts.get((min(one.first, kept.first), max(one.first, kept.first)))
+    return ("near_duplicate", f"of {kept.path}: {pair.said}") if pair else None
 
 
 def _assign(done: Decisions, groups: list[list[int]], clean: Clean) -> None:
@@ -210,12 +194,10 @@ def _assign(done: Decisions, groups: list[list[int]], clean: Clean) -> None:
     for members in groups:
         if len(members) > 1:
             done.groups.append(members)
-        kept = [k for k in members if done.entries[k].status == "kept"]
-        for k in kept:
-            alone = clean.duplicates == "ignore"
-            done.entries[k].group_id = (
-                done.entries[k].image_id if alone else min(done.entries[j].image_id for j in kept)
-            )
+        kept = [done.entries[k] for k in members if done.entries[k].status == "kept"]
+        name = min((e.image_id for e in kept), default="")
+        for entry in kept:
+            entry.group_id = entry.image_id if clean.duplicates == "ignore" else name
     for entry in done.entries:
         if entry.status != "kept":
             entry.image_id = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Image.MAX_IMAGE_PIXELS = None
 Box = tuple[int, int, int, int]
+_ONE_AT_A_TIME = threading.Lock()
 _ORIENTATION = 0x0112
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -107,19 +109,29 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         raise Refused("unreadable", _sentence(error)) from None
 
 
+def plain_jpeg(data: bytes, clean: Clean) -> bool:
+    """Whether `data` is an upright RGB JPEG within the limits: nothing would have to be put right."""
+    if data[:2] != b"\xff\xd8" or len(data) > clean.max_bytes:
+        return False
+    header = open_header(data)
+    check_size(*header.size, clean)
+    return header.format == "JPEG" and header.mode == "RGB" and orientation(header) == 1
+
+
 def decode_truncated(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
     """Decode what is there of a truncated file, if enough of its rows are.
 
-    Not safe beside other decoding threads: Pillow's switch is global.
+    Pillow's switch is global: beside threads that decode files for the first time, those would be let in as well.
 
     Raises:
         Refused: less than `clean.truncated_min_visible` of the rows was decoded.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        picture = decode(data, clean, box=None)
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with _ONE_AT_A_TIME:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            picture = decode(data, clean, box=None)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
     rows = np.asarray(picture.image)
     # what is missing is filled with one colour, from the bottom up
     missing = int(np.cumprod((rows[::-1] == rows[-1, -1]).all(axis=(1, 2))).sum())

@@ -1,33 +1,42 @@
-"""Which pictures are the same, and which are alike: hashes propose pairs, pixels decide.
+"""Which pictures are the same, and which are alike: hashes and vectors propose pairs, pixels decide.
 
-A pair is "same" when one picture is provably a copy of the other (it may be dropped), "similar" when it is only likely
-to show the same thing (it must not be split apart). A hash alone decides nothing.
+A pair is "same" when one picture is provably a copy of the other (it may be dropped), "similar" when it is likely to
+show the same shot (it must not be split apart). No hash alone decides anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 
-from stages.clean import decode, hashes, search
-from stages.clean.fingerprint import read
+from stages.clean import decode, hashes, neighbours, search, verify
+from stages.clean.cache import Cache, key
+from stages.clean.fingerprint import identity, picture, workers
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+    from tqdm import tqdm
 
     from stages.clean.fingerprint import Fingerprint, Job
     from stages.clean.params import Clean, Match
+    from stages.clean.verify import Evidence
 
-SIDE = 64  # px of the thumbnails that are compared
+Verdict = Literal["same", "similar", "different"]
+_VERSION = 1  # raise it when the evidence on the same pair changes
+SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictures have, roughly
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 CROPS = ("whole", "centre")
+ALL_VARIANTS = 15_000  # pictures up to which vectors are compared in all 16 variants, not only as they are and mirrored
+_CHUNK = 256
+_REMEMBERED = 200_000_000  # bytes of thumbnails
 
 
 @dataclass(frozen=True)
@@ -40,67 +49,132 @@ class Pair:
     a: int
     b: int
     distance: int
-    orientation: int
-    crop_a: int
-    crop_b: int
-    correlation: float = 0.0
-    verdict: Literal["same", "similar", "different"] = "different"
+    orientation: int = 0
+    crop_a: int = 0
+    crop_b: int = 0
+    evidence: Evidence = verify.NONE
+    verdict: Verdict = "different"
 
     @property
     def said(self) -> str:
         """How the two relate, in words for the ledger."""
         crops = "" if self.crop_a == self.crop_b == 0 else f", {CROPS[self.crop_a]} against {CROPS[self.crop_b]}"
         turned = f", orientation {self.orientation}" if self.orientation else ""
-        return f"pHash distance {self.distance}{turned}{crops}, correlation {self.correlation:.3f}"
+        e = self.evidence
+        return f"pHash distance {self.distance}{turned}{crops}, detail {e.detail:.2f}, colour {e.colour:.2f}"
 
 
 def candidates(prints: Sequence[Fingerprint], match: Match) -> list[Pair]:
-    """Every pair with some variant of a within `match.distance` bits of the picture, or the centre square, of b."""
+    """Pairs worth a look, each in its likeliest orientation and crops.
+
+    By hashes: some variant of a is within `match.distance` bits of the picture, or of the centre square, of b. By
+    vectors, for up to `match.exhaustive_up_to` pictures: their cosine is at least `match.cosine`.
+    """
     able = [k for k, p in enumerate(prints) if min(p.width, p.height) >= match.min_side and p.contrast >= FLAT]
     if len(able) < 2:
         return []
     words = np.array([prints[k].words for k in able], np.uint64).reshape(-1, 2, hashes.ORIENTATIONS)
-    queries, targets = words.reshape(-1), words[:, :, 0].reshape(-1)
-    q, t, distance = search.pairs_between(queries, targets, match.distance)
-    a, crop_a, orientation = q // 16, q // 8 % 2, q % 8
-    b, crop_b = t // 2, t % 2
-    keep = a < b  # the pair turned round has the inverse orientation and the same distance
-    table = np.stack([a, b, distance, crop_a + crop_b, orientation, crop_a, crop_b])[:, keep]
-    table = table[:, np.lexsort(table[::-1])]
-    first = np.ones(table.shape[1], bool)
-    first[1:] = (np.diff(table[0]) != 0) | (np.diff(table[1]) != 0)
-    return [
-        Pair(able[a], able[b], int(d), int(o), int(ca), int(cb)) for a, b, d, _, o, ca, cb in table[:, first].T.tolist()
-    ]
+    vectors = np.frombuffer(bytes.fromhex("".join(prints[k].vectors for k in able)), np.int8).reshape(
+        -1, 2, hashes.LOW**2
+    )
+    rows = [_by_hash(words, match.distance)]
+    if len(able) <= match.exhaustive_up_to:
+        rows += _by_vector(vectors, match.cosine)
+    a, b, orientation, crop_a, crop_b = np.concatenate(rows, axis=1)
+    oriented = hashes.orientations(vectors.reshape(-1, 2, hashes.LOW, hashes.LOW)).reshape(-1, 2, 8, hashes.LOW**2)
+    cosine = np.einsum(
+        "ij,ij->i", oriented[a, crop_a, orientation].astype(np.int32), vectors[b, crop_b].astype(np.int32)
+    )
+    order = np.lexsort((crop_b, crop_a, orientation, -cosine, b, a))  # of several ways to match a pair the best cosine
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)
+    best = order[first]
+    distance = np.bitwise_count(words[a[best], crop_a[best], orientation[best]] ^ words[b[best], crop_b[best], 0])
+    columns = (a[best], b[best], distance, orientation[best], crop_a[best], crop_b[best])
+    return [Pair(able[i], able[j], *rest) for i, j, *rest in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def compare(pairs: Sequence[Pair], jobs: Sequence[Job], clean: Clean) -> list[Pair]:
+def _by_hash(words: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
+    q, t, _ = search.pairs_between(words.reshape(-1), words[:, :, 0].reshape(-1), radius)
+    found = np.stack([q // 16, t // 2, q % 8, q // 8 % 2, t % 2])
+    return found[:, found[0] < found[1]]  # the pair turned round has the inverse orientation and the same distance
+
+
+def _by_vector(vectors: NDArray[np.int8], cosine: float) -> list[NDArray[np.int64]]:
+    few = len(vectors) <= ALL_VARIANTS
+    rows = []
+    low = vectors.reshape(-1, 2, hashes.LOW, hashes.LOW)
+    for crop_a, crop_b in ((0, 0), (0, 1), (1, 0), (1, 1)) if few else ((0, 0),):
+        turned = hashes.orientations(low[:, crop_a]).reshape(len(low), hashes.ORIENTATIONS, -1)
+        for orientation in range(hashes.ORIENTATIONS if few else 2):
+            i, j, _ = neighbours.pairs(turned[:, orientation], vectors[:, crop_b], cosine)
+            rows.append(np.stack([i, j, *(np.full(len(i), v) for v in (orientation, crop_a, crop_b))]))
+    return rows
+
+
+def compare(
+    pairs: Sequence[Pair], prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean, cache: Cache
+) -> list[Pair]:
     """Look at the pixels of each pair and give it a verdict."""
 
-    @lru_cache(maxsize=20_000)
-    def thumbnail(at: int, crop: int) -> NDArray[np.uint8]:
-        picture = decode.decode(read(jobs[at].file), clean, jobs[at].box).image
-        image = hashes.centre_square(picture) if crop else picture
-        return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+    @lru_cache(maxsize=_REMEMBERED // (SIDES[0] ** 2 * 3))
+    def thumbnail(at: int, crop: int, side: int) -> NDArray[np.uint8]:
+        try:
+            image = picture(jobs[at], prints[at], clean).image
+        except decode.Refused:  # laying out will notice that the file has changed
+            return np.zeros((side, side, 3), np.uint8)
+        image = hashes.centre_square(image) if crop else image
+        return np.asarray(image.resize((side, side), Image.Resampling.BOX))
 
-    return [_compare(pair, thumbnail, clean.match) for pair in progress(pairs, desc="compare")]
+    def look(pair: Pair) -> Evidence:
+        side = _side(prints[pair.a], prints[pair.b])
+        turned = hashes.orient(thumbnail(pair.a, pair.crop_a, side), pair.orientation)
+        return verify.compare(np.ascontiguousarray(turned), thumbnail(pair.b, pair.crop_b, side))
+
+    names = [identity(job, p.sha256, clean) for job, p in zip(jobs, prints, strict=True)]
+
+    def part(chunk: Sequence[Pair]) -> list[Pair]:
+        keys = [
+            key("pair", _VERSION, verify.METHOD, names[p.a], names[p.b], p.orientation, p.crop_a, p.crop_b)
+            for p in chunk
+        ]
+        known = cache.get(keys)
+        fresh = {k: look(p) for k, p in zip(keys, chunk, strict=True) if k not in known}
+        cache.put((k, list(vars(e).values())) for k, e in fresh.items())
+        evidence = fresh | {k: verify.Evidence(*v) for k, v in known.items()}
+        return [judge(replace(p, evidence=evidence[k]), prints, clean.match) for k, p in zip(keys, chunk, strict=True)]
+
+    judged: list[Pair] = []
+    bar: tqdm[None]
+    with ThreadPoolExecutor(workers(clean)) as pool, progress(total=len(pairs), desc="compare", unit="pair") as bar:
+        for done in pool.map(part, _chunks(pairs)):
+            judged += done
+            bar.update(len(done))
+    return judged
 
 
-def _compare(pair: Pair, thumbnail: Callable[[int, int], NDArray[np.uint8]], match: Match) -> Pair:
-    left = hashes.orient(thumbnail(pair.a, pair.crop_a), pair.orientation)
-    right = thumbnail(pair.b, pair.crop_b)
-    value = correlation(left, right)
-    verdict: Literal["same", "similar", "different"] = "different"
-    if value >= match.drop_correlation:
-        verdict = "same"
-    elif value >= match.group_correlation:
+def judge(pair: Pair, prints: Sequence[Fingerprint], match: Match) -> Pair:
+    """Turn evidence into a verdict, by the thresholds of params.yaml.
+
+    Two shots of a scene agree in layout; one shot agrees in detail. To be dropped a picture must also agree in
+    colour, in every part, and hardly be moved: what may be another frame of a series, or another label on the same
+    bottle, stays.
+    """
+    e = pair.evidence
+    one_file = prints[pair.a].sha256 == prints[pair.b].sha256  # two boxes of one photograph are two things
+    verdict: Verdict = "different"
+    if e.detail >= match.group_detail and e.colour >= match.group_colour and e.overlap >= match.group_overlap:
         verdict = "similar"
-    return Pair(pair.a, pair.b, pair.distance, pair.orientation, pair.crop_a, pair.crop_b, round(value, 4), verdict)
+        sure = e.detail >= match.drop_detail and e.worst >= match.drop_worst and e.colour >= match.drop_colour
+        if sure and e.overlap >= match.drop_overlap and not one_file:
+            verdict = "same"
+    return replace(pair, verdict=verdict)
 
 
-def correlation(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
-    """Pearson correlation of two arrays of pixels of one shape; 0 where one is flat."""
-    a, b = left.astype(np.float64).ravel(), right.astype(np.float64).ravel()
-    a, b = a - a.mean(), b - b.mean()
-    norm = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / norm) if norm > 0 else 0.0
+def _side(one: Fingerprint, other: Fingerprint) -> int:
+    smallest = min(one.width, one.height, other.width, other.height)
+    return next((side for side in SIDES if smallest >= 0.75 * side), SIDES[-1])
+
+
+def _chunks(pairs: Sequence[Pair]) -> Iterable[Sequence[Pair]]:
+    return (pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK))

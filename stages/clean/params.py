@@ -13,9 +13,16 @@ class Match(Section):
     """When two pictures count as similar, and when as the same. Correlations are of grey values, -1 to 1."""
 
     min_side: int = Field(default=16, ge=1)
-    distance: int = Field(default=10, ge=0, le=16, multiple_of=2)
-    group_correlation: float = Field(default=0.9, gt=0, le=1)
-    drop_correlation: float = Field(default=0.98, gt=0, le=1)
+    distance: int = Field(default=8, ge=0, le=16, multiple_of=2)
+    cosine: float = Field(default=0.82, gt=0, le=1)
+    exhaustive_up_to: int = Field(default=100_000, ge=0)
+    group_detail: float = Field(default=0.88, gt=0, le=1)
+    group_colour: float = Field(default=0.85, gt=0, le=1)
+    group_overlap: float = Field(default=0.6, gt=0, le=1)
+    drop_detail: float = Field(default=0.95, gt=0, le=1)
+    drop_worst: float = Field(default=0.8, gt=0, le=1)
+    drop_colour: float = Field(default=0.97, gt=0, le=1)
+    drop_overlap: float = Field(default=0.8, gt=0, le=1)
     max_group: int = Field(default=50, ge=2)
 
 

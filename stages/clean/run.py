@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.clean import decode, fingerprint, layout, match, sheets
+from stages.clean.cache import FILE as CACHE
+from stages.clean.cache import Cache
 from stages.clean.decide import Decisions, Entry, decide, natural
 from stages.clean.fingerprint import Fingerprint, Job
 from stages.core import files
@@ -19,19 +23,23 @@ if TYPE_CHECKING:
 RAW, OUT, REPORT = Path("data/raw"), Path("data/clean"), Path("reports/clean")
 
 
-def run(clean: Clean, raw: Path = RAW, out: Path = OUT, report: Path = REPORT) -> Decisions:
+def run(
+    clean: Clean, raw: Path = RAW, out: Path = OUT, report: Path = REPORT, cache_file: Path | None = CACHE
+) -> Decisions:
     """Clean `raw` into `out`, pictures of what was done into `report`."""
+    cache = Cache(cache_file)
     rows = files.read_rows(raw / "manifest.csv")
     rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     changed: set[int] = set()
     while True:
-        done = _decide(rows, raw, clean, changed)
+        done = _decide(rows, raw, clean, changed, cache)
         late = layout.write_images(done.entries, raw, out, clean)
         if not late:
             break
         changed.update(late)
     layout.write_tables(done, out, layout.audit(done, clean))
     sheets.write(done, raw, report, clean)
+    cache.close()
     if not any(e.status == "kept" for e in done.entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
@@ -39,26 +47,42 @@ def run(clean: Clean, raw: Path = RAW, out: Path = OUT, report: Path = REPORT) -
     return done
 
 
-def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[int]) -> Decisions:
+def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[int], cache: Cache) -> Decisions:
     boxes = [_box(row) for row in rows]
     reads = [k for k, row in enumerate(rows) if not row["problem"] and row["file"]]
     jobs = [Job(raw / rows[k]["file"], boxes[k]) for k in reads]
-    prints = dict(zip(reads, fingerprint.fingerprints(jobs, clean), strict=True))
+    prints = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache), strict=True))
     entries = [_entry(row, boxes[k], prints.get(k), k in changed) for k, row in enumerate(rows)]
+    _settle_looks(entries, raw, clean)
 
     first: dict[str, int] = {}
     for k, entry in enumerate(entries):
         if entry.usable:
-            first.setdefault(entry.print.pixels, k)
-    unique = sorted(first.values())
-    everything = [Job(raw / e.file, e.box) for e in entries]
+            first.setdefault(entry.pixels, k)
+    unique = [entries[k] for k in sorted(first.values())]
+    place = {id(e): k for k, e in enumerate(entries)}
 
     def look(pairs: list[Pair]) -> list[Pair]:
-        return match.compare(pairs, everything, clean)
+        return match.compare(pairs, [e.print for e in unique], [Job(raw / e.file, e.box) for e in unique], clean, cache)
 
-    proposed = match.candidates([entries[k].print for k in unique], clean.match)
-    pairs = look([replace(p, a=unique[p.a], b=unique[p.b]) for p in proposed])
-    return decide(entries, [p for p in pairs if p.verdict != "different"], clean, lambda _a, _b: None)
+    pairs = look(match.candidates([e.print for e in unique], clean.match))
+    where = [place[id(e)] for e in unique]
+    pairs = [replace(p, a=where[p.a], b=where[p.b]) for p in pairs]
+    return decide(entries, pairs, clean)
+
+
+def _settle_looks(entries: list[Entry], raw: Path, clean: Clean) -> None:
+    """Equal pictures look equal; where different files do, only their pixels tell."""
+    same: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.usable:
+            entry.pixels = entry.print.look
+            same[entry.print.look].append(entry)
+    for alike in same.values():
+        if len({(e.print.sha256, e.box) for e in alike}) > 1:
+            for entry in alike:
+                with contextlib.suppress(decode.Refused):  # laying out will notice that the file has changed
+                    entry.pixels = fingerprint.pixel_hash(Job(raw / entry.file, entry.box), entry.print, clean)
 
 
 def _box(row: dict[str, str]) -> decode.Box | None:

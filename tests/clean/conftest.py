@@ -61,7 +61,7 @@ class Raw:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        return run(Clean(**clean), self.root / "data/raw", self.root / "data/clean", self.root / "reports/clean")
+        return run(Clean(**clean), self.root / "data/raw", self.root / "data/clean", self.root / "reports/clean", None)
 
     def ledger(self) -> dict[str, dict[str, str]]:
         """The ledger by path."""

@@ -1,0 +1,131 @@
+"""Look at the pixels of two pictures: are they one photograph?
+
+Registration first: an affine map is fitted by maximising the enhanced correlation coefficient (G. D. Evangelidis and
+E. Z. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's
+`findTransformECC`), so that shifted, scaled and cropped copies lie on each other. Then what overlaps is compared
+three ways. Without OpenCV pictures are compared where they lie.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+cv2: Any
+try:
+    import cv2
+except ImportError:  # less is found without it, but nothing else is
+    cv2 = None
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+METHOD = f"ecc-{cv2.__version__}" if cv2 else "in place"
+_STEPS = 30
+_MARGIN = 1  # px at the border that interpolation and JPEG blocks spoil
+_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How two pictures agree where they overlap.
+
+    colour: correlation of the three channels, each about its own mean. detail: correlation of what a Gaussian blur of
+    1/16 of the side takes away: edges and texture, which different scenes of the same layout do not share. worst:
+    detail of the worst of 4x4 blocks that has any. overlap: share of the second picture that the first covers. moved:
+    how far the corners had to be moved, as a share of the side.
+    """
+
+    colour: float
+    detail: float
+    worst: float
+    overlap: float
+    moved: float
+
+
+NONE = Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def compare(left: Pixels, right: Pixels) -> Evidence:
+    """Register `left` on `right` and compare them.
+
+    Args:
+        left: uint8 of shape (side, side, 3).
+        right: the same shape.
+    """
+    side = len(right)
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    warp = register(a.mean(axis=2), b.mean(axis=2))
+    if warp is None:
+        inside = np.ones((side, side), bool)
+        moved = 0.0
+    else:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        a = cv2.warpAffine(a, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        inside = cv2.warpAffine(np.ones((side, side), np.float32), warp, (side, side), flags=flags) > 0.99
+        corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]], np.float32)
+        moved = float(np.abs(corners @ warp.T - corners[:, :2]).max() / side)
+    inside[:_MARGIN] = inside[-_MARGIN:] = False
+    inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
+    if inside.sum() < side:
+        return Evidence(0.0, 0.0, 0.0, 0.0, moved)
+    fine_a, fine_b = _detail(a.mean(axis=2)), _detail(b.mean(axis=2))
+    return Evidence(
+        colour=_correlation(a[inside], b[inside]),
+        detail=_correlation(fine_a[inside], fine_b[inside]),
+        worst=_worst(fine_a, fine_b, inside),
+        overlap=float(inside.sum() / (side - 2 * _MARGIN) ** 2),
+        moved=moved,
+    )
+
+
+def register(left: Floats, right: Floats) -> Floats | None:
+    """The affine map (2, 3) from px of `right` to px of `left`; None where OpenCV is missing or finds none."""
+    if cv2 is None:
+        return None
+    warp = np.eye(2, 3, dtype=np.float32)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, 1e-4)
+    try:
+        _, warp = cv2.findTransformECC(right, left, warp, cv2.MOTION_AFFINE, stop, None, 3)
+    except cv2.error:  # it does not converge: the pictures have nothing in common
+        return None
+    if not 0.4 < abs(float(np.linalg.det(warp[:, :2]))) < 2.5:
+        return None
+    return np.asarray(warp, np.float32)
+
+
+def _detail(grey: Floats) -> Floats:
+    side = len(grey)
+    return _blur(grey, side / 50) - _blur(grey, side / 16)
+
+
+def _blur(grey: Floats, sigma: float) -> Floats:
+    if cv2 is not None:
+        return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(grey, sigma, mode="mirror"), np.float32)
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norm if norm > 0 else 0.0
+
+
+def _worst(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> float:
+    """Detail correlation of the worst block that is covered and has detail in either picture."""
+
+    def sums(x: NDArray[Any]) -> NDArray[np.float64]:
+        step = len(x) // _BLOCKS
+        return (x * inside).reshape(_BLOCKS, step, _BLOCKS, step).sum(axis=(1, 3), dtype=np.float64)
+
+    count = np.maximum(sums(np.ones_like(a)), 1)
+    mean_a, mean_b = sums(a) / count, sums(b) / count
+    var_a, var_b = sums(a * a) / count - mean_a**2, sums(b * b) / count - mean_b**2
+    value = (sums(a * b) / count - mean_a * mean_b) / np.sqrt(np.maximum(var_a * var_b, 1e-6))
+    typical = float(np.sqrt((a[inside] ** 2).mean() * (b[inside] ** 2).mean()))
+    told = (count >= 0.5 * (len(a) // _BLOCKS) ** 2) & (np.maximum(var_a, var_b) >= 0.1 * typical)
+    return float(value[told].min()) if told.any() else 0.0
