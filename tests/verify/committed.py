@@ -1,0 +1,38 @@
+"""A tiny study whose pictures lie in its repository, run and committed: what a reviewer clones."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from tests import tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make(folder: Path) -> Path:
+    """The study in `folder / "study"`, with `data/source/<label>/*.png` in git, all stages but `track` run."""
+
+    def inside(params: dict[str, Any]) -> None:
+        params["ingest"] = {"source": "folder", "path": "data/source"}
+
+    study = tiny.copy(folder, inside)
+    shutil.move(folder / "source", study / "data" / "source")
+    tiny.commit(study, "Add the pictures")
+    tiny.run(study, "dvc", "repro", "report")
+    tiny.commit(study, "Run the study")
+    return study
+
+
+def clone(study: Path, folder: Path) -> Path:
+    """A fresh clone: no data, no cache, no remote."""
+    tiny.run(study, "git", "clone", "--quiet", str(study), str(folder))
+    return folder
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Edit a text file by hand."""
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1))
