@@ -1,7 +1,5 @@
 """The first difference is named in the words of the file's kind."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

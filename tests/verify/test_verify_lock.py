@@ -1,7 +1,5 @@
 """Our hashes are DVC's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stages.verify import lock

@@ -1,7 +1,5 @@
 """Figures of another machine type are held against the SD over seeds, with the level that is promised."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

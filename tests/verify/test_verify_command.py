@@ -1,0 +1,83 @@
+"""`python -m stages.verify` as a reviewer types it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.verify import environment
+from stages.verify.scratch import Place
+from tests import tiny
+from tests.verify import committed
+
+ROOT = Path(__file__).parents[2]
+
+
+def verify(clone: Path, *arguments: str, **more: str) -> tuple[bool, str]:
+    """Whether it exits 0, and what it says."""
+    command = " ".join([sys.executable, "-m", "stages.verify", *arguments])
+    output = tiny.run(clone, "sh", "-c", f"{command}; echo exit $?", PYTHONPATH=".", CI="1", **more)
+    return output.rstrip().endswith("exit 0"), output
+
+
+def certificate(clone: Path) -> dict[str, Any]:
+    text = (clone / "verify/certificate.json").read_text()
+    value: dict[str, Any] = json.loads(text)["certificate"]
+    return value
+
+
+def test_packages_unlike_the_pinned_set_are_named(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text(
+        "numpy==0.0.1\nnosuchthing==1.0\nalso-none==2 ; sys_platform == 'win32'\n# a comment\n"
+    )
+    found = environment.unpinned(Place(tmp_path, "."))
+    assert [words.split(",")[0] for words in found] == ["numpy: pinned 0.0.1", "nosuchthing: pinned 1.0"]
+
+
+@pytest.mark.slow
+def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tmp_path: Path) -> None:
+    clones = [committed.clone(study, tmp_path / name) for name in ("here", "elsewhere/deep down")]
+    for clone in clones:
+        green, output = verify(clone)
+        assert green, output
+        assert tiny.run(clone, "git", "status", "--porcelain") == ""
+    one, two = map(certificate, clones)
+    assert one == two
+    assert {check["check"]: check["verdict"] for check in one["checks"]} == {
+        "lock": "equal", "tables and pages": "equal", "run again": "equal",
+    }  # fmt: skip
+    assert str(clones[0]) not in json.dumps(one)
+
+
+@pytest.mark.slow
+def test_another_machine_type_gets_the_tolerance_verdict_and_no_false_alarm(clone: Path) -> None:
+    green, output = verify(clone, ATEN_CPU_CAPABILITY="default", DNNL_MAX_CPU_ISA="SSE41")
+    assert green, output
+    again = certificate(clone)["checks"][-1]
+    assert again["verdict"] == "within tolerance"
+    assert "another machine type" in again["notes"][0]
+    assert all("allowed by an SD over seeds" in finding["detail"] for finding in again["findings"])
+
+
+@pytest.mark.slow
+def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_what_not(clone: Path) -> None:
+    tiny.run(clone, "git", "rm", "-r", "--quiet", "data/source")
+    tiny.commit(clone, "The pictures may not be published")
+    green, output = verify(clone, "--sample", "1", "--seed", "3")
+    assert not green
+    assert "the DVC remote was not pulled (`dvc pull data/raw`" in output
+    assert "ingest: stale: data/source deleted" not in output
+    green, output = verify(clone)
+    assert green, output
+    assert "not run again: the raw data of this study is not in git" in output
+
+
+@pytest.mark.slow
+def test_a_cell_that_does_not_exist_is_refused_in_words(clone: Path) -> None:
+    green, output = verify(clone, "--cells", "mlp-9")
+    assert not green
+    assert "--cells: params.yaml has no cell mlp-9; there are mlp-0, mlp-1" in output
+    green, output = verify(clone, "--sample", "5")
+    assert "--sample is 5; the study has 1 to 2 cells to draw" in output
