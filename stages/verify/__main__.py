@@ -21,7 +21,7 @@ def main() -> None:
     here = environment.describe()
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
-        checks = [consistency.check(place, copy)]
+        checks = [consistency.check(place, copy, source)]
     console.say("2. tables and report from the files in git")
     checks.append(rerun.from_git(place, environment.machine_type(here)))
     embedded = study.raw["ingest"].get("source") == "digits" or bool(place.git("ls-files", "--", source))

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 JUDGED = ("results", "reports", "data/clean", "data/split")  # every file in here must be some stage's output
 
 
-def check(place: Place, scratch: Place) -> Check:
-    """Hold dvc.lock of `scratch`, a copy of `place` without data, against everything around it."""
+def check(place: Place, scratch: Place, source: str) -> Check:
+    """Hold dvc.lock of `scratch`, a copy of `place` without data, against everything around it.
+
+    Args:
+        place: the study.
+        scratch: a copy of it.
+        source: `ingest.path` of params.yaml; where it is out of reach, a note says so.
+    """
     found = Check(
         "lock",
         "dvc.lock matches dvc.yaml, params.yaml, the code and every file in git; no cell is stale, extra or missing",
@@ -26,7 +32,7 @@ def check(place: Place, scratch: Place) -> Check:
     _files(place, scratch, recorded, found)
     _strangers(scratch, recorded, found)
     _chain(recorded, found)
-    _status(scratch, recorded, found)
+    _status(scratch, recorded, source, found)
     return found
 
 
@@ -78,10 +84,13 @@ def _chain(recorded: lock.Lock, found: Check) -> None:
                 found.add(stage, "different", f"stale: it was run on another {path} than the one that dvc.lock records")
 
 
-def _status(scratch: Place, recorded: lock.Lock, found: Check) -> None:
+def _status(scratch: Place, recorded: lock.Lock, source: str, found: Check) -> None:
     """What DVC calls changed, except bytes that are simply not here."""
     status: dict[str, list[Any]] = json.loads(scratch.dvc("status", "--json", "dvc.yaml").stdout or "{}")
     away = lock.cached(scratch)
+    if not (scratch.folder / source).exists():
+        away.add(source)
+        found.notes.append(f"the source {source} is out of reach here, so it was not compared")
     for stage, changes in status.items():
         if not recorded.outs.get(stage):
             continue  # named above, or without output

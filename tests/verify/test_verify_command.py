@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def verify(clone: Path, *arguments: str, **more: str) -> tuple[bool, str]:
     """Whether it exits 0, and what it says."""
     command = " ".join([sys.executable, "-m", "stages.verify", *arguments])
-    output = tiny.run(clone, "sh", "-c", f"{command}; echo exit $?", PYTHONPATH=".", CI="1", **more)
+    output = tiny.run(clone, "sh", "-c", f"{command}; echo exit $?", check=True, PYTHONPATH=".", CI="1", **more)
     return output.rstrip().endswith("exit 0"), output
 
 

@@ -21,7 +21,7 @@ CELL = "results/mlp/0/evaluate"
 def judge(clone: Path) -> Check:
     place = Place(clone, ".")
     with scratch.copy(place, "data/source") as copy:
-        return consistency.check(place, copy)
+        return consistency.check(place, copy, "data/source")
 
 
 def said(check: Check) -> str:
