@@ -23,7 +23,7 @@ def main() -> None:
     with scratch.copy(place, source) as copy:
         checks = [consistency.check(place, copy, source)]
     console.say("2. tables and report from the files in git")
-    checks.append(rerun.from_git(place, environment.machine_type(here)))
+    checks.append(rerun.from_git(place))
     embedded = study.raw["ingest"].get("source") == "digits" or bool(place.git("ls-files", "--", source))
     if cells or chosen.all or (embedded and not chosen.no_rerun):
         console.say(f"3. {'the whole study' if cells is None else f'{len(cells)} cells'} again, from raw data")

@@ -57,7 +57,12 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
         "",
     ]
     for check in certificate["checks"]:
-        lines += [f"## {check['check'].capitalize()}: {check['verdict']}", "", f"{check['promise'][0].upper()}{check['promise'][1:]}.", ""]
+        lines += [
+            f"## {check['check'].capitalize()}: {check['verdict']}",
+            "",
+            f"{check['promise'][0].upper()}{check['promise'][1:]}.",
+            "",
+        ]
         lines += [f"{check['compared']} compared, {len(check['findings'])} findings."]
         lines += [f"Note: {note}." for note in check["notes"]]
         lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]

@@ -54,17 +54,6 @@ def unpinned(place: Place) -> list[str]:
     return words
 
 
-def machine_type(described: dict[str, Any]) -> dict[str, str]:
-    """The part that decides about the bytes of tables and pages, under the names that train uses."""
-    return {"instruction_set": described["instruction_set"], "torch": str(_torch())}
-
-
-def _torch() -> str:
-    import torch
-
-    return torch.__version__
-
-
 def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()

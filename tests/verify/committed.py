@@ -16,6 +16,7 @@ def make(folder: Path) -> Path:
 
     def inside(params: dict[str, Any]) -> None:
         params["ingest"] = {"source": "folder", "path": "data/source"}
+        params["train"]["instruction_set"] = "native"  # so that a test can change the machine type
 
     study = tiny.copy(folder, inside)
     shutil.move(folder / "source", study / "data" / "source")

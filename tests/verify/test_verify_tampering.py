@@ -140,7 +140,7 @@ def test_an_untouched_clone_holds_without_data_or_remote(clone: Path) -> None:
     found = judge(clone)
     assert found.holds, said(found)
     assert found.compared > 40
-    pages = rerun.from_git(Place(clone, "."), {})
+    pages = rerun.from_git(Place(clone, "."))
     assert pages.verdict == "equal", said(pages)
 
 
@@ -148,7 +148,7 @@ def test_made_again_from_git_the_changed_line_and_row_are_named(clone: Path) -> 
     edited_report(clone)
     changed_split(clone)
     edited_picture(clone)
-    words = said(rerun.from_git(Place(clone, "."), {}))
+    words = said(rerun.from_git(Place(clone, ".")))
     assert "reports/report.md: line" in words
     assert "99.99" in words
     assert "data/split/split.csv: row" in words
@@ -163,7 +163,7 @@ def test_a_forgery_that_fits_together_is_found_by_running_it_again(clone: Path) 
     tiny.commit(clone, "Improve the results")
     place = Place(clone, ".")
     assert judge(clone).holds
-    assert rerun.from_git(place, {}).holds
+    assert rerun.from_git(place).holds
     words = said(rerun.from_raw(place, [("mlp", 0)], "data/source"))
     assert f"{CELL}: metrics.csv: row" in words
     assert "recorded 0.01, now" in words
