@@ -149,7 +149,7 @@ def _others(ranks: Ranking, best: str, digits: int) -> str:
     last = ranks.pairs[best, rest[-1]]
     alike = [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :] if not ranks.pairs[a, b].decided]
     if not alike:
-        tail = "the others can all be told apart from each other"
+        tail = "all other pairs can be told apart too"
     elif len(alike) == 1:
         tail = f"{names(alike[0])} cannot be told apart"
     else:

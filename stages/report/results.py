@@ -24,7 +24,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     ranking = ranks.ranking(evidence)
     return {
         "ranking": ranking,
-        "answer": ranks.answer(evidence, ranking, digits(evidence)),
+        "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, digits(evidence))],
         "columns": _columns(evidence),
         "splits": [_split_table(evidence, ranking, split) for split in ("test", "val", "train")],
         "pairs": _pair_rows(evidence, ranking),
@@ -33,6 +33,11 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "confidence": ranks.confidence(evidence),
         "covers": evidence.comparisons[0]["covers"] if evidence.comparisons else "",
     }
+
+
+def _unbroken(sentence: str) -> str:
+    """A number stays on the line of its unit."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%").replace("= ", "=\N{NO-BREAK SPACE}")
 
 
 def _columns(evidence: Evidence) -> list[tuple[str, str]]:
