@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--variants 37] [--seeds 3] [--test 10000] [--classes 10] [--folder FOLDER]
 
-Prints seconds, CPU seconds and peak memory of the process, and the size of the page; exit 1 beyond 90 CPU seconds, 2 GB of
-memory or 10 MB of page. The made study is kept in FOLDER, so that it can be looked at and rendered again.
+Prints seconds, CPU seconds and peak memory of the process, and the size of the page; exit 1 beyond 90 CPU seconds, 2 GB
+of memory or 10 MB of page. The made study is kept in FOLDER, so that it can be looked at and rendered again.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ PERCENT = {
     *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
 }  # fmt: skip
 NAMES = {
-    "top1": "Top-1", "balanced_accuracy": "Balanced acc.", "mcc": "MCC", "auroc": "AUROC", "nll": "NLL", "ece": "ECE", "macro_f1": "Macro F1",
-    "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled", "ece_scaled": "ECE, scaled",
-    "brier_scaled": "Brier, scaled",
+    "top1": "Top-1", "balanced_accuracy": "Balanced acc.", "mcc": "MCC", "auroc": "AUROC", "nll": "NLL", "ece": "ECE",
+    "macro_f1": "Macro F1", "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled",
+    "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 MISSING = "–"
