@@ -128,3 +128,13 @@ def test_without_a_network_it_says_what_to_fetch(
     for part in (f"`{file}` from {page}", f".cache/weights/{place}", "`none` to train from scratch"):
         assert part in str(error.value)
     assert not weights.FOLDER.exists() or not list(weights.FOLDER.iterdir())
+
+
+def test_a_transformer_s_positions_are_resized(here: Path, backbone: Any) -> None:
+    state = timm.create_model("vit_tiny_patch16_224").state_dict()
+    save(state, here / "vit.safetensors")
+    settings = backbone("vit_tiny_patch16_224", weights="vit.safetensors", head={"pooling": "own"})
+    loaded = zoo.build(settings, 3, 64, 0).features.state_dict()
+    assert loaded["pos_embed"].shape == (1, 1 + 4 * 4, 192)
+    assert torch.equal(loaded["pos_embed"][:, 0], state["pos_embed"][:, 0])
+    assert torch.equal(loaded["blocks.3.mlp.fc1.weight"], state["blocks.3.mlp.fc1.weight"])
