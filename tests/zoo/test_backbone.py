@@ -62,6 +62,26 @@ def test_cut_equals_live_in_training(backbone: Any, architecture: str, trainable
     assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("preset", "architecture", "parameters", "crossing"),
+    [
+        ("B2", "vgg16", 2_359_808, 512),  # block5_conv3
+        ("B4", "resnetv2_50", 1_048_576, 2048),  # the block of conv5_block3_3_conv runs whole, for its residual
+        ("B6", "legacy_xception", 7_654_840, 728),
+        ("B8", "inception_v3", 2_792_896, 192),
+    ],
+)
+def test_presets_of_the_studies(backbone: Any, preset: str, architecture: str, parameters: int, crossing: int) -> None:
+    network = zoo.build(backbone(architecture, trainable=preset), 3, 80, 0)
+    assert sum(p.numel() for p in network.groups()["features"]) == parameters
+    prefix, rest = network.split_frozen()
+    assert prefix is not None
+    x = torch.randn(2, 3, 80, 80)
+    kept = prefix(x)
+    assert kept.shape[1] == crossing
+    assert torch.equal(rest.train()(kept), network.train()(x))
+
+
 def test_nothing_frozen_nothing_cut(backbone: Any, model: Any) -> None:
     for settings in (
         backbone("resnet18", trainable="all"),
