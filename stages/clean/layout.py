@@ -9,7 +9,9 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from stages.clean import decode
+import PIL
+
+from stages.clean import decode, verify
 from stages.clean.decide import Decisions, Entry, natural
 from stages.clean.fingerprint import read
 from stages.core import files
@@ -109,6 +111,7 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
         "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
         "links_refused_by_max_group": done.capped,
         "duplicates": clean.duplicates,
+        "libraries": {"pillow": PIL.__version__, "registration": verify.METHOD},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from stages.clean.cache import Cache
 from stages.clean.decide import Decisions, Entry, decide, natural
 from stages.clean.fingerprint import Fingerprint, Job
 from stages.core import files
+from stages.core.console import say
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ def run(
     if not any(e.status == "kept" for e in done.entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
+        )
+    counts = Counter(e.status for e in done.entries)
+    say(
+        f"clean: {len(rows)} files: {counts['kept']} kept, {counts['duplicate']} duplicates, "
+        f"{counts['quarantined']} quarantined; {len(done.pairs)} pairs were looked at"
+    )
+    if done.capped:
+        say(
+            f"clean: {done.capped} links were not made: they would chain more than clean.match.max_group pictures"
         )
     return done
 

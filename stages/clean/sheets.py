@@ -1,90 +1,184 @@
-"""Contact sheets and tables for whoever wants to see why a picture was dropped."""
+"""Contact sheets, a figure and tables for whoever wants to see why a picture was dropped."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.clean import decode
+from stages.clean import decode, fingerprint
 from stages.clean.decide import natural
-from stages.clean.fingerprint import read
+from stages.clean.fingerprint import Job
 from stages.core import files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from stages.clean.decide import Decisions, Entry
+    from stages.clean.match import Pair
     from stages.clean.params import Clean
 
-TILE, CAPTION, COLUMNS, ROWS = 120, 40, 10, 14
+TILE, CAPTION, COLUMNS = 112, 38, 10  # px, px, tiles in a row
+PAGE, PAGES = 16, 4  # groups on a sheet, sheets; the least certain first
+BORDERLINE = 40  # pairs
 GROUPS = ("group", "path", "label", "status", "reason", "detail", "image_id", "duplicate_of")
+PAIRS = ("verdict", "a", "b", "distance", "orientation", "detail", "worst", "colour", "overlap")
 COLOURS = {"kept": "#1a7f37", "duplicate": "#9a6700", "quarantined": "#cf222e"}
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A picture of a sheet and what is said under it."""
+
+    entry: Entry
+    lines: tuple[str, ...]
+
+
 def write(done: Decisions, raw: Path, report: Path, clean: Clean) -> None:
-    """Write groups.csv, classes.csv and duplicates.png into the folder `report`."""
+    """Write the folder `report`.
+
+    groups.csv, pairs.csv (the same, the similar and the nearest misses), classes.csv, duplicates-N.png, borderline.png,
+    quarantined.png and overview.png; a sheet that would show nothing is left out.
+    """
+    near = _borderline(done.pairs)
     entries = done.entries
-    with files.fresh_folder(report) as folder:
-        files.write_rows(
-            folder / "groups.csv",
-            GROUPS,
-            [
-                {
-                    "group": number,
-                    "path": e.path,
-                    "label": e.label,
-                    "status": e.status,
-                    "reason": e.reason,
-                    "detail": e.detail,
-                    "image_id": e.image_id,
-                    "duplicate_of": e.duplicate_of,
-                }
-                for number, members in enumerate(done.groups)
-                for e in (entries[k] for k in members)
-            ],
-        )
-        labels = sorted({e.label for e in entries if e.label}, key=natural)
-        files.write_rows(
-            folder / "classes.csv",
-            ("label", "before", "after"),
-            [
-                {
-                    "label": name,
-                    "before": sum(e.label == name for e in entries),
-                    "after": sum(e.label == name and e.status == "kept" for e in entries),
-                }
-                for name in labels
-            ],
-        )
-        rows = [[entries[k] for k in members] for members in done.groups]
-        if rows:
-            _sheet(rows[:ROWS], raw, clean).save(folder / "duplicates.png")
-
-
-def _sheet(rows: list[list[Entry]], raw: Path, clean: Clean) -> Image.Image:
-    width = TILE * max(len(row[:COLUMNS]) for row in rows)
-    sheet = Image.new("RGB", (width, (TILE + CAPTION) * len(rows)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(10)
-    for y, row in enumerate(rows):
-        for x, entry in enumerate(row[:COLUMNS]):
-            at = (x * TILE, y * (TILE + CAPTION))
-            sheet.paste(_tile(entry, raw, clean), at)
-            lines = [entry.status, entry.label[:20], entry.path.rpartition("/")[2][-20:]]
-            draw.multiline_text((at[0] + 3, at[1] + TILE), "\n".join(lines), COLOURS[entry.status], font, spacing=1)
-    return sheet
-
-
-def _tile(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
-    tile = Image.new("RGB", (TILE, TILE), "white")
-    with warnings.catch_warnings():
+    with files.fresh_folder(report) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            image = decode.decode(read(raw / entry.file), clean, entry.box).image
-        except decode.Refused:
-            return tile
-    image.thumbnail((TILE - 6, TILE - 6))
+        _tables(done, near, folder)
+        groups = _by_doubt(done)
+        for page in range(min(PAGES, -(-len(groups) // PAGE))):
+            rows = [_group_row(entries, members) for members in groups[page * PAGE : (page + 1) * PAGE]]
+            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean)
+        pairs = [[Tile(entries[p.a], (p.verdict, _numbers(p), entries[p.a].label)),
+                  Tile(entries[p.b], (f"bits {p.distance}", f"overlap {p.evidence.overlap:.2f}", entries[p.b].label))]
+                 for p in near]  # fmt: skip
+        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean)
+        out = [Tile(e, (e.reason, *_lines(e.path))) for e in entries if e.status == "quarantined"][: PAGE * COLUMNS]
+        _save([out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png", raw, clean)
+        _overview(entries, folder / "overview.png")
+
+
+def _borderline(pairs: Sequence[Pair]) -> list[Pair]:
+    """The similar pairs and those that just were not: what a change of the thresholds would change first."""
+    rest = [p for p in pairs if p.verdict != "same"]
+    return sorted(rest, key=lambda p: (-p.evidence.detail, p.a, p.b))[:BORDERLINE]
+
+
+def _tables(done: Decisions, near: Sequence[Pair], folder: Path) -> None:
+    entries = done.entries
+    rows = [(number, entries[k]) for number, members in enumerate(done.groups) for k in members]
+    grouped = [{"group": number} | {c: getattr(e, c) for c in GROUPS[1:]} for number, e in rows]
+    files.write_rows(folder / "groups.csv", GROUPS, grouped)
+    shown = [p for p in done.pairs if p.verdict != "different"] + [p for p in near if p.verdict == "different"]
+    shown.sort(key=lambda p: (p.verdict, -p.evidence.detail, p.a, p.b))
+    files.write_rows(folder / "pairs.csv", PAIRS, [
+        {"verdict": p.verdict, "a": entries[p.a].path, "b": entries[p.b].path, "distance": p.distance,
+         "orientation": p.orientation, "detail": round(p.evidence.detail, 4), "worst": round(p.evidence.worst, 4),
+         "colour": round(p.evidence.colour, 4), "overlap": round(p.evidence.overlap, 4)} for p in shown])  # fmt: skip
+    labels = sorted({e.label for e in entries if e.label}, key=natural)
+    before, after = _counts(entries)
+    files.write_rows(folder / "classes.csv", ("label", "before", "after"), [
+        {"label": name, "before": before[name], "after": after.get(name, 0)} for name in labels])  # fmt: skip
+
+
+def _counts(entries: Sequence[Entry]) -> tuple[dict[str, int], dict[str, int]]:
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    for entry in entries:
+        before[entry.label] = before.get(entry.label, 0) + 1
+        after[entry.label] = after.get(entry.label, 0) + (entry.status == "kept")
+    return before, after
+
+
+def _by_doubt(done: Decisions) -> list[list[int]]:
+    """Groups, those held together by the weakest evidence first."""
+    home = {k: number for number, members in enumerate(done.groups) for k in members}
+    weakest = dict.fromkeys(range(len(done.groups)), 2.0)
+    for pair in done.pairs:
+        number = home.get(pair.a)
+        if pair.verdict != "different" and number is not None and number == home.get(pair.b):
+            weakest[number] = min(weakest[number], pair.evidence.detail)
+    return [done.groups[number] for number in sorted(weakest, key=lambda n: (weakest[n], n))]
+
+
+def _group_row(entries: Sequence[Entry], members: Sequence[int]) -> list[Tile]:
+    ordered = sorted((entries[k] for k in members), key=lambda e: (e.status != "kept", natural(e.path)))
+    more = len(ordered) - COLUMNS
+    row = [Tile(e, (f"{e.status} {e.print.width}x{e.print.height}", *_lines(e.path, e))) for e in ordered[:COLUMNS]]
+    return [*row[:-1], Tile(row[-1].entry, (f"and {more} more", *row[-1].lines[1:]))] if more > 0 else row
+
+
+def _lines(path: str, entry: Entry | None = None) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    if entry is not None and entry.reason == "near_duplicate":
+        said = entry.detail.partition(": pHash distance ")[2]
+        return name[-20:], f"bits {said.partition(',')[0]}, detail {said.partition('detail ')[2][:4]}"
+    return name[-20:], (entry.reason if entry is not None and entry.reason else folder)[-20:]
+
+
+def _numbers(pair: Pair) -> str:
+    return f"det {pair.evidence.detail:.2f} col {pair.evidence.colour:.2f}"
+
+
+def _side_by_side(pairs: list[list[Tile]]) -> list[list[Tile]]:
+    in_row = COLUMNS // 2
+    return [[tile for pair in pairs[k : k + in_row] for tile in pair] for k in range(0, len(pairs), in_row)]
+
+
+def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean) -> None:
+    if not rows:
+        return
+    sheet = Image.new("RGB", (TILE * max(len(row) for row in rows), (TILE + CAPTION) * len(rows)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            at = (x * TILE, y * (TILE + CAPTION))
+            sheet.paste(_picture(tile.entry, raw, clean), at)
+            text = "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in tile.lines)
+            draw.multiline_text((at[0] + 3, at[1] + TILE), text, COLOURS[tile.entry.status], font, spacing=1)
+    # 256 colours do for thumbnails: these files live in git
+    sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
+    tile = Image.new("RGB", (TILE, TILE), "white")
+    if entry.print.refused:
+        ImageDraw.Draw(tile).rectangle((6, 6, TILE - 7, TILE - 7), outline="#cf222e")
+        return tile
+    try:
+        image = fingerprint.picture(Job(raw / entry.file, entry.box), entry.print, clean).image
+    except decode.Refused:
+        return tile
+    scale = (TILE - 6) / max(image.size)
+    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    image = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR, reducing_gap=2)
     tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
     return tile
+
+
+def _overview(entries: Sequence[Entry], target: Path) -> None:
+    """Images per class before and after, and the sizes of what was kept."""
+    from matplotlib.figure import Figure  # not pyplot: no global state, and it loads in half the time
+
+    before, after = _counts([e for e in entries if e.label])
+    labels = sorted(before, key=natural)
+    kept = [e for e in entries if e.status == "kept"]
+    figure = Figure(figsize=(10, max(3.0, min(0.22 * len(labels) + 1, 12.0))), layout="constrained", dpi=90)
+    left, right = figure.subplots(1, 2)
+    places = list(range(len(labels)))
+    left.barh(places, [before[name] for name in labels], color="#d0d7de", label="before")
+    left.barh(places, [after[name] for name in labels], color="#0969da", height=0.45, label="after")
+    few = len(labels) <= 50
+    left.set_yticks(places if few else [], [name[:24] for name in labels] if few else [])
+    left.invert_yaxis()
+    left.set_xlabel("images per class" if few else f"images per class, {len(labels)} classes")
+    left.legend()
+    if kept:
+        right.scatter([e.print.width for e in kept], [e.print.height for e in kept], s=6, alpha=0.4, color="#0969da")
+        right.set(
+            xlabel="width (px)", ylabel="height (px)", title=f"{len(kept)} kept images", xscale="log", yscale="log"
+        )
+    figure.savefig(target, metadata={"Software": None})

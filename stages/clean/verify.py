@@ -120,7 +120,8 @@ def _worst(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> float:
 
     def sums(x: NDArray[Any]) -> NDArray[np.float64]:
         step = len(x) // _BLOCKS
-        return (x * inside).reshape(_BLOCKS, step, _BLOCKS, step).sum(axis=(1, 3), dtype=np.float64)
+        blocks = (x * inside).reshape(_BLOCKS, step, _BLOCKS, step)
+        return np.asarray(blocks.sum(axis=(1, 3), dtype=np.float64))
 
     count = np.maximum(sums(np.ones_like(a)), 1)
     mean_a, mean_b = sums(a) / count, sums(b) / count

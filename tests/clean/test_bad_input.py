@@ -1,0 +1,214 @@
+"""Files as they are found in the wild: each ends in the ledger with its reason, and the stage ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.clean import decode
+from stages.clean.params import Clean
+from stages.core.errors import UserError
+
+from .conftest import Raw, photo
+
+
+def encoded(image: Image.Image, kind: str, **save: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **save)
+    return buffer.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 10_000))
+        + chunk(b"IEND", b"")
+    )
+
+
+def pixels(data: bytes, **limits: object) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.asarray(decode.decode(data, Clean(**limits)).image)  # type: ignore[arg-type]
+
+
+def test_each_kind_of_broken_file_has_its_reason(raw: Raw) -> None:
+    whole = encoded(photo(1, 300, 200), "JPEG")
+    cases = {
+        "one byte.jpg": (b"x", "not_an_image"),
+        "empty.png": (b"", "not_an_image"),
+        "text.jpg": (b"<html>not found</html>", "not_an_image"),
+        "cut.jpg": (whole[: len(whole) // 2], "truncated"),
+        "cut.png": (encoded(photo(2), "PNG")[:4000], "truncated"),
+        "bomb.png": (bomb(40_000), "too_large"),
+        "tiny.png": (encoded(Image.new("RGB", (3, 90)), "PNG"), "too_small"),
+    }
+    for name, (content, _) in cases.items():
+        raw.add(f"a/{name}", content)
+    raw.add("a/good.png", photo(3))
+    raw.run()
+    ledger = raw.ledger()
+    assert {name: ledger[f"a/{name}"]["reason"] for name in cases} == {
+        name: reason for name, (_, reason) in cases.items()
+    }
+    assert ledger["a/good.png"]["status"] == "kept"
+
+
+def test_paths_that_are_no_files(raw: Raw) -> None:
+    base = raw.root / "data/raw/files/a"
+    raw.add("a/good.png", photo(1))
+    (base / "folder.jpg").mkdir()
+    (base / "dangling.jpg").symlink_to("nowhere")
+    (base / "loop.jpg").symlink_to("loop.jpg")
+    for name in ("folder.jpg", "dangling.jpg", "loop.jpg", "gone.jpg"):
+        raw.row(f"a/{name}")
+    raw.run()
+    ledger = raw.ledger()
+    assert {ledger[p]["reason"] for p in ledger if p != "a/good.png"} == {"unreadable"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_without_permission(raw: Raw) -> None:
+    raw.add("a/good.png", photo(1))
+    raw.add("a/secret.png", photo(2)).chmod(0)
+    raw.run()
+    assert raw.ledger()["a/secret.png"]["reason"] == "unreadable"
+
+
+def test_names_of_every_kind(raw: Raw) -> None:
+    names = [
+        "new\nline.png",
+        "quo\"te'.png",
+        "🍌.png",
+        "x" * 251 + ".png",
+        "B.png",
+        "b.png",
+        "e\u0301.png",
+        "\u00e9.png",
+        "a,b.png",
+    ]
+    for seed, name in enumerate(names):
+        raw.add(f"c/{name}", photo(seed), "c")
+    raw.run()
+    assert {f"c/{n}" for n in names} == set(raw.ledger())
+    assert len(raw.manifest()) == len(names)
+
+
+def test_labels_that_fold_alike_get_folders_of_their_own(raw: Raw) -> None:
+    for seed, label in enumerate(["10", "2", "1", "Rice", "rice", "a/b", "..", "é", "e\u0301"]):
+        raw.add(f"{seed}.png", photo(seed), label)
+    raw.run()
+    folder = {r["label"]: r["path"].split("/")[1] for r in raw.manifest()}
+    assert len({f.casefold() for f in folder.values()}) == 9
+    assert sorted(["1", "2", "10"], key=lambda x: folder[x]) == ["1", "2", "10"]
+
+
+def test_a_file_that_changes_while_it_is_read(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = raw.add("a/moving.png", photo(1))
+    raw.add("a/good.png", photo(2))
+    from stages.clean import match
+
+    compare = match.candidates
+
+    def change_now(*args: object) -> object:
+        photo(5).save(target)
+        return compare(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(match, "candidates", change_now)
+    raw.run()
+    assert raw.ledger()["a/moving.png"]["reason"] == "changed"
+    assert raw.ledger()["a/good.png"]["status"] == "kept"
+
+
+def test_nothing_left_is_said(raw: Raw) -> None:
+    raw.add("a/x.png", b"no")
+    with pytest.raises(UserError, match=r"ledger\.csv says why"):
+        raw.run()
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_orientation_is_applied(turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    upright = np.asarray(photo(1))
+    undo = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}[turn]
+    stored = Image.fromarray(_undo(upright, undo))
+    assert np.array_equal(pixels(encoded(stored, "PNG", exif=exif)), upright)
+
+
+def _undo(
+    upright: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], turn: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """What a camera stores for `upright`: bit 0 mirrors, bit 1 flips, bit 2 transposes first."""
+    turned = np.swapaxes(upright, 0, 1) if turn & 4 else upright
+    turned = turned[:, ::-1] if turn & 1 else turned
+    return np.ascontiguousarray(turned[::-1] if turn & 2 else turned)
+
+
+def test_modes_come_out_as_rgb_on_white() -> None:
+    clear = Image.new("RGBA", (9, 9), (200, 10, 10, 0))
+    assert (pixels(encoded(clear, "PNG")) == 255).all()
+    assert (pixels(encoded(clear.quantize(4), "PNG")) == 255).all()
+    assert (pixels(encoded(Image.new("LA", (9, 9), (7, 0)), "PNG")) == 255).all()
+    deep = Image.fromarray(np.full((9, 9), 0x8040, np.uint16))
+    assert (pixels(encoded(deep, "PNG")) == 0x80).all()
+    assert (pixels(encoded(Image.new("F", (9, 9), 0.5), "TIFF")) == 127).all()
+    ink = Image.new("CMYK", (9, 9), (0, 0, 0, 0))
+    assert (pixels(encoded(ink, "JPEG", quality=100)) >= 254).all()
+    assert pixels(encoded(Image.new("1", (9, 9), 1), "PNG")).shape == (9, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("WEBP", "x.jpg"), ("GIF", "x.png"), ("JPEG", "x.png"), ("TIFF", "x.jpeg"), ("AVIF", "x")]
+)
+def test_the_content_counts_not_the_extension(kind: str, name: str, raw: Raw) -> None:
+    raw.add(f"a/{name}", encoded(photo(1), kind))
+    raw.run()
+    assert raw.ledger()[f"a/{name}"]["status"] == "kept"
+
+
+def test_heic(raw: Raw) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    raw.add("a/phone.heic", encoded(photo(1), "HEIF"))
+    raw.run()
+    assert raw.ledger()["a/phone.heic"]["status"] == "kept"
+
+
+def test_an_animation_gives_its_first_frame_and_says_so(raw: Raw) -> None:
+    first, second = photo(1), photo(2)
+    raw.add("a/x.png", encoded(first, "PNG", save_all=True, append_images=[second]))
+    raw.run()
+    row = raw.ledger()["a/x.png"]
+    assert (row["status"], row["reason"], row["detail"]) == ("kept", "animated", "first of 2 frames")
+    with Image.open(raw.root / "data/clean" / raw.manifest()[0]["path"]) as kept:
+        assert np.array_equal(np.asarray(kept), np.asarray(first))
+
+
+def test_a_truncated_picture_is_kept_when_enough_is_there(raw: Raw) -> None:
+    whole = encoded(photo(1, 200, 400), "JPEG", quality=90)
+    raw.add("a/most.jpg", whole[: int(len(whole) * 0.93)])
+    raw.add("a/little.jpg", whole[: int(len(whole) * 0.3)])
+    raw.run(truncated_min_visible=0.8)
+    ledger = raw.ledger()
+    assert (ledger["a/most.jpg"]["status"], ledger["a/most.jpg"]["reason"]) == ("kept", "truncated")
+    assert ledger["a/little.jpg"]["status"] == "quarantined"
+
+
+def test_a_box_outside_the_picture(raw: Raw) -> None:
+    raw.add("a/1.png", photo(1), box="500 500 600 600")
+    raw.row("a/1.png", box="10 10 900 900")
+    raw.run()
+    with (raw.root / "data/clean/ledger.csv").open(encoding="utf-8") as file:
+        text = file.read()
+    assert "bad_box" in text
+    assert [(r["width"], r["height"]) for r in raw.manifest()] == [("110", "80")]
