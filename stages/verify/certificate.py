@@ -27,7 +27,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
         checks: what was done.
         environment: `here`, `recorded` (machine types of the cells) and `unpinned`.
     """
-    uncommitted = [line[3:] for line in place.git("status", "--porcelain", "-z").split("\0") if line]
+    uncommitted = [line[3:] for line in place.git("status", "--porcelain", "--no-renames", "-z").split("\0") if line]
     return {
         "study": name,
         "folder": place.study,

@@ -93,11 +93,14 @@ def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], 
         for path, md5 in recorded.outs[stage].items():
             found.compared += 1
             there, here = place.folder / path, again.folder / path
+            if not here.exists():
+                found.add(path, "missing", "was not made again")
+                continue
             same = new.outs[stage].get(path) == md5
             if same and not there.exists():
                 continue  # in the cache of whoever made it: the hash is what there is
             kept = there if there.exists() else lock.cache_file(place, md5)
-            words = difference.first(kept, here) if kept.exists() and here.exists() else None
+            words = difference.first(kept, here) if kept.exists() else None
             if words is None and same:
                 continue
             where = "" if same else f" (recorded {md5}, now {new.outs[stage].get(path, 'nothing')})"

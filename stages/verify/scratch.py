@@ -18,6 +18,8 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+WEIGHTS = ".cache/weights"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -99,7 +101,8 @@ def here() -> Place:
 def copy(place: Place, source: str | None = None) -> Iterator[Place]:
     """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
 
-    Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new.
+    Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new. Only
+    the source and pretrained weights are lent to the copy, by links.
 
     Args:
         place: what to copy.
@@ -120,12 +123,17 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
         local = f"[core]\n    autostage = false\n    analytics = false\n[cache]\n    dir = {root / '.dvc' / 'cache'}\n"
         (root / ".dvc").mkdir(exist_ok=True)
         (root / ".dvc" / "config.local").write_text(local)
-        if source and (place.folder / source).exists():
-            inside = Path(os.path.normpath(scratch.folder / source))
-            if not inside.exists():
-                inside.parent.mkdir(parents=True, exist_ok=True)
-                inside.symlink_to((place.folder / source).resolve())
+        # Pretrained weights and the source may lie outside of git: the cells' fingerprints and hashes vouch for them.
+        for lent in {WEIGHTS, f"{place.study}/{WEIGHTS}", f"{place.study}/{source}" if source else WEIGHTS}:
+            _lend(place.root / lent, Path(os.path.normpath(root / lent)))
         yield scratch
+
+
+def _lend(original: Path, inside: Path) -> None:
+    """A link in the copy to what stayed behind."""
+    if original.exists() and not inside.exists():
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.symlink_to(original.resolve())
 
 
 def remove(path: Path) -> None:
