@@ -1,15 +1,17 @@
-"""Is the difference between two variants real? Paired on the same test images and the same seeds.
+"""Is the difference between two variants real? On the same test images, over the seeds of both.
 
-A variant is judged by a sample of images and a sample of training runs, so both vary. With D[s, i] the difference in
-correctness of seed s on image i, the variance of the mean difference is that of a crossed two-way layout (images x
-seeds): Var = (MS_seed + max(MS_image - MS_rest, 0)) / (S N), with the degrees of freedom of Hillis (2007, Statistics
-in Medicine 26), as in multi-reader multi-case studies, where readers stand for seeds. The bootstrap over images, each
-image carrying all its seeds as one block, gives the narrower interval for these very networks.
+A variant is judged by a sample of images and a sample of training runs, so both vary. The variance of a mean difference
+has three parts: of the seeds of either variant, each on its own as Welch (1947) has it, since nothing says that two
+architectures vary alike; and of the images, paired, as the images x seeds layout of the differences gives it:
+Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Satterthwaite's degrees of freedom. The
+bootstrap over images, each image carrying all its seeds as one block, gives the narrower interval for these very
+networks.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,56 +37,78 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean squares of the differences of pairs, each (pairs,), with S seeds and N images."""
+    """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
+
+    `seed_*` is the mean square of the seeds of either variant, `rest_*` the part of it that more images would shrink,
+    `image` the mean square of the images in the differences, less its own rest.
+    """
 
     seeds: int
     images: int
     difference: Floats
-    seed: Floats  # zeros for a single seed: unknown, not absent
+    seed_a: Floats
+    seed_b: Floats
+    rest_a: Floats
+    rest_b: Floats
     image: Floats
-    rest: Floats
 
-    def variance(self, seeds: int | None = None, images: int | None = None) -> tuple[Floats, Floats]:
-        """Variance of the mean difference and its degrees of freedom, for this or another number of either."""
-        s, n = seeds or self.seeds, images or self.images
+    def variance(self) -> tuple[Floats, Floats]:
+        """Variance of the mean difference and its degrees of freedom."""
+        return self._of(self.seed_a, self.seed_b, self.seeds, self.images)
+
+    def projected(self, index: int, seeds: int, images: int) -> tuple[float, float]:
+        """The same of one pair for another number of seeds and images, if what varies stays as it is."""
+        one = Spread(self.seeds, self.images, *(column[index : index + 1] for column in self._columns()))
+        a, b = (
+            rest + images * np.maximum(seed - rest, 0) / self.images
+            for seed, rest in ((one.seed_a, one.rest_a), (one.seed_b, one.rest_b))
+        )
+        variance, freedom = one._of(a, b, seeds, images)
+        return float(variance[0]), float(freedom[0])
+
+    def _of(self, a: Floats, b: Floats, seeds: int, images: int) -> tuple[Floats, Floats]:
+        total = a + b + seeds * self.image / self.seeds
         if self.seeds == 1:
-            return self.image / n, np.full(len(self.image), float(n - 1))
-        ms_seed, by_image = self.seed, np.maximum(self.image - self.rest, 0) / self.seeds
-        if n != self.images:  # E[MS_seed] = rest + images * (variance of one seed), which is not below 0
-            ms_seed = self.rest + n * np.maximum(self.seed - self.rest, 0) / self.images
-        total = ms_seed + s * by_image
+            return total / images, np.full(len(total), float(images - 1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = np.where(ms_seed > 0, (s - 1) * (total / ms_seed) ** 2, np.inf)
-        return total / (s * n), np.minimum(freedom, 1e9)
+            freedom = np.where(a + b > 0, (seeds - 1) * total**2 / (a**2 + b**2), np.inf)
+        return total / (seeds * images), np.minimum(freedom, 1e9)
+
+    def _columns(self) -> list[Floats]:
+        return [self.difference, self.seed_a, self.seed_b, self.rest_a, self.rest_b, self.image]
 
 
 def spread(right: Ints, pairs: list[tuple[int, int]]) -> Spread:
-    """Mean squares of every pair, from sums of whole numbers, so that they come out the same to the bit.
+    """What varies between the variants of every pair, from sums of whole numbers, so that they are the same to the bit.
 
     Args:
         right: 1 or 0, (variants, seeds, images).
         pairs: indices of the variants compared.
     """
-    _, seeds, images = right.shape
+    alone = [_mean_squares(table) for table in right]
     columns: list[list[float]] = []
     for first, second in pairs:
-        d = right[first] - right[second]
-        total, squares = int(d.sum()), int((d**2).sum())
-        by_image, by_seed = int((d.sum(axis=0) ** 2).sum()), int((d.sum(axis=1) ** 2).sum())
-        middle = total**2 / (seeds * images)
-        ss_image, ss_seed = by_image / seeds - middle, by_seed / images - middle
-        ss_rest = max(squares - middle - ss_image - ss_seed, 0.0)
-        freedom = (images - 1) * (seeds - 1)
-        columns.append(
-            [
-                total / (seeds * images),
-                ss_seed / (seeds - 1) if seeds > 1 else 0.0,
-                ss_image / (images - 1) if images > 1 else 0.0,
-                ss_rest / freedom if freedom else 0.0,
-            ]
-        )
-    table = np.array(columns, dtype=np.float64).reshape(-1, 4)
-    return Spread(seeds, images, *table.T)
+        difference = right[first] - right[second]
+        _, image, rest = _mean_squares(difference)
+        mean = int(difference.sum()) / difference.size
+        a, b = alone[first], alone[second]
+        columns.append([mean, a[0], b[0], a[2], b[2], max(image - rest, 0.0)])
+    return Spread(right.shape[1], right.shape[2], *np.array(columns, dtype=np.float64).reshape(-1, 6).T)
+
+
+def _mean_squares(table: Ints) -> tuple[float, float, float]:
+    """Mean squares of seeds, of images and of what is left, of whole numbers (seeds, images); 0 where undefined."""
+    seeds, images = table.shape
+    middle = int(table.sum()) ** 2 / (seeds * images)
+    of_seeds = int((table.sum(axis=1) ** 2).sum()) / images - middle
+    of_images = int((table.sum(axis=0) ** 2).sum()) / seeds - middle
+    rest = max(int((table**2).sum()) - middle - of_seeds - of_images, 0.0)
+    freedom = (seeds - 1) * (images - 1)
+    return (
+        of_seeds / (seeds - 1) if seeds > 1 else 0.0,
+        of_images / (images - 1) if images > 1 else 0.0,
+        rest / freedom if freedom else 0.0,
+    )
 
 
 def bootstrap(right: Ints, samples: int) -> Floats:
@@ -165,6 +189,8 @@ def compare(right: Ints, names: list[str], draws: Floats, alpha: float) -> list[
     for index, (first, second) in enumerate(pairs):
         ends = np.quantile(draws[:, first] - draws[:, second], [alpha / 2, 1 - alpha / 2])
         same = bool((right[first] == right[second]).all())
+        if same:  # seed by seed the same: there is nothing that could vary
+            low[index] = high[index] = 0.0
         decided = bool(adjusted[index] < alpha)
         images, seeds = (None, None) if decided or same else needed(parts, index, alpha / len(pairs))
         rows.append(
@@ -196,22 +222,17 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
     """
     from scipy.special import stdtrit
 
-    one = Spread(parts.seeds, parts.images, *(column[index : index + 1] for column in _columns(parts)))
+    size = abs(float(parts.difference[index]))
 
     def enough(seeds: int, images: int) -> bool:
-        variance, freedom = one.variance(seeds, images)
-        reach = stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, POWER)
-        return bool(abs(one.difference[0]) >= reach[0] * np.sqrt(variance[0]))
+        variance, freedom = parts.projected(index, seeds, images)
+        return size >= float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, POWER)) * math.sqrt(variance)
 
-    if one.difference[0] == 0:
+    if size == 0:
         return None, None
     images = _least(lambda n: enough(parts.seeds, n), parts.images, MOST)
     seeds = _least(lambda s: enough(s, parts.images), parts.seeds, MOST_SEEDS) if parts.seeds > 1 else None
     return images, seeds
-
-
-def _columns(parts: Spread) -> tuple[Floats, Floats, Floats, Floats]:
-    return parts.difference, parts.seed, parts.image, parts.rest
 
 
 def _least(enough: Callable[[int], bool], have: int, most: int) -> int | None:
