@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator], NDArray[np.float64]]
 
 _PADDING = {"nearest": "border", "constant": "zeros", "reflect": "reflection"}
-_CHUNK = 1 << 20  # pixels resampled at once: what stays in a processor's cache
+_CHUNK = 1 << 19  # pixels resampled at once: what stays in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,14 @@ class Augmenter:
         top, left = ((self._draw(epoch, n)[rows] * (2 * pad + 1)).astype(np.int64) - pad for n in ("top", "left"))
         if isinstance(images, torch.Tensor):
             return _windows_on_device(images, flip_x, flip_y, top, left)
-        out = np.zeros_like(images)
-        for i in range(len(rows)):
-            y, x = int(top[i]), int(left[i])
-            whole = images[i, max(y, 0) : size + min(y, 0), max(x, 0) : size + min(x, 0)]
-            window = out[i, max(-y, 0) : size - max(y, 0), max(-x, 0) : size - max(x, 0)]
-            window[...] = whole
-            if flip_x[i] or flip_y[i]:
-                out[i] = out[i, :: -1 if flip_y[i] else 1, :: -1 if flip_x[i] else 1].copy()
-        return out
+        images[flip_x] = images[flip_x, :, ::-1]
+        images[flip_y] = images[flip_y, ::-1]
+        # A window that is cut out and then flipped is the mirrored window of the flipped image.
+        top, left = np.where(flip_y, -top, top) + pad, np.where(flip_x, -left, left) + pad
+        padded = np.zeros((len(rows), size + 2 * pad, (size + 2 * pad) * 3), np.uint8)
+        padded[:, pad : pad + size, pad * 3 : (pad + size) * 3] = images.reshape(len(rows), size, size * 3)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size * 3), axis=(1, 2))
+        return windows[np.arange(len(rows)), top, left * 3].reshape(images.shape)
 
     # --- everything else in one affine resampling ---
 
@@ -152,7 +151,9 @@ class Augmenter:
         step = max(1, _CHUNK // (size * size))
         for start in range(0, len(x), step):
             m = matrices[start : start + step, :, :, None, None]
-            grid = torch.stack([m[:, i, 0] * axis + m[:, i, 1] * axis[:, None] + m[:, i, 2] for i in (0, 1)], dim=-1)
+            grid = torch.empty(len(m), size, size, 2, device=x.device)
+            for i in (0, 1):
+                torch.add(m[:, i, 0] * axis, m[:, i, 1] * axis[:, None] + m[:, i, 2], out=grid[..., i])
             out[start : start + step] = F.grid_sample(
                 x[start : start + step], grid, mode=s.interpolation, padding_mode=_PADDING[s.fill], align_corners=False
             )

@@ -27,7 +27,7 @@ def jitter(x: Tensor, settings: ColorJitter, draw: Callable[[str], Tensor]) -> T
         return (1 + (2 * draw(name) - 1) * reach).clamp_min(0)
 
     if settings.brightness:
-        x = (x * factor("brightness", settings.brightness)).clamp(0, 255)
+        x = (x * factor("brightness", settings.brightness)).clamp_(0, 255)
     if settings.contrast:
         x = _blend(x, _grey(x).mean(dim=(2, 3), keepdim=True), factor("contrast", settings.contrast))
     if settings.saturation:
@@ -38,11 +38,11 @@ def jitter(x: Tensor, settings: ColorJitter, draw: Callable[[str], Tensor]) -> T
 
 
 def _grey(x: Tensor) -> Tensor:
-    return 0.299 * x[:, 0:1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:3]
+    return (x[:, 0:1] * 0.299).add_(x[:, 1:2], alpha=0.587).add_(x[:, 2:3], alpha=0.114)
 
 
 def _blend(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    return (x * share + other * (1 - share)).clamp(0, 255)
+    return torch.lerp(other, x, share).clamp_(0, 255)
 
 
 def _turn_hue(x: Tensor, turn: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,9 @@ from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from stages.train.params import Cell
+    from stages.train.zoo.network import Network
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def prepare(cell: Cell) -> torch.device:
@@ -20,6 +25,7 @@ def prepare(cell: Cell) -> torch.device:
         UserError: CUDA is asked for and there is none.
     """
     torch.set_num_threads(cell.threads)
+    _keep_memory()
     if cell.instruction_set == "avx2":  # read at the first operation, so it is early enough here
         os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_CBWR="AVX2,STRICT")
     # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
@@ -41,7 +47,14 @@ def autocast_dtype(cell: Cell, device: torch.device) -> torch.dtype | None:
     """The dtype of autocast, None for plain float32. `auto` is bfloat16 where the hardware computes in it."""
     if cell.precision == "auto":
         return torch.bfloat16 if _fast_bfloat16(device) else None
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[cell.precision]
+    return torch.bfloat16 if cell.precision == "bf16" else None
+
+
+def place(network: Network, cell: Cell, device: torch.device) -> Network:
+    """The network on its device, in the memory layout of the cell."""
+    if cell.channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(device)
 
 
 def describe(cell: Cell, device: torch.device) -> dict[str, Any]:
@@ -54,6 +67,17 @@ def describe(cell: Cell, device: torch.device) -> dict[str, Any]:
         "threads": cell.threads,
         "autocast": str(dtype).removeprefix("torch.") if dtype else None,
     }
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed blocks of any size: handing batches back to the kernel and fetching zeroed pages costs more.
+
+    Measured: input at 224 px twice as fast. Elsewhere (musl, macOS) there is no such switch, and nothing happens.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _fast_bfloat16(device: torch.device) -> bool:

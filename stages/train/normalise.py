@@ -36,7 +36,7 @@ class Normaliser:
     statistics: list[dict[str, Tensor]] = field(default_factory=list)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalise float32 pixels of 0 to 255, shape (N, 3, size, size)."""
+        """Normalise float32 pixels of 0 to 255, shape (N, 3, size, size); `x` itself is overwritten."""
         for step, fitted in zip(self.steps, self.statistics, strict=True):
             x = _apply(step, fitted, x)
         return x
@@ -116,18 +116,18 @@ def _fit(step: parts.NormaliseStep, cell: Cell, before: Normaliser, training: Im
 
 def _apply(step: parts.NormaliseStep, fitted: dict[str, Tensor], x: Tensor) -> Tensor:
     if isinstance(step, parts.Scale):
-        return x / 255.0
+        return x.div_(255.0)
     if isinstance(step, parts.Backbone):
-        x = (x * fitted["scale"] - _channels(fitted["mean"])) / _channels(fitted["std"])
+        x = x.mul_(fitted["scale"]).sub_(_channels(fitted["mean"])).div_(_channels(fitted["std"]))
         return x.flip(1) if "bgr" in fitted else x
     if isinstance(step, parts.Samplewise):
         std, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
-        return (x - mean) / (std + step.epsilon)
+        return x.sub_(mean).div_(std + step.epsilon)
     if isinstance(step, parts.Zca):
         from stages.train import zca
 
         return zca.apply(fitted, x)
-    return (x - _channels(fitted["mean"])) / _channels(fitted["std"])
+    return x.sub_(_channels(fitted["mean"])).div_(_channels(fitted["std"]))
 
 
 def _moments(before: Normaliser, training: Images) -> tuple[Tensor, Tensor]:

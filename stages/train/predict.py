@@ -70,7 +70,12 @@ def load(variant: str, seed: int) -> Loaded:
     network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("normalise.")})
     normaliser = normalise.load(cell, tensors).to(device)
     return Loaded(
-        network.to(device).eval(), normaliser, cell, images, pixels.load(images.paths, cell.size, cell.resize), device
+        machine.place(network, cell, device).eval(),
+        normaliser,
+        cell,
+        images,
+        pixels.load(images.paths, cell.size, cell.resize),
+        device,
     )
 
 

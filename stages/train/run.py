@@ -46,7 +46,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     total, trainable = zoo.counts(network)
     training = feed.Images(stored, images.rows["train"])
     loaded = Loaded(
-        network.to(device),
+        machine.place(network, cell, device),
         normalise.fit(cell, training).to(device),
         cell, images, stored, device,
     )  # fmt: skip
