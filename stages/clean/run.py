@@ -51,9 +51,7 @@ def run(
         f"{counts['quarantined']} quarantined; {len(done.pairs)} pairs were looked at"
     )
     if done.capped:
-        say(
-            f"clean: {done.capped} links were not made: they would chain more than clean.match.max_group pictures"
-        )
+        say(f"clean: {done.capped} links were not made: they would chain more than clean.match.max_group pictures")
     return done
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 Index = NDArray[np.int64]
 _CHUNK = 4_000_000  # candidate pairs compared at a time
+_WORTH_IT = 100_000  # queries; for fewer, loading numba costs more than it saves
+_ROOM = 1_000_000  # pairs of a band that are kept without counting them first
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Band:
 
 def bands(count: int, radius: int) -> list[Band]:
     """Bands about as wide as the number of hashes needs, so that a look-up meets a few of them."""
-    wanted = min(max(round(64 / max(math.log2(count + 1), 8)), 2), radius + 1, 8)
+    wanted = min(max(round(64 / max(math.log2(count + 1) - 3, 8)), 2), radius + 1, 8)
     if radius == 0:
         wanted = 4
     edges = [64 * k // wanted for k in range(wanted + 1)]
@@ -48,17 +51,22 @@ def bands(count: int, radius: int) -> list[Band]:
     return result
 
 
-def pairs_between(queries: Words, targets: Words, radius: int) -> tuple[Index, Index, NDArray[np.uint8]]:
+def pairs_between(
+    queries: Words, targets: Words, radius: int, *, later: bool = False, compiled: bool | None = None
+) -> tuple[Index, Index, NDArray[np.uint8]]:
     """Every (query, target) within `radius` bits.
 
     Args:
         queries: uint64 of shape (q,).
         targets: uint64 of shape (t,).
         radius: Hamming distance in bits.
+        later: only pairs whose target stands after the query; for a search of a list in itself.
+        compiled: whether numba runs the inner loop; None: where there is enough to do. The result is the same.
 
     Returns:
         Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
     """
+    probe = _probe(len(queries)) if compiled is None else _probe(_WORTH_IT) if compiled else None
     found: list[tuple[Index, Index, NDArray[np.uint8]]] = []
     plan = bands(len(targets), radius)
     for number, band in enumerate(plan):
@@ -67,14 +75,37 @@ def pairs_between(queries: Words, targets: Words, radius: int) -> tuple[Index, I
         starts = np.zeros((1 << band.width) + 1, np.int64)
         np.cumsum(np.bincount(value.astype(np.int64), minlength=1 << band.width), out=starts[1:])
         own = band.of(queries)
+        if probe is not None:
+            by = order if queries is targets else np.argsort(own, kind="stable")
+            fixed = (queries[by], by, targets[order], order, starts, band.masks, band.shift, band.width)
+            earlier = np.array([(b.shift, b.width, b.radius) for b in plan[:number]], np.int64).reshape(-1, 3)
+            out = np.empty((3, _ROOM), np.int64)
+            count = probe(*fixed, earlier, radius, later, out)
+            if count > _ROOM:
+                out = np.empty((3, count), np.int64)
+                probe(*fixed, earlier, radius, later, out)
+            found.append((out[0, :count], out[1, :count], out[2, :count].astype(np.uint8)))
+            continue
         for mask in band.masks:
-            probe = (own ^ mask).astype(np.int64)
-            found += _compare(queries, targets, order, starts[probe], starts[probe + 1], plan[:number], radius)
+            near = (own ^ mask).astype(np.int64)
+            found += _compare(queries, targets, order, starts[near], starts[near + 1], plan[:number], radius)
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
+    if later:
+        q, t, d = (x[t > q] for x in (q, t, d))
     order = np.lexsort((t, q))
     return q[order], t[order], d[order]
+
+
+def _probe(count: int) -> Any:
+    if count < _WORTH_IT:
+        return None
+    try:
+        from stages.clean.fast_search import probe
+    except ImportError:
+        return None
+    return probe
 
 
 def _compare(

@@ -36,6 +36,7 @@ class Raw:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.rows: list[dict[str, str]] = []
+        self.cache: Path | None = None
         (root / "data/raw/files").mkdir(parents=True)
 
     def add(self, path: str, content: Image.Image | bytes, label: str = "a", **more: Any) -> Path:
@@ -61,7 +62,13 @@ class Raw:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        return run(Clean(**clean), self.root / "data/raw", self.root / "data/clean", self.root / "reports/clean", None)
+        return run(
+            Clean.model_validate(clean),
+            self.root / "data/raw",
+            self.root / "data/clean",
+            self.root / "reports/clean",
+            self.cache,
+        )
 
     def ledger(self) -> dict[str, dict[str, str]]:
         """The ledger by path."""

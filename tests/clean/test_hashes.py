@@ -1,0 +1,82 @@
+"""Hashes equal imagehash's, and the compiled path equals Pillow's, to the last bit."""
+
+from __future__ import annotations
+
+import io
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.clean import hashes
+
+from .conftest import photo
+
+
+def reference(image: Image.Image) -> int:
+    return int(str(imagehash.phash(image)), 16)
+
+
+def test_the_first_hash_is_imagehash_and_the_others_are_of_the_turned_thumbnail() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        image = photo(seed, *rng.integers(5, 400, 2).tolist())
+        thumbs = hashes.thumbnails(image)
+        words = hashes.hashes(hashes.orientations(hashes.low_frequencies(thumbs)))
+        assert words[0, 0] == reference(image)
+        assert words[1, 0] == reference(hashes.centre_square(image))
+        for turn in range(hashes.ORIENTATIONS):
+            assert words[0, turn] == reference(Image.fromarray(hashes.orient(thumbs[0], turn)))
+
+
+def test_flat_pictures_hash_as_imagehash_does() -> None:
+    for level in (0, 7, 128, 255):
+        image = Image.new("RGB", (50, 40), (level,) * 3)
+        low = hashes.low_frequencies(hashes.thumbnails(image))
+        assert hashes.hashes(low)[0] == reference(image)
+
+
+def test_vectors_of_a_turned_picture_are_the_turned_vectors() -> None:
+    thumb = hashes.thumbnails(photo(3))[0]
+    low = hashes.low_frequencies(thumb)
+    for turn in range(hashes.ORIENTATIONS):
+        turned = hashes.vectors(hashes.low_frequencies(np.ascontiguousarray(hashes.orient(thumb, turn))))
+        assert np.abs(turned.astype(int) - hashes.vectors(hashes.orientations(low)[turn])).max() <= 1
+
+
+def test_compiled_thumbnails_equal_pillow_bit_for_bit() -> None:
+    pytest.importorskip("cv2")
+    pytest.importorskip("numba")
+    from stages.clean import fast
+
+    rng = np.random.default_rng(0)
+    sizes = [
+        (1, 1),
+        (32, 32),
+        (33, 34),
+        (33, 35),
+        (64, 96),
+        (64, 97),
+        (500, 16),
+        (16, 500),
+        (31, 33),
+        *rng.integers(1, 500, (30, 2)),
+    ]
+    for width, height in sizes:
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        assert np.array_equal(fast.thumbnails(pixels), hashes.thumbnails(Image.fromarray(pixels))), (width, height)
+
+
+def test_opencv_decodes_a_jpeg_as_pillow_does() -> None:
+    pytest.importorskip("cv2")
+    pytest.importorskip("numba")
+    from stages.clean import fast
+
+    for options in ({}, {"quality": 20}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}):
+        buffer = io.BytesIO()
+        photo(1, 301, 203).save(buffer, "JPEG", **options)
+        pixels = fast.decode(buffer.getvalue())
+        assert pixels is not None
+        assert np.array_equal(pixels, np.asarray(Image.open(buffer)))
+        assert fast.decode(buffer.getvalue()[:-200]) is None
