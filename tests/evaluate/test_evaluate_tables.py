@@ -30,24 +30,26 @@ def test_tables_equal_scikit_learns(folder: Path, split: str) -> None:
     guess = read.logits.argmax(axis=1)
 
     metrics = pd.read_csv("out/metrics.csv").set_index(["split", "metric"])["value"][split]
-    assert metrics["top1"] == pytest.approx(sk.accuracy_score(read.targets, guess), abs=1e-12)
-    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(read.targets, guess, average="macro"), abs=1e-12)
-    assert metrics["top2"] == pytest.approx(sk.top_k_accuracy_score(read.targets, read.logits, k=2), abs=1e-12)
+    assert metrics["top1"] == pytest.approx(sk.accuracy_score(read.targets, guess), abs=1e-11)
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(read.targets, guess, average="macro"), abs=1e-11)
+    assert metrics["top2"] == pytest.approx(sk.top_k_accuracy_score(read.targets, read.logits, k=2), abs=1e-11)
 
     confusion = pd.read_csv("out/confusion.csv").query("split == @split")
     square = confusion.pivot_table(index="label", columns="predicted", values="count", fill_value=0)
     theirs = sk.confusion_matrix(read.targets, guess)
     np.testing.assert_array_equal(square.reindex(columns=["ant", "bee", "cat"], fill_value=0).to_numpy(), theirs)
-    assert np.diag(theirs).sum() / theirs.sum() == metrics["top1"]  # hazard: a matrix of other inputs than the accuracy
+    assert np.diag(theirs).sum() / theirs.sum() == pytest.approx(
+        metrics["top1"], abs=1e-11
+    )  # hazard: a matrix of other inputs than the accuracy
 
     table = pd.read_csv("out/per_class.csv").query("split == @split")
-    np.testing.assert_allclose(table["f1"], sk.f1_score(read.targets, guess, average=None), atol=1e-12)
+    np.testing.assert_allclose(table["f1"], sk.f1_score(read.targets, guess, average=None), atol=1e-11)
 
     bins = pd.read_csv("out/calibration.csv").query("split == @split")
     assert len(bins) == 15
     assert bins["n"].sum() == len(read.targets)
     gap = (bins["n"] * (bins["accuracy"] - bins["confidence"]).abs()).sum() / bins["n"].sum()
-    assert metrics["ece"] == pytest.approx(gap, abs=1e-12)
+    assert metrics["ece"] == pytest.approx(gap, abs=1e-11)
 
 
 def test_top_k_is_left_out_where_there_are_not_more_than_k_classes(folder: Path) -> None:
@@ -112,8 +114,8 @@ def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str 
     weights = np.array(each)[test.targets]
     nll = -np.log(tables.probabilities(test)[range(len(weights)), test.targets])
     written = pd.read_csv("out/metrics.csv").set_index(["split", "metric"])["value"]
-    assert written["test", "loss"] == pytest.approx((nll * weights).sum() / weights.sum(), abs=1e-12)
-    assert written["test", "nll"] == pytest.approx(nll.mean(), abs=1e-12)
+    assert written["test", "loss"] == pytest.approx((nll * weights).sum() / weights.sum(), abs=1e-11)
+    assert written["test", "nll"] == pytest.approx(nll.mean(), abs=1e-11)
 
 
 def test_a_study_without_validation_has_no_temperature(folder: Path) -> None:
