@@ -85,7 +85,7 @@ def _pairs(
 
 def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, *, numbers: bool) -> Figure:
     share = 100 * _shares(counts)
-    side = min(4.6, 1.6 + 0.42 * len(classes)) if numbers else 4.4
+    side = min(4.6, 1.8 + 0.34 * len(classes)) if numbers else 4.4
     canvas = figures.canvas(side + 0.4, side)
     axes = canvas.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
@@ -104,7 +104,10 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
         axes.set_yticks([])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    canvas.colorbar(image, ax=axes, shrink=0.6, label="% of the true class")
+    if numbers:
+        axes.set_title("% of the true class", fontweight="normal", fontsize=8)
+    else:
+        canvas.colorbar(image, ax=axes, shrink=0.6, label="% of the true class")
     diagonal = float(np.trace(counts) / max(counts.sum(), 1))
     alt = (
         f"Confusion matrix of {variant} on the test set, {len(classes)} classes, rows true, columns predicted; "

@@ -118,7 +118,7 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
         if found.low is not None and found.high is not None:
             axes.plot([100 * found.low, 100 * found.high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    axes.set_yticks(range(len(ranking.order)), [f"{v}  {ranking.letters[v]}" for v in ranking.order], color=INK)
+    axes.set_yticks(range(len(ranking.order)), [_short(f"{v}  {ranking.letters[v]}") for v in ranking.order], color=INK)
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     low, high = axes.get_xlim()
@@ -131,3 +131,8 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
         "The numbers stand in the table."
     )
     return figures.add("ranking", canvas, alt)
+
+
+def _short(label: str, limit: int = 30) -> str:
+    """Among dozens of variants the letters can outgrow the chart; the table has them whole."""
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"
