@@ -16,7 +16,7 @@ MIRRORED = {"a better": "b better", "b better": "a better"}
 
 @dataclass(frozen=True)
 class Pair:
-    """A row of comparisons.csv: test top-1 of `a` minus that of `b`, on the same images and seeds."""
+    """A row of comparisons.csv: test top-1 of `a` minus that of `b`, on the same images."""
 
     a: str
     b: str
