@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from stages.core import files, params
+from stages.train import store
 from stages.train.params import Cell, cell
 
 TRAIN: dict[str, Any] = {
@@ -65,3 +66,15 @@ def outputs(seed: int = 0, variant: str = "v") -> dict[str, bytes]:
 def environment() -> dict[str, str]:
     """For a process of its own in a study's folder."""
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def build_shared(folder: str) -> int:
+    """Ask for a cached array in a process of its own; note who builds it."""
+    os.chdir(folder)
+
+    def build(target: Path) -> None:
+        with Path("builders").open("a") as log:
+            log.write(".")
+        np.save(target, np.arange(1_000_000))
+
+    return int(store.array("test", "key", build).sum())
