@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class Trainer:
             unit=" images",
             unit_scale=True,
         )
-        with bar:
+        with bar, self._interruptible():
             for phase in self.cell.schedule_of_phases:
                 if begin + phase.epochs > self.progress.epoch and not self._stopped():
                     self._phase(phase, begin, stage_of(phase), checkpoint, state, bar)
@@ -116,6 +117,15 @@ class Trainer:
                 begin += phase.epochs
         if self.best_state and self.progress.best_epoch != self.progress.epoch:
             self.network.load_state_dict(self.best_state, strict=False)
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            kept = f"the state after epoch {self.progress.epoch} is kept" if self.progress.epoch else "no epoch is done"
+            console.say(f"{self.name}: {kept}; the same command goes on from there")
+            raise
 
     def _phase(
         self,

@@ -37,13 +37,26 @@ def square(picture: Image.Image, size: int, how: Resize) -> Image.Image:
 
 
 def key(paths: Sequence[Path], size: int, how: Resize) -> list[object]:
-    """What the pixels depend on: the files' bytes, the resizing, and the library and code that do it."""
-    code = store.content([Path(__file__)])
-    return [store.content(paths), size, how.model_dump(), PIL.__version__, code]
+    """What the pixels depend on: the files' bytes, the resizing, and the library and code that do it.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    try:
+        content = store.content(paths)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
+    return [content, size, how.model_dump(), PIL.__version__, store.content([Path(__file__)])]
 
 
-def load(paths: Sequence[Path], size: int, how: Resize) -> NDArray[np.uint8]:
+def load(paths: Sequence[Path], size: int, how: Resize, known: list[object] | None = None) -> NDArray[np.uint8]:
     """Pixels of `paths`, in order.
+
+    Args:
+        paths: of the pictures.
+        size: px.
+        how: they become squares.
+        known: what `key` gave for the same pictures, where it is at hand.
 
     Returns:
         uint8 array of shape (images, size, size, 3), memory-mapped, read-only.
@@ -51,10 +64,6 @@ def load(paths: Sequence[Path], size: int, how: Resize) -> NDArray[np.uint8]:
     Raises:
         UserError: a file is missing or no picture.
     """
-    try:
-        parts = key(paths, size, how)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
 
     def build(target: Path) -> None:
         pixels = np.lib.format.open_memmap(target, "w+", np.uint8, (len(paths), size, size, 3))
@@ -72,4 +81,4 @@ def load(paths: Sequence[Path], size: int, how: Resize) -> NDArray[np.uint8]:
                 pass
         pixels.flush()
 
-    return store.array("pixels", parts, build)
+    return store.array("pixels", known or key(paths, size, how), build)

@@ -38,9 +38,9 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     images = data.load()
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
-    stored = pixels.load(images.paths, cell.size, cell.resize)
-    described = machine.describe(cell, device)
     key = pixels.key(images.paths, cell.size, cell.resize)
+    stored = pixels.load(images.paths, cell.size, cell.resize, key)
+    described = machine.describe(cell, device)
     fingerprint = checkpoint.fingerprint(cell, seed, key, described)
     network = zoo.build(cell.model, len(images.classes), cell.size, seed, images.prior)
     total, trainable = zoo.counts(network)

@@ -34,8 +34,8 @@ def digest(value: Any) -> str:
 
 def content(paths: Sequence[Path]) -> str:
     """One digest of the bytes of many files, in order; remembered by size and time of change: cells start fast."""
-    states = [(str(path.absolute()), (stat := path.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for path in paths]
-    memo = home() / ".cache" / "content" / digest(states)
+    states = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for path in paths]
+    memo = home() / ".cache" / "content" / digest([str(Path.cwd()), states])
     if memo.exists():
         return memo.read_text()
     whole = hashlib.sha256()

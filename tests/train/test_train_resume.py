@@ -96,7 +96,7 @@ def test_other_settings_do_not_resume(study: Path, monkeypatch: pytest.MonkeyPat
 def test_kill_9(study: Path, moment: str) -> None:
     raw = {
         "study": "test", "root": ".", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
-        "aggregate": {}, "report": {}, "train": {**made.TRAIN, "epochs": 60}, "variants": {"v": {"model": made.CNN_BN}},
+        "aggregate": {}, "report": {}, "train": {**made.TRAIN, "epochs": 40}, "variants": {"v": {"model": made.CNN_BN}},
     }  # fmt: skip
     YAML().dump(raw, study / "params.yaml")
     command = [sys.executable, "-m", "stages.train", "--variant", "v", "--seed", "0"]
@@ -107,11 +107,28 @@ def test_kill_9(study: Path, moment: str) -> None:
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (study / "results").exists()
-    cell = made.settings(made.CNN_BN, epochs=60)
+    cell = made.settings(made.CNN_BN, epochs=40)
     engine.run(cell, "v", 0)
     resumed = made.outputs()
     engine.run(cell, "v", 0)
     assert made.outputs() == resumed
+
+
+def test_ctrl_c_says_what_is_kept(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Checkpoint.save
+
+    def save(self: Checkpoint, state: dict[str, Any]) -> None:
+        whole(self, state)
+        if state["progress"]["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(made.settings(), "v", 0)
+    assert "v-0: the state after epoch 2 is kept; the same command goes on from there" in capsys.readouterr().err
+    assert not (study / "results").exists()
 
 
 def test_exploding_loss_names_epoch_and_step(study: Path) -> None:
