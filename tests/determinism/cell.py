@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tests import tiny
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRAIN = (sys.executable, "-m", "stages.train", "--variant", "noisy", "--seed", "3")
 OUTPUTS = ("runs/noisy/3/model.safetensors", "runs/noisy/3/logits.npz", "results/noisy/3/train/history.csv",
@@ -46,9 +44,10 @@ def study(folder: Path, epochs: int) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a bare `python -m stages.train` in the folder of a study."""
+    """For a bare `python -m stages.train` in the folder of a study; this environment's programs come first."""
+    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_"))}
-    return kept | {"PYTHONPATH": ".", "DVC_NO_ANALYTICS": "1", "CI": "1"} | more
+    return kept | {"PATH": path, "PYTHONPATH": ".", "DVC_NO_ANALYTICS": "1", "CI": "1"} | more
 
 
 def digests(study: Path) -> dict[str, str]:
