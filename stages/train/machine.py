@@ -27,7 +27,8 @@ def prepare(cell: Cell) -> torch.device:
     torch.set_num_threads(cell.threads)
     _keep_memory()
     if cell.instruction_set == "avx2":  # read at the first operation, so it is early enough here
-        os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_CBWR="AVX2,STRICT")
+        limits = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2,STRICT"}
+        os.environ.update(limits | os.environ)  # who sets a lower limit around the process means it
     # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every tensor here is written before it is read
