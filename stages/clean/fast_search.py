@@ -9,7 +9,7 @@ import numpy as np
 from numba.extending import intrinsic
 
 
-def _count_ones(_typing: Any, _word: Any) -> Any:  # noqa: ANN401
+def _count_ones(_typing: Any, _word: Any) -> Any:
     """Number of ones in a 64-bit word, as one instruction."""
     return numba.uint64(numba.uint64), lambda _context, builder, _signature, args: builder.ctpop(args[0])
 

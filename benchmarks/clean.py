@@ -1,0 +1,213 @@
+"""What cleaning costs and finds, beside the tools that people use; all in one run, in CPU seconds of one core.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.clean exactness --folder PHOTOGRAPHS
+    OMP_NUM_THREADS=1 python -m benchmarks.clean hashing --folder PHOTOGRAPHS [--peers PYTHON]
+    OMP_NUM_THREADS=1 python -m benchmarks.clean search
+    OMP_NUM_THREADS=1 python -m benchmarks.clean stage --folder LABEL_FOLDERS [--peers PYTHON]
+
+`--peers` is the Python of an environment of its own with imagededup==0.3.3.post2 and cleanvision==0.3.7; without it,
+or where a peer does not start, its rows are left out and that is said. Ratios within one run count, not the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from stages.clean import decode, fast, fingerprint, hashes, search
+from stages.clean.cache import Cache
+from stages.clean.fingerprint import Job
+from stages.clean.params import Clean
+from stages.core import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")
+_DEDUP = "from imagededup.methods import PHash; PHash(verbose=False)"
+_VISION = "from cleanvision import Imagelab; lab = Imagelab(data_path=A, verbose=False)"
+PEERS = {
+    "imagededup encode": f"{_DEDUP}.encode_images(image_dir=A, num_enc_workers=0, recursive=True)",
+    "imagededup": f"{_DEDUP}.find_duplicates(image_dir=A, num_enc_workers=0, num_dist_workers=0, recursive=True)",
+    "cleanvision": f"{_VISION}; kinds = dict.fromkeys(['exact_duplicates', 'near_duplicates'], dict()); "
+    "lab.find_issues(kinds, n_jobs=1, verbose=False)",
+}
+
+
+def main() -> None:
+    """Run one benchmark and print its rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["exactness", "hashing", "search", "stage"])
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--count", type=int, default=10_000, help="random pictures, or files of the folder")
+    arguments = parser.parse_args()
+    if arguments.what != "search" and arguments.folder is None:
+        parser.error(f"{arguments.what} needs --folder")
+    {"exactness": exactness, "hashing": hashing, "search": searching, "stage": stage}[arguments.what](arguments)
+
+
+def exactness(arguments: argparse.Namespace) -> None:
+    """Hash bits that differ from imagehash's."""
+    rng = np.random.default_rng(0)
+    bits = files_read = 0
+    for path in _files(arguments.folder):
+        try:
+            picture = decode.decode(path.read_bytes(), Clean())
+        except decode.Refused:
+            continue
+        files_read += 1
+        bits += _differing(picture.image)
+    print(f"{files_read} files of the folder: {bits} bits differ")
+    bits = 0
+    for _ in range(arguments.count):
+        width, height = (int(2**v) for v in rng.uniform(2, 8.5, 2))
+        noise = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        mode = MODES[rng.integers(len(MODES))]
+        image = (
+            Image.fromarray(np.asarray(noise.convert("L")).astype(np.uint16) * 257)
+            if mode == "I;16"
+            else noise.convert(mode)
+        )
+        buffer = io.BytesIO()
+        image.save(buffer, "TIFF")
+        bits += _differing(decode.decode(buffer.getvalue(), Clean()).image)
+    print(f"{arguments.count} random pictures of {len(MODES)} modes: {bits} bits differ")
+
+
+def _differing(image: Image.Image) -> int:
+    """Bits between imagehash's pHash and ours, by Pillow and by the compiled path, of whole and centre square."""
+    thumbs = np.stack([hashes.thumbnails(image), fast.thumbnails(np.asarray(image))])
+    words = hashes.hashes(hashes.low_frequencies(thumbs))
+    reference = np.array([int(str(imagehash.phash(i)), 16) for i in (image, hashes.centre_square(image))], np.uint64)
+    return int(np.bitwise_count(words ^ reference).sum())
+
+
+def hashing(arguments: argparse.Namespace) -> None:
+    """Images a second on JPEGs of 300 to 1000 px, all in memory; the best of two."""
+    data = []
+    for path in _files(arguments.folder)[: arguments.count]:
+        content = path.read_bytes()
+        try:
+            header = decode.open_header(content)
+        except decode.Refused:
+            continue
+        if header.format == "JPEG" and header.mode == "RGB" and 300 <= max(header.size) <= 1000:
+            data.append(content)
+    data *= -(-600 // len(data))  # a folder of some size: the fast path is loaded after the first megabytes
+    fast.thumbnails(np.zeros((40, 50, 3), np.uint8))  # compile
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for k, content in enumerate(data):
+            (folder / f"{k}.jpg").write_bytes(content)
+        jobs = [Job(path) for path in _files(folder)]
+        clean = Clean(workers=1)
+        rows = {
+            "decode only (OpenCV)": _best(lambda: [fast.decode(d) for d in data]),
+            "imagehash loop, 1 hash": _best(lambda: [imagehash.phash(Image.open(io.BytesIO(d))) for d in data]),
+            "evenhand, 16 hashes, vectors, sha256": _best(lambda: fingerprint.fingerprints(jobs, clean, Cache(None))),
+        }
+        for peer in ("imagededup encode", "cleanvision"):
+            if (seconds := _peer(arguments.peers, peer, folder)) is not None:
+                rows[f"{peer}, whole process"] = seconds
+    ours = rows["evenhand, 16 hashes, vectors, sha256"]
+    print(f"{len(data)} photographs")
+    for name, seconds in rows.items():
+        print(f"{name:40s} {len(data) / seconds:8.0f} images/s   evenhand {seconds / ours:5.2f} x")
+
+
+def searching(_arguments: argparse.Namespace) -> None:
+    """All pairs within r bits, with pairs planted to be found."""
+    rng = np.random.default_rng(0)
+    search.pairs_between(np.zeros(2, np.uint64), np.zeros(2, np.uint64), 2, compiled=True)  # compile
+    took: dict[tuple[int, int], float] = {}
+    for radius in (4, 8):
+        for count in (100_000, 1_000_000):
+            words = rng.integers(0, 2**64, count, dtype=np.uint64)
+            planted = rng.permutation(count)[:2000].reshape(2, 1000)
+            words[planted[1]] = words[planted[0]]
+            for bit in rng.permuted(np.tile(np.arange(64, dtype=np.uint64), (1000, 1)), axis=1)[:, :radius].T:
+                words[planted[1]] ^= np.uint64(1) << bit
+            start = time.process_time()
+            a, b, _ = search.pairs_between(words, words, radius, later=True, compiled=True)
+            took[radius, count] = time.process_time() - start
+            found = set(zip(a.tolist(), b.tolist(), strict=True))
+            recall = np.mean([tuple(sorted(pair)) in found for pair in planted.T.tolist()])
+            print(f"{count:9d} hashes, r = {radius}: {took[radius, count]:6.2f} s, {recall:.3f} of 1000 planted pairs")
+        print(f"exponent of growth at r = {radius}: {np.log10(took[radius, 1_000_000] / took[radius, 100_000]):.2f}")
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """The stage as a process on a tree of label folders, twice, and the peers on the same tree."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        chosen = _files(arguments.folder)[: arguments.count]
+        rows = []
+        for path in chosen:
+            relative = path.relative_to(arguments.folder)
+            target = root / "data/raw/files" / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            row = {"path": str(relative), "file": f"files/{relative}", "label": path.parent.name, "source": "folder"}
+            rows.append(row | dict.fromkeys(("group", "box", "problem"), ""))
+        files.write_rows(root / "data/raw/manifest.csv", list(rows[0]), rows)
+        code = Path(__file__).resolve().parent.parent
+        (root / "params.yaml").write_bytes((code / "params.yaml").read_bytes())
+        for run in ("first run", "second run"):
+            seconds = _process([sys.executable, "-m", "stages.clean"], root, {"PYTHONPATH": str(code)})
+            print(f"evenhand, {run:20s} {seconds or 0:8.1f} CPU s", flush=True)
+        audit = files.read_json(root / "data/clean/audit.json")
+        print({key: audit[key] for key in ("files", "kept", "duplicate", "quarantined", "groups", "pairs")})
+        for peer in ("imagededup", "cleanvision"):
+            seconds = _peer(arguments.peers, peer, root / "data/raw/files")
+            if seconds is not None:
+                print(f"{peer:30s} {seconds:8.1f} CPU s", flush=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _best(work: Callable[[], object], times: int = 2) -> float:
+    found = []
+    for _ in range(times):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def _peer(python: Path | None, name: str, folder: Path) -> float | None:
+    if python is None:
+        print(f"{name}: no --peers, left out")
+        return None
+    seconds = _process([str(python), "-c", f"A = {str(folder)!r}; {PEERS[name]}"], folder, {})
+    if seconds is None:
+        print(f"{name}: does not run there, left out")
+    return seconds
+
+
+def _process(command: Sequence[str], folder: Path, more: dict[str, Any]) -> float | None:
+    """CPU seconds of a process and its children; None where it fails."""
+    before = os.times()
+    done = subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True, check=False)
+    after = os.times()
+    if done.returncode:
+        print(done.stderr[-300:])
+        return None
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+if __name__ == "__main__":
+    main()
