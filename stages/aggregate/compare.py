@@ -4,8 +4,8 @@ A variant is judged by a sample of images and a sample of training runs, so both
 has three parts: of the seeds of either variant, each on its own as Welch (1947) has it, since nothing says that two
 architectures vary alike; and of the images, paired, as the images x seeds layout of the differences gives it:
 Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Satterthwaite's degrees of freedom. The
-bootstrap over images, each image carrying all its seeds as one block, gives the narrower interval for these very
-networks.
+bootstrap over images, each image carrying all its seeds as one block, gives the interval for these very networks. A
+difference is decided when p says so after Holm's adjustment and those images alone exclude 0 too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Spread:
     """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
 
     `seed_*` is the mean square of the seeds of either variant, `rest_*` the part of it that more images would shrink,
-    `image` the mean square of the images in the differences, less its own rest.
+    `image` the mean square of the images in the differences, less its own `rest`.
     """
 
     seeds: int
@@ -51,6 +51,7 @@ class Spread:
     rest_a: Floats
     rest_b: Floats
     image: Floats
+    rest: Floats
 
     def variance(self) -> tuple[Floats, Floats]:
         """Variance of the mean difference and its degrees of freedom."""
@@ -75,7 +76,7 @@ class Spread:
         return total / (seeds * images), np.minimum(freedom, 1e9)
 
     def _columns(self) -> list[Floats]:
-        return [self.difference, self.seed_a, self.seed_b, self.rest_a, self.rest_b, self.image]
+        return [self.difference, self.seed_a, self.seed_b, self.rest_a, self.rest_b, self.image, self.rest]
 
 
 def spread(right: Ints, pairs: list[tuple[int, int]]) -> Spread:
@@ -92,8 +93,8 @@ def spread(right: Ints, pairs: list[tuple[int, int]]) -> Spread:
         _, image, rest = _mean_squares(difference)
         mean = int(difference.sum()) / difference.size
         a, b = alone[first], alone[second]
-        columns.append([mean, a[0], b[0], a[2], b[2], max(image - rest, 0.0)])
-    return Spread(right.shape[1], right.shape[2], *np.array(columns, dtype=np.float64).reshape(-1, 6).T)
+        columns.append([mean, a[0], b[0], a[2], b[2], max(image - rest, 0.0), rest])
+    return Spread(right.shape[1], right.shape[2], *np.array(columns, dtype=np.float64).reshape(-1, 7).T)
 
 
 def _mean_squares(table: Ints) -> tuple[float, float, float]:
@@ -191,7 +192,7 @@ def compare(right: Ints, names: list[str], draws: Floats, alpha: float) -> list[
         same = bool((right[first] == right[second]).all())
         if same:  # seed by seed the same: there is nothing that could vary
             low[index] = high[index] = 0.0
-        decided = bool(adjusted[index] < alpha)
+        decided = bool(adjusted[index] < alpha) and not ends[0] <= 0 <= ends[1]
         images, seeds = (None, None) if decided or same else needed(parts, index, alpha / len(pairs))
         rows.append(
             {
@@ -225,8 +226,10 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
     size = abs(float(parts.difference[index]))
 
     def enough(seeds: int, images: int) -> bool:
-        variance, freedom = parts.projected(index, seeds, images)
-        return size >= float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, POWER)) * math.sqrt(variance)
+        of_images = float(parts.rest[index] + seeds * parts.image[index] / parts.seeds) / (seeds * images)
+        both = [parts.projected(index, seeds, images), (of_images, images - 1.0)]
+        reach = [float(stdtrit(f, 1 - alpha / 2) + stdtrit(f, POWER)) * math.sqrt(v) for v, f in both]
+        return size >= max(reach)
 
     if size == 0:
         return None, None

@@ -121,7 +121,7 @@ def test_needed_is_the_least_number_that_decides_with_80_percent_power(seeds: in
     rng, calm, images = np.random.default_rng(5), (0.0, 0.0), 60
     large = compare.spread(simulate(rng, 1, 3 if seeds > 1 else 1, 40_000, calm), [(0, 1)])
     rest = (large.rest_a, large.rest_b)
-    pilot = compare.Spread(seeds, images, large.difference, *rest, *rest, large.image)
+    pilot = compare.Spread(seeds, images, large.difference, *rest, *rest, large.image, large.rest)
     more, _ = compare.needed(pilot, 0, 0.05)
     assert more
     right = simulate(rng, 500, seeds, images + more, calm)
@@ -130,11 +130,25 @@ def test_needed_is_the_least_number_that_decides_with_80_percent_power(seeds: in
 
 
 def test_more_seeds_are_advised_where_seeds_are_what_varies() -> None:
-    values = [np.array([x]) for x in (0.02, 2.0, 1.0, 0.12, 0.12, 0.05)]
+    values = [np.array([x]) for x in (0.02, 2.0, 1.0, 0.12, 0.12, 0.05, 0.25)]
     images, seeds = compare.needed(compare.Spread(3, 10_000, *values), 0, 0.05)
     assert images is None  # no number of images outweighs three seeds that disagree
     assert seeds is not None
     assert 1 <= seeds <= 100
+
+
+def test_seeds_that_agree_by_chance_decide_nothing_that_the_images_leave_open() -> None:
+    """Three seeds may happen to be equally good; the images alone then still have to tell the variants apart."""
+    rng = np.random.default_rng(0)
+    right = np.zeros((2, 3, 60), dtype=np.int64)
+    for seed in range(3):
+        right[0, seed, rng.permutation(60)[:36]] = 1  # always 36 of 60
+        right[1, seed, rng.permutation(60)[:33]] = 1  # always 33 of 60
+    (row,) = compared(right, ["a", "b"])
+    assert row["image_ci_low"] <= 0 <= row["image_ci_high"]
+    assert row["p_holm"] < 0.05
+    assert row["verdict"] == "undecided"
+    assert row["images_needed"] > 0
 
 
 def test_one_variant_has_no_pairs() -> None:
