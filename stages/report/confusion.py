@@ -113,4 +113,4 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
         f"Confusion matrix of {variant} on the test set, {len(classes)} classes, rows true, columns predicted; "
         f"{100 * diagonal:.1f} % on the diagonal."
     )
-    return figures.add(f"confusion_{variant}", canvas, alt)
+    return figures.add(f"confusion_{variant}", canvas, alt, page=not numbers)

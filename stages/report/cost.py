@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import LogLocator, NullLocator
+
 from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.figures import COLOURS, INK, MUTED
@@ -82,6 +84,9 @@ def bubbles(
     line = [variant for variant in best if variant in shown]
     axes.plot([cost[v] for v in line], [100 * worth[v] for v in line], color=COLOURS[0], lw=1, drawstyle="steps-post")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: size(value))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(0.2, 0.15)
     axes.set_xlabel(label, color=MUTED)
     axes.set_ylabel("test top-1 %", color=MUTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
@@ -56,7 +57,7 @@ def _figure(evidence: Evidence, variant: str, figures: Figures) -> Figure | None
         axes.set_title("loss" if column == "loss" else "top-1 %")
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-    panels[1].set_ylim(0, 102)
+    panels[1].set_ylim(10 * math.floor(10 * evidence.curves["top1"].min()), 102)
     if curves["loss"].min() >= 0:
         panels[0].set_ylim(bottom=0)
     panels[0].legend(fontsize=8, loc="best")

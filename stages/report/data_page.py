@@ -95,8 +95,11 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
     return figures.add("classes", canvas, alt)
 
 
-def _sizes(evidence: Evidence, figures: Figures) -> Figure:
+def _sizes(evidence: Evidence, figures: Figures) -> Figure | str:
+    """A sentence where all images are of one size."""
     sides = evidence.manifest[["width", "height"]].astype(int)
+    if len(sides.drop_duplicates()) == 1:
+        return f"All kept images are {sides['width'].iloc[0]} x {sides['height'].iloc[0]} px."
     canvas = figures.canvas(4.6, 3.0)
     axes = canvas.subplots()
     axes.plot(sides["width"], sides["height"], ".", color=COLOURS[0], ms=3, alpha=0.5, mew=0, rasterized=True)

@@ -30,7 +30,7 @@ _STYLE: dict[Any, Any] = {
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6,
     "axes.axisbelow": True, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150, "path.simplify_threshold": 0.2,
+    "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 120, "path.simplify_threshold": 0.2,
     "axes.facecolor": "none", "figure.facecolor": SURFACE, "savefig.facecolor": SURFACE,
 }  # fmt: skip
 for _name, _value in _STYLE.items():
@@ -58,10 +58,12 @@ class Figures:
         FigureCanvasAgg(figure)
         return figure
 
-    def add(self, name: str, figure: Canvas, alt: str) -> Figure:
-        """Write `name`.png and return the figure for the page."""
+    def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
+        """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
+        if not page:
+            return Figure(name, alt, Markup())
         buffer = io.StringIO()
         figure.savefig(
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))

@@ -53,12 +53,12 @@ class Pair:
 class Ranking:
     """Variants by their mean on the test set, and which of them cannot be told apart.
 
-    `letters` is a compact letter display (Piepho 2004): two variants that share a letter were not told apart.
+    `tied` holds for each variant the ranks that it was not told apart from.
     """
 
     order: list[str]
     pairs: dict[tuple[str, str], Pair]
-    letters: dict[str, str]
+    tied: dict[str, str]
 
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all that cannot be told apart from it."""
@@ -74,7 +74,7 @@ def ranking(evidence: Evidence) -> Ranking:
     for row in evidence.comparisons:
         pair = _pair(row)
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
-    return Ranking(order, pairs, letters(order, pairs))
+    return Ranking(order, pairs, tied(order, pairs))
 
 
 def test_means(evidence: Evidence) -> dict[str, float]:
@@ -87,16 +87,19 @@ def confidence(evidence: Evidence) -> str:
     return f"{100 * (1 - evidence.alpha):g} %"
 
 
-def letters(order: list[str], pairs: dict[tuple[str, str], Pair]) -> dict[str, str]:
-    """Insert-and-absorb: split every group that holds a told-apart pair, drop groups inside others, letter the rest."""
-    groups: list[frozenset[str]] = [frozenset(order)]
-    for i, a in enumerate(order):
-        for b in order[i + 1 :]:
-            if pairs[a, b].decided:
-                split = {part for g in groups for part in ((g - {a}, g - {b}) if {a, b} <= g else (g,))}
-                groups = [g for g in split if not any(g < other for other in split)]
-    groups.sort(key=lambda g: sorted(order.index(v) for v in g))
-    return {v: "".join(_letter(i) for i, g in enumerate(groups) if v in g) for v in order}
+def tied(order: list[str], pairs: dict[tuple[str, str], Pair]) -> dict[str, str]:
+    """The ranks, counted from 1, that each variant cannot be told apart from, as ranges: `2-4, 7`."""
+    return {a: _ranges([rank for rank, b in enumerate(order, 1) if a != b and not pairs[a, b].decided]) for a in order}
+
+
+def _ranges(ranks: list[int]) -> str:
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and runs[-1][-1] == rank - 1:
+            runs[-1].append(rank)
+        else:
+            runs.append([rank])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
 
 
 def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
@@ -160,10 +163,6 @@ def _others(ranks: Ranking, best: str, digits: int) -> str:
 def _p(p: float) -> str:
     text = p_value(p)
     return text if text.startswith("<") else f"= {text}"
-
-
-def _letter(index: int) -> str:
-    return chr(ord("a") + index) if index < 26 else f"{chr(ord('a') + index // 26 - 1)}{chr(ord('a') + index % 26)}"
 
 
 def _pair(row: dict[str, str]) -> Pair:

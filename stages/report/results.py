@@ -49,7 +49,8 @@ def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict
     rows = [
         {
             "variant": variant,
-            "letters": ranking.letters[variant],
+            "rank": ranking.order.index(variant) + 1,
+            "tied": ranking.tied[variant],
             "images": _images(evidence, variant) if split == "test" else "",
             "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
         }
@@ -118,7 +119,9 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
         if found.low is not None and found.high is not None:
             axes.plot([100 * found.low, 100 * found.high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    axes.set_yticks(range(len(ranking.order)), [_short(f"{v}  {ranking.letters[v]}") for v in ranking.order], color=INK)
+    axes.set_yticks(
+        range(len(ranking.order)), [_short(f"{rank}  {v}") for rank, v in enumerate(ranking.order, 1)], color=INK
+    )
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     low, high = axes.get_xlim()
@@ -134,5 +137,5 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
 
 
 def _short(label: str, limit: int = 30) -> str:
-    """Among dozens of variants the letters can outgrow the chart; the table has them whole."""
+    """A long name would leave no room for the chart; the table has it whole."""
     return label if len(label) <= limit else f"{label[: limit - 1]}…"

@@ -4,97 +4,98 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC
 from stages.report.wording import number, plus_minus
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
 
     from stages.report.evidence import Evidence
     from stages.report.figures import Figure, Figures
 
+    Floats = NDArray[np.float64]
+
 LINES = 8  # as many variants can be told apart by colour
 CLEAN = "none"
-ONE_SIDED = ("jpeg",)  # the larger the number, the weaker the change
+DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
 
 
 def build(evidence: Evidence, figures: Figures, order: list[str]) -> dict[str, Any]:
     """A chart for each transform, and a table of every strength; `order` is the ranking."""
     table = evidence.cells("robustness.csv")
-    clean = table[table["transform"] == CLEAN].set_index(["variant", "seed"])["top1"]
-    table = table[table["transform"] != CLEAN]
-    table = table.assign(drop=table["top1"] - clean.loc[list(zip(table["variant"], table["seed"]))].to_numpy())  # noqa: B905
-    transforms = list(dict.fromkeys(table["transform"]))
-    settings = [key for name in transforms for key in _settings(table, name)]
-    by_setting: Any = table.groupby(["transform", "strength", "variant"], sort=False)
-    means, drops, sds = by_setting["top1"].mean(), by_setting["drop"].mean(), by_setting["drop"].std(ddof=1)
-    changed: Any = table.groupby(["transform", "strength"])["changed"].min()
+    shape = (len(evidence.variants), len(evidence.study.seeds), -1)
+    ranked = [evidence.variants.index(variant) for variant in order]
+    top1 = table["top1"].to_numpy(dtype=float).reshape(shape)[ranked]  # (variants, seeds, settings)
+    changed = table["changed"].to_numpy(dtype=float).reshape(shape).min(axis=(0, 1))
+    first = table.iloc[: top1.shape[2]]
+    clean = list(first["transform"]).index(CLEAN)
+    settings = list(zip(first["transform"], first["strength"], strict=True))
+    transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
+    places = {name: _places(settings, name) for name in transforms}
     rows = [
         {
-            "transform": transform.replace("_", " "),
-            "strength": f"{strength:g}",
-            "changed": f"{100 * changed[transform, strength]:.0f}",
-            "cells": [
-                {
-                    "value": number(means[transform, strength, v], METRIC),
-                    "drop": plus_minus(drops[transform, strength, v], sds[transform, strength, v], METRIC),
-                    "share": round(float(means[transform, strength, v]), 3),
-                }
-                for v in order
-            ],
+            "transform": name.replace("_", " "),
+            "strength": f"{settings[place][1]:g}",
+            "changed": f"{100 * changed[place]:.0f}",
+            "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
         }
-        for transform, strength in settings
+        for name in transforms
+        for place in places[name]
     ]
+    charts = []
+    for name in transforms:
+        labels = [f"{settings[place][1]:g}" for place in places[name]]
+        shown = places[name]
+        if changed[shown].all():  # no strength leaves the images as they are: begin with the clean ones
+            labels, shown = ["clean", *labels], [clean, *shown]
+        charts.append(_chart(name, labels, top1[:, :, shown], order, figures))
     return {
         "variants": order,
-        "images": int(table["n"].iloc[0]) if len(table) else 0,
+        "images": int(first["n"].iloc[0]),
         "few": len(order) <= LINES,
         "legend": [(variant, f"c{i % len(COLOURS) + 1}") for i, variant in enumerate(order[:LINES])],
         "rows": rows,
-        "charts": [_chart(name, table[table["transform"] == name], clean, order, figures) for name in transforms],
+        "charts": charts,
     }
 
 
-def _settings(table: pd.DataFrame, transform: str) -> list[tuple[str, float]]:
-    strengths = sorted(set(table[table["transform"] == transform]["strength"]), reverse=transform in ONE_SIDED)
-    return [(transform, strength) for strength in strengths]
+def _places(settings: list[tuple[str, float]], transform: str) -> list[int]:
+    """Where the strengths of a transform stand, weakest number first, or last where that is the weakest change."""
+    places = [i for i, (name, _) in enumerate(settings) if name == transform]
+    return sorted(places, key=lambda i: settings[i][1], reverse=transform in DESCENDING)
 
 
-def _chart(transform: str, table: pd.DataFrame, clean: Any, order: list[str], figures: Figures) -> Figure:
+def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
+    drop = seeds - clean
+    return {
+        "value": number(float(seeds.mean()), METRIC),
+        "drop": plus_minus(float(drop.mean()), float(drop.std(ddof=1)) if len(drop) > 1 else None, METRIC),
+        "share": round(float(seeds.mean()), 3),
+    }
+
+
+def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], figures: Figures) -> Figure:
+    """One line a variant; `top1` is (variants, seeds, strengths)."""
     canvas = figures.canvas(2.6, 2.1)
     axes = canvas.subplots()
-    strengths = [strength for _, strength in _settings(table, transform)]
-    names = [f"{s:g}" for s in strengths]
-    if transform in ONE_SIDED:
-        names.insert(0, "clean")
-    lowest = []
-    for rank, variant in reversed(list(enumerate(order))):
-        cells = table[table["variant"] == variant].pivot_table(index="strength", columns="seed", values="top1")
-        values = [cells.loc[s].to_numpy() for s in strengths]
-        if transform in ONE_SIDED:
-            values.insert(0, clean.loc[variant].to_numpy())
-        mean = [100 * v.mean() for v in values]
-        sd = [100 * v.std(ddof=1) if len(v) > 1 else 0 for v in values]
+    where = np.arange(len(labels))
+    mean = 100 * top1.mean(axis=1)
+    sd = 100 * top1.std(axis=1, ddof=1) if top1.shape[1] > 1 else np.zeros_like(mean)
+    for rank in reversed(range(len(order))):
         bright = rank < LINES if len(order) <= LINES else rank == 0
         colour = COLOURS[rank % len(COLOURS)] if bright else GRID
-        axes.errorbar(
-            range(len(mean)),
-            mean,
-            yerr=sd if bright else None,
-            color=colour,
-            lw=1.2,
-            marker="o",
-            ms=2.5,
-            elinewidth=0.8,
-        )
-        lowest.append(min(mean) / 100)
-    axes.set_xticks(range(len(names)), names)
+        axes.plot(where, mean[rank], color=colour, lw=1.2, marker="o", ms=2.5)
+        if bright:
+            axes.vlines(where, mean[rank] - sd[rank], mean[rank] + sd[rank], color=colour, lw=0.8)
+    axes.set_xticks(where, labels)
     axes.set_ylim(0, 102)
     axes.set_title(transform.replace("_", " "))
     axes.set_ylabel("test top-1 %", color=MUTED)
     alt = (
-        f"Test top-1 under {transform.replace('_', ' ')} at {', '.join(names)}: the lowest mean of a variant is "
-        f"{number(min(lowest), METRIC)} %, the lowest of {order[0]} {number(lowest[-1], METRIC)} %."
+        f"Test top-1 under {transform.replace('_', ' ')} at {', '.join(labels)}: the lowest mean of a variant is "
+        f"{mean.min():.1f} %, the lowest of {order[0]} {mean[0].min():.1f} %."
     )
     return figures.add(f"robustness_{transform}", canvas, alt)

@@ -34,11 +34,14 @@ def _tables(context: dict[str, Any]) -> list[tuple[str, list[str], list[list[Any
     found = [
         (
             f"results_{part['split']}",
-            ["Variant", "Group", *titles],
-            [[row["variant"], row["letters"], *(cell["value"] for cell in row["cells"])] for row in part["rows"]],
+            ["Rank", "Variant", "Tied with", *titles],
+            [
+                [row["rank"], row["variant"], row["tied"], *(cell["value"] for cell in row["cells"])]
+                for row in part["rows"]
+            ],
             (
-                f"{part['name'].capitalize()} set ({part['images']:,} images), mean ± SD over {seeds} seeds. Variants "
-                "that share a letter cannot be told apart on the test set."
+                f"{part['name'].capitalize()} set ({part['images']:,} images), mean ± SD over {seeds} seeds. "
+                "Tied with: ranks that cannot be told apart from it on the test set."
             ),
         )
         for part in results["splits"]

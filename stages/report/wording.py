@@ -77,4 +77,4 @@ def size(count: float) -> str:
     for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= limit:
             return f"{count / limit:.3g} {prefix}"
-    return f"{count:.0f}"
+    return f"{count:.3g}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -17,25 +18,14 @@ def both(*pairs: Pair) -> dict[tuple[str, str], Pair]:
     return {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
 
 
-def test_letters_are_shared_by_those_who_cannot_be_told_apart_and_by_no_others() -> None:
-    pairs = both(pair("a", "b", decided=False), pair("b", "c", decided=False), pair("a", "c", decided=True))
-    assert ranking.letters(["a", "b", "c"], pairs) == {"a": "a", "b": "ab", "c": "b"}
-
-
-def test_letters_hold_for_many_random_verdicts() -> None:
-    names = [f"v{i}" for i in range(9)]
-    for salt in range(20):
-        pairs = both(
-            *(
-                pair(x, y, decided=(i * 7 + j * 13 + salt * i * j) % 5 > 2)
-                for i, x in enumerate(names)
-                for j, y in enumerate(names)
-                if i < j
-            )
-        )
-        found = ranking.letters(names, pairs)
-        for (x, y), one in pairs.items():
-            assert one.decided != bool(set(found[x]) & set(found[y]))
+def test_ties_are_the_ranks_that_were_not_told_apart() -> None:
+    pairs = both(
+        *(pair(a, b, decided=(a, b) in {("a", "c"), ("b", "d")}) for a, b in itertools.combinations("abcd", 2))
+    )
+    assert ranking.tied(list("abcd"), pairs) == {"a": "2, 4", "b": "1, 3", "c": "2, 4", "d": "1, 3"}
+    assert ranking.tied(["a", "b"], both(pair("a", "b", decided=True))) == {"a": "none", "b": "none"}
+    five = both(*(pair(a, b, decided=False) for a, b in itertools.combinations("abcde", 2)))
+    assert ranking.tied(list("abcde"), five)["b"] == "1, 3-5"
 
 
 def test_a_comparison_turned_twice_is_itself() -> None:
