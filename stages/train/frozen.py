@@ -156,8 +156,12 @@ class LivePrefix(nn.Module):
 
 
 # NumPy has no bfloat16: activations are stored as integers of the same width.
-_BITS = {torch.float32: torch.float32, torch.bfloat16: torch.int16}
-_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.int16): torch.bfloat16}
+_BITS = {torch.float32: torch.float32, torch.bfloat16: torch.int16, torch.float16: torch.float16}
+_DTYPES = {
+    np.dtype(np.float32): torch.float32,
+    np.dtype(np.int16): torch.bfloat16,
+    np.dtype(np.float16): torch.float16,
+}
 
 
 def _chunks(images: feed.Images, cell: Cell) -> Iterator[slice]:

@@ -48,7 +48,7 @@ def autocast_dtype(cell: Cell, device: torch.device) -> torch.dtype | None:
     """The dtype of autocast, None for plain float32. `auto` is bfloat16 where the hardware computes in it."""
     if cell.precision == "auto":
         return torch.bfloat16 if _fast_bfloat16(device) else None
-    return torch.bfloat16 if cell.precision == "bf16" else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[cell.precision]
 
 
 def place(network: Network, cell: Cell, device: torch.device) -> Network:

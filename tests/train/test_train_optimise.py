@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 from stages.core.errors import UserError
 from stages.train import losses, sections
 from stages.train.augment import Mixed
-from stages.train.optimise import Optimiser, Rates
+from stages.train.optimise import LossScale, Optimiser, Rates
 from tests.train import made
 
 if TYPE_CHECKING:
@@ -92,6 +92,18 @@ def test_warm_up_rises_to_the_rate() -> None:
     assert 0 < factors[0] < 0.1
     assert factors[10] == 1.0
     assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_float16_gradients_are_scaled_and_overflows_left_out() -> None:
+    scale, p = LossScale(torch.float16), nn.Parameter(torch.zeros(3))
+    p.grad = torch.full((3,), 2.0**16)
+    assert scale.usable([[p]])
+    assert p.grad.tolist() == [1.0] * 3
+    p.grad[1] = math.inf
+    before = scale.factor
+    assert not scale.usable([[p]])
+    assert scale.factor == before / 2
+    assert LossScale(torch.bfloat16).factor == LossScale(None).factor == 1.0
 
 
 def test_loss_of_mixed_images_is_the_loss_of_mixed_labels() -> None:
