@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stages.evaluate.cell import Cell
     from stages.evaluate.params import Evaluate
 
-CLOSE = 0.02  # of the spread of the logits: other hardware rounds otherwise, other weights differ by far more
+CLOSE = 0.1  # of the spread of the logits, in the mean: hardware rounds otherwise, other weights differ by far more
 
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
@@ -54,10 +54,10 @@ def check(cell: Cell, logits: NDArray[np.float32]) -> None:
         UserError: they are not the same network's.
     """
     stored = cell.splits["test"].logits
-    apart = float(np.abs(logits - stored).max()) if len(stored) else 0.0
+    apart = float(np.abs(logits - stored).mean()) if len(stored) else 0.0
     if apart > CLOSE * max(float(stored.std()), 1e-3):
         folder = cells.run_folder(cell.variant, cell.seed)
         raise UserError(
-            f"{folder}: the weights do not give the stored logits (they differ by {apart:.3g}); the two files are of "
+            f"{folder}: the weights do not give the stored logits (they differ by {apart:.3g} in the mean); the two files are of "
             f"different trainings: run `dvc repro -s -f train@{cell.variant}-{cell.seed}`"
         )

@@ -204,6 +204,6 @@ def test_timings_stand_outside_of_the_locked_folder() -> None:
 def test_weights_of_another_training_are_refused() -> None:
     cell = read.read("cnn", 0)
     logits = cell.splits["test"].logits
-    rerun.check(cell, logits + np.float32(1e-6))
+    rerun.check(cell, logits.astype(np.float16).astype(np.float32))  # other hardware, other rounding
     with pytest.raises(UserError, match="the weights do not give the stored logits"):
-        rerun.check(cell, logits[::-1])
+        rerun.check(cell, np.roll(logits, 1, axis=1))
