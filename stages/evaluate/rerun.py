@@ -58,6 +58,6 @@ def check(cell: Cell, logits: NDArray[np.float32]) -> None:
     if apart > CLOSE * max(float(stored.std()), 1e-3):
         folder = cells.run_folder(cell.variant, cell.seed)
         raise UserError(
-            f"{folder}: the weights do not give the stored logits (they differ by {apart:.3g} in the mean); the two files "
-            f"are of different trainings: run `dvc repro -s -f train@{cell.variant}-{cell.seed}`"
+            f"{folder}: the weights do not give the stored logits (they differ by {apart:.3g} in the mean); the two "
+            f"files are of different trainings: run `dvc repro -s -f train@{cell.variant}-{cell.seed}`"
         )
