@@ -68,7 +68,8 @@ def candidates(prints: Sequence[Fingerprint], match: Match) -> list[Pair]:
     """Pairs worth a look, each in its likeliest orientation and crops.
 
     By hashes: some variant of a is within `match.distance` bits of the picture, or of the centre square, of b. By
-    vectors, for up to `match.exhaustive_up_to` pictures: their cosine is at least `match.cosine`.
+    vectors, for up to `match.exhaustive_up_to` pictures: their cosine is at least `match.cosine`, or, among few,
+    `match.cosine_few`.
     """
     able = [k for k, p in enumerate(prints) if min(p.width, p.height) >= match.min_side and p.contrast >= FLAT]
     if len(able) < 2:
@@ -79,7 +80,7 @@ def candidates(prints: Sequence[Fingerprint], match: Match) -> list[Pair]:
     )
     rows = [_by_hash(words, match.distance)]
     if len(able) <= match.exhaustive_up_to:
-        rows += _by_vector(vectors, match.cosine)
+        rows += _by_vector(vectors, match.cosine_few if len(able) <= match.few else match.cosine)
     a, b, orientation, crop_a, crop_b = np.concatenate(rows, axis=1)
     oriented = hashes.orientations(vectors.reshape(-1, 2, hashes.LOW, hashes.LOW)).reshape(-1, 2, 8, hashes.LOW**2)
     cosine = np.einsum(

@@ -15,6 +15,8 @@ class Match(Section):
     min_side: int = Field(default=16, ge=1)
     distance: int = Field(default=8, ge=0, le=16, multiple_of=2)
     cosine: float = Field(default=0.82, gt=0, le=1)
+    few: int = Field(default=2000, ge=0)
+    cosine_few: float = Field(default=0.72, gt=0, le=1)
     exhaustive_up_to: int = Field(default=100_000, ge=0)
     group_detail: float = Field(default=0.88, gt=0, le=1)
     group_colour: float = Field(default=0.85, gt=0, le=1)

@@ -97,7 +97,7 @@ def test_a_chain_of_similar_pictures_is_capped(raw: Raw, monkeypatch: pytest.Mon
     monkeypatch.setattr(verify, "compare", lambda _a, _b: verify.Evidence(0.9, 0.9, 0.5, 1.0, 0.0))
     for seed in range(5):
         raw.add(f"a/{seed}.png", recompressed(photo(1).rotate(seed / 2)), save={"optimize": True})
-    done = raw.run(match={"max_group": 2, "cosine": 0.5})
+    done = raw.run(match={"max_group": 2, "cosine_few": 0.5})
     assert done.capped > 0
     sizes = [len(g) for g in done.groups]
     assert max(sizes) == 2
