@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stages.core import files
-from stages.verify import consistency, rerun, scratch
+from stages.verify import consistency, lock, rerun, scratch
 from stages.verify.result import Check
 from stages.verify.scratch import Place
 from tests import tiny
@@ -156,11 +156,11 @@ def test_made_again_from_git_the_changed_line_and_row_are_named(clone: Path) -> 
 
 def test_a_forgery_that_fits_together_is_found_by_running_it_again(clone: Path) -> None:
     """Metric, lock, tables and page all agree with one another; only the pictures and the code know better."""
+    place = Place(clone, ".")
     edited_metric(clone)
-    tiny.run(clone, "dvc", "commit", "--force", "evaluate@mlp-0", check=False)
+    committed.replace(clone / "dvc.lock", lock.read(place).made[CELL], lock.digest(clone / CELL))
     tiny.run(clone, "dvc", "repro", "--single-item", "aggregate", "report")
     tiny.commit(clone, "Improve the results")
-    place = Place(clone, ".")
     assert judge(clone).holds
     assert rerun.from_git(place).holds
     words = said(rerun.from_raw(place, [("mlp", 0)], "data/source"))
