@@ -34,7 +34,7 @@ _VERSION = 1  # raise it when the evidence on the same pair changes
 SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictures have, roughly
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 CROPS = ("whole", "centre")
-ALL_VARIANTS = 15_000  # pictures up to which vectors are compared in all 16 variants, not only as they are and mirrored
+ALL_VARIANTS = 5_000  # pictures up to which vectors are compared in all 16 variants, not only as they are and mirrored
 _CHUNK = 256
 _REMEMBERED = 200_000_000  # bytes of thumbnails
 
@@ -105,7 +105,8 @@ def _by_vector(vectors: NDArray[np.int8], cosine: float) -> list[NDArray[np.int6
     few = len(vectors) <= ALL_VARIANTS
     rows = []
     low = vectors.reshape(-1, 2, hashes.LOW, hashes.LOW)
-    for crop_a, crop_b in ((0, 0), (0, 1), (1, 0), (1, 1)) if few else ((0, 0),):
+    square = np.array_equal(vectors[:, 0], vectors[:, 1])  # every picture is its own centre square
+    for crop_a, crop_b in ((0, 0), (0, 1), (1, 0), (1, 1)) if few and not square else ((0, 0),):
         turned = hashes.orientations(low[:, crop_a]).reshape(len(low), hashes.ORIENTATIONS, -1)
         for orientation in range(hashes.ORIENTATIONS if few else 2):
             i, j, _ = neighbours.pairs(turned[:, orientation], vectors[:, crop_b], cosine)
