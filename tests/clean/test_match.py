@@ -36,7 +36,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "recompressed": recompressed,
     "mirrored": ImageOps.mirror,
     "turned": lambda i: i.transpose(Image.Transpose.ROTATE_90),
-    "centre square": lambda i: i.crop((50, 0, 250, 200)).resize((100, 100)),
+    "centre square": lambda i: i.crop((50, 0, 250, 200)),
     "brighter": lambda i: ImageEnhance.Brightness(i).enhance(1.1),
 }
 
