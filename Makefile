@@ -5,12 +5,6 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-# Cells run side by side, JOBS at a time, each with its share of them; `dvc repro` alone runs one after another, to the same
-# bytes. On a GPU one at a time, since memory is scarce there.
-JOBS ?= $(shell command -v nvidia-smi > /dev/null && echo 1 || echo 2)
-CELLS = tail -n +2 results/cells.csv | sed -E 's/(.*),(.*)/train@\1-\2 evaluate@\1-\2/' | \
-  xargs -P $(JOBS) -L $$(( ($$(wc -l < results/cells.csv) + $(JOBS) - 2) / $(JOBS) )) dvc repro --single-item
-
 .DEFAULT_GOAL := help
 .PHONY: help setup repro study verify test test-all lint bench ui systems lock
 
@@ -26,8 +20,7 @@ setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, o
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
 	@touch $@
 
-repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html (JOBS=2: cells side by side)
-	@dvc status --quiet || { dvc repro cells split && $(CELLS); }
+repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
 	dvc repro
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
