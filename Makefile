@@ -45,7 +45,6 @@ lint: setup ## ruff and mypy
 	mypy
 
 bench: setup ## the benchmarks that need no pictures of yours; `python -m benchmarks.clean --help` names the others
-	python -m benchmarks.clean exactness
 	python -m benchmarks.clean search
 	python -m benchmarks.train
 	python -m benchmarks.report
