@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stages.core import files, seeding
+from stages.core import files, seeding, sprite
 from stages.core.errors import UserError
-from stages.evaluate import samples, sprite
+from stages.evaluate import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable

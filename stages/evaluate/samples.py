@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from stages.core import files, seeding
-from stages.evaluate import metrics, sprite, tables
+from stages.core import files, seeding, sprite
+from stages.evaluate import metrics, tables
 from stages.evaluate.cell import MANIFEST
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from stages.core.seeding import generator
 from stages.train.augment import Augmenter
 from stages.train.normalise import to_float
 from stages.train.sections import Augment
@@ -51,6 +52,11 @@ class Images:
     def device(self) -> torch.device:
         """Where the pixels are."""
         return self.pixels.device if isinstance(self.pixels, torch.Tensor) else torch.device("cpu")
+
+
+def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """In which order an epoch takes the `count` training images."""
+    return generator(seed, "order", epoch).permutation(count)
 
 
 def resident(pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8] | Tensor:

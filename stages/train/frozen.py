@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stages.train.params import Cell
     from stages.train.predict import Loaded
 
-_VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
+VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Cache:
     def view(self, number: int) -> Activations:
         """Of the training images, augmented: the view `number`, from 1."""
         images = feed.Images(self.loaded.pixels, self.loaded.data.rows["train"])
-        augmenter = Augmenter(self.loaded.cell.augmentation, _VIEWS_SEED, images)
+        augmenter = Augmenter(self.loaded.cell.augmentation, VIEWS_SEED, images)
         labels = torch.zeros(len(images), dtype=torch.int64)
         chunks = (
             self.loaded.normaliser(augmenter(number, np.arange(c.start, c.stop), labels)[0].to(self.loaded.device))
@@ -133,10 +133,15 @@ class Cached:
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], _labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """Activations of the training images at `rows`."""
-        view = 0 if self.views is None else (epoch - 1) % self.views + 1
+        view = 0 if self.views is None else view_of(epoch, self.views)
         if self.current is None or self.current[0] != view:
             self.current = (view, self.cache.view(view) if view else self.cache.split("train"))
         return self.current[1][rows], None
+
+
+def view_of(epoch: int, views: int) -> int:
+    """Which of the cached views, from 1, an epoch is trained on: they take turns."""
+    return (epoch - 1) % views + 1
 
 
 class LivePrefix(nn.Module):

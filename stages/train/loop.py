@@ -13,8 +13,8 @@ import torch
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.core.seeding import generator, number
-from stages.train import machine
+from stages.core.seeding import number
+from stages.train import feed, machine
 from stages.train.losses import cross_entropy
 from stages.train.optimise import LossScale, Optimiser, Rates, pair
 
@@ -172,7 +172,7 @@ class Trainer:
     ) -> tuple[float, float]:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
         (optimiser, scale, rates), labels, accumulate = moving, self.labels["train"], self.cell.accumulate
-        order = generator(self.seed, "order", epoch).permutation(len(labels))
+        order = feed.order(self.seed, epoch, len(labels))
         torch.manual_seed(number(self.seed, "dropout", epoch))  # dropout alone draws from torch's global generator
         self.network.train()
         batches = list(self._batches(order))

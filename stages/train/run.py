@@ -11,7 +11,7 @@ import torch
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, predict, zoo
+from stages.train import checkpoint, data, feed, inputs, losses, machine, normalise, pixels, predict, zoo
 from stages.train.frozen import Cache, Cached, LivePrefix
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
@@ -71,7 +71,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "machine": described,
         "fingerprint": fingerprint,
     }
-    _write(loaded, stages, trainer, config, variant, seed)
+    _write(loaded, stages, trainer, config)
     files.write_json(cells.timing_file(variant, seed), _timings(trainer, begin, fitted, device))
     saved.remove()
 
@@ -125,9 +125,10 @@ class _Stages:
         return torch.cat(parts) if parts else torch.zeros(0, len(self.loaded.classes))
 
 
-def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, Any], variant: str, seed: int) -> None:
+def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
+    variant, seed = config["variant"], config["seed"]
     logits: dict[str, NDArray[np.float32]] = {split: stages.logits(split).cpu().numpy() for split in loaded.data.rows}
     tensors = loaded.network.state_dict() | loaded.normaliser.tensors()
     folder = cells.run_folder(variant, seed)
@@ -138,6 +139,7 @@ def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, 
     with files.fresh_folder(cells.train_folder(variant, seed)) as partial:
         files.write_json(partial / "config.json", config)
         files.write_rows(partial / "history.csv", _HISTORY, trainer.progress.history)
+        inputs.write(loaded, seed, partial)
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:

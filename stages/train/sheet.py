@@ -14,6 +14,7 @@ from stages.core import errors, files
 from stages.train import data, pixels
 from stages.train.augment import Augmenter
 from stages.train.feed import Images
+from stages.train.inputs import to_bytes
 from stages.train.presets import AUGMENT
 from stages.train.sections import Augment, Resize
 
@@ -44,8 +45,7 @@ def sheet(stored: NDArray[np.uint8], rows: NDArray[np.int64]) -> Image.Image:
         augmenter = Augmenter(settings, 0, images)
         for epoch in range(_EPOCHS):
             x, _ = augmenter(epoch + 1, shown, torch.zeros(len(rows), dtype=torch.int64))
-            tiles = x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-            for i, tile in enumerate(tiles):
+            for i, tile in enumerate(to_bytes(x)):
                 left = _LABEL + (i * _EPOCHS + epoch) * (size + _GAP)
                 page.paste(Image.fromarray(tile), (left, line * (size + _GAP)))
     return page

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from stages.aggregate import __main__ as aggregate
-from stages.evaluate import samples, sprite, tables
+from stages.core import sprite
+from stages.evaluate import samples, tables
 from stages.evaluate.cell import Cell, Split
 from stages.evaluate.params import Evaluate, Samples
 

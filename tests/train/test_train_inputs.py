@@ -1,0 +1,71 @@
+"""The pictures that a cell leaves for the report are those that its network got."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.core import files
+from stages.train import feed
+from stages.train import run as engine
+from tests.train import made
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FOLDER = Path("results/v/0/train")
+
+
+def _tiles() -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    about, sheet = files.read_json(FOLDER / "inputs.json"), np.asarray(Image.open(FOLDER / "inputs.png"))
+    px = about["px"]
+    places = [divmod(i, about["columns"]) for i in range(len(about["tiles"]))]
+    return list(zip(about["tiles"], [sheet[r * px :, c * px :][:px, :px] for r, c in places], strict=True))
+
+
+@pytest.mark.parametrize("augment", ["none", "flip_crop", {"rotation": 40}, {"mixup": 0.4}])
+def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    fed: dict[int, dict[int, NDArray[np.uint8]]] = {}
+    call = feed.Live.__call__
+
+    def spy(self: feed.Live, epoch: int, rows: Any, labels: Any) -> Any:
+        x, mixed = call(self, epoch, rows, labels)
+        pictures = (x * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        fed.setdefault(epoch, {}).update(zip(rows.tolist(), pictures, strict=True))
+        return x, mixed
+
+    monkeypatch.setattr(feed.Live, "__call__", spy)
+    engine.run(made.settings(augment=augment, batch=8, epochs=3), "v", 0)
+    parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/split.csv")}
+    train = [image for image, part in parts.items() if part == "train"]
+    tiles = _tiles()
+    assert len(tiles) == (8 if augment == "none" else 8 + 4 * 3)
+    assert [train.index(about["image_id"]) for about, _ in tiles[:8]] == list(fed[1])[:8], "not the first batch"
+    for about, tile in tiles:
+        if about["epoch"]:
+            np.testing.assert_allclose(tile, fed[about["epoch"]][train.index(about["image_id"])], atol=1)
+        else:
+            assert np.array_equal(tile, np.asarray(Image.open(f"data/clean/images/{about['image_id']}.png")))
+        assert ("mixed_with" in about) == (augment == {"mixup": 0.4} and about["epoch"] > 0)
+
+
+def test_large_pictures_are_kept_small(study: Path) -> None:  # noqa: ARG001
+    engine.run(made.settings(size=96, augment="bananas", batch=64, epochs=3), "v", 0)
+    about = files.read_json(FOLDER / "inputs.json")
+    assert (about["px"], len(about["tiles"])) == (48, 16 + 4 * 3)
+    assert (FOLDER / "inputs.png").stat().st_size < 205_000
+
+
+def test_cached_views_take_turns(study: Path) -> None:  # noqa: ARG001
+    backbone = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
+    engine.run(made.settings(backbone, size=32, augment="flip_crop", views=1, epochs=2, normalise="auto"), "v", 3)
+    folder = Path("results/v/3/train")
+    about, sheet = files.read_json(folder / "inputs.json"), np.asarray(Image.open(folder / "inputs.png"))
+    tile = [sheet[i // 10 * 32 :, i % 10 * 32 :][:32, :32] for i in range(len(about["tiles"]))]
+    assert [a["epoch"] for a in about["tiles"][8:]] == [0, 2] * 4
+    for i in range(4):
+        assert np.array_equal(tile[i], tile[8 + 2 * i + 1]), "the one view there is serves both epochs"
