@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stages.aggregate import collect, compare
-from stages.core import console, errors, files, params
+from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
     first, second = _arm(published), _arm(clean)
     if (first.variants, first.seeds) != (second.variants, second.seeds):
         raise UserError(f"{published} and {clean} have different variants or seeds; only the same can be compared")
-    seen = _seen(published, clean, first.images)
+    seen = _seen(published, clean, first.images, first.seeds[0])
     rows = []
     for i, variant in enumerate(first.variants):
         one, two = first.right[i], second.right[i]
@@ -117,7 +117,7 @@ def _arm(folder: Path) -> Arm:
     return Arm(list(study.variants), study.seeds, collect.correct(found), images)
 
 
-def _seen(published: Path, clean: Path, images: list[str]) -> NDArray[np.bool_]:
+def _seen(published: Path, clean: Path, images: list[str], seed: int) -> NDArray[np.bool_]:
     """Which of the published test images have a copy in train or validation, as cleaning found it."""
     groups = {row["image_id"]: row["group_id"] for row in files.read_rows(clean / "data/clean/manifest.csv")}
     # A file's group is that of the picture that was kept in its place; a quarantined file is alone.
@@ -126,7 +126,7 @@ def _seen(published: Path, clean: Path, images: list[str]) -> NDArray[np.bool_]:
         for row in files.read_rows(clean / "data/clean/ledger.csv")
     }
     path = {row["image_id"]: row["path"] for row in files.read_rows(published / "data/clean/ledger.csv")}
-    parts = files.read_rows(published / "data/split/split.csv")
+    parts = files.read_rows(published / cells.split_file(seed))
     learnt = {group[path[row["image_id"]]] for row in parts if row["split"] != "test"}
     return np.array([group[path[image]] in learnt for image in images])
 

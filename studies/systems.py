@@ -103,7 +103,7 @@ def _result(study: str, system: str) -> dict[str, str | None]:
         return empty
     for line in files.read_rows(summary):
         if (line["variant"], line["split"], line["metric"]) == (system, "test", "top1"):
-            counts = files.read_json(HERE / study / "data/split/summary.json")["counts"]
+            counts = files.read_json(HERE / study / "data/split/summary.json")["splits"][0]["counts"]
             images = " ".join(f"{split} {sum(of.values())}" for split, of in counts.items())
             return {"n": line["n"], "top1": line["mean"], "top1_sd": line["sd"], "images": images}
     return empty

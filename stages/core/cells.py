@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RUNS, RESULTS, TIMINGS = Path("runs"), Path("results"), Path("timings")
+SPLIT = Path("data/split")
+
+
+def split_file(seed: int) -> Path:
+    """Which image is in which part, for the cells of a seed; every seed has a file, also where all share one split."""
+    return SPLIT / "seeds" / f"{seed}.csv"
 
 
 def run_folder(variant: str, seed: int) -> Path:

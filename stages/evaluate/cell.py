@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
-MANIFEST, SPLIT, SUMMARY = (
-    Path("data/clean/manifest.csv"),
-    Path("data/split/split.csv"),
-    Path("data/split/summary.json"),
-)
+MANIFEST, CLASSES = Path("data/clean/manifest.csv"), cells.SPLIT / "classes.json"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, in the order of split.csv: ids, class indices (images,) and logits (images, classes)."""
+    """The images of one split, in the order of its file: ids, class indices (images,) and logits (images, classes)."""
 
     ids: list[str]
     targets: NDArray[np.int64]
@@ -48,15 +44,15 @@ def read(variant: str, seed: int) -> Cell:
     Raises:
         UserError: a file is missing, or the logits do not belong to this split, or they are not finite.
     """
-    classes: list[str] = files.read_json(SUMMARY)["classes"]
-    index = {label: number for number, label in enumerate(classes)}
-    label = {row["image_id"]: row["label"] for row in files.read_rows(MANIFEST)}
-    ids: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for row in files.read_rows(SPLIT):
-        ids[row["split"]].append(row["image_id"])
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro -s train@{variant}-{seed}` makes it, `dvc pull` fetches it")
+    classes: list[str] = files.read_json(CLASSES)
+    index = {label: number for number, label in enumerate(classes)}
+    label = {row["image_id"]: row["label"] for row in files.read_rows(MANIFEST)}
+    ids: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for row in files.read_rows(cells.split_file(seed)):
+        ids[row["split"]].append(row["image_id"])
     splits = {}
     with np.load(path) as archive:
         for split in SPLITS:
@@ -64,8 +60,8 @@ def read(variant: str, seed: int) -> Cell:
             expected = (len(ids[split]), len(classes))
             if logits.shape != expected:
                 raise UserError(
-                    f"{path}: `{split}` has shape {logits.shape} but {SPLIT} asks for {expected}; the split changed "
-                    f"after training: run `dvc repro train@{variant}-{seed}`"
+                    f"{path}: `{split}` has shape {logits.shape} but {cells.split_file(seed)} asks for {expected}; the "
+                    f"split changed after training: run `dvc repro train@{variant}-{seed}`"
                 )
             if not np.isfinite(logits).all():
                 raise UserError(

@@ -8,6 +8,8 @@ from stages.report import settings as knobs
 from stages.report.wording import names, plural
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from stages.report.evidence import Evidence
 
 
@@ -87,8 +89,12 @@ def _data(evidence: Evidence) -> list[str]:
 
 
 def leaked(evidence: Evidence) -> int:
-    """Test images whose duplicate group also stands in train or validation."""
-    where = dict(zip(evidence.parts["image_id"], evidence.parts["split"], strict=True))
+    """Test images whose duplicate group also stands in train or validation; of several splits, in the worst."""
+    return max(_leaked(evidence, parts) for parts in evidence.parts)
+
+
+def _leaked(evidence: Evidence, split: pd.DataFrame) -> int:
+    where = dict(zip(split["image_id"], split["split"], strict=True))
     groups: dict[str, list[str]] = {}
     for image, group in zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True):
         groups.setdefault(group, []).append(where.get(image, ""))

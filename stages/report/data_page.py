@@ -123,9 +123,10 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
 
 
 def _split(evidence: Evidence) -> dict[str, Any]:
-    counts = evidence.split["counts"]
+    splits = evidence.split["splits"]
     rows = [
-        {"label": label, **{split: int(counts[split].get(label, 0)) for split in SPLITS}} for label in evidence.classes
+        {"label": label, **{part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}}
+        for label in evidence.classes
     ]
     return {
         "rows": rows,
@@ -135,21 +136,49 @@ def _split(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def _mean(counts: list[int]) -> int | float:
+    """A whole number where all splits agree."""
+    return counts[0] if len(set(counts)) == 1 else round(sum(counts) / len(counts), 1)
+
+
 def _how(evidence: Evidence) -> str:
     """How the parts were drawn, as params.yaml asked for it."""
     knobs = evidence.study.raw["split"]
     published = [SPLIT_NAMES[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)]
-    text = f"The split was drawn with its own seed ({knobs['seed']})"
+    own = len(evidence.split["splits"]) > 1
+    drawn = "splits were drawn" if own else "split was drawn"
+    text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
     if published:
         text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
     text += (
-        "; images of one duplicate group never stand in two of its parts."
+        "; images of one duplicate group never stand in two parts of a split."
         if knobs.get("grouped", True)
         else "; duplicates were not kept together, so that copies may stand in several parts."
     )
-    left = int(evidence.split.get("left_out", 0))
-    return text + (f" {plural(left, 'image')} stand in no part: copies of images of a published one." if left else "")
+    return f"{text}{_outside(evidence)}{_per_seed(evidence)}"
+
+
+def _outside(evidence: Evidence) -> str:
+    """Images that stand in no part, and why."""
+    text = ""
+    for key, why in (
+        ("left_out", "copies of images of a published one"),
+        ("unused", "split.train asks for fewer than were left"),
+    ):
+        count = round(_mean([split[key] for split in evidence.split["splits"]]))
+        text += f" {plural(count, 'image')} in no part: {why}." if count else ""
+    return text
+
+
+def _per_seed(evidence: Evidence) -> str:
+    """Where seeds have splits of their own: which, and that the table holds means."""
+    splits = [names([str(seed) for seed in split["seeds"]]) for split in evidence.split["splits"]]
+    if len(splits) == 1:
+        return ""
+    each = len(evidence.split["splits"][0]["seeds"])
+    whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
+    return f" {whose}: {len(splits)} splits, and the counts in the table are their means."
 
 
 def _short(label: str, limit: int = 24) -> str:

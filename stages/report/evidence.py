@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.core import files, params
+from stages.core import cells, files, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
 from stages.report import params as report_params
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from stages.core.params import Study
     from stages.report.params import ReportParams
 
-REPORTS, CLEAN, SPLIT = Path("reports"), Path("data/clean"), Path("data/split")
+REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
-DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", SPLIT / "split.csv", SPLIT / "summary.json")
+CLASSES, SPLIT_SUMMARY = cells.SPLIT / "classes.json", cells.SPLIT / "summary.json"
+DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", CLASSES, SPLIT_SUMMARY)
 TABLES = (
     "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "curves.csv", "fit.csv", "suspects.csv",
     "agreement.csv",
@@ -55,22 +56,23 @@ class Evidence:
 
     @cached_property
     def split(self) -> dict[str, Any]:
-        """`data/split/summary.json`."""
-        return dict(files.read_json(SPLIT / "summary.json"))
+        """`data/split/summary.json`: seed, groups, and splits, one for all seeds or one for some of them."""
+        return dict(files.read_json(SPLIT_SUMMARY))
 
     @cached_property
     def classes(self) -> list[str]:
         """Labels in class-index order."""
-        return list(self.split["classes"])
+        return list(files.read_json(CLASSES))
 
     @cached_property
-    def parts(self) -> pd.DataFrame:
-        """image_id, split: the part of every image that is in one."""
-        return table(SPLIT / "split.csv", text=True)
+    def parts(self) -> list[pd.DataFrame]:
+        """image_id, split of every image that is in a part; a table for each split of the study."""
+        return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.split["splits"]]
 
     def images(self, split: str) -> int:
-        """How many images a split holds."""
-        return sum(self.split["counts"][split].values())
+        """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
+        sizes: list[int] = [sum(found["counts"][split].values()) for found in self.split["splits"]]
+        return round(sum(sizes) / len(sizes))
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -151,6 +153,7 @@ def read() -> Evidence:
 def _check(study: Study) -> None:
     """Before anything is drawn: a page with a hole in it would be worse than none."""
     wanted = [*DATA_FILES, *(REPORTS / name for name in TABLES)]
+    wanted += [cells.split_file(seed) for seed in study.seeds]
     for variant, seed in study.cells:
         wanted.append(train_folder(variant, seed) / "config.json")
         wanted += [evaluate_folder(variant, seed) / name for name in CELL_FILES]

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import files
+from stages.core import cells, files
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
 
-INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/split.csv", "reports/runs.csv")
+INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/summary.json")
 
 
 def build(evidence: Evidence) -> dict[str, Any]:
     """Fingerprints of inputs and cells; the machine types and versions that train wrote down."""
     configs = evidence.configs
+    splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
     return {
-        "inputs": [(name, files.sha256(Path(name))) for name in INPUTS],
+        "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
         "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
         "machines": _distinct([config.get("machine") for config in configs.values()]),
         "versions": _distinct([config.get("versions") for config in configs.values()]),

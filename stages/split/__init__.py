@@ -22,23 +22,29 @@ if TYPE_CHECKING:
     from stages.split.params import Split
 
 NAMES = ("test", "val", "train")  # held-out parts first: train takes what is left
+OUTSIDE = ("left_out", "unused")
 
 
-def assign(labels: Sequence[str], groups: Sequence[str], params: Split, paths: Sequence[str] = ()) -> list[str]:
+def assign(
+    labels: Sequence[str], groups: Sequence[str], params: Split, paths: Sequence[str] = (), draw: Sequence[int] = ()
+) -> list[str]:
     """Give every image its part.
 
     Published parts come first. Of the rest whole groups are dealt, the largest first, in a random order among equals,
     each to a part drawn in proportion to what the part still lacks, among the parts that can take the group without
-    exceeding any class's share. Single images come last and fill the shares exactly.
+    exceeding any class's share. Single images come last and fill the shares exactly. A training set that is smaller
+    than what is left is drawn at the end, so that validation and test are the same with and without `train`.
 
     Args:
         labels: label of each image.
         groups: group of each image; images of one group stay together.
         params: shares and seed.
         paths: path of each image in the source; needed for published parts alone.
+        draw: numbers that tell several splits of one seed apart; none for the only one.
 
     Returns:
-        `train`, `val` or `test` for each image; `left_out` for a copy of an image that stands in a published part.
+        `train`, `val` or `test` for each image; `left_out` for a copy of an image that stands in a published part, and
+        `unused` for what `train` does not want.
 
     Raises:
         UserError: the shares leave no train images, a class is too small to stand in every part, or a published part
@@ -56,7 +62,11 @@ def assign(labels: Sequence[str], groups: Sequence[str], params: Split, paths: S
     for part in ("test", "val"):
         _take_published(part, getattr(params, part), paths, members, parts)
     rest = parts == ""
-    parts[rest] = _deal_groups(classes[rest], members[rest], params, total=len(labels))
+    parts[rest] = _deal_groups(classes[rest], members[rest], params, len(labels), draw)
+    if params.train is not None:
+        inside = np.flatnonzero(parts == "train")
+        kept = _subset(classes[inside], members[inside], params, len(labels), draw)
+        parts[inside[~kept]] = "unused"
     _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params)
     return [str(part) for part in parts]
 
@@ -76,25 +86,57 @@ def _take_published(
 
 
 def _deal_groups(
-    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int
+    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int, draw: Sequence[int]
 ) -> npt.NDArray[np.str_]:
     strata = classes if params.stratify else np.zeros_like(classes)
     need = _shares(strata, params, total)
-    _, members = np.unique(members, return_inverse=True)
-    table = np.zeros((members.max() + 1, need.shape[1]), dtype=np.int64)  # images of each group in each stratum
-    np.add.at(table, (members, strata), 1)
-
-    rng = generator(params.seed, "split")
-    order = rng.permutation(len(table))
-    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    table, members = _table(strata, members)
+    rng = generator(params.seed, "split", *draw)
     part_of_group = np.empty(len(table), dtype=np.int64)
-    for group in order:
+    for group in _largest_first(table, rng):
         fits = (need >= table[group]).all(axis=1)
         weights = np.where(fits, need @ table[group], 0.0)
         part = rng.choice(len(NAMES), p=weights / weights.sum()) if weights.any() else NAMES.index("train")
         part_of_group[group] = part
         need[part] -= table[group]
     return np.array(NAMES)[part_of_group[members]]
+
+
+def _subset(
+    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int, draw: Sequence[int]
+) -> npt.NDArray[np.bool_]:
+    """Which of the images that are left for train it keeps: whole groups, the largest first, while they fit."""
+    wanted = params.train if isinstance(params.train, int) else round((params.train or 0) * total)
+    if not 1 <= wanted <= len(classes):
+        raise UserError(
+            f"`split.train` = {params.train} asks for {wanted} images, but {len(classes)} of {total} are left for it; "
+            "`train: null` takes them all"
+        )
+    strata = classes if params.stratify else np.zeros_like(classes)
+    need = _deal(np.bincount(strata), wanted, total)
+    table, members = _table(strata, members)
+    kept = np.zeros(len(table), dtype=np.bool_)
+    for group in _largest_first(table, generator(params.seed, "train", *draw)):
+        if (need >= table[group]).all():
+            kept[group] = True
+            need -= table[group]
+    return kept[members]
+
+
+def _table(
+    strata: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Images of each group in each stratum, and the row of each image's group."""
+    _, members = np.unique(members, return_inverse=True)
+    table = np.zeros((members.max() + 1, strata.max() + 1), dtype=np.int64)
+    np.add.at(table, (members, strata), 1)
+    return table, members
+
+
+def _largest_first(table: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The groups in a random order among those of one size."""
+    order = rng.permutation(len(table))
+    return order[np.argsort(-table[order].sum(axis=1), kind="stable")]
 
 
 def _shares(strata: npt.NDArray[np.int64], params: Split, total: int) -> npt.NDArray[np.int64]:
@@ -133,6 +175,6 @@ def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.in
                 f"split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
                 f"{params.test}; add images of it, leave the class out, or raise the share"
             )
-    inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part != "left_out"}
+    inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
     if len(inside) != len({group for group, _ in inside}):
         raise AssertionError("a duplicate group stands in two parts of the split")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from stages.core.errors import UserError
 from stages.core.params import Section
 
 
@@ -22,15 +23,48 @@ class Split(Section):
     """How the kept images are divided.
 
     Attributes:
-        seed: of the split alone; the seeds of the cells do not touch it.
+        seed: of the split alone; the seeds of the cells touch it only with `per_seed`.
         val: share of the images (below 1), their number (whole), or the folder of a published part.
         test: the same. Copies that a published part has elsewhere are left out of the other parts.
+        train: share of the images or their number; None: all that validation and test leave.
         stratify: the same mixture of classes in train, validation and test.
         grouped: no duplicate group stands in two of them. Off only to repeat a study that leaked.
+        per_seed: every seed has a split of its own; else all share one.
+        seeds_per_split: with `per_seed`, so many consecutive seeds share one: with two or more, what the split and what
+            the initialisation does to a result can be told apart.
     """
 
     seed: int = Field(ge=0)
     val: Share | Published
     test: Share | Published
+    train: Share | None = None
     stratify: bool = True
     grouped: bool = True
+    per_seed: bool = False
+    seeds_per_split: int = Field(default=1, ge=1)
+
+    def seeds_of(self, seeds: list[int]) -> list[list[int]]:
+        """The seeds of each split, in order.
+
+        Raises:
+            UserError: a key has no effect, or the last split lacks seeds.
+        """
+        each = self.seeds_per_split
+        if not self.per_seed:
+            if each > 1:
+                raise UserError(
+                    f"params.yaml: `split.seeds_per_split: {each}` has no effect without `split.per_seed: true`"
+                )
+            return [seeds]
+        if isinstance(self.val, Published) and isinstance(self.test, Published) and self.train is None:
+            raise UserError(
+                "params.yaml: `split.per_seed: true` has no effect: validation and test are published, so there is "
+                "nothing to split again"
+            )
+        odd = len(seeds) % each
+        if odd:
+            raise UserError(
+                f"params.yaml: `split.seeds_per_split` is {each}, but `seeds` has {len(seeds)}: add "
+                f"{each - odd} or remove {odd}, so that every split has as many"
+            )
+        return [seeds[start : start + each] for start in range(0, len(seeds), each)]

@@ -19,7 +19,7 @@ from stages.track.store import FINGERPRINT_TAG, HOST_TAG
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DATA = (Path("data/clean/manifest.csv"), Path("data/split/split.csv"))
+MANIFEST = Path("data/clean/manifest.csv")
 
 
 def fingerprint(variant: str, seed: int) -> str:
@@ -44,8 +44,8 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
     tags = {
         "variant": variant,
         "seed": str(seed),
-        "split": _short(DATA[1]),
-        "data": _short(DATA[0]),
+        "split": _short(cells.split_file(seed)),
+        "data": _short(MANIFEST),
         FINGERPRINT_TAG: fingerprint(variant, seed),
         HOST_TAG: platform.node(),
         "mlflow.source.name": f"train@{variant}-{seed}",
@@ -64,7 +64,7 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
     try:
         _log_params(client, run_id, config)
         _log_metrics(client, run_id, variant, seed)
-        _log_data(client, run_id)
+        _log_data(client, run_id, seed)
         client.log_artifacts(run_id, str(cells.RESULTS / variant / str(seed)))
         pictures.log(client, run_id, variant, seed)
         log_model(run_id, variant, seed)
@@ -104,16 +104,17 @@ def _log_metrics(client: MlflowClient, run_id: str, variant: str, seed: int) -> 
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
-def _log_data(client: MlflowClient, run_id: str) -> None:
+def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    summary = files.read_json("data/split/summary.json")
-    for part, counts in summary["counts"].items():
+    split, splits = cells.split_file(seed), files.read_json(cells.SPLIT / "summary.json")["splits"]
+    counted = next(found["counts"] for found in splits if seed in found["seeds"])
+    for part, counts in counted.items():
         data = Dataset(
             name=part,
-            digest=_short(DATA[1]),
+            digest=_short(split),
             source_type="local",
-            source=str(DATA[1]),
+            source=str(split),
             profile=str({"images": sum(counts.values()), "classes": len(counts)}),
         )
         client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])

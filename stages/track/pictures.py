@@ -28,7 +28,7 @@ def log(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
             axes.legend()
         client.log_figure(run_id, curves, "curves.png")
 
-    classes = files.read_json("data/split/summary.json")["classes"]
+    classes = files.read_json(cells.SPLIT / "classes.json")
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for row in files.read_rows(cells.evaluate_folder(variant, seed) / "confusion.csv"):
         if row["split"] == "test":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stages.core import files
+from stages.core import cells, files
 from stages.train import data, store
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, 
             "cell": cell.model_dump(),
             "seed": seed,
             "pixels": pixels,
-            "split": [files.sha256(data.SPLIT / name) for name in ("split.csv", "summary.json")],
+            "split": [files.sha256(path) for path in (cells.split_file(seed), data.CLASSES)],
             "labels": files.sha256(data.CLEAN / "manifest.csv"),
             "weights": _weights(cell),
             "code": code(),

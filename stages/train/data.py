@@ -1,4 +1,4 @@
-"""What `split` and `clean` left: images in the order of split.csv, their labels and splits."""
+"""What `split` and `clean` left: images in the order of the split, their labels and parts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core import files
+from stages.core import cells, files
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CLEAN, SPLIT = Path("data/clean"), Path("data/split")
+CLEAN, CLASSES = Path("data/clean"), cells.SPLIT / "classes.json"
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Data:
-    """The images of a study; arrays run in the order of split.csv."""
+    """The images of a study; arrays run in the order of the split."""
 
     classes: list[str]
     ids: list[str]
@@ -37,23 +37,24 @@ class Data:
         return [float(n) for n in counts / counts.sum()]
 
 
-def load() -> Data:
-    """Read manifest.csv, split.csv and summary.json.
+def load(seed: int) -> Data:
+    """Read the manifest, the split of the cells of `seed`, and the classes.
 
     Raises:
         UserError: a file is missing, an image of the split has no row in the manifest, or the training split is empty.
     """
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
-    split = files.read_rows(SPLIT / "split.csv")
-    classes = [str(name) for name in files.read_json(SPLIT / "summary.json")["classes"]]
+    path = cells.split_file(seed)
+    split = files.read_rows(path)
+    classes = [str(name) for name in files.read_json(CLASSES)]
     index = {name: i for i, name in enumerate(classes)}
     try:
         rows = [manifest[row["image_id"]] for row in split]
         labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
     except KeyError as error:
-        raise UserError(f"{SPLIT}/split.csv and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
+        raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
     names = np.array([row["split"] for row in split])
     positions = {name: np.flatnonzero(names == name) for name in SPLITS}
     if not len(positions["train"]):
-        raise UserError(f"{SPLIT}/split.csv has no training image; look at `split` in params.yaml")
+        raise UserError(f"{path} has no training image; look at `split` in params.yaml")
     return Data(classes, [r["image_id"] for r in rows], [CLEAN / r["path"] for r in rows], labels, positions)

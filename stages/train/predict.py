@@ -43,7 +43,7 @@ class Loaded:
         return self.data.classes
 
     def images(self, split: str) -> NDArray[np.uint8]:
-        """The images of a split, uint8 (n, size, size, 3), in the order of split.csv."""
+        """The images of a split, uint8 (n, size, size, 3), in the order of the split."""
         return self.pixels[self.data.rows[split]]
 
 
@@ -61,7 +61,7 @@ def load(variant: str, seed: int) -> Loaded:
     from safetensors.torch import load_file
 
     device = machine.prepare(cell)
-    images = data.load()
+    images = data.load(seed)
     tensors = load_file(path)
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand

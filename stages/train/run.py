@@ -35,7 +35,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     """
     begin = time.perf_counter()
     device = machine.prepare(cell)
-    images = data.load()
+    images = data.load(seed)
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     key = pixels.key(images.paths, cell.size, cell.resize)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from stages.core import errors, files
+from stages.core import errors, files, params
 from stages.train import data, pixels
 from stages.train.augment import Augmenter
 from stages.train.feed import Images
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=96, help="px")
     chosen = parser.parse_args()
-    images = data.load()
+    images = data.load(params.read().seeds[0])
     training = images.rows["train"]
     stored = pixels.load([images.paths[i] for i in training], chosen.size, Resize())
     with files.atomic(chosen.out) as partial:

@@ -41,10 +41,8 @@ def judge(place: Place, scratch: Place, study: list[Cell], again: list[Cell]) ->
     """Hold the metrics of the cells run `again` in `scratch` against those recorded of all cells of the `study`."""
     recorded, new = _values(place, study), _values(scratch, again)
     wanted = [(key, variant) for key in new for variant in new[key] if variant in recorded.get(key, {})]
-    images = {
-        split: sum(c.values())
-        for split, c in files.read_json(place.folder / "data/split/summary.json")["counts"].items()
-    }
+    first = files.read_json(place.folder / "data/split/summary.json")["splits"][0]
+    images = {split: sum(counts.values()) for split, counts in first["counts"].items()}
     return [
         _one(key, variant, recorded[key], new[key][variant], len(wanted), images[key[0]]) for key, variant in wanted
     ]

@@ -53,7 +53,7 @@ def test_verdicts_take_the_mean_over_seeds() -> None:
 def test_wrong_labels_come_first_and_only_unseen_images_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made.study(tmp_path, {"strong": 9.0, "other": 9.0}, [0, 1], images=120)
     monkeypatch.chdir(tmp_path)
-    split = {row["image_id"]: row["split"] for row in files.read_rows("data/split/split.csv")}
+    split = {row["image_id"]: row["split"] for row in files.read_rows(cells.split_file(0))}
     unseen = [image for image, name in split.items() if name != "train"]
     wrong = set(unseen[:3]) | {image for image, name in split.items() if name == "train"}
     rows = files.read_rows("data/clean/manifest.csv")

@@ -52,12 +52,15 @@ def study(
         manifest.append(row)
     files.write_rows(folder / "data/clean/manifest.csv", list(manifest[0]), manifest)
     pairs = [{"image_id": image, "split": split} for image, split in zip(ids, splits, strict=True)]
-    files.write_rows(folder / "data/split/split.csv", ["image_id", "split"], pairs)
+    for seed in seeds:
+        files.write_rows(folder / cells.split_file(seed), ["image_id", "split"], pairs)
     counts = {
         split: {c: sum(x == c and s == split for x, s in zip(labels, splits, strict=True)) for c in classes}
         for split in ("train", "val", "test")
     }
-    files.write_json(folder / "data/split/summary.json", {"classes": list(classes), "counts": counts, "seed": 0})
+    files.write_json(folder / "data/split/classes.json", list(classes))
+    summary = {"seed": 0, "groups": images, "splits": [{"seeds": seeds, "counts": counts, "left_out": 0, "unused": 0}]}
+    files.write_json(folder / "data/split/summary.json", summary)
     targets = np.array([classes.index(label) for label in labels])
     shared = rng.normal(size=(images, len(classes)))
     for number, (variant, skill) in enumerate(skills.items()):

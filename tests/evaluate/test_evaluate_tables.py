@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sklearn.metrics as sk
 
-from stages.core import files
+from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.evaluate import cell, tables
 from stages.evaluate.params import Evaluate
@@ -60,7 +60,7 @@ def test_top_k_is_left_out_where_there_are_not_more_than_k_classes(folder: Path)
 def test_predictions_hold_validation_and_test_in_the_order_of_the_split(folder: Path) -> None:
     tables.write(cell.read("strong", 0), Evaluate(), folder / "out")
     written = pd.read_csv("out/predictions.csv", dtype={"image_id": str})
-    order = pd.read_csv("data/split/split.csv", dtype={"image_id": str})
+    order = pd.read_csv(cells.split_file(0), dtype={"image_id": str})
     for split in ("val", "test"):
         mine, theirs = written[written["split"] == split], order[order["split"] == split]
         assert list(mine["image_id"]) == list(theirs["image_id"])
@@ -81,8 +81,8 @@ def test_written_twice_is_the_same_bytes(folder: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_logits_of_another_split_are_refused() -> None:
-    rows = files.read_rows("data/split/split.csv")
-    files.write_rows("data/split/split.csv", ["image_id", "split"], rows[1:])
+    rows = files.read_rows(cells.split_file(0))
+    files.write_rows(cells.split_file(0), ["image_id", "split"], rows[1:])
     with pytest.raises(UserError, match=r"logits.npz: `\w+` has shape .* the split changed after training"):
         cell.read("strong", 0)
 
@@ -119,9 +119,9 @@ def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str 
 
 
 def test_a_study_without_validation_has_no_temperature(folder: Path) -> None:
-    rows = files.read_rows("data/split/split.csv")
+    rows = files.read_rows(cells.split_file(0))
     keep = [row | {"split": "train" if row["split"] == "val" else row["split"]} for row in rows]
-    files.write_rows("data/split/split.csv", ["image_id", "split"], keep)
+    files.write_rows(cells.split_file(0), ["image_id", "split"], keep)
     counts = {name: sum(row["split"] == name for row in keep) for name in ("train", "val", "test")}
     rng = np.random.default_rng(0)
     made.write_cell(folder, "strong", 0, {n: rng.normal(size=(c, 3)).astype(np.float32) for n, c in counts.items()})

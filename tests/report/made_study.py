@@ -122,12 +122,15 @@ def _data(root: Path, made: Made, rng: np.random.Generator) -> dict[str, tuple[l
     _write(clean / "ledger.csv", "path sha256 label status reason detail image_id duplicate_of", ledger)
     _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
     _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1})
-    _write(root / "data/split/split.csv", "image_id split", split)
+    for seed in range(made.seeds):
+        _write(root / f"data/split/seeds/{seed}.csv", "image_id split", split)
     counts = {
         name: {made.labels[c]: int((truth == c).sum()) for c in range(made.classes)}
         for name, (_, truth) in images.items()
     }
-    _json(root / "data/split/summary.json", {"classes": made.labels, "counts": counts, "groups": counter, "seed": 0})
+    _json(root / "data/split/classes.json", made.labels)
+    one = {"seeds": list(range(made.seeds)), "counts": counts, "left_out": 0, "unused": 0}
+    _json(root / "data/split/summary.json", {"seed": 0, "groups": counter, "splits": [one]})
     (root / "reports/clean").mkdir(parents=True)
     pixels = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
     Image.fromarray(pixels).save(root / "reports/clean/duplicates.png")

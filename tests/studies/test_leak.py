@@ -42,11 +42,11 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     files.write_rows(tmp_path / "clean/data/clean/manifest.csv", ["image_id", "group_id"], groups)
     parts = [("1", "train"), ("1-2", "test"), ("2", "val"), ("3", "test"), ("4", "test")]
     files.write_rows(
-        tmp_path / "published/data/split/split.csv",
+        tmp_path / "published/data/split/seeds/0.csv",
         ["image_id", "split"],
         [dict(zip(("image_id", "split"), part, strict=True)) for part in parts],
     )
-    seen = leak._seen(tmp_path / "published", tmp_path / "clean", ["1-2", "3", "4"])
+    seen = leak._seen(tmp_path / "published", tmp_path / "clean", ["1-2", "3", "4"], 0)
     assert seen.tolist() == [True, True, False]
 
 

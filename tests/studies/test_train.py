@@ -32,9 +32,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     for i, part in enumerate(part for part, count in IMAGES.items() for _ in range(count)):
         rows.append({"image_id": str(i), "path": f"images/{i}.png", "label": classes[i % len(classes)], "split": part})
         Image.fromarray(random.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(f"data/clean/images/{i}.png")
-    for file, columns in (("clean/manifest", ["image_id", "path", "label"]), ("split/split", ["image_id", "split"])):
+    for file, columns in (("clean/manifest", ["image_id", "path", "label"]), ("split/seeds/0", ["image_id", "split"])):
         files.write_rows(f"data/{file}.csv", columns, [{key: row[key] for key in columns} for row in rows])
-    files.write_json("data/split/summary.json", {"classes": classes})
+    files.write_json("data/split/classes.json", classes)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stages.core import files, params
+from stages.core import cells, files, params
 from stages.train import store
 from stages.train.params import Cell, cell
 
@@ -46,8 +46,9 @@ def make(folder: Path, per_class: int = 16, px: int = 12) -> None:
             part = index * 16 // per_class
             split.append({"image_id": name, "split": "train" if part < 10 else "val" if part < 13 else "test"})
     files.write_rows(folder / "data/clean/manifest.csv", list(manifest[0]), manifest)
-    files.write_rows(folder / "data/split/split.csv", list(split[0]), split)
-    files.write_json(folder / "data/split/summary.json", {"classes": ["c0", "c1", "c2"]})
+    for seed in (0, 1):
+        files.write_rows(folder / cells.split_file(seed), list(split[0]), split)
+    files.write_json(folder / "data/split/classes.json", ["c0", "c1", "c2"])
 
 
 def settings(model: dict[str, Any] | None = None, **variant: Any) -> Cell:

@@ -40,7 +40,7 @@ def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(feed.Live, "__call__", spy)
     engine.run(made.settings(augment=augment, batch=8, epochs=3), "v", 0)
-    parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/split.csv")}
+    parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/seeds/0.csv")}
     train = [image for image, part in parts.items() if part == "train"]
     tiles = _tiles()
     assert len(tiles) == (8 if augment == "none" else 8 + 4 * 3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.core import files
+from stages.core import cells, files
 from stages.train import normalise, predict
 from stages.train import run as engine
 from stages.train.feed import Images, whole
@@ -44,7 +44,7 @@ def test_statistics_come_from_the_training_images_alone(study: Path, name: str, 
     cell = made.settings(normalise=STEPS[name], epochs=1, checkpoint="last")
     engine.run(cell, "v", 0)
     before = made.outputs()
-    ids = {row["image_id"] for row in files.read_rows("data/split/split.csv") if row["split"] == split}
+    ids = {row["image_id"] for row in files.read_rows(cells.split_file(0)) if row["split"] == split}
     for image in ids:  # other pictures in their place
         path = study / "data/clean/images" / f"{image}.png"
         Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
@@ -58,7 +58,7 @@ def test_statistics_come_from_the_training_images_alone(study: Path, name: str, 
 
 def test_fitted_statistics_travel_with_the_model(study: Path) -> None:  # noqa: ARG001 - the working folder
     engine.run(made.settings(normalise=STEPS["zca"], epochs=1), "v", 0)
-    files.write_rows("data/split/split.csv", ["image_id", "split"], [{"image_id": "0_0", "split": "train"}])
+    files.write_rows(cells.split_file(0), ["image_id", "split"], [{"image_id": "0_0", "split": "train"}])
     loaded = predict.load("v", 0)  # fitting again, on this one image, would give other numbers
     x = whole(np.zeros((2, 12, 12, 3), np.uint8), loaded.normaliser, torch.device("cpu"))
     assert float(x.std()) > 0

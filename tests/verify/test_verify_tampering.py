@@ -61,7 +61,7 @@ def unlisted_seed(clone: Path) -> None:
 
 
 def changed_split(clone: Path) -> None:
-    path = clone / "data/split/split.csv"
+    path = clone / "data/split/seeds/0.csv"
     rows = files.read_rows(path)
     one = next(r for r in rows if r["split"] == "test")
     two = next(r for r in rows if r["split"] == "train")
@@ -114,7 +114,7 @@ def other_hash(clone: Path) -> None:
         (swapped_label, ["data/clean/manifest.csv: not what dvc.lock recorded"]),
         (picture_in_another_class, ["ingest: stale: data/source modified since it was run"]),
         (unlisted_seed, ["results/mlp/7/train/history.csv: no stage of dvc.lock made it", "results modified"]),
-        (changed_split, ["data/split/split.csv: not what dvc.lock recorded"]),
+        (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited", "train@mlp-0: stale"]),
         (edited_report, ["reports/report.md: not what dvc.lock recorded"]),
         (other_lr, ["train@mlp-0: stale: lr of params.yaml modified", "train@mlp-1: stale"]),
         (other_code, ["train@mlp-0: stale: stages/train modified since it was run"]),
@@ -150,7 +150,7 @@ def test_made_again_from_git_the_changed_line_and_row_are_named(clone: Path) -> 
     words = said(rerun.from_git(Place(clone, ".")))
     assert "reports/report.md: line" in words
     assert "99.99" in words
-    assert "data/split/split.csv: row" in words
+    assert "data/split/seeds: 0.csv: row" in words
     assert "curves_mlp.png: 400 of" in words
 
 

@@ -12,7 +12,8 @@ CELLS = [(variant, seed) for variant in ("mlp", "cnn") for seed in range(3)]
 
 
 def place(folder: Path, values: dict[tuple[str, int], float], images: int = 1000) -> Place:
-    files.write_json(folder / "data/split/summary.json", {"counts": {"test": {"a": images // 2, "b": images // 2}}})
+    counts = {"test": {"a": images // 2, "b": images // 2}}
+    files.write_json(folder / "data/split/summary.json", {"splits": [{"counts": counts}]})
     for (variant, seed), value in values.items():
         path = folder / f"results/{variant}/{seed}/evaluate/metrics.csv"
         files.write_rows(path, ["split", "metric", "value"], [{"split": "test", "metric": "top1", "value": value}])
