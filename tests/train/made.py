@@ -46,7 +46,7 @@ def make(folder: Path, per_class: int = 16, px: int = 12) -> None:
             part = index * 16 // per_class
             split.append({"image_id": name, "split": "train" if part < 10 else "val" if part < 13 else "test"})
     files.write_rows(folder / "data/clean/manifest.csv", list(manifest[0]), manifest)
-    for seed in (0, 1):
+    for seed in range(10):
         files.write_rows(folder / cells.split_file(seed), list(split[0]), split)
     files.write_json(folder / "data/split/classes.json", ["c0", "c1", "c2"])
 
