@@ -1,11 +1,14 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.core.params import section
+from stages.core.params import SECTIONS, section
+from stages.split import __main__ as stage
 from stages.split import assign
 from stages.split.params import Split
 
@@ -89,3 +92,103 @@ def test_a_published_test_set_stays_whole_and_its_copies_leave_train() -> None:
     assert Counter(leaky) == {"train": 70, "val": 10, "test": 20}
     with pytest.raises(UserError, match="no kept image came from a folder of that name"):
         assign(labels, groups, params(test={"folder": "tset"}), paths)
+
+
+@pytest.mark.parametrize("train", [30, 0.3])
+def test_a_smaller_training_set_leaves_validation_and_test_as_they_are(train: float) -> None:
+    labels = ["a"] * 60 + ["b"] * 40
+    groups = [str(i // 3) for i in range(100)]  # of three
+    whole = assign(labels, groups, params())
+    some = assign(labels, groups, params(train=train))
+    assert {(a, b) for a, b in zip(whole, some, strict=True) if a != b} == {("train", "unused")}
+    assert 27 <= some.count("train") <= 30
+    seen = {group: {part for g, part in zip(groups, some, strict=True) if g == group} for group in groups}
+    assert all(len(parts) == 1 for parts in seen.values())
+    single = assign(labels, [str(i) for i in range(100)], params(train=train))
+    inside = Counter(label for label, part in zip(labels, single, strict=True) if part == "train")
+    assert inside == {"a": 18, "b": 12}
+
+
+def test_a_training_set_larger_than_what_is_left_is_refused() -> None:
+    with pytest.raises(UserError, match=r"`split.train` = 80 asks for 80 images, but 60 of 100 are left"):
+        assign(["a", "b"] * 50, [str(i) for i in range(100)], params(train=80))
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What clean left: two classes of 30 images, ten of them in a published test set."""
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"{i:02}", "ab"[i % 2], f"{'test' if i < 10 else 'rest'}/{i}.png") for i in range(60)]
+    manifest = [{"image_id": i, "path": f"images/{label}/{i}", "label": label, "group_id": i} for i, label, _ in rows]
+    ledger = [{"path": path, "status": "kept", "image_id": i} for i, _, path in rows]
+    files.write_rows("data/clean/manifest.csv", list(manifest[0]), manifest)
+    files.write_rows("data/clean/ledger.csv", list(ledger[0]), ledger)
+
+
+def splits(seeds: list[int], **split: object) -> dict[int, dict[str, str]]:
+    """Run the stage; seed -> image -> part."""
+    sections: dict[str, object] = {key: {} for key in SECTIONS} | {
+        "split": {"seed": 0, "val": 0.2, "test": 0.2, **split}
+    }
+    files.write_json(
+        "params.yaml", {"study": "x", "root": ".", "lr": 1, "seeds": seeds, "variants": {"v": {}}, **sections}
+    )
+    stage.main()
+    names = {path.stem for path in (cells.SPLIT / "seeds").iterdir()}
+    assert names == {str(seed) for seed in seeds}
+    return {seed: {r["image_id"]: r["split"] for r in files.read_rows(cells.split_file(seed))} for seed in seeds}
+
+
+@pytest.mark.usefixtures("kept")
+def test_seeds_share_the_split_unless_told_otherwise() -> None:
+    found = splits([0, 1, 7])
+    assert found[0] == found[1] == found[7]
+    (summary,) = files.read_json(cells.SPLIT / "summary.json")["splits"]
+    assert summary["seeds"] == [0, 1, 7]
+    assert {part: sum(counts.values()) for part, counts in summary["counts"].items()} == {
+        "train": 36, "val": 12, "test": 12,
+    }  # fmt: skip
+    assert files.read_json(cells.SPLIT / "classes.json") == ["a", "b"]
+
+
+@pytest.mark.usefixtures("kept")
+def test_per_seed_a_further_seed_changes_no_other_split() -> None:
+    two = splits([0, 1], per_seed=True)
+    assert two[0] != two[1]
+    before = [cells.split_file(seed).read_bytes() for seed in (0, 1)]
+    assert splits([0, 1, 2], per_seed=True)[2] not in two.values()
+    assert before == [cells.split_file(seed).read_bytes() for seed in (0, 1)]
+    assert splits([1], per_seed=True)[1] == two[1]
+
+
+@pytest.mark.usefixtures("kept")
+def test_seeds_per_split() -> None:
+    four = splits([3, 1, 0, 2], per_seed=True, seeds_per_split=2)
+    assert four[3] == four[1] != four[0] == four[2]
+    assert [split["seeds"] for split in files.read_json(cells.SPLIT / "summary.json")["splits"]] == [[3, 1], [0, 2]]
+    assert splits([3, 1], per_seed=True, seeds_per_split=2)[3] == four[3]
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_published_part_stays_and_the_rest_is_split_again() -> None:
+    found = splits([0, 1], per_seed=True, test={"folder": "test"})
+    tests = [{image for image, part in found[seed].items() if part == "test"} for seed in (0, 1)]
+    assert tests[0] == tests[1] == {f"{i:02}" for i in range(10)}
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "split", "message"),
+    [
+        ([0, 1], {"seeds_per_split": 2}, "`split.seeds_per_split: 2` has no effect without `split.per_seed: true`"),
+        ([0, 1, 2], {"per_seed": True, "seeds_per_split": 2}, "`seeds` has 3: add 1 or remove 1"),
+        (
+            [0, 1],
+            {"per_seed": True, "val": {"folder": "a"}, "test": {"folder": "b"}},
+            "`split.per_seed: true` has no effect: validation and test are published",
+        ),
+    ],
+)
+def test_what_cannot_be_split_per_seed_is_refused(seeds: list[int], split: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        params(**split).seeds_of(seeds)
