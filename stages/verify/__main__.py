@@ -18,7 +18,11 @@ def main() -> None:
     study, place = params.read(), scratch.here()
     cells = _cells(chosen, study)
     source = str(study.raw["ingest"].get("path", ""))
-    here = environment.describe()
+    here = environment.describe() | {"threads": study.raw["train"].get("threads")}
+    if chosen.record:
+        environment.record(place, here)
+        return
+    made_with, wrong = environment.recorded(place)
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
         checks = [consistency.check(place, copy, source)]
@@ -27,14 +31,16 @@ def main() -> None:
     embedded = study.raw["ingest"].get("source") == "digits" or bool(place.git("ls-files", "--", source))
     if cells or chosen.all or (embedded and not chosen.no_rerun):
         console.say(f"3. {'the whole study' if cells is None else f'{len(cells)} cells'} again, from raw data")
-        checks.append(rerun.from_raw(place, cells, source))
+        checks.append(rerun.from_raw(place, cells, source, same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"]))
     elif not chosen.no_rerun:
         console.say(
             "3. not run again: the raw data of this study is not in git; --cells, --sample or --all runs it again"
         )
     described = {
-        "here": here | {"threads": study.raw["train"].get("threads")},
-        "recorded": tolerance.machines(place, study.cells),
+        "here": here,
+        "made_with": made_with,
+        "machines": tolerance.machines(place, study.cells),
+        "notes": [wrong] if wrong else [],
         "unpinned": environment.unpinned(place),
     }
     signed = certificate.build(place, study.name, checks, described)
@@ -55,6 +61,9 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--sample", type=int, metavar="N", help="run N cells again, drawn by --seed")
     what.add_argument("--all", action="store_true", help="run the whole study again, also if its data is not in git")
     what.add_argument("--no-rerun", action="store_true", help="train nothing: only checks 1 and 2")
+    what.add_argument(
+        "--record", action="store_true", help="for the maker: write environment.json, check nothing"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw of --sample (default 0)")
     return parser.parse_args()
 

@@ -25,7 +25,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
         place: the study, in the clone that is judged.
         name: of the study.
         checks: what was done.
-        environment: `here`, `recorded` (machine types of the cells) and `unpinned`.
+        environment: `here`, `made_with` (of environment.json), `machines` (types in the cells), `notes`, `unpinned`.
     """
     uncommitted = [line[3:] for line in place.git("status", "--porcelain", "--no-renames", "-z").split("\0") if line]
     return {
@@ -70,28 +70,25 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     lines += [
         "## Environment",
         "",
-        "| | here | recorded |",
+        "| | here | made with |",
         "|---|---|---|",
         *_environment(certificate["environment"]),
         "",
     ]
     unpinned = certificate["environment"]["unpinned"]
+    lines += [f"Note: {note}.\n" for note in certificate["environment"]["notes"]]
     lines += [f"Packages unlike requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
     lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]
     return "\n".join(lines)
 
 
 def _environment(environment: dict[str, Any]) -> list[str]:
-    here, recorded = environment["here"], environment["recorded"]
-
-    def then(key: str) -> str:
-        values = [f"torch {m[key]}" if key == "torch" else str(m[key]) for m in recorded if m.get(key)]
-        return ", ".join(dict.fromkeys(values)) or "not recorded"
+    here, then = environment["here"], environment["made_with"]
 
     def words(value: Any) -> str:
         return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value or "none")
 
-    known = {"packages": "torch", "instruction_set": "instruction_set", "gpu": "device", "threads": "threads"}
     return [
-        f"| {name.replace('_', ' ')} | {words(value)} | {then(known.get(name, name))} |" for name, value in here.items()
+        f"| {name.replace('_', ' ')} | {words(value)} | {words(then[name]) if name in then else 'not recorded'} |"
+        for name, value in here.items()
     ]

@@ -1,4 +1,7 @@
-"""This machine and its packages, against what the repository pins and what the cells wrote down."""
+"""This machine and its packages, against what the repository pins and what the study's maker wrote down.
+
+`environment.json` lies beside dvc.lock, in git. It is no output of a stage: on every machine it would be another one.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.core import files
+
 if TYPE_CHECKING:
     from stages.verify.scratch import Place
 
+RECORD = "environment.json"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;\s*(.+))?$")
 
 
@@ -33,6 +39,22 @@ def describe() -> dict[str, Any]:
         "cuda": torch.version.cuda if gpu else None,
         "cudnn": torch.backends.cudnn.version() if gpu else None,  # type: ignore[no-untyped-call]
     }
+
+
+def record(place: Place, here: dict[str, Any]) -> None:
+    """Write down that the study, as its dvc.lock stands, was made `here`."""
+    files.write_json(place.folder / RECORD, {"lock": files.sha256(place.folder / "dvc.lock"), "environment": here})
+
+
+def recorded(place: Place) -> tuple[dict[str, Any], str | None]:
+    """What the study was made with, empty if nobody wrote it down; and what is wrong with it, in words."""
+    path = place.folder / RECORD
+    if not path.exists():
+        return {}, f"{RECORD} is not here: what the study was made with is known from the cells alone"
+    read = files.read_json(path)
+    if read["lock"] != files.sha256(place.folder / "dvc.lock"):
+        return read["environment"], f"{RECORD} was written for another dvc.lock"
+    return read["environment"], None
 
 
 def unpinned(place: Place) -> list[str]:

@@ -38,13 +38,14 @@ def from_git(place: Place) -> Check:
     return found
 
 
-def from_raw(place: Place, cells: list[Cell] | None, source: str) -> Check:
+def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: bool = True) -> Check:
     """Run the study again, or only `cells` of it, from raw data with an empty cache, and compare every hash.
 
     Args:
         place: the study.
         cells: what to train and evaluate; None: everything, up to the report.
         source: `ingest.path` of params.yaml.
+        same_cpu: whether the processor is of the model that the study was made with.
     """
     everything = cells is None
     with scratch.copy(place, source) as again:
@@ -73,6 +74,9 @@ def from_raw(place: Place, cells: list[Cell] | None, source: str) -> Check:
             _by_tolerance(place, again, found, _cells(recorded), chosen)
             machines = f"recorded on {_words(then)}, run again on {_words(now)}"
             found.notes.append(f"another machine type ({machines}): cells are judged by tolerance")
+        elif not same_cpu and any(f.what.startswith("runs/") for f in found.findings):
+            _by_tolerance(place, again, found, _cells(recorded), chosen)
+            found.notes.append("another model of processor, whose bits differ: cells are judged by tolerance")
         else:
             _forgive(place, again, recorded, found)
     return found

@@ -36,6 +36,16 @@ def test_packages_unlike_the_pinned_set_are_named(tmp_path: Path) -> None:
     assert [words.split(",")[0] for words in found] == ["numpy: pinned 0.0.1", "nosuchthing: pinned 1.0"]
 
 
+def test_what_the_study_was_made_with_is_read_back_and_belongs_to_a_lock(tmp_path: Path) -> None:
+    place = Place(tmp_path, ".")
+    assert environment.recorded(place)[0] == {}
+    (tmp_path / "dvc.lock").write_text("one")
+    environment.record(place, {"cpu": "a model"})
+    assert environment.recorded(place) == ({"cpu": "a model"}, None)
+    (tmp_path / "dvc.lock").write_text("two")
+    assert environment.recorded(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
+
+
 @pytest.mark.slow
 def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tmp_path: Path) -> None:
     clones = [committed.clone(study, tmp_path / name) for name in ("here", "elsewhere/deep down")]
@@ -59,6 +69,23 @@ def test_another_machine_type_gets_the_tolerance_verdict_and_no_false_alarm(clon
     assert again["verdict"] == "within tolerance"
     assert "another machine type" in again["notes"][0]
     assert all("allowed by an SD over seeds" in finding["detail"] for finding in again["findings"])
+
+
+@pytest.mark.slow
+def test_bits_that_differ_on_another_model_of_processor_are_judged_by_tolerance(clone: Path) -> None:
+    other_bits = {"ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}  # the same machine type by config.json
+    green, output = verify(clone, **other_bits)
+    assert not green, output
+    verify(clone, "--record")
+    recorded = json.loads((clone / "environment.json").read_text())
+    recorded["environment"]["cpu"] = "a processor that is not here"
+    (clone / "environment.json").write_text(json.dumps(recorded))
+    green, output = verify(clone, **other_bits)
+    assert green, output
+    again = certificate(clone)["checks"][-1]
+    assert again["verdict"] == "within tolerance"
+    assert again["notes"] == ["another model of processor, whose bits differ: cells are judged by tolerance"]
+    assert "| a processor that is not here |" in output
 
 
 @pytest.mark.slow
