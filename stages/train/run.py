@@ -111,7 +111,10 @@ class _Stages:
         return Stage(network, live, lambda: self.logits("val"))
 
     def _compiled(self, part: torch.nn.Module) -> torch.nn.Module:
-        return cast("torch.nn.Module", torch.compile(part)) if self.loaded.cell.compile else part
+        if not self.loaded.cell.compile:
+            return part
+        # Dropout draws what it draws without the compiler, which by itself has random numbers of its own.
+        return cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True}))
 
     def logits(self, split: str) -> Tensor:
         """Logits of a split, with the bits that `predict.logits` gives."""

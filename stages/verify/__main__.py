@@ -61,9 +61,7 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--sample", type=int, metavar="N", help="run N cells again, drawn by --seed")
     what.add_argument("--all", action="store_true", help="run the whole study again, also if its data is not in git")
     what.add_argument("--no-rerun", action="store_true", help="train nothing: only checks 1 and 2")
-    what.add_argument(
-        "--record", action="store_true", help="for the maker: write environment.json, check nothing"
-    )
+    what.add_argument("--record", action="store_true", help="for the maker: write environment.json, check nothing")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of --sample (default 0)")
     return parser.parse_args()
 
