@@ -1,4 +1,4 @@
-"""What the data was, what cleaning did to it, and how it was split."""
+"""What the data was, what cleaning did to it, how it was split, and what the networks got of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.report import pictures
+from stages.report import fed, pictures
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS
 from stages.report.wording import SPLIT_NAMES, names, plural
@@ -38,6 +38,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
+        "fed": fed.build(evidence),
     }
 
 

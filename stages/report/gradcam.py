@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
+from stages.core.cells import evaluate_folder
 from stages.report import pictures
 from stages.report.evidence import REPORTS
 from stages.report.wording import number
@@ -25,7 +26,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
 
 def _variant(evidence: Evidence, variant: str, agreement: dict[tuple[str, str], float]) -> dict[str, Any]:
     seeds = evidence.study.seeds
-    found = {seed: pictures.tiles(variant, seed, "gradcam") for seed in seeds}
+    found = {seed: pictures.tiles(evaluate_folder(variant, seed), "gradcam") for seed in seeds}
     head, tiles = found[seeds[0]]
     if head["skipped"]:
         return {"name": variant, "skipped": head["skipped"]}

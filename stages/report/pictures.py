@@ -1,4 +1,4 @@
-"""Pictures for a page that needs no network: cut from the sprites of evaluate and put into the page itself."""
+"""Pictures for a page that needs no network: cut from the sprites of the cells and put into the page itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from stages.core import files
-from stages.core.cells import evaluate_folder
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ class Tile:
         return self.box[2] - self.box[0] <= PIXELATED
 
 
-def tiles(variant: str, seed: int, name: str) -> tuple[dict[str, Any], list[Tile]]:
-    """`<name>.json` of a cell, and its tiles cut from `<name>.png`."""
-    sheet = evaluate_folder(variant, seed) / f"{name}.png"
+def tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[Tile]]:
+    """`<name>.json` in `folder`, and its tiles cut from `<name>.png`."""
+    sheet = folder / f"{name}.png"
     head = dict(files.read_json(sheet.with_suffix(".json")))
     found = []
     for index, about in enumerate(head["tiles"]):

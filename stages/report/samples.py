@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from stages.core.cells import evaluate_folder
 from stages.report import pictures
 from stages.report.wording import number
 
@@ -17,7 +18,7 @@ KINDS = (("surest_right", "Surest and right"), ("surest_wrong", "Surest and wron
 
 def build(evidence: Evidence) -> dict[str, Any] | None:
     """None where the study asks for no pictures."""
-    found = {cell: pictures.tiles(*cell, "samples")[1] for cell in evidence.study.cells}
+    found = {cell: pictures.tiles(evaluate_folder(*cell), "samples")[1] for cell in evidence.study.cells}
     if not any(found.values()):
         return None
     seed = evidence.study.seeds[0]

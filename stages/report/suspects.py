@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stages.core.cells import evaluate_folder
 from stages.report import pictures
 from stages.report.evidence import REPORTS, table
 from stages.report.wording import SPLIT_NAMES, number
@@ -24,7 +25,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
     picture = None
     if row["tile"]:
-        _, tiles = pictures.tiles(row["tile_variant"], int(row["tile_seed"]), "samples")
+        _, tiles = pictures.tiles(evaluate_folder(row["tile_variant"], int(row["tile_seed"])), "samples")
         picture = tiles[int(row["tile"])]
     return {
         "uri": picture.uri if picture else "",

@@ -156,6 +156,7 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         "fingerprint": f"{index:032x}", "cell": _settings(made, index),
     }  # fmt: skip
     _json(folder / "train/config.json", config)
+    _inputs(folder / "train", made, images["train"])
     columns = "epoch lr train_loss train_top1 val_loss val_top1"
     _write(folder / "train/history.csv", columns, _history(made, index, seed))
     splits = {name: Split(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}
@@ -198,6 +199,15 @@ def _gradcam(out: Path, made: Made, test: Split) -> None:
     head = {"skipped": None, "layer": "features.6", "px": made.px, "columns": sprite.COLUMNS}
     _json(out / "gradcam.json", head | {"tiles": tiles})
     sprite.write(out / "gradcam.png", [_tile(made, tile["image_id"]) for tile in tiles])
+
+
+def _inputs(out: Path, made: Made, train: tuple[list[str], np.ndarray[Any, Any]]) -> None:
+    """A batch of 6, and two of them again as they were and in epochs 2 and 3."""
+    ids, truth = train
+    places = [(i, 1) for i in range(6)] + [(i, epoch) for i in (0, 1) for epoch in (0, 2, 3)]
+    tiles = [{"image_id": ids[i], "label": made.labels[truth[i]], "epoch": epoch} for i, epoch in places]
+    _json(out / "inputs.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
+    sprite.write(out / "inputs.png", [np.roll(_tile(made, ids[i]), 4 * epoch, axis=1) for i, epoch in places])
 
 
 def _tile(made: Made, image: str) -> np.ndarray[Any, Any]:
