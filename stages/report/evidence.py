@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
 CLASSES, SPLIT_SUMMARY = cells.SPLIT / "classes.json", cells.SPLIT / "summary.json"
-DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", CLASSES, SPLIT_SUMMARY)
+DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", CLEAN / "audit.json", CLASSES, SPLIT_SUMMARY)
 TABLES = (
     "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "curves.csv", "fit.csv", "suspects.csv",
     "agreement.csv",
@@ -78,6 +78,11 @@ class Evidence:
     def ledger(self) -> pd.DataFrame:
         """A row for every file that came in."""
         return table(CLEAN / "ledger.csv", text=True)
+
+    @cached_property
+    def audit(self) -> dict[str, Any]:
+        """`data/clean/audit.json`."""
+        return dict(files.read_json(CLEAN / "audit.json"))
 
     @cached_property
     def manifest(self) -> pd.DataFrame:

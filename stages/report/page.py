@@ -16,8 +16,10 @@ from stages.report import (
     curves,
     data_page,
     gradcam,
+    leak,
     per_class,
     provenance,
+    published,
     results,
     robustness,
     samples,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     ("results", "Results"),
+    ("published", "As published, and here"),
+    ("leak", "Leak cost"),
     ("data", "Data"),
     ("curves", "Learning curves"),
     ("confusion", "Confusion"),
@@ -69,6 +73,8 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
         "results": found,
+        "published": published.build(evidence, places),
+        "leak": leak.build(evidence, figures, places),
         "data": data_page.build(evidence, figures),
         "curves": curves.build(evidence, figures),
         "confusion": confusion.build(evidence, figures, samples.anchors(shown)),

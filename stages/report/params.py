@@ -16,6 +16,8 @@ class ReportParams(Section):
         matrix_classes: up to so many classes a confusion matrix is a table of numbers; above, a picture and the pairs.
         pairs: the most confused pairs shown for each variant.
         suspects: images in the gallery of likely label errors.
+        published: CSV of what systems were reported to reach, by the name of the variant; see `studies/README.md`.
+        leak: CSV that `python -m studies.leak` wrote; without rows of this study's variants there is no such section.
     """
 
     metrics: list[str] = Field(
@@ -24,6 +26,8 @@ class ReportParams(Section):
     matrix_classes: int = Field(default=20, ge=2, le=60)
     pairs: int = Field(default=15, ge=1)
     suspects: int = Field(default=24, ge=0, le=200)
+    published: str
+    leak: str
 
 
 def read(study: Study) -> ReportParams:

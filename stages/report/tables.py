@@ -10,6 +10,8 @@ from stages.core import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    _Table = tuple[str, list[str], list[list[Any]], str]  # name, columns, rows, caption
+
 
 def write(context: dict[str, Any], folder: Path) -> None:
     """Write every table of the page that a paper would print, from what the templates are given."""
@@ -27,7 +29,7 @@ def _latex_table(name: str, rows: list[list[Any]], caption: str) -> str:
     ])  # fmt: skip
 
 
-def _tables(context: dict[str, Any]) -> list[tuple[str, list[str], list[list[Any]], str]]:
+def _tables(context: dict[str, Any]) -> list[_Table]:
     results, classes = context["results"], context["per_class"]
     seeds = len(context["seeds"])
     titles = [title for _, title in results["columns"]]
@@ -65,7 +67,31 @@ def _tables(context: dict[str, Any]) -> list[tuple[str, list[str], list[list[Any
     cost = ["variant", "top1", "total", "trainable", "macs", "bytes"]
     rows = [[row[key] for key in cost] for row in context["cost"]["rows"]]
     titles = ["Variant", "Test top-1 %", "Parameters", "Trainable", "MACs", "Weights"]
-    return [*found, ("cost", titles, rows, "What the variants cost.")]
+    found.append(("cost", titles, rows, "What the variants cost."))
+    return found + [table for table in (_published(context), _leak(context)) if table]
+
+
+def _published(context: dict[str, Any]) -> _Table | None:
+    if context["published"] is None:
+        return None
+    keys = ("variant", "metric", "published", "here", "n", "difference", "seeds", "images")
+    columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Over seeds", "Over images"]
+    caption = (
+        "Published test figures and ours, mean ± SD over n seeds; inside or outside: whether our "
+        f"{context['results']['confidence']} interval holds the published one."
+    )
+    return "published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption
+
+
+def _leak(context: dict[str, Any]) -> _Table | None:
+    if context["leak"] is None:
+        return None
+    keys = ("variant", "seeds", "published_top1", "clean_top1", "leak", "interval", "copies_top1", "others_top1")
+    columns = [
+        "Variant", "Seeds", "Published split", "Clean split", "Difference", "Interval", "On copies", "On the others",
+    ]  # fmt: skip
+    rows = [[row[key] for key in keys] for row in context["leak"]["rows"]]
+    return "leak", columns, rows, "Test top-1 % on the published split and on the clean one; 95 % intervals (Welch)."
 
 
 def _latex(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stages.core import errors, files
 from stages.core.cells import TIMINGS, timing_file
 from stages.core.errors import UserError
-from stages.report import cost, evidence, page
+from stages.report import cost, evidence, page, published
 from stages.report.figures import Figures
 from stages.report.ranking import METRIC, test_means
 from stages.report.wording import MISSING, number, size
@@ -52,6 +52,9 @@ def write(found: Evidence) -> None:
     cost.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
     alt = f"Test top-1 against seconds of training, circles as large as the parameters; front: {', '.join(front)}."
     figure = Figures(TIMINGS).add("accuracy_time", canvas, alt)
+    reported, systems = published.rows(found), published.systems(found)
+    for row in rows:
+        row["theirs"] = reported[systems[row["variant"]]] if row["variant"] in systems else None
     context = {"study": found.study.name, "rows": rows, "figure": figure, "missing": missing, "stalled": STALLED}
     files.write_text(TIMINGS / "index.html", page.render("timings.html.j2", context))
 

@@ -55,12 +55,28 @@ def make(root: Path, made: Made) -> None:
     """Write the study into `root`."""
     rng = np.random.default_rng(0)
     images = _data(root, made, rng)
+    _others(root, made)
     (root / "params.yaml").write_text(json.dumps(_params(made), indent=1))
     for index, variant in enumerate(made.names):
         for seed in range(made.seeds):
             _cell(root, made, (variant, index, seed), images)
     with contextlib.chdir(root):
         aggregate.main()
+
+
+def _others(root: Path, made: Made) -> None:
+    """What a publication says of the system `variant`, whose twins the variants are, and of one that is not run."""
+    columns = "system study epochs top1 top1_sd top5 loss loss_sd test_images epoch_seconds hardware note"
+    published = [
+        ("variant", "theirs", 30, 0.9, 0.01, 0.95, 0.5, "", 100, 5.5, "Tesla T4", "validated on the test set"),
+        ("absent", "theirs", 10, 0.7, "", "", "", "", 100, "", "", ""),
+        ("foreign", "others", 10, 0.7, "", "", "", "", 100, "", "", ""),
+    ]
+    _write(root / "published.csv", columns, published)
+    shares = "published_images clean_images copies copies_top1 others_top1"
+    leak = [(name, 3, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50, 60, 50, 7, 1, 0.89)
+            for i, name in enumerate(made.names[:2])]  # fmt: skip
+    _write(root / "leak.csv", f"variant seeds published_top1 clean_top1 leak low high {shares}", leak)
 
 
 def _settings(made: Made, index: int) -> dict[str, Any]:
@@ -82,7 +98,7 @@ def _params(made: Made) -> dict[str, Any]:
         "study": "made", "root": ".", "lr": 0.001, "seeds": list(range(made.seeds)),
         "ingest": {"source": "folder", "path": "pictures"}, "clean": {"duplicates": "drop"},
         "split": {"seed": 0, "val": 0.2, "test": 0.2}, "train": train, "variants": variants,
-        "evaluate": {}, "aggregate": {}, "report": {},
+        "evaluate": {}, "aggregate": {}, "report": {"published": "published.csv", "leak": "leak.csv"},
     }  # fmt: skip
 
 
@@ -121,7 +137,8 @@ def _data(root: Path, made: Made, rng: np.random.Generator) -> dict[str, tuple[l
     clean = root / "data/clean"
     _write(clean / "ledger.csv", "path sha256 label status reason detail image_id duplicate_of", ledger)
     _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
-    _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1})
+    _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1,
+                                 "groups": 2, "label_conflicts": 1, "duplicates": "drop"})  # fmt: skip
     for seed in range(made.seeds):
         _write(root / f"data/split/seeds/{seed}.csv", "image_id split", split)
     counts = {

@@ -97,7 +97,9 @@ def test_other_settings_do_not_resume(study: Path, monkeypatch: pytest.MonkeyPat
 def test_kill_9(study: Path, moment: str) -> None:
     raw = {
         "study": "test", "root": ".", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
-        "aggregate": {}, "report": {}, "train": {**made.TRAIN, "epochs": 40}, "variants": {"v": {"model": made.CNN_BN}},
+        "aggregate": {},
+        "report": {"published": "", "leak": ""}, "train": {**made.TRAIN, "epochs": 40},
+        "variants": {"v": {"model": made.CNN_BN}},
     }  # fmt: skip
     YAML().dump(raw, study / "params.yaml")
     command = [sys.executable, "-m", "stages.train", "--variant", "v", "--seed", "0"]

@@ -1,0 +1,154 @@
+"""As published, and here: what was reported of a system, what this run of it gives, and what was wrong with the data.
+
+The rows come from the file that `report.published` names; `studies/published.csv` holds those of the four studies. The
+section stands where a variant is one of its systems: `B1` is, and so is `B1_corrected`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files
+from stages.core.errors import UserError
+from stages.report.ranking import METRIC
+from stages.report.wording import MISSING, interval, metric_name, number, plural, plus_minus, signed
+
+if TYPE_CHECKING:
+    from stages.report.evidence import Evidence
+
+METRICS = ("top1", "top5", "loss")
+COLUMNS = (
+    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
+)  # fmt: skip
+
+
+def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
+    """None where no variant is a published system."""
+    reported, mine = rows(evidence), systems(evidence)
+    if not mine:
+        return None
+    studies = {reported[system]["study"] for system in mine.values()}
+    here = [
+        _figure(evidence, variant, reported[system], metric, digits)
+        for variant, system in mine.items()
+        for metric in METRICS
+        if reported[system][metric]
+    ]
+    absent = [row for name, row in reported.items() if row["study"] in studies and name not in mine.values()]
+    return {
+        "source": evidence.settings.published,
+        "rows": here,
+        "absent": [_absent(row, digits) for row in absent],
+        "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
+        "hazards": hazards(evidence),
+    }
+
+
+def rows(evidence: Evidence) -> dict[str, dict[str, str]]:
+    """System -> its row of the file.
+
+    Raises:
+        UserError: the file is missing or lacks a column.
+    """
+    name = evidence.settings.published
+    found = files.read_rows(name)
+    missing = [column for column in COLUMNS if found and column not in found[0]]
+    if missing:
+        raise UserError(f"{name} has no column `{missing[0]}`; it needs {', '.join(COLUMNS)}")
+    return {row["system"]: row for row in found}
+
+
+def systems(evidence: Evidence) -> dict[str, str]:
+    """Variant -> the published system that it is, or is a twin of, for the variants that are one."""
+    known = rows(evidence)
+    named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
+    return {variant: system for variant, system in named.items() if system in known}
+
+
+def hazards(evidence: Evidence) -> list[str]:
+    """What cleaning found, in words."""
+    audit = evidence.audit
+    found = [
+        f"{plural(audit['duplicate'], 'file')} of {audit['files']:,} were copies of another one and were not used.",
+        f"{plural(audit['groups'], 'group')} of similar pictures were kept, each in one part of the split.",
+        f"{plural(audit['label_conflicts'], 'picture')} stood under several labels.",
+        f"{plural(audit['quarantined'], 'file')} were quarantined: damaged, unlabelled, or of several labels.",
+    ]
+    if audit["duplicates"] != "drop":
+        found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
+    if audit["duplicates"] == "ignore":
+        found[1] = "Similar pictures were not grouped either, so copies may stand in train and test."
+    return found + across(evidence)
+
+
+def across(evidence: Evidence) -> list[str]:
+    """Copies on both sides of the split that was published as folders; nothing where there is none."""
+    knobs = evidence.study.raw["split"]
+    folders = {part: knobs[part]["folder"].rstrip("/") for part in ("val", "test") if isinstance(knobs.get(part), dict)}
+    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
+    ledger = evidence.ledger
+    ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])
+    groups = ids.map(group)
+    found = []
+    for part, folder in folders.items():
+        inside = ledger["path"].str.startswith(f"{folder}/")
+        outside = set(groups[~inside].dropna())
+        copies = int(groups[inside].isin(outside).sum())
+        found.append(
+            f"{copies:,} of {plural(int(inside.sum()), 'file')} in the published {part} folder have a copy, or a "
+            "similar picture, outside of it; what stands outside was left out."
+        )
+    return found
+
+
+def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
+    theirs, sd = float(row[metric]), row.get(f"{metric}_sd", "")
+    ours = evidence.summary.get((variant, "test", metric))
+    about: dict[str, Any] = {
+        "variant": variant,
+        "metric": metric_name(metric),
+        "published": plus_minus(theirs, float(sd) if sd else None, metric, digits),
+    }
+    if ours is None:
+        return about | dict.fromkeys(("here", "difference", "seeds", "images"), MISSING) | {"n": 0}
+    low, high = evidence.over_images[variant] if metric == METRIC else (None, None)
+    return about | {
+        "here": plus_minus(ours.mean, ours.sd, metric, digits),
+        "n": ours.n,
+        "difference": signed(ours.mean - theirs, metric, digits),
+        "seeds": _inside(theirs, ours.low, ours.high, metric, digits),
+        "images": _inside(theirs, low, high, metric, digits),
+    }
+
+
+def _inside(value: float, low: float | None, high: float | None, metric: str, digits: int) -> str:
+    if low is None or high is None:
+        return MISSING
+    return f"{'inside' if low <= value <= high else 'outside'}: {interval(low, high, metric, digits)}"
+
+
+def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
+    return {"system": row["system"]} | {
+        metric: number(float(row[metric]) if row[metric] else None, metric, digits) for metric in METRICS
+    }
+
+
+def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[str, str]:
+    runs = [evidence.configs[variant, seed]["epochs_run"] for seed in evidence.study.seeds]
+    epochs = sorted({int(number) for number in runs})
+    return {
+        "variant": variant,
+        "system": row["system"],
+        "epochs": row["epochs"] or MISSING,
+        "epochs_here": "-".join(str(number) for number in {epochs[0]: 0, epochs[-1]: 0}),
+        "images": f"{int(row['test_images']):,}" if row["test_images"] else MISSING,
+        "images_here": f"{evidence.images('test'):,}",
+        "seconds": seconds(row),
+        "hardware": row["hardware"] or MISSING,
+        "note": row["note"],
+    }
+
+
+def seconds(row: dict[str, str]) -> str:
+    """Seconds per epoch as published."""
+    return f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING

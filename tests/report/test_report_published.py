@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stages.core import files
+from stages.core.errors import UserError
+from stages.report import evidence, leak, published
+from stages.report.figures import Figures
+from tests.report.made_study import Made, make
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published")
+    make(root, Made(variants=2, classes=6))
+    return root
+
+
+@pytest.fixture
+def found(folder: Path) -> Iterator[evidence.Evidence]:
+    with contextlib.chdir(folder):
+        yield evidence.read()
+
+
+def test_inside_is_what_the_interval_holds(found: evidence.Evidence) -> None:
+    built = published.build(found, 1)
+    assert built is not None
+    rows = {(row["variant"], row["metric"]): row for row in built["rows"]}
+    assert list(rows) == [(v, m) for v in ("variant_0", "variant_1") for m in ("Top-1 %", "Top-5 %", "Loss")]
+    for variant in found.variants:
+        ours = found.summary[variant, "test", "top1"]
+        assert ours.low is not None
+        assert ours.high is not None
+        row, (low, high) = rows[variant, "Top-1 %"], found.over_images[variant]
+        assert row["published"] == "90.0 ± 1.0"
+        assert row["seeds"].startswith("inside: " if ours.low <= 0.9 <= ours.high else "outside: ")
+        assert row["images"].startswith("inside: " if low <= 0.9 <= high else "outside: ")
+        assert float(row["difference"].replace("−", "-")) == pytest.approx(100 * (ours.mean - 0.9), abs=0.051)  # noqa: RUF001
+    assert [row["system"] for row in built["absent"]] == ["absent"], "a row of the same study alone is missing here"
+
+
+def test_hazards_are_what_cleaning_found(found: evidence.Evidence) -> None:
+    assert [line.split()[0] for line in published.hazards(found)] == ["22", "2", "1", "1"]
+
+
+def test_copies_across_a_published_folder_are_counted(folder: Path, found: evidence.Evidence) -> None:
+    found.study.raw["split"] = {**found.study.raw["split"], "test": {"folder": "class 0"}}
+    lines = published.across(found)
+    found.study.raw["split"] = {**found.study.raw["split"], "test": 0.2}
+    ledger = files.read_rows(folder / "data/clean/ledger.csv")
+    inside = [row for row in ledger if row["path"].startswith("class 0/")]
+    others = {row["image_id"] or row["duplicate_of"] for row in ledger if row not in inside}
+    copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
+    assert copies > 0
+    assert lines[0].startswith(f"{copies} of {len(inside)} files in the published test folder")
+
+
+def test_a_study_without_published_systems_has_no_such_section(found: evidence.Evidence, tmp_path: Path) -> None:
+    rows = files.read_rows("published.csv")
+    files.write_rows(tmp_path / "other.csv", list(rows[0]), rows[1:])
+    files.write_rows(tmp_path / "none.csv", ["variant"], [])
+    settings = found.settings.model_copy(
+        update={"published": str(tmp_path / "other.csv"), "leak": str(tmp_path / "none.csv")}
+    )
+    other = evidence.Evidence(found.study, settings)
+    assert published.build(other, 1) is None
+    assert leak.build(other, Figures(tmp_path), 1) is None
+
+
+def test_a_missing_column_is_named(found: evidence.Evidence, tmp_path: Path) -> None:
+    files.write_rows(tmp_path / "p.csv", ["system", "study"], [{"system": "variant", "study": "s"}])
+    settings = found.settings.model_copy(update={"published": str(tmp_path / "p.csv")})
+    with pytest.raises(UserError, match="no column `epochs`"):
+        published.build(evidence.Evidence(found.study, settings), 1)
+
+
+def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Evidence, tmp_path: Path) -> None:
+    built = leak.build(found, Figures(tmp_path), 1)
+    assert built is not None
+    assert [(row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
+        ("+5.0", "1.0 to 9.0", "worth something"), ("+3.0", "1.0 to 7.0", "worth something"),
+    ]  # fmt: skip
+    assert (tmp_path / "leak.png").is_file()
