@@ -18,6 +18,7 @@ class Fit(Section):
     low: Fraction = 0.5
     fall: Fraction = 0.05
     rise: Annotated[float, Field(ge=0)] = 0.1
+    floor: Fraction = 0.01
 
 
 class Suspects(Section):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def trained(train: float, val: float, losses: list[float], **more: Any) -> collect.Cell:
     history = [{"epoch": str(i + 1), "val_loss": repr(loss)} for i, loss in enumerate(losses)]
     metrics = {("train", "top1"): train, ("val", "top1"): val}
-    return collect.Cell("one", 0, {}, more.get("metrics", metrics), history, pd.DataFrame())
+    return collect.Cell("one", 0, {"classes": list("abc")}, more.get("metrics", metrics), history, pd.DataFrame())
 
 
 FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
@@ -33,6 +33,16 @@ FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
         (trained(0.3, 0.29, FLAT), "underfit", "on train is 30.0 %"),
         (trained(0.7, 0.7, [2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.8, 0.6]), "underfit", "still fell by 40.0 %"),
         (trained(0.9, 0.85, [1.0, 0.5, 0.4, 0.4, 0.4, 0.5, 0.6, 0.6]), "overfit", "50.0 % above its lowest"),
+        (
+            trained(0.99, 0.96, [2.0, 0.5, 0.2, 0.15, 0.142, 0.14, 0.136, 0.132]),
+            "fits",
+            "(a change of less than 1 % of the loss of",
+        ),
+        (
+            trained(1.0, 0.98, [1.0, 0.2, 0.1, 0.06, 0.06, 0.06, 0.065, 0.07]),
+            "fits",
+            "(a change of less than 1 % of the loss of",
+        ),
         (trained(0.2, 0.2, []), "not trained", "no epoch"),
         (trained(0.9, 0.0, FLAT, metrics={("train", "top1"): 0.9}), "unknown", "no validation image"),
     ],

@@ -76,7 +76,15 @@ def write_cell(folder: Path, variant: str, seed: int, logits: dict[str, np.ndarr
     run.mkdir(parents=True, exist_ok=True)
     np.savez(run / "logits.npz", **logits)  # type: ignore[arg-type]
     train = folder / cells.train_folder(variant, seed)
-    files.write_json(train / "config.json", {"variant": variant, "seed": seed, "epochs": 4, "epochs_run": 4})
+    files.write_json(
+        train / "config.json",
+        {
+            "variant": variant,
+            "seed": seed,
+            "epochs_run": 4,
+            "classes": list(range(next(iter(logits.values())).shape[1])),
+        },
+    )
     rows = [
         {"epoch": e, "lr": 0.001, "train_loss": 2 / e, "train_top1": 0.2 * e, "val_loss": 2.2 / e, "val_top1": 0.18 * e}
         for e in range(1, 5)
