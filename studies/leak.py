@@ -112,6 +112,10 @@ def _arm(folder: Path) -> Arm:
     with contextlib.chdir(folder):
         study = params.read()
         found = collect.read(study.cells)
+        if len(collect.splits()) > 1:
+            raise UserError(
+                f"{folder}/params.yaml: `split.per_seed` must be false: two studies are compared split by split"
+            )
     predictions = found[0].predictions
     images = predictions[predictions["split"] == "test"]["image_id"].tolist()
     return Arm(list(study.variants), study.seeds, collect.correct(found), images)

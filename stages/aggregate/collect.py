@@ -29,11 +29,33 @@ class Cell:
     predictions: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Split:
+    """One split of the study: the seeds that share it, and its images, part -> label -> number."""
+
+    seeds: list[int]
+    counts: dict[str, dict[str, int]]
+
+    def images(self, part: str) -> int:
+        """How many images a part has."""
+        return sum(self.counts[part].values())
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The test images of one split, and right (1) or wrong (0), (variants, seeds, images), in params.yaml's order."""
+
+    split: Split
+    images: list[str]
+    right: NDArray[np.int64]
+
+
 def read(wanted: list[tuple[str, int]]) -> list[Cell]:
     """Read the cells `wanted`, in that order.
 
     Raises:
-        UserError: cells are missing or half there (all are named), or their test images differ.
+        UserError: cells are missing or half there (all are named), or cells of one split were evaluated on different
+            images.
     """
     missing = [f"{variant} seed {seed} ({file})" for variant, seed in wanted if (file := _lacks(variant, seed))]
     if missing:
@@ -42,18 +64,34 @@ def read(wanted: list[tuple[str, int]]) -> list[Cell]:
             "`dvc repro --keep-going` makes them"
         )
     found = [_read(variant, seed) for variant, seed in wanted]
-    _same_images(found)
+    for split in splits():
+        _same_images([cell for cell in found if cell.seed in split.seeds])
     return found
 
 
+def splits() -> list[Split]:
+    """The splits of the study: one, or with `split.per_seed` one for each seed or for some of them."""
+    return [Split(entry["seeds"], entry["counts"]) for entry in files.read_json(cells.SPLIT / "summary.json")["splits"]]
+
+
 def correct(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
-    """Right (1) or wrong (0): (variants, seeds, images), in the order of params.yaml and of split.csv."""
+    """Right (1) or wrong (0) of cells of one split: (variants, seeds, images), in the order of params.yaml."""
     variants = list(dict.fromkeys(cell.variant for cell in found))
     right = []
     for cell in found:
         table = cell.predictions[cell.predictions["split"] == split]
         right.append((table["label"] == table["predicted"]).to_numpy(dtype=np.int64))
     return np.asarray(right, dtype=np.int64).reshape(len(variants), -1, len(right[0]))
+
+
+def tested(found: list[Cell]) -> list[Tested]:
+    """The test images of every split, and who is right about them."""
+    every = []
+    for split in splits():
+        members = [cell for cell in found if cell.seed in split.seeds]
+        table = members[0].predictions
+        every.append(Tested(split, table[table["split"] == "test"]["image_id"].tolist(), correct(members)))
+    return every
 
 
 def _lacks(variant: str, seed: int) -> str:

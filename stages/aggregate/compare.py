@@ -20,7 +20,7 @@ import numpy as np
 from stages.core import seeding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -114,17 +114,20 @@ def _mean_squares(table: Ints) -> tuple[float, float, float]:
 
 def bootstrap(right: Ints, samples: int) -> Floats:
     """Accuracies (samples, variants) on images drawn with replacement, one draw for all variants, seeds as blocks."""
-    variants, seeds, images = right.shape
+    _, seeds, images = right.shape
     counts = right.sum(axis=1).T.astype(np.float64)  # whole numbers: their sums are exact in any order
-    out = np.empty((samples, variants))
+    return np.asarray(np.concatenate([w @ counts for w in redraws(images, samples)]) / (seeds * images))
+
+
+def redraws(images: int, samples: int) -> Iterator[Floats]:
+    """How often each image is drawn: (some samples, images), until there are `samples`."""
     chunk = max(1, 4_000_000 // images)
     for start in range(0, samples, chunk):
         stop = min(start + chunk, samples)
         draw = seeding.generator(0, "bootstrap", start).integers(0, images, (stop - start, images))
         flat = draw + np.arange(stop - start)[:, None] * images
         weights = np.bincount(flat.ravel(), minlength=(stop - start) * images).reshape(stop - start, images)
-        out[start:stop] = weights.astype(np.float64) @ counts
-    return np.asarray(out / (seeds * images))
+        yield weights.astype(np.float64)
 
 
 def interval(parts: Spread, alpha: float) -> tuple[Floats, Floats, Floats]:
@@ -145,19 +148,18 @@ def cohens_h(first: Floats, second: Floats) -> Floats:
     return np.asarray(2 * np.arcsin(np.sqrt(first)) - 2 * np.arcsin(np.sqrt(second)))
 
 
-def accuracies(draws: Floats, right: Ints, names: list[str], alpha: float) -> list[dict[str, Any]]:
+def accuracies(draws: Floats, means: NDArray[Any], images: int, names: list[str], alpha: float) -> list[dict[str, Any]]:
     """The rows of intervals.csv: top-1 on the test set and its bootstrap interval over the images.
 
     It covers another draw of test images for these very networks; the t-interval of summary.csv covers other seeds.
     """
-    means = right.mean(axis=(1, 2))
     ends = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=0)
     return [
         {
             "variant": name,
             "split": "test",
             "metric": "top1",
-            "images": right.shape[2],
+            "images": images,
             "mean": float(means[index]),
             "image_ci_low": float(ends[0, index]),
             "image_ci_high": float(ends[1, index]),
@@ -178,41 +180,71 @@ def compare(right: Ints, names: list[str], draws: Floats, alpha: float) -> list[
     pairs = list(itertools.combinations(range(len(names)), 2))
     if not pairs:
         return []
-    from statsmodels.stats.multitest import multipletests
-
     parts = spread(right, pairs)
     low, high, p = interval(parts, alpha)
-    adjusted = multipletests(p, alpha=alpha, method="holm")[1]
+    estimate = Estimate(
+        right.mean(axis=(1, 2)),
+        parts.difference, low, high, p,
+        np.array([bool((right[a] == right[b]).all()) for a, b in pairs]),
+        "images and seeds" if parts.seeds > 1 else "images",
+        lambda index, level: needed(parts, index, level),
+    )  # fmt: skip
+    return rows(estimate, pairs, names, draws, alpha)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known about the pairs before the images alone are asked.
+
+    `means` is (variants,), the rest (pairs,); `same` says that two variants are right on the same images, cell by cell;
+    `needed` gives the images and the seeds that would decide the pair of an index at a level.
+    """
+
+    means: NDArray[Any]
+    difference: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+    same: NDArray[np.bool_]
+    covers: str
+    needed: Callable[[int, float], tuple[int | None, int | None]]
+
+
+def rows(
+    known: Estimate, pairs: list[tuple[int, int]], names: list[str], draws: Floats, alpha: float
+) -> list[dict[str, Any]]:
+    """The rows of comparisons.csv: adjusted over all pairs, and decided where the images alone agree."""
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = multipletests(known.p, alpha=alpha, method="holm")[1]
     a, b = np.array(pairs).T
-    means = right.mean(axis=(1, 2))
-    effect = cohens_h(means[a], means[b])
-    rows = []
+    effect = cohens_h(known.means[a], known.means[b])
+    table = []
     for index, (first, second) in enumerate(pairs):
         ends = np.quantile(draws[:, first] - draws[:, second], [alpha / 2, 1 - alpha / 2])
-        same = bool((right[first] == right[second]).all())
-        if same:  # seed by seed the same: there is nothing that could vary
-            low[index] = high[index] = 0.0
+        same = bool(known.same[index])
+        low, high = (0.0, 0.0) if same else (float(known.low[index]), float(known.high[index]))
         decided = bool(adjusted[index] < alpha) and not ends[0] <= 0 <= ends[1]
-        images, seeds = (None, None) if decided or same else needed(parts, index, alpha / len(pairs))
-        rows.append(
+        images, seeds = (None, None) if decided or same else known.needed(index, alpha / len(pairs))
+        table.append(
             {
                 "variant_a": names[first],
                 "variant_b": names[second],
-                "difference": float(parts.difference[index]),
-                "ci_low": float(low[index]),
-                "ci_high": float(high[index]),
-                "p": float(p[index]),
+                "difference": float(known.difference[index]),
+                "ci_low": low,
+                "ci_high": high,
+                "p": float(known.p[index]),
                 "p_holm": float(adjusted[index]),
                 "effect_size": float(effect[index]),
                 "image_ci_low": float(ends[0]),
                 "image_ci_high": float(ends[1]),
-                "covers": "images and seeds" if parts.seeds > 1 else "images",
-                "verdict": _verdict(parts.difference[index], decided=decided, same=same),
+                "covers": known.covers,
+                "verdict": _verdict(known.difference[index], decided=decided, same=same),
                 "images_needed": images,
                 "seeds_needed": seeds,
             }
         )
-    return rows
+    return table
 
 
 def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | None]:
@@ -233,12 +265,12 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
 
     if size == 0:
         return None, None
-    images = _least(lambda n: enough(parts.seeds, n), parts.images, MOST)
-    seeds = _least(lambda s: enough(s, parts.images), parts.seeds, MOST_SEEDS) if parts.seeds > 1 else None
+    images = least(lambda n: enough(parts.seeds, n), parts.images, MOST)
+    seeds = least(lambda s: enough(s, parts.images), parts.seeds, MOST_SEEDS) if parts.seeds > 1 else None
     return images, seeds
 
 
-def _least(enough: Callable[[int], bool], have: int, most: int) -> int | None:
+def least(enough: Callable[[int], bool], have: int, most: int) -> int | None:
     """How many more than `have` are enough, by doubling and bisection."""
     low, high = have, have
     while not enough(high):

@@ -72,7 +72,7 @@ def _judge(row: dict[str, Any], rules: Fit) -> tuple[str, str]:
             f"(rule: more than {rules.rise * 100:g} %, and than {floor})"
         )
     return "fits", (
-        f"train is {gap * 100:.1f} points above validation (at most {rules.gap * 100:g}), and validation loss neither "
-        f"fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % (a change of "
-        f"less than {floor} does not count)"
+        f"train is {gap * 100:.1f} points above validation (at most {rules.gap * 100:g}), and validation loss "
+        f"neither fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % "
+        f"(a change of less than {floor} does not count)"
     )

@@ -6,10 +6,12 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from stages.aggregate import resampled
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.aggregate.collect import Cell
+    from stages.aggregate.collect import Cell, Tested
 
 SELECTION = {"val": ("top1", "loss"), "test": ("top1", "macro_f1", "nll", "ece")}  # what `dvc metrics diff` shows
 
@@ -29,6 +31,29 @@ def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int |
     return {"n": n, "mean": mean, "sd": sd, "ci_low": mean - half, "ci_high": mean + half}
 
 
+def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[str, float | int | None]:
+    """The same where seeds have splits of their own: values of the seeds of each split.
+
+    The interval covers another split of these images, too. Training sets overlap, so that its width is that of the
+    corrected resampled t-test (Nadeau and Bengio 2003) over the splits' means; `sd` is that of all seeds.
+
+    Args:
+        values: of each split that has any.
+        ratio: images held out for each image trained on.
+        alpha: the interval covers 1 - alpha.
+    """
+    row = over_seeds([value for split in values for value in split], alpha)
+    if len(values) == 1:
+        return row
+    import numpy as np
+    from scipy.special import stdtrit
+
+    means = np.array([math.fsum(split) / len(split) for split in values])
+    half = float(stdtrit(len(means) - 1, 1 - alpha / 2) * np.sqrt(resampled.variance_of_mean(means, ratio)))
+    mean = float(row["mean"])  # type: ignore[arg-type]  # only sd and the interval may be None
+    return row | {"ci_low": mean - half, "ci_high": mean + half}
+
+
 def runs(found: list[Cell]) -> list[dict[str, Any]]:
     """The rows of runs.csv: every metric of every cell."""
     return [
@@ -38,15 +63,17 @@ def runs(found: list[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def summary(found: list[Cell], alpha: float) -> list[dict[str, Any]]:
+def summary(found: list[Cell], tested: list[Tested], alpha: float) -> list[dict[str, Any]]:
     """The rows of summary.csv: every metric of every variant, over its seeds."""
-    groups: dict[tuple[str, str, str], list[float]] = {}
+    place = {seed: number for number, one in enumerate(tested) for seed in one.split.seeds}
+    groups: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     for cell in found:
         for (split, metric), value in cell.metrics.items():
-            groups.setdefault((cell.variant, split, metric), []).append(value)
+            groups.setdefault((cell.variant, split, metric), {}).setdefault(place[cell.seed], []).append(value)
+    ratios = {part: resampled.ratio(tested, part) for part in ("train", "val", "test")}
     return [
-        {"variant": variant, "split": split, "metric": metric, **over_seeds(values, alpha)}
-        for (variant, split, metric), values in groups.items()
+        {"variant": variant, "split": part, "metric": metric, **over_splits(list(values.values()), ratios[part], alpha)}
+        for (variant, part, metric), values in groups.items()
     ]
 
 

@@ -24,33 +24,38 @@ COLUMNS += ["tile_variant", "tile_seed", "tile"]
 def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
     """The rows of suspects.csv, the most suspicious first.
 
-    `predicted` is what most of the wrong cells say, `confidence` their mean confidence. `tile` is the picture's number
-    in `samples.png` of the cell `tile_variant`, `tile_seed`; empty where no cell shows it.
+    Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say,
+    `confidence` their mean confidence. `tile` is the picture's number in `samples.png` of the cell `tile_variant`,
+    `tile_seed`; empty where no cell shows it.
     """
     judges = [cell for cell in found if cell.config.get("cell", {}).get("model", {}).get("name") != "random"]
     if not judges:
         return []
-    first = judges[0].predictions
-    wrong = np.stack([(c.predictions["label"] != c.predictions["predicted"]).to_numpy(bool) for c in judges])
-    confidence = np.stack([c.predictions["confidence"].to_numpy(float) for c in judges])
-    own = np.stack([np.exp(-c.predictions["loss"].to_numpy(float)) for c in judges]).mean(axis=0)
-    count = wrong.sum(axis=0)
+    images = pd.concat([c.predictions[["image_id", "label"]] for c in judges]).drop_duplicates(ignore_index=True)
+    # An image that a cell has trained on, or that is in no part of its split, has no row there: empty.
+    tables = [c.predictions.set_index("image_id").reindex(images["image_id"]) for c in judges]
+    unseen = np.stack([table["label"].notna().to_numpy(bool) for table in tables])
+    wrong = unseen & np.stack([(table["label"] != table["predicted"]).to_numpy(bool) for table in tables])
+    confidence = np.stack([table["confidence"].fillna(0).to_numpy(float) for table in tables])
+    likely = np.stack([np.exp(-table["loss"].to_numpy(float)) for table in tables])
+    judged, count = unseen.sum(axis=0), wrong.sum(axis=0)
+    own = np.where(unseen, likely, 0).sum(axis=0) / judged
     sure = np.divide((confidence * wrong).sum(axis=0), count, out=np.zeros(len(count)), where=count > 0)
-    chosen = np.flatnonzero((count > rules.share * len(judges)) & (sure >= rules.confidence))
+    chosen = np.flatnonzero((count > rules.share * judged) & (sure >= rules.confidence))
     order = chosen[np.argsort(own[chosen], kind="stable")][: rules.most]
-    tiles = _tiles(judges)
+    tiles, parts = _tiles(judges), _parts(judges)
     rows = []
     for place in order.tolist():
-        image = first["image_id"].iloc[place]
-        votes = pd.Series([c.predictions["predicted"].iloc[place] for c in judges])[wrong[:, place]].value_counts()
+        image = images["image_id"].iloc[place]
+        votes = pd.Series([table["predicted"].iloc[place] for table in tables])[wrong[:, place]].value_counts()
         variant, seed, tile = tiles.get(image, (None, None, None))
         rows.append(
             {
                 "image_id": image,
-                "split": first["split"].iloc[place],
-                "label": first["label"].iloc[place],
+                "split": parts[image],
+                "label": images["label"].iloc[place],
                 "predicted": min(votes.index[votes == votes.max()]),
-                "cells": len(judges),
+                "cells": int(judged[place]),
                 "wrong": int(count[place]),
                 "confidence": float(sure[place]),
                 "label_probability": float(own[place]),
@@ -60,6 +65,15 @@ def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _parts(found: list[Cell]) -> dict[str, str]:
+    """Image id -> val, test, or both where it is now in the one and now in the other."""
+    parts: dict[str, str] = {}
+    for cell in found:
+        for image, part in zip(cell.predictions["image_id"], cell.predictions["split"], strict=True):
+            parts[image] = part if parts.get(image, part) == part else "both"
+    return parts
 
 
 def _tiles(found: list[Cell]) -> dict[str, tuple[str, int, int]]:

@@ -1,0 +1,92 @@
+"""How much of the spread over seeds is the split's, and how much the initialisation's.
+
+Seeds that share a split vary in what training draws at random (initial weights, order, augmentation, dropout), here
+called initialisation; splits vary in which images are trained on and which are tested (Bouthillier et al. 2021). With
+several seeds on each of several splits, a balanced nested random-effects analysis of variance tells the two apart
+(Searle, Casella and McCulloch 1992): the mean square within splits is the variance of the initialisation, the mean
+square between them less that, divided by the seeds of a split, the variance of the split. A negative estimate counts
+as 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stages.aggregate.collect import Cell, Split
+
+COLUMNS = ["variant", "split", "metric", "part", "n", "df", "sd", "sd_low", "sd_high"]
+
+
+def variance(found: list[Cell], splits: list[Split], alpha: float) -> list[dict[str, Any]]:
+    """The rows of variance.csv: standard deviations of every metric, by what varied.
+
+    `part` is `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of its own; `n` is the
+    number of seeds or splits that it is estimated from. A metric that some cell does not have is left out.
+    """
+    by_variant: dict[str, dict[int, dict[tuple[str, str], float]]] = {}
+    for cell in found:
+        by_variant.setdefault(cell.variant, {})[cell.seed] = cell.metrics
+    rows = []
+    for variant, cells in by_variant.items():
+        for key in next(iter(cells.values())):
+            if all(key in metrics for metrics in cells.values()):
+                table = np.array([[cells[seed][key] for seed in split.seeds] for split in splits])
+                about = {"variant": variant, "split": key[0], "metric": key[1]}
+                rows += [about | part for part in parts(table, alpha)]
+    return rows
+
+
+def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
+    """The parts of the variance of values (splits, seeds of a split) that the design shows, as standard deviations."""
+    splits, seeds = table.shape
+    if table.size == 1:
+        return []
+    if splits == 1 or seeds == 1:
+        spread, freedom = float(table.var(ddof=1)), table.size - 1
+        part = "initialisation" if splits == 1 else "total"
+        return [_row(part, table.size, freedom, spread, _chi_squared(spread, freedom, alpha))]
+    within, between = float(table.var(axis=1, ddof=1).mean()), seeds * float(table.mean(axis=1).var(ddof=1))
+    inside, outside = splits * (seeds - 1), splits - 1
+    of_split = max(between - within, 0.0) / seeds
+    total = of_split + within
+    # Satterthwaite (1946): total = between / seeds + (1 - 1 / seeds) within
+    terms = [(between / seeds, outside), (within * (1 - 1 / seeds), inside)]
+    squares = sum(mean_square**2 / freedom for mean_square, freedom in terms)
+    freedom_of_total = sum(mean_square for mean_square, _ in terms) ** 2 / squares if squares else float(inside)
+    limits = _williams(between, within, outside, inside, seeds, alpha)
+    return [
+        _row("initialisation", table.size, inside, within, _chi_squared(within, inside, alpha)),
+        _row("split", splits, outside, of_split, limits),
+        _row("total", table.size, freedom_of_total, total, _chi_squared(total, freedom_of_total, alpha)),
+    ]
+
+
+def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, float]) -> dict[str, Any]:
+    low, high = (math.sqrt(max(limit, 0.0)) for limit in limits)
+    return {"part": part, "n": n, "df": freedom, "sd": math.sqrt(spread), "sd_low": low, "sd_high": high}
+
+
+def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, float]:
+    """The interval of a variance."""
+    from scipy.stats import chi2
+
+    low, high = chi2.ppf([1 - alpha / 2, alpha / 2], freedom)
+    return float(freedom * spread / low), float(freedom * spread / high)
+
+
+def _williams(
+    between: float, within: float, outside: int, inside: int, seeds: int, alpha: float
+) -> tuple[float, float]:
+    """The interval of the variance between groups (Williams 1962), which covers at least 1 - alpha."""
+    from scipy.stats import chi2, f
+
+    ends = f.ppf([1 - alpha / 2, alpha / 2], outside, inside)
+    marks = chi2.ppf([1 - alpha / 2, alpha / 2], outside)
+    low, high = (outside * (between - within * end) / (seeds * mark) for end, mark in zip(ends, marks, strict=True))
+    return float(low), float(high)
