@@ -27,7 +27,9 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
         checks: what was done.
         environment: `here`, `made_with` (of environment.json), `machines` (types in the cells), `notes`, `unpinned`.
     """
-    uncommitted = [line[3:] for line in place.git("status", "--porcelain", "--no-renames", "-z").split("\0") if line]
+    status = place.git("status", "--porcelain", "--no-renames", "-z").split("\0")
+    joined = f"{place.study}/dvc.yaml"  # the link that makes a published study's folder a study, never committed
+    uncommitted = [line[3:] for line in status if line and line[3:] != joined]
     return {
         "study": name,
         "folder": place.study,
