@@ -30,17 +30,22 @@ def study(
     *,
     classes: tuple[str, ...] = ("ant", "bee", "cat"),
     images: int = 60,
+    draw: int = 0,
     **sections: Any,
 ) -> None:
     """Write params.yaml, the data and the trained cells of a study into `folder`.
 
-    A variant's skill is the logit that it adds to the true class; the noise of an image is shared by all cells.
+    A variant's skill is the logit that it adds to the true class; the noise of an image is shared by all cells. `draw`
+    numbers the splits of a study that has several; call once for each.
     """
     folder.mkdir(exist_ok=True)
     files.write_json(folder / "params.yaml", params(list(skills), seeds, **sections))  # JSON is YAML
     rng = np.random.default_rng(0)
     labels = [classes[i % len(classes)] for i in range(images)]
-    splits = ["train" if i % 5 < 3 else "val" if i % 5 == 3 else "test" for i in rng.permutation(images)]
+    order = rng.permutation(images)
+    if draw:
+        order = np.random.default_rng(draw).permutation(order)
+    splits = ["train" if i % 5 < 3 else "val" if i % 5 == 3 else "test" for i in order]
     ids = [f"{i:012x}" for i in range(images)]
     manifest = []
     for image, label in zip(ids, labels, strict=True):
