@@ -25,7 +25,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from stages.clean import decode, fast, fingerprint, hashes, search
+from stages.clean import decode, fast, fingerprint, hashes, jpeg, search
 from stages.clean.cache import Cache
 from stages.clean.fingerprint import Job
 from stages.clean.params import Clean
@@ -88,10 +88,9 @@ def exactness(arguments: argparse.Namespace) -> None:
 
 def _differing(image: Image.Image) -> int:
     """Bits between imagehash's pHash and ours, by Pillow and by the compiled path, of whole and centre square."""
-    thumbs = np.stack([hashes.thumbnails(image), fast.thumbnails(np.asarray(image))])
-    words = hashes.hashes(hashes.low_frequencies(thumbs))
+    words = [hashes.transform(t)[1][:, 0] for t in (hashes.thumbnails(image), fast.thumbnails(np.asarray(image)))]
     reference = np.array([int(str(imagehash.phash(i)), 16) for i in (image, hashes.centre_square(image))], np.uint64)
-    return int(np.bitwise_count(words ^ reference).sum())
+    return sum(int(np.bitwise_count(w[k] ^ reference[k]).sum()) for w in words for k in (0, -1))
 
 
 def hashing(arguments: argparse.Namespace) -> None:
@@ -111,10 +110,10 @@ def hashing(arguments: argparse.Namespace) -> None:
         folder = Path(name)
         for k, content in enumerate(data):
             (folder / f"{k}.jpg").write_bytes(content)
-        jobs = [Job(path) for path in _files(folder)]
+        jobs = [Job(str(path)) for path in _files(folder)]
         clean = Clean(workers=1)
         rows = {
-            "decode only (OpenCV)": _best(lambda: [fast.decode(d) for d in data]),
+            "decode only (OpenCV)": _best(lambda: [jpeg.pixels(d, clean) for d in data]),
             "imagehash loop, 1 hash": _best(lambda: [imagehash.phash(Image.open(io.BytesIO(d))) for d in data]),
             "evenhand, 16 hashes, vectors, sha256": _best(lambda: fingerprint.fingerprints(jobs, clean, Cache(None))),
         }

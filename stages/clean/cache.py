@@ -69,7 +69,8 @@ class Cache:
                 base = sqlite3.connect(file, timeout=30, check_same_thread=False)
                 base.execute("PRAGMA journal_mode=WAL")
                 base.execute("PRAGMA synchronous=NORMAL")
-                base.execute("CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID")
+                base.execute("PRAGMA wal_autocheckpoint=20000")  # pages
+                base.execute("CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, value TEXT)")
             except sqlite3.DatabaseError as error:
                 if attempt == 0 and "not a database" in str(error):
                     file.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from stages.clean.groups import Groups
@@ -66,6 +67,7 @@ class Decisions:
     capped: int = 0
 
 
+@lru_cache(maxsize=100_000)
 def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
     """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
     folded = unicodedata.normalize("NFC", text).casefold()

@@ -1,7 +1,7 @@
-"""Grey thumbnails as Pillow makes them, bit for bit, several times as fast: OpenCV decodes, compiled code resizes.
+"""Grey thumbnails as Pillow makes them, bit for bit, several times as fast: compiled code resizes.
 
 Pillow's resize is separable, in fixed point with 22 bits (`Resample.c`); its order of passes is that of Pillow 13.
-Nothing is trusted: `fingerprint` compares the first files with Pillow, and goes back to Pillow when one byte differs.
+Nothing is trusted: `thumbs` compares the first files with Pillow, and goes back to Pillow when one byte differs.
 """
 
 from __future__ import annotations
@@ -21,25 +21,17 @@ if TYPE_CHECKING:
 _BITS = 22
 _HALF = 1 << (_BITS - 1)
 _SUPPORT = 3.0  # of the Lanczos filter, in output pixels
-cv2.setNumThreads(1)  # the stage has threads of its own
-
-
-def decode(data: bytes) -> NDArray[np.uint8] | None:
-    """The pixels of a plain JPEG, uint8 (height, width, 3) in RGB, not turned by EXIF; None where OpenCV refuses."""
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return None  # cut short, or with something behind it: Pillow knows how to tell
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    return None if pixels is None else np.asarray(pixels, np.uint8)
+cv2.setNumThreads(1)
 
 
 def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What `hashes.thumbnails` gives: uint8 (2, 32, 32), from uint8 (height, width, 3)."""
+    """What `hashes.thumbnails` gives: uint8 (1 or 2, 32, 32), from uint8 (height, width, 3)."""
     height, width = pixels.shape[:2]
     grey = _grey(np.ascontiguousarray(pixels))
     turned = cv2.transpose(grey)  # so that both passes run along memory
     whole = _resize(grey, turned, 0, 0, width, height)
     if height == width:
-        return np.stack([whole, whole])
+        return whole[None]
     side = min(height, width)
     return np.stack([whole, _resize(grey, turned, (width - side) // 2, (height - side) // 2, side, side)])
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,11 @@ from PIL import Image
 
 from stages.clean import decode, hashes
 from stages.clean.cache import Cache, key
-from stages.clean.thumbs import Thumbnailer
+from stages.clean.thumbs import Reader
 from stages.core.console import progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from tqdm import tqdm
@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box, Picture
     from stages.clean.params import Clean
 
-_VERSION = 1  # raise it when a fingerprint of the same file changes
+_VERSION = 2  # raise it when a fingerprint of the same file changes
 _CHUNK = 64
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
 class Job:
     """A file, and the part of it that is meant (None: the whole picture)."""
 
-    file: Path
+    file: str
     box: Box | None = None
 
 
@@ -46,9 +47,9 @@ class Fingerprint:
 
     sha256: of the file's bytes. look: of size and thumbnails, so that equal pictures have equal looks; `pixel_hash`
     tells whether those of equal looks are. width, height: px of the normalised picture. size: bytes. suffix: see
-    `Picture`. words: 16 hashes, 8 orientations of the picture, then of its centre square. vectors: of both, in
-    hexadecimal. contrast: grey levels of the thumbnail, standard deviation. reason, detail: why it was refused
-    (`look` is then empty), or what had to be put right.
+    `Picture`. words: 16 hashes, 8 orientations of the picture, then of its centre square. vectors: of both. These two
+    as the bytes of little-endian arrays, in hexadecimal. contrast: grey levels of the thumbnail, standard deviation.
+    reason, detail: why it was refused (`look` is then empty), or what had to be put right.
     """
 
     sha256: str
@@ -57,7 +58,7 @@ class Fingerprint:
     height: int = 0
     size: int = 0
     suffix: str = ""
-    words: tuple[int, ...] = ()
+    words: str = ""
     vectors: str = ""
     contrast: float = 0.0
     reason: str = ""
@@ -76,10 +77,10 @@ def fingerprints(jobs: Sequence[Job], clean: Clean, cache: Cache) -> list[Finger
     prints: list[Fingerprint] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(workers(clean)) as pool:
         warnings.simplefilter("ignore")  # plug-ins warn about sloppy files; what matters of it is in the ledger
-        thumbnailer = Thumbnailer(clean)
+        reader = Reader(clean)
         bar: tqdm[None]
         with progress(total=len(jobs), desc="fingerprint", unit="file") as bar:
-            for part in pool.map(lambda chunk: _chunk(chunk, clean, cache, thumbnailer), chunks):
+            for part in pool.map(lambda chunk: _chunk(chunk, clean, cache, reader), chunks):
                 prints += part
                 bar.update(len(part))
         if clean.truncated_min_visible < 1:
@@ -112,12 +113,22 @@ def pixel_hash(job: Job, known: Fingerprint, clean: Clean) -> str:
     return digest.hexdigest()
 
 
-def read(file: Path) -> bytes:
+def read(file: str) -> bytes:
     """A file's bytes; raises `decode.Refused` where they cannot be had."""
     try:
-        if not file.is_file():
-            raise decode.Refused("unreadable", "not a file" if file.exists() else "the file is not there")
-        return file.read_bytes()
+        handle = os.open(file, _READ)  # a pipe must not block
+        try:
+            facts = os.fstat(handle)
+            if not stat.S_ISREG(facts.st_mode):
+                raise decode.Refused("unreadable", "not a file")
+            data = os.read(handle, facts.st_size + 1)
+            while len(data) != facts.st_size and (more := os.read(handle, 1 << 20)):
+                data += more
+            return data
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise decode.Refused("unreadable", "the file is not there") from None
     except OSError as error:
         raise decode.Refused("unreadable", error.strerror or type(error).__name__) from None
 
@@ -128,7 +139,7 @@ def identity(job: Job, sha256: str, clean: Clean) -> bytes:
     return key("fingerprint", _VERSION, PIL.__version__, limits, sha256, job.box)
 
 
-def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, thumbnailer: Thumbnailer) -> list[Fingerprint]:
+def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> list[Fingerprint]:
     """Read, look up, decode what is new, hash it in one go."""
     prints: list[Fingerprint | None] = []
     data: list[bytes] = []
@@ -146,25 +157,25 @@ def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, thumbnailer: Thumbn
     result: list[Fingerprint] = [p for p in prints if p]
     for k, name in wanted.items():
         if name in known:
-            values = known[name]
-            result[k] = Fingerprint(**values | {"words": tuple(values["words"])})
+            result[k] = Fingerprint(*known[name])
             continue
         try:
-            result[k], new[k] = _look(data[k], result[k], chunk[k], thumbnailer)
+            result[k], new[k] = _look(data[k], result[k], chunk[k], reader)
         except decode.Refused as refused:
             result[k] = replace(result[k], reason=refused.reason, detail=refused.detail)
     if new:
-        for k, one in zip(new, _hashed([result[k] for k in new], np.stack(list(new.values()))), strict=True):
+        for k, one in zip(new, _hashed([result[k] for k in new], list(new.values())), strict=True):
             result[k] = one
-    cache.put((name, asdict(result[k])) for k, name in wanted.items() if name not in known)
+    cache.put((name, list(vars(result[k]).values())) for k, name in wanted.items() if name not in known)
     return result
 
 
-def _look(data: bytes, known: Fingerprint, job: Job, thumbnailer: Thumbnailer) -> tuple[Fingerprint, NDArray[np.uint8]]:
+def _look(data: bytes, known: Fingerprint, job: Job, reader: Reader) -> tuple[Fingerprint, NDArray[np.uint8]]:
     """Decode a file: what is known of it now, and its thumbnails."""
-    width, height, picture, thumbs = thumbnailer(data, job.box)
+    pixels, picture = reader.pixels(data, job.box)
+    thumbs = reader.thumbnails(pixels, picture)
     if picture is None:
-        return replace(known, width=width, height=height, suffix=".jpg"), thumbs
+        return replace(known, width=pixels.shape[1], height=pixels.shape[0], suffix=".jpg"), thumbs
     return _of(picture, known), thumbs
 
 
@@ -173,24 +184,18 @@ def _of(picture: Picture, known: Fingerprint) -> Fingerprint:
     return replace(known, width=width, height=height, suffix=picture.suffix, reason=picture.note, detail=picture.detail)
 
 
-def _hashed(prints: list[Fingerprint], thumbs: NDArray[np.uint8]) -> list[Fingerprint]:
-    """Add hashes, vectors and contrast; `thumbs` is uint8 of shape (n, 2, 32, 32)."""
-    low = hashes.low_frequencies(thumbs)
-    words = hashes.hashes(hashes.orientations(low)).reshape(len(prints), -1)
-    vectors = hashes.vectors(low).reshape(len(prints), -1)
-    contrast = thumbs[:, 0].std(axis=(1, 2))
-    result = []
-    for k, one in enumerate(prints):
-        look = hashlib.sha256(f"{one.width}x{one.height}".encode() + thumbs[k].tobytes()).hexdigest()[:32]
-        result.append(
-            replace(
-                one,
-                look=look,
-                words=tuple(words[k].tolist()),
-                vectors=vectors[k].tobytes().hex(),
-                contrast=round(float(contrast[k]), 3),
-            )
-        )
+def _hashed(prints: list[Fingerprint], thumbs: list[NDArray[np.uint8]]) -> list[Fingerprint]:
+    """Add hashes, vectors and contrast; `thumbs` as of `hashes.thumbnails`."""
+    low, words = hashes.transform(np.concatenate(thumbs))
+    words, vectors = words.astype("<u8"), hashes.vectors(low)
+    contrast = np.stack([mine[0] for mine in thumbs]).std(axis=(1, 2)).round(3).tolist()
+    result, at = [], 0
+    for one, mine, level in zip(prints, thumbs, contrast, strict=True):
+        both = [at, at + len(mine) - 1]  # a square is its own centre square
+        at += len(mine)
+        look = hashlib.sha256(f"{one.width}x{one.height}".encode() + mine.tobytes()).hexdigest()[:32]
+        found = {"look": look, "words": words[both].tobytes().hex(), "vectors": vectors[both].tobytes().hex()}
+        result.append(Fingerprint(**vars(one) | found | {"contrast": level}))
     return result
 
 
@@ -200,4 +205,4 @@ def _rescue(job: Job, refused: Fingerprint, clean: Clean) -> Fingerprint:
         picture = decode.decode_truncated(read(job.file), clean, job.box)
     except decode.Refused as again:
         return replace(refused, reason=again.reason, detail=again.detail)
-    return _hashed([_of(picture, refused)], hashes.thumbnails(picture.image)[None])[0]
+    return _hashed([_of(picture, refused)], [hashes.thumbnails(picture.image)])[0]

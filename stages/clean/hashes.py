@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fftpack import dct  # the one imagehash uses: another library differs in the last bit of flat pictures
 
 SIDE = 32  # of the thumbnail that is transformed
 LOW = 8  # lowest frequencies kept in each direction
@@ -26,9 +25,12 @@ Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 UNIT = 127  # length of a vector
 _Number = TypeVar("_Number", np.float64, np.int8)
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 _SIGN = np.where(np.arange(LOW) % 2, -1, 1)
 _FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:LOW, :LOW]))  # 0 for the mean brightness, which says nothing
-_WEIGHTS = np.uint64(1) << np.arange(LOW * LOW - 1, -1, -1, dtype=np.uint64)
+_BASIS = 2 * np.cos(np.pi / (2 * SIDE) * np.outer(np.arange(LOW), 2 * np.arange(SIDE) + 1))
+_LUMA = np.array([19595, 38470, 7471], np.float32)
+_TIE = 1e-5  # far above the rounding errors of coefficients of up to a million
 
 
 def centre_square(image: Image.Image) -> Image.Image:
@@ -40,18 +42,36 @@ def centre_square(image: Image.Image) -> Image.Image:
 
 
 def thumbnails(image: Image.Image) -> Thumbs:
-    """Grey thumbnails of the picture and of its centre square: uint8 of shape (2, 32, 32)."""
+    """Grey thumbnails of the picture and, where it is not square, of its centre square: uint8 (1 or 2, 32, 32)."""
     grey = image.convert("L")
-    whole = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    if image.width == image.height:
-        return np.stack([np.asarray(whole)] * 2)
-    centre = centre_square(grey).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.stack([np.asarray(whole), np.asarray(centre)])
+    crops = [grey] if image.width == image.height else [grey, centre_square(grey)]
+    return np.stack([np.asarray(crop.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for crop in crops])
 
 
-def low_frequencies(thumbs: Thumbs) -> Floats:
-    """The 8x8 lowest DCT-II coefficients of thumbnails: uint8 (..., 32, 32) to float64 (..., 8, 8)."""
-    return np.asarray(dct(dct(thumbs, axis=-2), axis=-1)[..., :LOW, :LOW])
+def luma(pixels: NDArray[np.uint8]) -> Thumbs:
+    """Grey of RGB as Pillow rounds it (ITU-R 601-2): uint8 (..., 3) to uint8 (...)."""
+    whole = pixels.astype(np.float32) @ _LUMA + 0x8000  # whole numbers below 2**24: exact
+    return np.asarray(whole * np.float32(2**-16), np.uint8)
+
+
+def transform(thumbs: Thumbs) -> tuple[Floats, Words]:
+    """Coefficients and hashes of thumbnails.
+
+    Args:
+        thumbs: uint8 of shape (n, 32, 32).
+
+    Returns:
+        The 8x8 lowest DCT-II coefficients, float64 (n, 8, 8), and the hashes in 8 orientations, uint64 (n, 8).
+    """
+    low = np.asarray(_BASIS @ thumbs.astype(np.float64) @ _BASIS.T)
+    words, tied = _threshold(orientations(low))
+    close = np.flatnonzero(tied.any(axis=-1))
+    if len(close):  # rounding decides their bits, so it must be that of the library that imagehash uses
+        from scipy.fftpack import dct  # takes longer to load than a thousand hashes take
+
+        low[close] = dct(dct(thumbs[close], axis=-2), axis=-1)[..., :LOW, :LOW]
+        words[close] = _threshold(orientations(low[close]))[0]
+    return low, words
 
 
 def orientations(low: NDArray[_Number]) -> NDArray[_Number]:
@@ -61,11 +81,17 @@ def orientations(low: NDArray[_Number]) -> NDArray[_Number]:
     return np.stack(flips + [np.swapaxes(f, -1, -2) for f in flips], axis=-3)
 
 
-def hashes(low: Floats) -> Words:
-    """Threshold coefficients (..., 8, 8) at their median: uint64 (...), imagehash's first bit the most significant."""
-    flat = low.reshape(*low.shape[:-2], LOW * LOW)
-    bits = flat > np.median(flat, axis=-1, keepdims=True)
-    return np.asarray((bits * _WEIGHTS).sum(axis=-1, dtype=np.uint64))
+def _threshold(oriented: Floats) -> tuple[Words, NDArray[np.bool_]]:
+    """Compare coefficients (n, 8, 8, 8) with their median, imagehash's first bit the most significant.
+
+    Returns:
+        Hashes, uint64 (n, 8), and whether a coefficient is so close to the median that rounding may decide.
+    """
+    flat = oriented.reshape(*oriented.shape[:2], LOW * LOW)
+    ordered = np.sort(flat[:, :4], axis=-1)  # the other four are these transposed: the same values
+    below, above = np.tile(ordered[..., LOW * LOW // 2 - 1 : LOW * LOW // 2 + 1], (1, 2, 1)).transpose(2, 0, 1)
+    bits = np.packbits(flat > ((below + above) / 2)[..., None], axis=-1)
+    return bits.view(">u8")[..., 0].astype(np.uint64), above - below < _TIE
 
 
 def vectors(low: Floats) -> NDArray[np.int8]:
@@ -79,7 +105,7 @@ def vectors(low: Floats) -> NDArray[np.int8]:
     return np.asarray(np.rint(UNIT * flat / np.maximum(length, 1e-9)).astype(np.int8))
 
 
-def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def orient(pixels: NDArray[_Pixel], orientation: int) -> NDArray[_Pixel]:
     """Turn an array of shape (height, width, ...) into one of the 8 orientations, in the order of `hashes`."""
     if orientation & 1:
         pixels = pixels[:, ::-1]

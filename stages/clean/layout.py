@@ -46,16 +46,17 @@ def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean) -
     names = folders([e.label for e in entries if e.status == "kept"])
     changed: list[int] = []
     with files.fresh_folder(out / "images") as folder:
-        for name in names.values():
-            (folder / name).mkdir()
+        places = {label: folder / name for label, name in names.items()}
+        for place in places.values():
+            place.mkdir()
         for k, entry in enumerate(progress(entries, desc="lay out")):
             if entry.status != "kept":
                 continue
-            data = read(raw / entry.file)
+            data = read(f"{raw}/{entry.file}")
             if hashlib.sha256(data).hexdigest() != entry.print.sha256:
                 changed.append(k)
             elif not changed:
-                target = folder / names[entry.label] / f"{entry.image_id}{entry.print.suffix or '.png'}"
+                target = places[entry.label] / f"{entry.image_id}{entry.print.suffix or '.png'}"
                 target.write_bytes(data if entry.print.suffix else _png(data, entry, clean))
     return changed
 

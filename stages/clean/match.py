@@ -9,14 +9,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from stages.clean import decode, hashes, neighbours, search, verify
+from stages.clean import decode, hashes, neighbours, search, shift, verify
 from stages.clean.cache import Cache, key
-from stages.clean.fingerprint import identity, picture, workers
+from stages.clean.fingerprint import identity, picture, read, workers
+from stages.clean.thumbs import Reader
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from stages.clean.verify import Evidence
 
 Verdict = Literal["same", "similar", "different"]
-_VERSION = 1  # raise it when the evidence on the same pair changes
+_VERSION = 2  # raise it when the evidence on the same pair changes
 SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictures have, roughly
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 CROPS = ("whole", "centre")
@@ -52,7 +53,7 @@ class Pair:
     orientation: int = 0
     crop_a: int = 0
     crop_b: int = 0
-    evidence: Evidence = verify.NONE
+    evidence: Evidence = verify.UNLIKE
     verdict: Verdict = "different"
 
     @property
@@ -74,10 +75,8 @@ def candidates(prints: Sequence[Fingerprint], match: Match) -> list[Pair]:
     able = [k for k, p in enumerate(prints) if min(p.width, p.height) >= match.min_side and p.contrast >= FLAT]
     if len(able) < 2:
         return []
-    words = np.array([prints[k].words for k in able], np.uint64).reshape(-1, 2, hashes.ORIENTATIONS)
-    vectors = np.frombuffer(bytes.fromhex("".join(prints[k].vectors for k in able)), np.int8).reshape(
-        -1, 2, hashes.LOW**2
-    )
+    words = _array([prints[k].words for k in able], "<u8", hashes.ORIENTATIONS)
+    vectors = _array([prints[k].vectors for k in able], "i1", hashes.LOW**2)
     rows = [_by_hash(words, match.distance)]
     if len(able) <= match.exhaustive_up_to:
         rows += _by_vector(vectors, match.cosine_few if len(able) <= match.few else match.cosine)
@@ -95,9 +94,15 @@ def candidates(prints: Sequence[Fingerprint], match: Match) -> list[Pair]:
     return [Pair(able[i], able[j], *rest) for i, j, *rest in zip(*(c.tolist() for c in columns), strict=True)]
 
 
+def _array(texts: list[str], kind: str, length: int) -> NDArray[Any]:
+    """Hexadecimal to an array (n, 2, length)."""
+    return np.frombuffer(bytes.fromhex("".join(texts)), kind).reshape(-1, 2, length)
+
+
 def _by_hash(words: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
-    q, t, _ = search.pairs_between(words.reshape(-1), words[:, :, 0].reshape(-1), radius)
-    found = np.stack([q // 16, t // 2, q % 8, q // 8 % 2, t % 2])
+    crops = 1 if np.array_equal(words[:, 0], words[:, 1]) else 2  # 1: every picture is its own centre square
+    q, t, _ = search.pairs_between(words[:, :crops].reshape(-1), words[:, :crops, 0].reshape(-1), radius)
+    found = np.stack([q // 8 // crops, t // crops, q % 8, q // 8 % crops, t % crops])
     return found[:, found[0] < found[1]]  # the pair turned round has the inverse orientation and the same distance
 
 
@@ -118,20 +123,33 @@ def compare(
     pairs: Sequence[Pair], prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean, cache: Cache
 ) -> list[Pair]:
     """Look at the pixels of each pair and give it a verdict."""
+    reader = Reader(clean)
 
     @lru_cache(maxsize=_REMEMBERED // (SIDES[0] ** 2 * 3))
-    def thumbnail(at: int, crop: int, side: int) -> NDArray[np.uint8]:
-        try:
-            image = picture(jobs[at], prints[at], clean).image
-        except decode.Refused:  # laying out will notice that the file has changed
-            return np.zeros((side, side, 3), np.uint8)
-        image = hashes.centre_square(image) if crop else image
-        return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+    def thumbnail(at: int, crop: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        pixels = _pixels(jobs[at], prints[at], clean, reader)
+        if crop or pixels.shape[:2] != (side, side):
+            image = Image.fromarray(pixels)
+            image = hashes.centre_square(image) if crop else image
+            pixels = np.asarray(image.resize((side, side), Image.Resampling.BOX))
+        times = side // shift.SIDE
+        small = pixels.reshape(shift.SIDE, times, shift.SIDE, times * 3).mean(axis=(1, 3), dtype=np.float32)
+        return pixels, small
 
-    def look(pair: Pair) -> Evidence:
-        side = _side(prints[pair.a], prints[pair.b])
-        turned = hashes.orient(thumbnail(pair.a, pair.crop_a, side), pair.orientation)
-        return verify.compare(np.ascontiguousarray(turned), thumbnail(pair.b, pair.crop_b, side))
+    def look(pairs: list[Pair]) -> list[Evidence]:
+        sides = [_side(prints[p.a], prints[p.b]) for p in pairs]
+        right = [thumbnail(p.b, p.crop_b, side) for p, side in zip(pairs, sides, strict=True)]
+        left = []
+        for pair, side in zip(pairs, sides, strict=True):
+            pixels, small = thumbnail(pair.a, pair.crop_a, side)
+            turned = np.ascontiguousarray(hashes.orient(pixels, pair.orientation))
+            left.append((turned, hashes.orient(small, pair.orientation)))
+        shifts, scores = shift.estimate(np.stack([s for _, s in left]), np.stack([s for _, s in right]))
+        found = []
+        for (a, _), (b, _), (x, y), score in zip(left, right, shifts.tolist(), scores.tolist(), strict=True):
+            times = len(b) // shift.SIDE
+            found.append(verify.compare(a, b, (x * times, y * times)) if score >= shift.LEAST else verify.UNLIKE)
+        return found
 
     names = [identity(job, p.sha256, clean) for job, p in zip(jobs, prints, strict=True)]
 
@@ -141,7 +159,8 @@ def compare(
             for p in chunk
         ]
         known = cache.get(keys)
-        fresh = {k: look(p) for k, p in zip(keys, chunk, strict=True) if k not in known}
+        new = [(k, p) for k, p in zip(keys, chunk, strict=True) if k not in known]
+        fresh = dict(zip([k for k, _ in new], look([p for _, p in new]), strict=True)) if new else {}
         cache.put((k, list(vars(e).values())) for k, e in fresh.items())
         evidence = fresh | {k: verify.Evidence(*v) for k, v in known.items()}
         return [judge(replace(p, evidence=evidence[k]), prints, clean.match) for k, p in zip(keys, chunk, strict=True)]
@@ -176,6 +195,15 @@ def judge(pair: Pair, prints: Sequence[Fingerprint], match: Match) -> Pair:
 def _side(one: Fingerprint, other: Fingerprint) -> int:
     smallest = min(one.width, one.height, other.width, other.height)
     return next((side for side in SIDES if smallest >= 0.75 * side), SIDES[-1])
+
+
+def _pixels(job: Job, known: Fingerprint, clean: Clean, reader: Reader) -> NDArray[np.uint8]:
+    try:
+        if known.suffix == ".jpg":
+            return reader.pixels(read(job.file), job.box)[0]
+        return np.asarray(picture(job, known, clean).image)
+    except decode.Refused:  # laying out will notice that the file has changed
+        return np.zeros((SIDES[-1], SIDES[-1], 3), np.uint8)
 
 
 def _chunks(pairs: Sequence[Pair]) -> Iterable[Sequence[Pair]]:

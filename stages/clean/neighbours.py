@@ -38,7 +38,7 @@ def pairs(
     for start in progress(range(0, len(queries), _BLOCK), desc="neighbours", leave=False):
         block = queries[start : start + _BLOCK].astype(np.float32)
         dots = block @ right[start:].T
-        q, t = np.nonzero(dots >= least)
+        q, t = np.divmod(np.flatnonzero(dots >= least), dots.shape[1])  # many times as fast as nonzero
         later = t > q
         q, t = q[later], t[later]
         found.append((q + start, t + start, dots[q, t].astype(np.int64)))

@@ -18,7 +18,6 @@ from stages.core.console import say
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from stages.clean.match import Pair
     from stages.clean.params import Clean
 
 RAW, OUT, REPORT = Path("data/raw"), Path("data/clean"), Path("reports/clean")
@@ -58,9 +57,9 @@ def run(
 def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[int], cache: Cache) -> Decisions:
     boxes = [_box(row) for row in rows]
     reads = [k for k, row in enumerate(rows) if not row["problem"] and row["file"]]
-    jobs = [Job(raw / rows[k]["file"], boxes[k]) for k in reads]
-    prints = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache), strict=True))
-    entries = [_entry(row, boxes[k], prints.get(k), k in changed) for k, row in enumerate(rows)]
+    jobs = [Job(f"{raw}/{rows[k]['file']}", boxes[k]) for k in reads]
+    known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache), strict=True))
+    entries = [_entry(row, boxes[k], known.get(k), k in changed) for k, row in enumerate(rows)]
     _settle_looks(entries, raw, clean)
 
     first: dict[str, int] = {}
@@ -70,10 +69,8 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
     unique = [entries[k] for k in sorted(first.values())]
     place = {id(e): k for k, e in enumerate(entries)}
 
-    def look(pairs: list[Pair]) -> list[Pair]:
-        return match.compare(pairs, [e.print for e in unique], [Job(raw / e.file, e.box) for e in unique], clean, cache)
-
-    pairs = look(match.candidates([e.print for e in unique], clean.match))
+    prints, looked = [e.print for e in unique], [Job(f"{raw}/{e.file}", e.box) for e in unique]
+    pairs = match.compare(match.candidates(prints, clean.match), prints, looked, clean, cache)
     where = [place[id(e)] for e in unique]
     pairs = [replace(p, a=where[p.a], b=where[p.b]) for p in pairs]
     return decide(entries, pairs, clean)
@@ -90,7 +87,7 @@ def _settle_looks(entries: list[Entry], raw: Path, clean: Clean) -> None:
         if len({(e.print.sha256, e.box) for e in alike}) > 1:
             for entry in alike:
                 with contextlib.suppress(decode.Refused):  # laying out will notice that the file has changed
-                    entry.pixels = fingerprint.pixel_hash(Job(raw / entry.file, entry.box), entry.print, clean)
+                    entry.pixels = fingerprint.pixel_hash(Job(f"{raw}/{entry.file}", entry.box), entry.print, clean)
 
 
 def _box(row: dict[str, str]) -> decode.Box | None:

@@ -38,7 +38,7 @@ class Band:
 
 def bands(count: int, radius: int) -> list[Band]:
     """Bands about as wide as the number of hashes needs, so that a look-up meets a few of them."""
-    wanted = min(max(round(64 / max(math.log2(count + 1) - 3, 8)), 2), radius + 1, 8)
+    wanted = min(max(round(64 / max(math.log2(count + 1) - 1, 8)), 2), radius + 1, 8)
     if radius == 0:
         wanted = 4
     edges = [64 * k // wanted for k in range(wanted + 1)]
@@ -86,9 +86,10 @@ def pairs_between(
                 probe(*fixed, earlier, radius, later, out)
             found.append((out[0, :count], out[1, :count], out[2, :count].astype(np.uint8)))
             continue
+        there = targets[order]
         for mask in band.masks:
             near = (own ^ mask).astype(np.int64)
-            found += _compare(queries, targets, order, starts[near], starts[near + 1], plan[:number], radius)
+            found += _compare(queries, there, order, starts[near], starts[near + 1], plan[:number], radius)
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -111,6 +112,7 @@ def _probe(count: int) -> Any:
 def _compare(
     queries: Words, targets: Words, order: Index, low: Index, high: Index, earlier: list[Band], radius: int
 ) -> list[tuple[Index, Index, NDArray[np.uint8]]]:
+    """Compare each query with the targets `low` to `high`; `targets` stand in their `order` in this band."""
     counts = high - low
     some = np.flatnonzero(counts)
     ends = np.cumsum(counts[some])
@@ -119,19 +121,18 @@ def _compare(
     while at < len(some):
         base = ends[at - 1] if at else 0
         stop = max(int(np.searchsorted(ends, base + _CHUNK, side="right")), at + 1)
-        part = some[at:stop]
-        q = np.repeat(part, counts[part])
-        within = np.arange(len(q)) - np.repeat(ends[at:stop] - counts[part] - base, counts[part])
-        t = order[np.repeat(low[part], counts[part]) + within]
-        difference = queries[q] ^ targets[t]
-        distance = np.bitwise_count(difference)
-        good = distance <= radius
-        q, t, difference, distance = q[good], t[good], difference[good], distance[good]
+        part, until = some[at:stop], ends[at:stop] - base
+        place = np.arange(until[-1]) + np.repeat(low[part] - until + counts[part], counts[part])
+        difference = np.repeat(queries[part], counts[part]) ^ targets[place]
+        good = np.flatnonzero(np.bitwise_count(difference) <= radius)
+        difference = difference[good]
         # a pair belongs to the first band that finds it
-        new = np.ones(len(q), bool)
+        new = np.ones(len(good), bool)
         for band in earlier:
             new &= np.bitwise_count(band.of(difference)) > band.radius
-        found.append((q[new], t[new], distance[new]))
+        good, difference = good[new], difference[new]
+        q = part[np.searchsorted(until, good, side="right")]
+        found.append((q, order[place[good]], np.bitwise_count(difference)))
         at = stop
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.clean import decode, fingerprint
+from stages.clean import decode, fingerprint, overview
 from stages.clean.decide import natural
 from stages.clean.fingerprint import Job
 from stages.core import files
@@ -58,12 +58,15 @@ def write(done: Decisions, raw: Path, report: Path, clean: Clean) -> None:
         _save(_side_by_side(pairs), folder / "borderline.png", raw, clean)
         out = [Tile(e, (e.reason, *_lines(e.path))) for e in entries if e.status == "quarantined"][: PAGE * COLUMNS]
         _save([out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png", raw, clean)
-        _overview(entries, folder / "overview.png")
+        before, after = _counts([e for e in entries if e.label])
+        before = {name: before[name] for name in sorted(before, key=natural)}
+        sizes = [(e.print.width, e.print.height) for e in entries if e.status == "kept"]
+        overview.draw(before, after, sizes, folder / "overview.png")
 
 
 def _borderline(pairs: Sequence[Pair]) -> list[Pair]:
     """The similar pairs and those that just were not: what a change of the thresholds would change first."""
-    rest = [p for p in pairs if p.verdict != "same"]
+    rest = [p for p in pairs if p.verdict != "same" and p.evidence.overlap > 0]
     return sorted(rest, key=lambda p: (-p.evidence.detail, p.a, p.b))[:BORDERLINE]
 
 
@@ -140,7 +143,7 @@ def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean) -> None
             text = "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in tile.lines)
             draw.multiline_text((at[0] + 3, at[1] + TILE), text, COLOURS[tile.entry.status], font, spacing=1)
     # 256 colours do for thumbnails: these files live in git
-    sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target, optimize=True)
+    sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target)
 
 
 def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
@@ -149,7 +152,7 @@ def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
         ImageDraw.Draw(tile).rectangle((6, 6, TILE - 7, TILE - 7), outline="#cf222e")
         return tile
     try:
-        image = fingerprint.picture(Job(raw / entry.file, entry.box), entry.print, clean).image
+        image = fingerprint.picture(Job(f"{raw}/{entry.file}", entry.box), entry.print, clean).image
     except decode.Refused:
         return tile
     scale = (TILE - 6) / max(image.size)
@@ -157,28 +160,3 @@ def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
     image = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR, reducing_gap=2)
     tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
     return tile
-
-
-def _overview(entries: Sequence[Entry], target: Path) -> None:
-    """Images per class before and after, and the sizes of what was kept."""
-    from matplotlib.figure import Figure  # not pyplot: no global state, and it loads in half the time
-
-    before, after = _counts([e for e in entries if e.label])
-    labels = sorted(before, key=natural)
-    kept = [e for e in entries if e.status == "kept"]
-    figure = Figure(figsize=(10, max(3.0, min(0.22 * len(labels) + 1, 12.0))), layout="constrained", dpi=90)
-    left, right = figure.subplots(1, 2)
-    places = list(range(len(labels)))
-    left.barh(places, [before[name] for name in labels], color="#d0d7de", label="before")
-    left.barh(places, [after[name] for name in labels], color="#0969da", height=0.45, label="after")
-    few = len(labels) <= 50
-    left.set_yticks(places if few else [], [name[:24] for name in labels] if few else [])
-    left.invert_yaxis()
-    left.set_xlabel("images per class" if few else f"images per class, {len(labels)} classes")
-    left.legend()
-    if kept:
-        right.scatter([e.print.width for e in kept], [e.print.height for e in kept], s=6, alpha=0.4, color="#0969da")
-        right.set(
-            xlabel="width (px)", ylabel="height (px)", title=f"{len(kept)} kept images", xscale="log", yscale="log"
-        )
-    figure.savefig(target, metadata={"Software": None})

@@ -1,16 +1,18 @@
-"""Thumbnails of a file's bytes: through Pillow, or through the compiled fast path once that is worth loading.
+"""Pixels and thumbnails of a file's bytes: through Pillow, or through faster libraries once they are worth loading.
 
-The fast path must agree with Pillow, byte for byte, on the first files that it sees; when one byte differs it is not
-used.
+What they give must agree with Pillow, byte for byte, on the first files that they see; when one byte differs they are
+not used.
 """
 
 from __future__ import annotations
 
+import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
+from PIL import Image
 
 from stages.clean import decode, hashes
 from stages.core.console import say
@@ -21,61 +23,77 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box, Picture
     from stages.clean.params import Clean
 
-_WORTH_IT = 8_000_000  # bytes decoded by Pillow before the fast path is loaded: for less it costs more than it saves
+# decoded by Pillow before the libraries are loaded: for less that costs more than it saves
+_FILES = 300
+_BYTES = 8_000_000
 _CHECKED = 8  # files
 
 
-class Thumbnailer:
-    """Gives pictures and their thumbnails; one for all threads of a run."""
+class Reader:
+    """Gives pixels and thumbnails; one for all threads of a run."""
 
     def __init__(self, clean: Clean) -> None:
         self._clean = clean
         self._lock = threading.Lock()
-        self._seen = 0
-        self._checked = 0
-        self._fast: Any = None
+        self._files = self._bytes = 0
+        self._agreed = {"stages.clean.jpeg": 0, "stages.clean.fast": 0}
+        self._modules: dict[str, Any] = {}
 
-    def __call__(self, data: bytes, box: Box | None) -> tuple[int, int, Picture | None, NDArray[np.uint8]]:
+    def pixels(self, data: bytes, box: Box | None) -> tuple[NDArray[np.uint8], Picture | None]:
         """Decode `data`.
 
         Returns:
-            Width and height in px of the normalised picture, the picture (None where the fast path has read a plain
-            JPEG), and the grey thumbnails of `hashes.thumbnails`.
+            The pixels of the normalised picture, uint8 (height, width, 3), and the picture as Pillow decoded it (None
+            where OpenCV has read a plain JPEG).
 
         Raises:
             Refused: see `decode.decode`.
         """
-        fast = self._plain(data) if self._use_fast(len(data)) and box is None else None
-        if fast is not None and self._checked >= _CHECKED:
-            return fast[0].shape[1], fast[0].shape[0], None, fast[1]
+        with self._lock:
+            self._files += 1
+            self._bytes += len(data)
+        worth = self._files > _FILES or self._bytes > _BYTES
+        jpeg = self._module("stages.clean.jpeg") if worth and box is None else None
+        ours = jpeg.pixels(data, self._clean) if jpeg else None
+        if ours is not None and self._trusted("stages.clean.jpeg"):
+            return ours, None
         picture = decode.decode(data, self._clean, box)
-        thumbs = hashes.thumbnails(picture.image)
-        if fast is not None:
-            self._check(fast[1], thumbs)
-        return *picture.image.size, picture, thumbs
+        pixels = np.asarray(picture.image)
+        if ours is not None:
+            self._check("stages.clean.jpeg", ours, pixels)
+        return pixels, picture
 
-    def _use_fast(self, size: int) -> bool:
+    def thumbnails(self, pixels: NDArray[np.uint8], picture: Picture | None) -> NDArray[np.uint8]:
+        """What `hashes.thumbnails` gives for the two that `pixels` gave."""
+        if pixels.shape[:2] == (hashes.SIDE, hashes.SIDE):
+            return hashes.luma(pixels)[None]  # Pillow does not resize what has the size already
+        fast = self._module("stages.clean.fast") if self._bytes > _BYTES else None
+        ours = fast.thumbnails(pixels) if fast else None
+        if ours is not None and self._trusted("stages.clean.fast"):
+            return np.asarray(ours)
+        thumbs = hashes.thumbnails(picture.image if picture else Image.fromarray(pixels))
+        if ours is not None:
+            self._check("stages.clean.fast", ours, thumbs)
+        return thumbs
+
+    def _module(self, name: str) -> Any:
+        """A module that needs a library which may be missing, or that was found wanting: then None."""
         with self._lock:
-            self._seen += size
-            if self._fast is None and self._seen >= _WORTH_IT:
+            if name not in self._modules:
                 try:
-                    from stages.clean import fast
-
-                    self._fast = fast
+                    self._modules[name] = importlib.import_module(name)
                 except ImportError as error:
-                    say(f"clean: {error.name} is missing, so every file goes through Pillow")
-                    self._fast = False
-        return bool(self._fast)
+                    say(f"clean: {error.name} is missing, so Pillow does its work")
+                    self._modules[name] = None
+        return self._modules[name]
 
-    def _plain(self, data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-        if not decode.plain_jpeg(data, self._clean):
-            return None
-        pixels = self._fast.decode(data)
-        return None if pixels is None else (pixels, self._fast.thumbnails(pixels))
+    def _trusted(self, name: str) -> bool:
+        return self._agreed[name] >= _CHECKED
 
-    def _check(self, ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
+    def _check(self, name: str, ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
         with self._lock:
-            self._checked += 1
-            if self._fast and not np.array_equal(ours, theirs):
-                say(f"clean: the fast path differs from Pillow {PIL.__version__}, so Pillow does it all")
-                self._fast = False
+            if np.array_equal(ours, theirs):
+                self._agreed[name] += 1
+            elif self._modules[name]:
+                say(f"clean: {name} differs from Pillow {PIL.__version__}, so Pillow does it all")
+                self._modules[name] = None

@@ -22,8 +22,9 @@ except ImportError:  # less is found without it, but nothing else is
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-METHOD = f"ecc-{cv2.__version__}" if cv2 else "in place"
-_STEPS = 30
+METHOD = f"shift, ecc-{cv2.__version__}" if cv2 else "in place"
+_FIRST, _STEPS = 3, 30  # of registration, before a pair is given up, and in all that follows
+_HOPELESS = 0.8  # detail after the first steps; of pairs that end above 0.88, 0.2 % were below, of the others 98 %
 _MARGIN = 1  # px at the border that interpolation and JPEG blocks spoil
 _BLOCKS = 4
 
@@ -45,32 +46,43 @@ class Evidence:
     moved: float
 
 
-NONE = Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
+UNLIKE = Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-def compare(left: Pixels, right: Pixels) -> Evidence:
+def compare(left: Pixels, right: Pixels, shift: tuple[int, int] = (0, 0)) -> Evidence:
     """Register `left` on `right` and compare them.
 
     Args:
         left: uint8 of shape (side, side, 3).
         right: the same shape.
+        shift: x and y in px from places in `right` to places in `left`, where registration starts.
+
+    Returns:
+        The evidence; `UNLIKE` where a few steps of registration show that there is nothing to find.
     """
-    side = len(right)
     a, b = left.astype(np.float32), right.astype(np.float32)
-    warp = register(a.mean(axis=2), b.mean(axis=2))
+    grey_a, grey_b = a.mean(axis=2), b.mean(axis=2)
+    warp = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+    found = register(grey_a, grey_b, warp, _FIRST)
+    if found is not None:
+        fine, inside = _lay(_detail(grey_a), found)
+        if inside.sum() < len(right) or _correlation(fine[inside], _detail(grey_b)[inside]) < _HOPELESS:
+            return UNLIKE
+        found = register(grey_a, grey_b, found, _STEPS)
+    return _measure(a, b, found)
+
+
+def _measure(a: Floats, b: Floats, warp: Floats | None) -> Evidence:
+    side = len(b)
     if warp is None:
-        inside = np.ones((side, side), bool)
+        inside = _margin(np.ones((side, side), bool))
         moved = 0.0
     else:
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        a = cv2.warpAffine(a, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.warpAffine(np.ones((side, side), np.float32), warp, (side, side), flags=flags) > 0.99
+        a, inside = _lay(a, warp)
         corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]], np.float32)
         moved = float(np.abs(corners @ warp.T - corners[:, :2]).max() / side)
-    inside[:_MARGIN] = inside[-_MARGIN:] = False
-    inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
     if inside.sum() < side:
-        return Evidence(0.0, 0.0, 0.0, 0.0, moved)
+        return UNLIKE
     fine_a, fine_b = _detail(a.mean(axis=2)), _detail(b.mean(axis=2))
     return Evidence(
         colour=_correlation(a[inside], b[inside]),
@@ -81,19 +93,33 @@ def compare(left: Pixels, right: Pixels) -> Evidence:
     )
 
 
-def register(left: Floats, right: Floats) -> Floats | None:
-    """The affine map (2, 3) from px of `right` to px of `left`; None where OpenCV is missing or finds none."""
+def register(left: Floats, right: Floats, warp: Floats, steps: int) -> Floats | None:
+    """The affine map (2, 3) from px of `right` to px of `left`, sought from `warp` on; None where none is found."""
     if cv2 is None:
         return None
-    warp = np.eye(2, 3, dtype=np.float32)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, 1e-4)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-4)
     try:
-        _, warp = cv2.findTransformECC(right, left, warp, cv2.MOTION_AFFINE, stop, None, 3)
+        _, warp = cv2.findTransformECC(right, left, warp.copy(), cv2.MOTION_AFFINE, stop, None, 3)
     except cv2.error:  # it does not converge: the pictures have nothing in common
         return None
     if not 0.4 < abs(float(np.linalg.det(warp[:, :2]))) < 2.5:
         return None
     return np.asarray(warp, np.float32)
+
+
+def _lay(picture: Floats, warp: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """A picture moved by `warp`, and where it is known then."""
+    side = len(picture)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(picture, warp, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.warpAffine(np.ones((side, side), np.float32), warp, (side, side), flags=flags) > 0.99
+    return np.asarray(moved, np.float32), _margin(covered)
+
+
+def _margin(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    inside[:_MARGIN] = inside[-_MARGIN:] = False
+    inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
+    return inside
 
 
 def _detail(grey: Floats) -> Floats:

@@ -1,0 +1,60 @@
+"""Plain JPEGs decoded by OpenCV: the same bits as Pillow's, as both use libjpeg-turbo, and half the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from stages.clean import decode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stages.clean.params import Clean
+
+_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the others are rare
+_SCAN = 0xDA
+cv2.setNumThreads(1)  # the stage has threads of its own
+
+
+def pixels(data: bytes, clean: Clean) -> NDArray[np.uint8] | None:
+    """The pixels of a whole, upright RGB JPEG, uint8 (height, width, 3); None where Pillow has to look.
+
+    Raises:
+        Refused: too large or too small.
+    """
+    if data[:2] != b"\xff\xd8" or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return None  # another format, or cut short, or with something behind it
+    if len(data) > clean.max_bytes:
+        return None
+    size = _jfif(data)
+    if size is not None:
+        decode.check_size(*size, clean)
+    elif not decode.plain_jpeg(data, clean):
+        return None
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    return None if found is None else np.asarray(found, np.uint8)
+
+
+def _jfif(data: bytes) -> tuple[int, int] | None:
+    """Width and height where the headers are JFIF and three components of 8 bits, without EXIF or Adobe's; else None.
+
+    Says less than Pillow's header, in a tenth of the time: for small pictures that is half of the work.
+    """
+    at, jfif, size = 2, False, None
+    while at + 9 < len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], data[at + 2] * 256 + data[at + 3]
+        if kind == _SCAN:
+            return size if jfif else None
+        if kind == 0xE0 and data[at + 4 : at + 8] == b"JFIF":
+            jfif = True
+        elif kind in _FRAMES:
+            if size is not None or data[at + 4] != 8 or data[at + 9] != 3:
+                return None
+            size = data[at + 7] * 256 + data[at + 8], data[at + 5] * 256 + data[at + 6]
+        elif kind not in (0xDB, 0xC4, 0xDD, 0xFE):  # tables and comments
+            return None
+        at += 2 + length
+    return None
