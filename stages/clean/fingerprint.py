@@ -102,15 +102,28 @@ def picture(job: Job, known: Fingerprint, clean: Clean) -> Picture:
         Refused: it is not what it was.
     """
     open_ = decode.decode_truncated if known.reason == "truncated" else decode.decode
-    return open_(read(job.file), clean, job.box)
+    return open_(content(job.file, known), clean, job.box)
 
 
-def pixel_hash(job: Job, known: Fingerprint, clean: Clean) -> str:
+def content(file: str, known: Fingerprint) -> bytes:
+    """The bytes that were fingerprinted; raises `decode.Refused` where the file has other ones now."""
+    data = read(file)
+    if hashlib.sha256(data).hexdigest() != known.sha256:
+        raise decode.Refused("changed", "the file changed while it was read")
+    return data
+
+
+def pixel_hash(job: Job, known: Fingerprint, clean: Clean, cache: Cache) -> str:
     """SHA-256 of the normalised picture with its mode and shape; raises `Refused` as `picture` does."""
-    image = picture(job, known, clean).image
-    digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
+    name = key("pixels", identity(job, known.sha256, clean))
+    found = cache.get([name])
+    if name not in found:
+        image = picture(job, known, clean).image
+        digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
+        digest.update(image.tobytes())
+        found[name] = digest.hexdigest()
+        cache.put(found.items())
+    return str(found[name])
 
 
 def read(file: str) -> bytes:

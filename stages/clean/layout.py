@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import unicodedata
@@ -13,7 +12,7 @@ import PIL
 
 from stages.clean import decode, verify
 from stages.clean.decide import Decisions, Entry, natural
-from stages.clean.fingerprint import read
+from stages.clean.fingerprint import content
 from stages.core import files
 from stages.core.console import progress
 
@@ -52,10 +51,12 @@ def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean) -
         for k, entry in enumerate(progress(entries, desc="lay out")):
             if entry.status != "kept":
                 continue
-            data = read(f"{raw}/{entry.file}")
-            if hashlib.sha256(data).hexdigest() != entry.print.sha256:
+            try:
+                data = content(f"{raw}/{entry.file}", entry.print)
+            except decode.Refused:
                 changed.append(k)
-            elif not changed:
+                continue
+            if not changed:
                 target = places[entry.label] / f"{entry.image_id}{entry.print.suffix or '.png'}"
                 target.write_bytes(data if entry.print.suffix else _png(data, entry, clean))
     return changed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,23 +59,19 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
     jobs = [Job(f"{raw}/{rows[k]['file']}", boxes[k]) for k in reads]
     known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache), strict=True))
     entries = [_entry(row, boxes[k], known.get(k), k in changed) for k, row in enumerate(rows)]
-    _settle_looks(entries, raw, clean)
+    _settle_looks(entries, raw, clean, cache)
 
     first: dict[str, int] = {}
     for k, entry in enumerate(entries):
         if entry.usable:
             first.setdefault(entry.pixels, k)
-    unique = [entries[k] for k in sorted(first.values())]
-    place = {id(e): k for k, e in enumerate(entries)}
-
-    prints, looked = [e.print for e in unique], [Job(f"{raw}/{e.file}", e.box) for e in unique]
-    pairs = match.compare(match.candidates(prints, clean.match), prints, looked, clean, cache)
-    where = [place[id(e)] for e in unique]
-    pairs = [replace(p, a=where[p.a], b=where[p.b]) for p in pairs]
+    use = sorted(first.values())
+    looked = [Job(f"{raw}/{e.file}", e.box) for e in entries]
+    pairs = match.pairs(use, [e.print for e in entries], looked, clean, cache)
     return decide(entries, pairs, clean)
 
 
-def _settle_looks(entries: list[Entry], raw: Path, clean: Clean) -> None:
+def _settle_looks(entries: list[Entry], raw: Path, clean: Clean, cache: Cache) -> None:
     """Equal pictures look equal; where different files do, only their pixels tell."""
     same: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -87,7 +82,8 @@ def _settle_looks(entries: list[Entry], raw: Path, clean: Clean) -> None:
         if len({(e.print.sha256, e.box) for e in alike}) > 1:
             for entry in alike:
                 with contextlib.suppress(decode.Refused):  # laying out will notice that the file has changed
-                    entry.pixels = fingerprint.pixel_hash(Job(f"{raw}/{entry.file}", entry.box), entry.print, clean)
+                    job = Job(f"{raw}/{entry.file}", entry.box)
+                    entry.pixels = fingerprint.pixel_hash(job, entry.print, clean, cache)
 
 
 def _box(row: dict[str, str]) -> decode.Box | None:

@@ -115,15 +115,15 @@ def test_labels_that_fold_alike_get_folders_of_their_own(raw: Raw) -> None:
 def test_a_file_that_changes_while_it_is_read(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     target = raw.add("a/moving.png", photo(1))
     raw.add("a/good.png", photo(2))
-    from stages.clean import match
+    from stages.clean import propose
 
-    compare = match.candidates
+    compare = propose.candidates
 
     def change_now(*args: object) -> object:
         photo(5).save(target)
         return compare(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(match, "candidates", change_now)
+    monkeypatch.setattr(propose, "candidates", change_now)
     raw.run()
     assert raw.ledger()["a/moving.png"]["reason"] == "changed"
     assert raw.ledger()["a/good.png"]["status"] == "kept"
