@@ -134,7 +134,7 @@ def _ledger_row(entry: Entry) -> dict[str, str]:
 def _png(data: bytes, entry: Entry, clean: Clean) -> bytes:
     again = decode.decode_truncated if entry.print.reason == "truncated" else decode.decode
     buffer = io.BytesIO()
-    again(data, clean, entry.box).image.save(buffer, "PNG", compress_level=4)
+    again(data, clean, entry.box).image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -76,19 +76,17 @@ def pairs(
     names = [identity(job, p.sha256, clean) for job, p in zip(jobs, prints, strict=True)]
     proposed = match.min_side, match.distance, match.cosine, match.few, match.cosine_few, match.exhaustive_up_to
     whole = key("pairs", _VERSION, verify.METHOD, proposed, use, b"".join(names[k] for k in use))
-    known = cache.get([whole]).get(whole)
-    if known is None:
+    if whole not in (known := cache.get([whole])):
         rows = propose.candidates(use, prints, match)
         look = Looker(prints, jobs, clean)
-        known = rows, _compare(rows, names, look, clean, cache)
+        known = {whole: (rows, _compare(rows, names, look, clean, cache))}
         if not look.changed:
-            cache.put([(whole, known)])
+            cache.put(known.items())
     found = []
-    for row, values in zip(*known, strict=True):
+    for (a, b, distance, orientation, crop_a, crop_b), values in zip(*known[whole], strict=True):
         evidence = verify.Evidence(*values) if values else verify.UNLIKE
-        one_file = prints[row[0]].sha256 == prints[row[1]].sha256
-        verdict = judge(evidence, match, one_file=one_file)
-        found.append(Pair(*row, evidence=evidence, verdict=verdict))
+        verdict = judge(evidence, match, one_file=prints[a].sha256 == prints[b].sha256)
+        found.append(Pair(a, b, distance, orientation, crop_a, crop_b, evidence, verdict))
     return found
 
 
