@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study verify test test-all lint bench ui systems lock
+.PHONY: help setup repro study verify test test-all lint bench sweep ui systems lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.clean search
 	python -m benchmarks.train
 	python -m benchmarks.report
+
+sweep: setup ## compare DVC experiments that differ in one setting: make sweep PARAM=lr
+	python -m stages.report.experiments $(PARAM)
 
 ui: setup ## the MLflow page of all runs
 	mlflow ui

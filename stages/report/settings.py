@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def resolved(evidence: Evidence) -> dict[str, dict[str, Any]]:
     """Variant -> `optimizer.name`, `epochs`, ... as train used them; lists stay whole."""
     seed = evidence.study.seeds[0]
-    return {variant: dict(_flat(evidence.configs[variant, seed]["cell"])) for variant in evidence.variants}
+    return {variant: dict(flat(evidence.configs[variant, seed]["cell"])) for variant in evidence.variants}
 
 
 def varied(settings: dict[str, dict[str, Any]]) -> list[str]:
@@ -32,11 +32,12 @@ def text(value: Any) -> str:
     return MISSING if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested settings by their dotted keys."""
     rows: list[tuple[str, Any]] = []
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            rows += _flat(value, f"{prefix}{key}.")
+            rows += flat(value, f"{prefix}{key}.")
         else:
             rows.append((f"{prefix}{key}", value))
     return rows
