@@ -1,9 +1,9 @@
-"""`python -m stages.track`: idempotent, so it also logs what was missed while MLflow was off or out of reach."""
+"""`python -m stages.track`: cells and report, each once; so it also logs what was missed while MLflow was out of reach."""
 
 from __future__ import annotations
 
 from stages.core import console, errors, params
-from stages.track import store
+from stages.track import report, store
 from stages.track.log import fingerprint, log_cell
 
 
@@ -21,12 +21,14 @@ def main() -> None:
             missing = [cell for cell in study.cells if fingerprint(*cell) not in known]
             for variant, seed in console.progress(missing, desc="mlflow", unit=" runs"):
                 log_cell(client, experiment_id, variant, seed)
+            fresh = report.log(client, experiment_id, known)
     except store.failures() as error:
         reason = " ".join(str(error).split())[:300]
         console.say(f"warning: MLflow did not take the runs ({reason}); `python -m stages.track` logs them later")
     else:
         console.say(
-            f"MLflow: {len(missing)} runs logged, {len(study.cells) - len(missing)} there before; see `mlflow ui`"
+            f"MLflow: {len(missing)} cells logged, {len(study.cells) - len(missing)} there before; "
+            f"{'the report too' if fresh else 'no new report'}; see `mlflow ui`"
         )
 
 

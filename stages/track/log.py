@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +10,17 @@ from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.track import pictures
 from stages.track.model import log_model
-from stages.track.store import FINGERPRINT_TAG, HOST_TAG
+from stages.track.run import digest, run
+from stages.track.store import FINGERPRINT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MANIFEST = Path("data/clean/manifest.csv")
+OUTCOMES = ("best_epoch", "epochs_run")  # of config.json; what training gave, not what it was told
+HISTORY = {"lr": "train_lr_epoch"} | {
+    f"{part}_{name}": f"{part}_{name}_epoch" for part in ("train", "val") for name in ("loss", "top1")
+}
 
 
 def fingerprint(variant: str, seed: int) -> str:
@@ -29,13 +30,10 @@ def fingerprint(variant: str, seed: int) -> str:
         UserError: the cell has no results.
     """
     folder = cells.RESULTS / variant / str(seed)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     if not paths:
         raise UserError(f"{folder} is empty: the cell {variant}-{seed} was not run; `dvc repro` runs it")
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.relative_to(folder)}\n{files.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return digest(folder, paths)
 
 
 def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) -> None:
@@ -47,54 +45,46 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
         "split": _short(cells.split_file(seed)),
         "data": _short(MANIFEST),
         FINGERPRINT_TAG: fingerprint(variant, seed),
-        HOST_TAG: platform.node(),
         "mlflow.source.name": f"train@{variant}-{seed}",
-        "mlflow.source.type": "LOCAL",
-        **_git(),
     }
-    if "DVC_EXP_NAME" in os.environ:
-        tags["dvc.experiment"] = os.environ["DVC_EXP_NAME"]
-    # A run lasts as long as its training did, where this machine knows; logging takes a second and tells nothing.
+    # A run lasts as long as its training did, where this machine knows.
     timing = cells.timing_file(variant, seed)
-    end = int(time.time() * 1000)
-    start = end - int(files.read_json(timing)["seconds"] * 1000) if timing.exists() else end
-    run = client.create_run(experiment_id, start_time=start, run_name=f"{variant}-{seed}", tags=tags)
-    run_id = run.info.run_id
-    status = "FAILED"
-    try:
+    seconds = float(files.read_json(timing)["seconds"]) if timing.exists() else 0.0
+    with run(client, experiment_id, f"{variant}-{seed}", tags, seconds) as run_id:
         _log_params(client, run_id, config)
-        _log_metrics(client, run_id, variant, seed)
+        _log_metrics(client, run_id, config)
         _log_data(client, run_id, seed)
         client.log_artifacts(run_id, str(cells.RESULTS / variant / str(seed)))
         pictures.log(client, run_id, variant, seed)
         log_model(run_id, variant, seed)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        client.set_terminated(run_id, status, end_time=end)
 
 
 def _log_params(client: MlflowClient, run_id: str, config: dict[str, Any]) -> None:
+    """The settings under their names in params.yaml, and what else config.json says."""
     from mlflow.entities import Param
 
-    flat = [(key, str(value)) for key, value in _flatten(config) if len(str(value)) <= 500]
+    values = {key: value for key, value in config.items() if key not in ("cell", *OUTCOMES)} | config["cell"]
+    flat = [(key, str(value)) for key, value in _flatten(values) if len(str(value)) <= 500]
     for start in range(0, len(flat), 100):
         client.log_batch(run_id, params=[Param(key, value) for key, value in flat[start : start + 100]])
 
 
-def _log_metrics(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
-    """History by epoch, then the final metrics as `<split>_<metric>`; in batches, 17 times faster than singly."""
+def _log_metrics(client: MlflowClient, run_id: str, config: dict[str, Any]) -> None:
+    """History by epoch, then the final metrics as `<split>_<metric>`; in batches, 17 times faster than singly.
+
+    MLflow's compare page opens with the first names of the alphabet: `test_...` comes before `train_...` and `val_...`.
+    """
     from mlflow.entities import Metric
 
+    variant, seed = config["variant"], config["seed"]
     now = int(time.time() * 1000)
     metrics = [
-        Metric(f"epoch_{name}", float(value), now, int(row["epoch"]))
+        Metric(HISTORY[name], float(value), now, int(row["epoch"]))
         for row in files.read_rows(cells.train_folder(variant, seed) / "history.csv")
         for name, value in row.items()
         if name != "epoch" and value
     ]
+    metrics += [Metric(f"train_{name}", float(config[name]), now, 0) for name in OUTCOMES]
     metrics += [
         Metric(f"{row['split']}_{row['metric']}", float(row["value"]), now, 0)
         for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv")
@@ -128,12 +118,3 @@ def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 def _short(path: Path) -> str:
     return files.sha256(path)[:16] if path.is_file() else "missing"
-
-
-def _git() -> dict[str, str]:
-    """Commit, and whether tracked files differ from it; nothing outside of a repository."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-    if commit.returncode:
-        return {}
-    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)  # noqa: S607
-    return {"mlflow.source.git.commit": commit.stdout.strip(), "git.dirty": str(bool(dirty.stdout.strip())).lower()}

@@ -1,0 +1,66 @@
+"""One MLflow run, from whole files: its fingerprint, where it came from, and that it ends in every case."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from stages.core import files
+from stages.track.store import HOST_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+
+
+def digest(folder: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names, relative to `folder`, and the bytes of files."""
+    whole = hashlib.sha256()
+    for path in sorted(paths):
+        whole.update(f"{path.relative_to(folder)}\n{files.sha256(path)}\n".encode())
+    return whole.hexdigest()
+
+
+@contextlib.contextmanager
+def run(
+    client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str], seconds: float = 0.0
+) -> Iterator[str]:
+    """Give the id of a new run; it ends FINISHED only when the block went through.
+
+    Args:
+        client: of the store.
+        experiment_id: the study's.
+        name: of the run.
+        tags: more than where it comes from; the fingerprint among them.
+        seconds: how long what it shows took. Logging itself tells nothing.
+    """
+    end = int(time.time() * 1000)
+    tags = {HOST_TAG: platform.node(), "mlflow.source.type": "LOCAL", **_git(), **tags}
+    if "DVC_EXP_NAME" in os.environ:
+        tags["dvc.experiment"] = os.environ["DVC_EXP_NAME"]
+    made = client.create_run(experiment_id, start_time=end - int(1000 * seconds), run_name=name, tags=tags)
+    status = "FAILED"
+    try:
+        yield made.info.run_id
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(made.info.run_id, status, end_time=end)
+
+
+def _git() -> dict[str, str]:
+    """Commit, and whether tracked files differ from it; nothing outside of a repository."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    if commit.returncode:
+        return {}
+    dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)  # noqa: S607
+    return {"mlflow.source.git.commit": commit.stdout.strip(), "git.dirty": str(bool(dirty.stdout.strip())).lower()}
