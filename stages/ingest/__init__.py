@@ -46,9 +46,10 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
         case Digits():
             return digits.bring(Path(source.path), target)
         case Folder():
-            return folder.bring(Path(source.path), target, source.label_level)
+            return folder.bring(Path(source.path), target, source.label_level, source.fraction)
         case Archive():
-            return archive.bring(Path(source.path), target, source.label_level, source.max_gigabytes)
+            path = Path(source.path)
+            return archive.bring(path, target, source.label_level, source.max_gigabytes, source.fraction)
         case Cifar10():
             return cifar10.bring(Path(source.path), target)
         case Uecfood256():

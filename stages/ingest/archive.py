@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import Entry, label_of, printable
+from stages.ingest.entry import Entry, draw, label_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ class Member:
     open: Callable[[], IO[bytes] | None] | None
 
 
-def bring(source: Path, target: Path, label_level: int, max_gigabytes: float) -> list[Entry]:
-    """Unpack every regular file of the archive below `target`.
+def bring(source: Path, target: Path, label_level: int, max_gigabytes: float, fraction: float = 1.0) -> list[Entry]:
+    """Unpack the regular files of the archive below `target`: all, or a `fraction` of each folder.
 
     Members with an absolute path or `..`, links and devices, and second members of one name are not unpacked; the
     manifest names them.
@@ -39,8 +39,11 @@ def bring(source: Path, target: Path, label_level: int, max_gigabytes: float) ->
     entries = []
     left = max_gigabytes * 1e9
     try:
+        drawn = set(draw(sorted({_name(member) for member in _members(source)}), fraction)) if fraction < 1 else None
         for member in console.progress(_members(source), desc="ingest", unit=" files"):
-            name = printable(member.name.replace("\\", "/"))
+            name = _name(member)
+            if drawn is not None and name not in drawn:
+                continue
             problem = _problem(member, name, target)
             left -= 0 if problem else member.size
             if left < 0:
@@ -55,6 +58,10 @@ def bring(source: Path, target: Path, label_level: int, max_gigabytes: float) ->
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{source} is damaged ({error}); fetch it again") from None
     return entries
+
+
+def _name(member: Member) -> str:
+    return printable(member.name.replace("\\", "/"))
 
 
 def _members(source: Path) -> Iterator[Member]:

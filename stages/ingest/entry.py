@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import PurePosixPath
+
+from stages.core.seeding import generator
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 
@@ -44,3 +47,25 @@ def label_of(path: str, level: int) -> str:
     """The name of the folder `level` steps below the source, or empty for an entry that lies above it."""
     folders = PurePosixPath(path).parts[:-1]
     return folders[level - 1] if len(folders) >= level else ""
+
+
+def draw(paths: list[str], fraction: float) -> list[str]:
+    """A `fraction` of the files of every folder, at least one each; the same names give the same draw everywhere.
+
+    Args:
+        paths: relative to the source, sorted.
+        fraction: above 0, up to 1 (all).
+
+    Returns:
+        The drawn paths, sorted.
+    """
+    if fraction == 1:
+        return paths
+    drawn: list[str] = []
+    by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
+    for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):
+        files = [path for _, path in pairs]
+        # Named by the folder: what else the source holds does not move the draw.
+        order = generator(0, f"ingest {printable(folder)}").permutation(len(files))
+        drawn += [files[i] for i in order[: max(1, round(fraction * len(files)))]]
+    return sorted(drawn)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import Entry, label_of, printable
+from stages.ingest.entry import Entry, draw, label_of, printable
 
 
-def bring(source: Path, target: Path, label_level: int) -> list[Entry]:
-    """Copy every file below `source` to `target`, under its own path.
+def bring(source: Path, target: Path, label_level: int, fraction: float = 1.0) -> list[Entry]:
+    """Copy the files below `source` to `target`, under their own paths: all, or a `fraction` of each folder.
 
     Links to files are followed; links to folders are not (they can lead back up), and are named in the manifest.
 
@@ -28,7 +28,7 @@ def bring(source: Path, target: Path, label_level: int) -> list[Entry]:
             f"`ingest.path` is {source}, which is not a folder; name the folder that holds the label folders"
         )
     entries = []
-    for path in console.progress(_walk(source), desc="ingest", unit=" files"):
+    for path in console.progress(draw(_walk(source), fraction), desc="ingest", unit=" files"):
         name = printable(path)
         problem = _copy(source / path, target / name)
         file = "" if problem else f"files/{name}"

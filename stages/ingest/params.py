@@ -23,6 +23,7 @@ class Folder(Section):
     source: Literal["folder"]
     path: str
     label_level: int = Field(default=1, ge=1)  # which folder below `path` names the label; 2 for train/cat/1.jpg
+    fraction: float = Field(default=1.0, gt=0, le=1)  # of the files of each folder, drawn once and for all
 
 
 class Archive(Section):
@@ -31,6 +32,7 @@ class Archive(Section):
     source: Literal["archive"]
     path: str
     label_level: int = Field(default=1, ge=1)
+    fraction: float = Field(default=1.0, gt=0, le=1)
     max_gigabytes: float = Field(default=50.0, gt=0)  # of all files together, unpacked
 
 

@@ -14,6 +14,7 @@ from stages.ingest import ingest
 from stages.ingest.params import check_source
 
 ROOT = Path(__file__).parents[2]
+DRAWN = ["cat/09.png", "cat/15.png", "cat/17.png", "cat/18.png"]
 PNG = io.BytesIO()
 Image.new("RGB", (4, 4), "red").save(PNG, "PNG")
 
@@ -105,6 +106,40 @@ def test_the_label_can_stand_at_the_second_level(tmp_path: Path) -> None:
     assert bring("folder", tmp_path / "s", label_level=2)["train/cat/more/1.png"]["label"] == "cat"
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_a_fraction_of_every_folder(tmp_path: Path, kind: str) -> None:
+    names = {part: [f"{part}/{i:02}.png" for i in range(n)] for part, n in (("cat", 40), ("dog", 20), ("\xe9", 2))}
+    everything = [name for part in names.values() for name in part]
+    for name in everything:
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "s" / name).write_bytes(PNG.getvalue())
+    path = tmp_path / "s"
+    if kind == "zip":
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in reversed(everything):  # the order in the archive does not matter
+                archive.write(tmp_path / "s" / name, name)
+    if kind == "tar.gz":
+        path = tmp_path / "a.tar.gz"
+        with tarfile.open(path, "w:gz") as tar:
+            tar.add(tmp_path / "s", ".")
+    source = "folder" if kind == "folder" else "archive"
+
+    drawn = {name.removeprefix("./") for name in bring(source, path, fraction=0.1)}
+
+    assert {part: len(drawn & set(names[part])) for part in names} == {"cat": 4, "dog": 2, "\xe9": 1}
+    assert {f"files/{name}" for name in drawn} == {
+        p.relative_to("data/raw").as_posix() for p in Path("data/raw/files").rglob("*.png")
+    }
+    assert sorted(drawn & set(names["cat"])) == DRAWN  # the same on every machine, from every kind of source
+    # A file more elsewhere moves nothing here.
+    if kind == "folder":
+        (path / "dog" / "more.png").write_bytes(PNG.getvalue())
+        again = set(bring("folder", path, fraction=0.1))
+        assert again & set(names["cat"]) == drawn & set(names["cat"])
+        assert len(bring("folder", path, fraction=1)) == 63
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_archive_cannot_write_outside(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
@@ -150,6 +185,8 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
             "unknown key `ingest.label_levle`; did you mean `label_level`",
         ),
         ({"source": "digits", "path": "x", "label_level": 2}, "unknown key `ingest.label_level`"),
+        ({"source": "folder", "path": "x", "fraction": 0}, "`ingest.fraction`"),
+        ({"source": "digits", "path": "x", "fraction": 0.5}, "unknown key `ingest.fraction`"),
         ({"source": "folder"}, "the key `ingest.path` is missing"),
         ([], "`ingest.source` is None"),
     ],
