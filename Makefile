@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study verify test test-all lint bench sweep ui systems lock
+.PHONY: help setup repro study verify test test-all lint bench sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,11 @@ ui: setup ## the MLflow page of all runs
 
 systems: setup ## build all 37 systems of the four studies, compare their parameters: studies/systems.csv
 	python -m studies.systems
+
+leak: setup ## what the copies in bananas were worth: run both halves of the study, compare them
+	@for study in bananas_scratch_published bananas_scratch; do $(MAKE) --no-print-directory study STUDY=$$study || exit 1; done
+	python -m studies.leak studies/bananas_scratch_published studies/bananas_scratch
+	dvc repro studies/bananas_scratch/dvc.yaml:report
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url -o requirements.lock

@@ -1,6 +1,6 @@
 """Build all 37 systems of the four studies, count their parameters, set results beside the published ones: systems.csv.
 
-Run as `python -m studies.systems`, or `make systems`.
+Run as `python -m studies.systems`, or `make systems`; the table in README.md is written from the same rows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ HERE = Path(__file__).parent
 PUBLISHED = HERE / "published.csv"  # what the studies report, in fractions and seconds; empty where they do not say
 SYSTEMS = HERE / "systems.csv"
 CLASSES = {"bananas": 3, "uecfood256": 256, "cifar10_en": 10, "cifar10_fa": 10}
+README = HERE / "README.md"
 COLUMNS = (
     "id", "study", "params_total", "params_trainable", "recorded_total", "recorded_trainable", "equal",
-    "n", "top1", "top1_sd", "images", "published_top1", "published_sd", "note",
+    "run", "variant", "data", "n", "metric", "mean", "sd", "published", "published_sd", "note",
 )  # fmt: skip
+# Where a system was run, besides its own study: the folder, what of the data it had, and the end of the variant's name.
+RUNS = {
+    **dict.fromkeys(("E0", "E1", "P1"), ("cifar10_full", "full", "")),
+    **dict.fromkeys(("E2", "E3", "P2", "P3"), ("cifar10_subset", "subset", "")),
+    **dict.fromkeys(("E4", "E5", "E6", "P4"), ("cifar10_subset", "subset", "_scratch")),
+    **{f"B{i}": ("bananas_proof", "proof", "") for i in range(1, 9)},
+}
 
 # Why a count differs from the recorded one, or what the recorded one leaves out.
 _FROZEN = "recorded without the frozen backbone"
@@ -49,6 +57,7 @@ def main() -> None:
     """
     rows = [row(published) for published in console.progress(files.read_rows(PUBLISHED), desc="systems")]
     files.write_rows(SYSTEMS, COLUMNS, rows)
+    files.write_text(README, with_table(README.read_text(encoding="utf-8"), rows))
     different = [r["id"] for r in rows if r["equal"] == "no"]
     unexplained = [system for system in different if system not in NOTES]
     if unexplained:
@@ -66,6 +75,8 @@ def row(published: dict[str, str]) -> dict[str, Any]:
     total, trainable = count(published["study"], system)
     pairs = [(published["params_total"], total), (published["params_trainable"], trainable)]
     equal = [int(recorded) == built for recorded, built in pairs if recorded]
+    result = _result(published["study"], system)
+    todo = _todo(published["study"], system, result)
     return {
         "id": system,
         "study": published["study"],
@@ -74,10 +85,10 @@ def row(published: dict[str, str]) -> dict[str, Any]:
         "recorded_total": published["params_total"],
         "recorded_trainable": published["params_trainable"],
         "equal": ("yes" if all(equal) else "no") if equal else "not recorded",
-        **_result(published["study"], system),
-        "published_top1": published["top1"],
+        **result,
+        "published": published["top1"],
         "published_sd": published["top1_sd"],
-        "note": "; ".join(text for text in (NOTES.get(system), published["note"]) if text),
+        "note": "; ".join(text for text in (*todo, NOTES.get(system), published["note"]) if text),
     }
 
 
@@ -95,18 +106,73 @@ def _study(name: str) -> Study:
     return params.read(HERE / name / params.FILE)
 
 
-def _result(study: str, system: str) -> dict[str, str | None]:
-    """Seeds, mean and SD of the test accuracy, and the images of each split; empty where it was not run."""
-    empty = dict.fromkeys(("n", "top1", "top1_sd", "images"))
-    summary = HERE / study / "reports/summary.csv"
-    if not summary.is_file():
-        return empty
-    for line in files.read_rows(summary):
-        if (line["variant"], line["split"], line["metric"]) == (system, "test", "top1"):
-            counts = files.read_json(HERE / study / "data/split/summary.json")["splits"][0]["counts"]
-            images = " ".join(f"{split} {sum(of.values())}" for split, of in counts.items())
-            return {"n": line["n"], "top1": line["mean"], "top1_sd": line["sd"], "images": images}
-    return empty
+def _result(study: str, system: str) -> dict[str, Any]:
+    """Where the system was run, on how many images, and mean and SD of the test accuracy over n seeds."""
+    extra = [RUNS[system]] if system in RUNS else []
+    for folder, data, suffix in [(study, "full", ""), *extra]:
+        variant, place = f"{system}{suffix}", HERE / folder
+        if not (place / "reports/summary.csv").is_file():
+            continue
+        for line in files.read_rows(place / "reports/summary.csv"):
+            if (line["variant"], line["split"], line["metric"]) == (variant, "test", "top1"):
+                counts = files.read_json(place / "data/split/summary.json")["splits"][0]["counts"]
+                images = ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items())
+                figures = {"metric": "top1", "mean": line["mean"], "sd": line["sd"]} if data != "proof" else {}
+                return {"run": folder, "variant": variant, "data": f"{data}: {images}", "n": line["n"], **figures}
+    return {"data": "not run"}
+
+
+def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
+    """What is different here, and what is missing for a run as published."""
+    data = result["data"].partition(":")[0]
+    said: list[str] = []
+    if data == "full":
+        return said
+    if data == "proof":
+        said.append("proof that it runs, with random weights and one epoch: its figure says nothing")
+    published = train.cell(_study(study), system)
+    if "run" in result:
+        ran = train.cell(_study(result["run"]), result["variant"])
+        if data == "subset" and ran.total_epochs != published.total_epochs:
+            said.append(f"{ran.total_epochs} epochs instead of {published.total_epochs}")
+        if ran.model.name == "backbone" and data == "subset":
+            said.append("random weights")
+    needs = []
+    if study == "uecfood256":
+        said.append("runs on generated data in the layout of UECFOOD-256 (tests/studies/test_uecfood256.py)")
+        needs.append("the data (uecfood256/README.md)")
+    if published.model.name == "backbone":
+        needs.append(f"the ImageNet weights of {published.model.architecture} (README.md)")
+    if needs:
+        said.append(f"not available here: {' and '.join(needs)}; then `make study STUDY={study}`")
+    else:
+        said.append(f"as published: `make study STUDY={study}`, on a GPU")
+    return said
+
+
+def with_table(text: str, rows: list[dict[str, Any]]) -> str:
+    """The README with the table of systems between its two marks.
+
+    Raises:
+        UserError: a mark is missing.
+    """
+    begin, end = "<!-- systems -->\n", "<!-- /systems -->"
+    if begin not in text or end not in text:
+        raise UserError(f"{README}: the marks {begin.strip()} and {end} are missing, between which the table stands")
+    lines = ["| system | parameters trained | published | here | run on |", "|---|---|---|---|---|"]
+    for r in rows:
+        here = _percent(r.get("mean"), r.get("sd"))
+        seeds = f", {r['n']} seed{'s' * (r['n'] != '1')}" if r.get("n") else ""
+        data = r["data"] if "run" not in r else f"[{r['variant']}]({r['run']}/README.md), {r['data']}{seeds}"
+        theirs = _percent(r["published"], r["published_sd"])
+        lines.append(f"| {r['id']} | {r['params_trainable']:,} | {theirs} | {here} | {data} |")
+    return text[: text.index(begin) + len(begin)] + "\n".join(lines) + "\n" + text[text.index(end) :]
+
+
+def _percent(mean: str | None, sd: str | None) -> str:
+    if not mean:
+        return ""
+    return f"{100 * float(mean):.2f}" + (f" ± {100 * float(sd):.2f}" if sd else "")
 
 
 if __name__ == "__main__":

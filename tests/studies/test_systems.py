@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,7 +66,8 @@ def test_epochs_are_the_published_ones(system: str) -> None:
 def test_the_two_splits_of_the_leak_cost_differ_in_nothing_else() -> None:
     clean, published = (study_of(name) for name in ("bananas_scratch", "bananas_scratch_published"))
     different = {key for key in clean.raw if clean.raw[key] != published.raw[key]}
-    assert different == {"study", "clean", "split"}
+    assert different == {"study", "clean", "split", "report"}
+    assert {**clean.raw["report"], "leak": ""} == {**published.raw["report"], "leak": ""}
 
 
 def test_a_twin_differs_in_what_is_corrected_alone() -> None:
@@ -77,10 +79,61 @@ def test_a_twin_differs_in_what_is_corrected_alone() -> None:
                 assert {key for key in twin if twin[key] != original[key]} == {"normalise"}
 
 
-def test_an_unexplained_difference_is_an_error(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_in_the_readme_is_that_of_the_file() -> None:
+    text = systems.README.read_text(encoding="utf-8")
+    rows = [{**row, "params_trainable": int(row["params_trainable"])} for row in files.read_rows(systems.SYSTEMS)]
+    rows = [
+        {key: value for key, value in row.items() if value != ""} | {"published_sd": row["published_sd"]}
+        for row in rows
+    ]
+    assert systems.with_table(text, rows) == text
+
+
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_a_row_says_where_it_was_run_or_what_is_missing(system: str) -> None:
+    row, study = TABLE[system], PUBLISHED[system]["study"]
+    assert (row["published"], row["published_sd"]) == (PUBLISHED[system]["top1"], PUBLISHED[system]["top1_sd"])
+    if row["data"] == "not run":
+        assert not row["run"]
+        assert not row["mean"]
+    else:  # the figures are those of the committed report
+        lines = files.read_rows(systems.HERE / row["run"] / "reports/summary.csv")
+        (found,) = [r for r in lines if (r["variant"], r["split"], r["metric"]) == (row["variant"], "test", "top1")]
+        assert row["n"] == found["n"]
+        assert (row["mean"], row["sd"]) == (
+            ("", "") if row["data"].startswith("proof") else (found["mean"], found["sd"])
+        )
+    if not row["data"].startswith("full"):
+        assert f"make study STUDY={study}" in row["note"]
+        needs_weights = cell(study_of(study), system).model.name == "backbone"
+        assert ("ImageNet weights" in row["note"]) == needs_weights
+
+
+def test_what_was_run_elsewhere_is_the_same_system() -> None:
+    """But for weights, and what the README of the run states: epochs, the share of the data, views, precision."""
+    stated = {"epochs", "precision", "channels_last", "views", "model"}
+    for system, (folder, data, suffix) in systems.RUNS.items():
+        here = cell(study_of(folder), f"{system}{suffix}").model_dump()
+        published = cell(study_of(PUBLISHED[system]["study"]), system).model_dump()
+        different = {key for key in here if here[key] != published[key]}
+        if system == "E0":  # guesses: nothing else takes effect
+            assert "model" not in different
+        elif data == "full":
+            assert not different
+        elif (system, suffix) in (("E6", "_scratch"), ("P4", "_scratch")):  # one learning rate, since all is trained
+            assert different <= {*stated, "lr"}
+        else:
+            assert different <= stated
+        model = here["model"] | {k: published["model"][k] for k in ("weights",) if k in published["model"]}
+        if suffix != "_scratch" or system in ("E4", "E5"):
+            assert model == published["model"]
+
+
+def test_an_unexplained_difference_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = PUBLISHED["U1"] | {"params_total": "4561"}
     monkeypatch.setattr(systems, "SYSTEMS", f"{tmp_path}/systems.csv")
     monkeypatch.setattr(files, "read_rows", lambda _path: [wrong])
-    monkeypatch.setattr(systems, "_result", lambda *_: dict.fromkeys(("n", "top1", "top1_sd", "images")))
+    monkeypatch.setattr(systems, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text("<!-- systems -->\n<!-- /systems -->")
     with pytest.raises(UserError, match=r"without a reason: U1"):
         systems.main()
