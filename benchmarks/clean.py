@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -143,7 +144,9 @@ def searching(_arguments: argparse.Namespace) -> None:
             took[radius, count] = time.process_time() - start
             found = set(zip(a.tolist(), b.tolist(), strict=True))
             recall = np.mean([tuple(sorted(pair)) in found for pair in planted.T.tolist()])
-            print(f"{count:9d} hashes, r = {radius}: {took[radius, count]:6.2f} s, {recall:.3f} of 1000 planted pairs")
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            found_part = f"{recall:.3f} of 1000 planted pairs, process {peak:.2f} GB at its peak"
+            print(f"{count:9d} hashes, r = {radius}: {took[radius, count]:6.2f} s, {found_part}")
         print(f"exponent of growth at r = {radius}: {np.log10(took[radius, 1_000_000] / took[radius, 100_000]):.2f}")
 
 

@@ -45,7 +45,7 @@ def probe(  # noqa: PLR0913, PLR0917  # pragma: no cover - compiled
         width: bits of the band.
         earlier: int64 (bands, 3), shift, width and radius of the bands before; what they find is not found again.
         radius: bits.
-        later: only targets whose position is above the query's.
+        later: the queries are the targets: each pair once, the first position before the second.
         out: int64 (3, room) for positions and distance.
 
     Returns:
@@ -57,10 +57,21 @@ def probe(  # noqa: PLR0913, PLR0917  # pragma: no cover - compiled
     for mask in masks:
         for q in range(len(queries)):
             word = queries[q]
-            value = np.int64(((word >> np.uint64(shift)) & ones) ^ mask)
-            for t in range(starts[value], starts[value + 1]):
+            own = (word >> np.uint64(shift)) & ones
+            value = np.int64(own ^ mask)
+            start, stop = starts[value], starts[value + 1]
+            if later:  # a list in itself: each pair of buckets, and each pair within one, once
+                if own ^ mask < own:
+                    continue
+                start = q + 1 if mask == 0 else start
+            near = 0
+            for t in range(start, stop):  # without branches, so that the compiler takes several at a time
+                near += _ones(word ^ targets[t]) <= np.uint64(radius)
+            if near == 0:
+                continue
+            for t in range(start, stop):
                 difference = word ^ targets[t]
-                if _ones(difference) > np.uint64(radius) or (later and target_order[t] <= query_order[q]):
+                if _ones(difference) > np.uint64(radius):
                     continue
                 new = True
                 for band in range(len(earlier)):
@@ -70,8 +81,9 @@ def probe(  # noqa: PLR0913, PLR0917  # pragma: no cover - compiled
                         new = False
                 if new:
                     if found < room:
-                        out[0, found] = query_order[q]
-                        out[1, found] = target_order[t]
+                        a, b = query_order[q], target_order[t]
+                        out[0, found] = min(a, b) if later else a
+                        out[1, found] = max(a, b) if later else b
                         out[2, found] = np.int64(_ones(difference))
                     found += 1
     return found

@@ -36,9 +36,9 @@ class Band:
         return (words >> np.uint64(self.shift)) & np.uint64((1 << self.width) - 1)
 
 
-def bands(count: int, radius: int) -> list[Band]:
-    """Bands about as wide as the number of hashes needs, so that a look-up meets a few of them."""
-    wanted = min(max(round(64 / max(math.log2(count + 1) - 1, 8)), 2), radius + 1, 8)
+def bands(count: int, radius: int, met: int) -> list[Band]:
+    """Bands about as wide as the number of hashes needs, so that a look-up meets about `met` of them."""
+    wanted = min(max(round(64 / max(math.log2((count + 1) / met), 8)), 2), radius + 1, 8)
     if radius == 0:
         wanted = 4
     edges = [64 * k // wanted for k in range(wanted + 1)]
@@ -60,7 +60,7 @@ def pairs_between(
         queries: uint64 of shape (q,).
         targets: uint64 of shape (t,).
         radius: Hamming distance in bits.
-        later: only pairs whose target stands after the query; for a search of a list in itself.
+        later: the queries are the targets; only pairs whose target stands after the query.
         compiled: whether numba runs the inner loop; None: where there is enough to do. The result is the same.
 
     Returns:
@@ -68,7 +68,7 @@ def pairs_between(
     """
     probe = _probe(len(queries)) if compiled is None else _probe(_WORTH_IT) if compiled else None
     found: list[tuple[Index, Index, NDArray[np.uint8]]] = []
-    plan = bands(len(targets), radius)
+    plan = bands(len(targets), radius, 2 if probe is None else 8)  # compiled, comparing is cheap beside looking up
     for number, band in enumerate(plan):
         value = band.of(targets)
         order = np.argsort(value, kind="stable")
@@ -94,7 +94,7 @@ def pairs_between(
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
     if later:
-        q, t, d = (x[t > q] for x in (q, t, d))
+        q, t, d = (x[t > q] for x in (q, t, d))  # has no effect on what was compiled
     order = np.lexsort((t, q))
     return q[order], t[order], d[order]
 

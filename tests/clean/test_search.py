@@ -25,10 +25,14 @@ def test_equal_to_all_with_all(radius: int, compiled: bool) -> None:
     assert np.array_equal(d, distance[expected])
 
 
-def test_in_itself_each_pair_comes_once() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("radius", [2, 8])
+def test_in_itself_each_pair_comes_once(radius: int, compiled: bool) -> None:
+    if compiled:
+        pytest.importorskip("numba")
     words = np.random.default_rng(1).integers(0, 2**10, 200, dtype=np.uint64)
-    q, t, _ = search.pairs_between(words, words, 2, later=True)
-    expected = np.nonzero(np.triu(np.bitwise_count(words[:, None] ^ words[None]) <= 2, 1))
+    q, t, _ = search.pairs_between(words, words, radius, later=True, compiled=compiled)
+    expected = np.nonzero(np.triu(np.bitwise_count(words[:, None] ^ words[None]) <= radius, 1))
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
 
 
