@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--count", type=int, default=10_000, help="random pictures, or files of the folder")
     arguments = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, for what is started from here too
     if arguments.what != "search" and arguments.folder is None:
         parser.error(f"{arguments.what} needs --folder")
     {"exactness": exactness, "hashing": hashing, "search": searching, "stage": stage}[arguments.what](arguments)

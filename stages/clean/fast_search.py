@@ -18,7 +18,7 @@ _ones: Any = intrinsic(_count_ones)
 
 
 @numba.njit(cache=True, nogil=True)
-def probe(  # noqa: PLR0913, PLR0917  # pragma: no cover - compiled
+def probe(  # noqa: C901, PLR0913, PLR0917  # pragma: no cover - compiled
     queries: Any,
     query_order: Any,
     targets: Any,

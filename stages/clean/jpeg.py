@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the others are rare
 _SCAN = 0xDA
+_HARMLESS = (0xDB, 0xC4, 0xDD, 0xFE, 0xEC, 0xED)  # tables, comments, Photoshop's notes
 cv2.setNumThreads(1)  # the stage has threads of its own
 
 
@@ -54,7 +55,7 @@ def _jfif(data: bytes) -> tuple[int, int] | None:
             if size is not None or data[at + 4] != 8 or data[at + 9] != 3:
                 return None
             size = data[at + 7] * 256 + data[at + 8], data[at + 5] * 256 + data[at + 6]
-        elif kind not in (0xDB, 0xC4, 0xDD, 0xFE):  # tables and comments
+        elif kind not in _HARMLESS and data[at + 4 : at + 15] != b"ICC_PROFILE":
             return None
         at += 2 + length
     return None

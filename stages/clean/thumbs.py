@@ -7,6 +7,7 @@ not used.
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box, Picture
     from stages.clean.params import Clean
 
-# decoded by Pillow before the libraries are loaded: for less that costs more than it saves
-_FILES = 300
-_BYTES = 8_000_000
+_JPEG, _FAST = "stages.clean.jpeg", "stages.clean.fast"
+# bytes read before a module's library is loaded (OpenCV, numba): for less that costs more than it saves
+_WORTH = {_JPEG: 500_000, _FAST: 8_000_000}
 _CHECKED = 8  # files
 
 
@@ -35,8 +36,8 @@ class Reader:
     def __init__(self, clean: Clean) -> None:
         self._clean = clean
         self._lock = threading.Lock()
-        self._files = self._bytes = 0
-        self._agreed = {"stages.clean.jpeg": 0, "stages.clean.fast": 0}
+        self._bytes = 0
+        self._agreed = {_JPEG: 0, _FAST: 0}
         self._modules: dict[str, Any] = {}
 
     def pixels(self, data: bytes, box: Box | None) -> tuple[NDArray[np.uint8], Picture | None]:
@@ -50,35 +51,35 @@ class Reader:
             Refused: see `decode.decode`.
         """
         with self._lock:
-            self._files += 1
             self._bytes += len(data)
-        worth = self._files > _FILES or self._bytes > _BYTES
-        jpeg = self._module("stages.clean.jpeg") if worth and box is None else None
+        jpeg = self._module(_JPEG) if box is None else None
         ours = jpeg.pixels(data, self._clean) if jpeg else None
-        if ours is not None and self._trusted("stages.clean.jpeg"):
+        if ours is not None and self._trusted(_JPEG):
             return ours, None
         picture = decode.decode(data, self._clean, box)
         pixels = np.asarray(picture.image)
         if ours is not None:
-            self._check("stages.clean.jpeg", ours, pixels)
+            self._check(_JPEG, ours, pixels)
         return pixels, picture
 
     def thumbnails(self, pixels: NDArray[np.uint8], picture: Picture | None) -> NDArray[np.uint8]:
         """What `hashes.thumbnails` gives for the two that `pixels` gave."""
         if pixels.shape[:2] == (hashes.SIDE, hashes.SIDE):
             return hashes.luma(pixels)[None]  # Pillow does not resize what has the size already
-        fast = self._module("stages.clean.fast") if self._bytes > _BYTES else None
+        fast = self._module(_FAST)
         ours = fast.thumbnails(pixels) if fast else None
-        if ours is not None and self._trusted("stages.clean.fast"):
+        if ours is not None and self._trusted(_FAST):
             return np.asarray(ours)
         thumbs = hashes.thumbnails(picture.image if picture else Image.fromarray(pixels))
         if ours is not None:
-            self._check("stages.clean.fast", ours, thumbs)
+            self._check(_FAST, ours, thumbs)
         return thumbs
 
     def _module(self, name: str) -> Any:
-        """A module that needs a library which may be missing, or that was found wanting: then None."""
+        """A module, once it is worth loading; None if its library is missing or it was found wanting."""
         with self._lock:
+            if self._bytes < _WORTH[name] and name not in sys.modules:
+                return None
             if name not in self._modules:
                 try:
                     self._modules[name] = importlib.import_module(name)

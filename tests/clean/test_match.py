@@ -134,7 +134,8 @@ def test_the_stage_runs_on_imagehash_and_numpy_alone(raw: Raw) -> None:
     with_all = {p: r["status"] for p, r in raw.ledger().items()}
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['cv2', 'numba', 'pillow_heif'])); from pathlib import Path; "
-        "from stages.clean import thumbs; thumbs._FILES = thumbs._BYTES = 0; from stages.clean.params import Clean; "
+        "from stages.clean import thumbs; thumbs._WORTH = dict.fromkeys(thumbs._WORTH, 0); "
+        "from stages.clean.params import Clean; "
         "from stages.clean.run import run; r = Path(sys.argv[1]); "
         "run(Clean(), r / 'data/raw', r / 'data/clean', r / 'reports/clean', None)"
     )
