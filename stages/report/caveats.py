@@ -59,7 +59,7 @@ def _seeds(evidence: Evidence) -> list[str]:
     found = [
         (
             f"Every variant was trained with {plural(seeds, 'seed')} ({listed}); a seed changes the initial weights, "
-            "the order of the images and the augmentation, not the split."
+            f"the order of the images and the augmentation, {_split_varied(evidence)}."
         )
     ]
     if seeds == 1:
@@ -69,12 +69,24 @@ def _seeds(evidence: Evidence) -> list[str]:
     return found
 
 
+def _split_varied(evidence: Evidence) -> str:
+    splits = evidence.split["splits"]
+    if len(splits) == 1:
+        return "not the split"
+    each = len(splits[0]["seeds"])
+    return "and the split" if each == 1 else f"and every {each} seeds the split"
+
+
 def _data(evidence: Evidence) -> list[str]:
     count, test = leaked(evidence), plural(evidence.images("test"), "image")
+    splits = len(evidence.split["splits"])
     found = [
         (
-            f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}: another draw of "
-            "test images would move all figures."
+            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}); their "
+            f"test sets, of {test} each, come from one data set: another one would move all figures."
+            if splits > 1
+            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}: another "
+            "draw of test images would move all figures."
         ),
         "Statistics for normalisation are fitted on the training set alone.",
     ]

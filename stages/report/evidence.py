@@ -23,8 +23,8 @@ SPLITS = ("train", "val", "test")
 CLASSES, SPLIT_SUMMARY = cells.SPLIT / "classes.json", cells.SPLIT / "summary.json"
 DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", CLEAN / "audit.json", CLASSES, SPLIT_SUMMARY)
 TABLES = (
-    "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "curves.csv", "fit.csv", "suspects.csv",
-    "agreement.csv",
+    "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "variance.csv", "curves.csv", "fit.csv",
+    "suspects.csv", "agreement.csv",
 )  # fmt: skip
 CELL_FILES = (
     "per_class.csv", "confusion.csv", "calibration.csv", "robustness.csv", "cost.json", "samples.json", "gradcam.json",

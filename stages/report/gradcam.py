@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import pictures
+from stages.report import pictures, variance
 from stages.report.evidence import REPORTS
 from stages.report.wording import number
 
@@ -32,10 +32,12 @@ def _variant(evidence: Evidence, variant: str, agreement: dict[tuple[str, str], 
         return {"name": variant, "skipped": head["skipped"]}
     own = [_picture(tile) for tile in tiles if tile.about["kind"] != "shared"]
     shared: dict[str, list[dict[str, Any]]] = {}
-    for _, members in found.values():
+    for seed, (_, members) in found.items():
         for tile in members:
             if tile.about["kind"] == "shared":
-                shared.setdefault(tile.about["image_id"], []).append(_picture(tile))
+                shared.setdefault(tile.about["image_id"], []).append(_picture(tile) | {"seed": seed})
+    if variance.several(evidence):  # they test different images; a map that no other seed has shows no agreement
+        shared = {image: row for image, row in shared.items() if len(row) > 1}
     known = [r for (name, _), r in agreement.items() if name == variant]
     return {
         "name": variant,

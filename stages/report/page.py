@@ -26,6 +26,7 @@ from stages.report import (
     suspects,
     sweeps,
     tables,
+    variance,
 )
 from stages.report.figures import Figures
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     ("results", "Results"),
+    ("variance", "What the seeds vary"),
     ("published", "As published, and here"),
     ("leak", "Leak cost"),
     ("data", "Data"),
@@ -73,6 +75,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
         "results": found,
+        "variance": variance.build(evidence, places),
         "published": published.build(evidence, places),
         "leak": leak.build(evidence, figures, places),
         "data": data_page.build(evidence, figures),

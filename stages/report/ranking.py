@@ -106,7 +106,12 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     """The study's answer in two sentences."""
     means = test_means(evidence)
     seeds = plural(len(evidence.study.seeds), "seed")
-    where = f"on this test set (n = {evidence.images('test'):,}, {seeds})"
+    splits, images = len(evidence.split["splits"]), evidence.images("test")
+    where = (
+        f"over {splits} splits of these images ({images:,} test images in each, {seeds})"
+        if splits > 1
+        else f"on this test set (n = {images:,}, {seeds})"
+    )
     best = ranks.like_the_best()
     if len(ranks.order) == 1:
         value = number(means[best[0]], METRIC, digits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stages.report import ranking as ranks
-from stages.report import wording
+from stages.report import variance, wording
 from stages.report.figures import COLOURS, INK, MUTED
 from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
 
@@ -22,6 +22,7 @@ def digits(evidence: Evidence) -> int:
 def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     """Tables and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
+    covers = evidence.comparisons[0]["covers"] if evidence.comparisons else ""
     return {
         "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, digits(evidence))],
@@ -31,7 +32,9 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "forest": _forest(evidence, ranking, figures),
         "level": f"{evidence.alpha:g}",
         "confidence": ranks.confidence(evidence),
-        "covers": evidence.comparisons[0]["covers"] if evidence.comparisons else "",
+        "over_seeds": variance.over_seeds(evidence),
+        "covers": covers,
+        "covered": variance.COVERED.get(covers, ""),
     }
 
 

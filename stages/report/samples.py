@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.cells import evaluate_folder
 from stages.report import pictures
-from stages.report.wording import number
+from stages.report.wording import names, number
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
@@ -22,8 +22,19 @@ def build(evidence: Evidence) -> dict[str, Any] | None:
     if not any(found.values()):
         return None
     seed = evidence.study.seeds[0]
+    of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
+    together = {cell: tiles for cell, tiles in found.items() if cell[1] in of_split}
     galleries = [{"name": v, "groups": _groups(v, found[v, seed])} for v in evidence.variants]
-    return {"shared": _shared(found), "galleries": galleries, "seed": seed}
+    return {"shared": _shared(together), "whose": _whose(evidence), "galleries": galleries, "seed": seed}
+
+
+def _whose(evidence: Evidence) -> str:
+    """For whom the grid is the same."""
+    splits = evidence.split["splits"]
+    seeds = [str(seed) for seed in splits[0]["seeds"]]
+    if len(splits) == 1:
+        return "the same for every variant and seed"
+    return f"of the split of {'seed' if len(seeds) == 1 else 'seeds'} {names(seeds)}, the same for every variant"
 
 
 def anchors(samples: dict[str, Any] | None) -> dict[tuple[str, str, str], str]:

@@ -18,8 +18,8 @@ def build(evidence: Evidence) -> dict[str, Any]:
     rows = table(REPORTS / "suspects.csv", text=True).to_dict("records")
     paths = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
-    unseen = evidence.images("val") + evidence.images("test")
-    return {"total": len(rows), "unseen": unseen, "shown": shown}
+    unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
+    return {"total": len(rows), "unseen": len(unseen), "shown": shown}
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPLITS = ("train", "val", "test")
+_Images = dict[str, tuple[list[str], np.ndarray[Any, Any]]]
 STRENGTHS = {
     "rotation": (0, 15, 45, 90, 180), "shift": (0, 0.1, 0.3, 0.4), "scale": (1, 0.5, 0.8, 1.25, 2),
     "horizontal_flip": (0, 1), "vertical_flip": (0, 1), "brightness": (1, 0.5, 1.5), "blur": (0, 0.02, 0.05, 0.1),
@@ -41,6 +42,13 @@ class Made:
     epochs: int = 6
     px: int = 32
     transforms: int = 2
+    seeds_per_split: int | None = None  # None: all share one split
+
+    @property
+    def splits(self) -> list[list[int]]:
+        """The seeds of each split."""
+        each = self.seeds_per_split or self.seeds
+        return [list(range(start, start + each)) for start in range(0, self.seeds, each)]
 
     @property
     def labels(self) -> list[str]:
@@ -59,7 +67,8 @@ def make(root: Path, made: Made) -> None:
     (root / "params.yaml").write_text(json.dumps(_params(made), indent=1))
     for index, variant in enumerate(made.names):
         for seed in range(made.seeds):
-            _cell(root, made, (variant, index, seed), images)
+            split = next(number for number, seeds in enumerate(made.splits) if seed in seeds)
+            _cell(root, made, (variant, index, seed), images[split])
     with contextlib.chdir(root):
         aggregate.main()
 
@@ -97,7 +106,8 @@ def _params(made: Made) -> dict[str, Any]:
     return {
         "study": "made", "root": ".", "lr": 0.001, "seeds": list(range(made.seeds)),
         "ingest": {"source": "folder", "path": "pictures"}, "clean": {"duplicates": "drop"},
-        "split": {"seed": 0, "val": 0.2, "test": 0.2}, "train": train, "variants": variants,
+        "split": {"seed": 0, "val": 0.2, "test": 0.2, "per_seed": made.seeds_per_split is not None},
+        "train": train, "variants": variants,
         "evaluate": {}, "aggregate": {}, "report": {"published": "published.csv", "leak": "leak.csv"},
     }  # fmt: skip
 
@@ -115,21 +125,19 @@ def _json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 
-def _data(root: Path, made: Made, rng: np.random.Generator) -> dict[str, tuple[list[str], np.ndarray[Any, Any]]]:
-    images, ledger, manifest, split = {}, [], [], []
+def _data(root: Path, made: Made, rng: np.random.Generator) -> list[_Images]:
+    """The images of every split, by part."""
+    ids: list[str] = []
+    ledger, manifest = [], []
     counter = 0
-    for name, count in zip(SPLITS, (made.train, made.val, made.test), strict=True):
-        truth = np.arange(count) % made.classes
-        ids = []
-        for label in truth:
+    for count in (made.train, made.val, made.test):
+        for label in np.arange(count) % made.classes:
             key = f"{counter:012x}"
             counter += 1
             ids.append(key)
             text = made.labels[label]
             ledger.append((f"{text}/{key}.jpg", key * 5, text, "kept", "", "", key, ""))
             manifest.append((key, f"images/{label:03d}/{key}.png", text, 200 + counter % 90, 180, key))
-            split.append((key, name))
-        images[name] = (ids, truth)
     for i in range(counter // 10):
         copy = f"{made.labels[0]}/copy {i}.jpg"
         ledger += [(copy, "0", made.labels[0], "duplicate", "same_bytes", "", "", f"{i:012x}")]
@@ -139,19 +147,34 @@ def _data(root: Path, made: Made, rng: np.random.Generator) -> dict[str, tuple[l
     _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
     _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1,
                                  "groups": 2, "label_conflicts": 1, "duplicates": "drop"})  # fmt: skip
-    for seed in range(made.seeds):
-        _write(root / f"data/split/seeds/{seed}.csv", "image_id split", split)
-    counts = {
-        name: {made.labels[c]: int((truth == c).sum()) for c in range(made.classes)}
-        for name, (_, truth) in images.items()
-    }
+    every = _splits(root, made, ids)
     _json(root / "data/split/classes.json", made.labels)
-    one = {"seeds": list(range(made.seeds)), "counts": counts, "left_out": 0, "unused": 0}
-    _json(root / "data/split/summary.json", {"seed": 0, "groups": counter, "splits": [one]})
     (root / "reports/clean").mkdir(parents=True)
     pixels = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
     Image.fromarray(pixels).save(root / "reports/clean/duplicates.png")
-    return images
+    return every
+
+
+def _splits(root: Path, made: Made, ids: list[str]) -> list[_Images]:
+    """The first split has the images in order; each further one begins later in the circle."""
+    summary, every = [], []
+    for number, seeds in enumerate(made.splits):
+        turned = np.roll(ids, -7 * made.classes * number).tolist()
+        images, rows, start = {}, [], 0
+        for name, count in zip(SPLITS, (made.train, made.val, made.test), strict=True):
+            images[name] = (turned[start : start + count], np.arange(count) % made.classes)
+            rows += [(image, name) for image in images[name][0]]
+            start += count
+        for seed in seeds:
+            _write(root / f"data/split/seeds/{seed}.csv", "image_id split", rows)
+        counts = {
+            name: {made.labels[c]: int((truth == c).sum()) for c in range(made.classes)}
+            for name, (_, truth) in images.items()
+        }
+        summary.append({"seeds": seeds, "counts": counts, "left_out": 0, "unused": 0})
+        every.append(images)
+    _json(root / "data/split/summary.json", {"seed": 0, "groups": len(ids), "splits": summary})
+    return every
 
 
 def _logits(made: Made, index: int, seed: int, split: str, truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
