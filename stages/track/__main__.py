@@ -1,4 +1,4 @@
-"""`python -m stages.track`: cells and report, each once; so it also logs what was missed while MLflow was out of reach."""
+"""`python -m stages.track`: each cell and the report once, so it also logs what was missed while MLflow was away."""
 
 from __future__ import annotations
 
