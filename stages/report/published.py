@@ -124,6 +124,8 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
 def _inside(value: float, low: float | None, high: float | None, metric: str, digits: int) -> str:
     if low is None or high is None:
         return MISSING
+    if metric != "loss":  # the t-interval does not know where accuracy ends
+        low, high = max(low, 0.0), min(high, 1.0)
     return f"{'inside' if low <= value <= high else 'outside'}: {interval(low, high, metric, digits)}"
 
 
