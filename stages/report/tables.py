@@ -68,7 +68,20 @@ def _tables(context: dict[str, Any]) -> list[_Table]:
     rows = [[row[key] for key in cost] for row in context["cost"]["rows"]]
     titles = ["Variant", "Test top-1 %", "Parameters", "Trainable", "MACs", "Weights"]
     found.append(("cost", titles, rows, "What the variants cost."))
-    return found + [table for table in (_published(context), _leak(context)) if table]
+    return found + [table for table in (_variance(context), _published(context), _leak(context)) if table]
+
+
+def _variance(context: dict[str, Any]) -> _Table | None:
+    if context["variance"] is None:
+        return None
+    parts = [part.capitalize() for part in context["variance"]["parts"]]
+    rows = [
+        [row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])]
+        for row in context["variance"]["rows"]
+    ]
+    level = context["results"]["confidence"]
+    caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
+    return "variance", ["Variant", *parts], rows, caption
 
 
 def _published(context: dict[str, Any]) -> _Table | None:

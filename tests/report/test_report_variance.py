@@ -38,6 +38,11 @@ def test_both_parts_stand_in_a_table(page: tuple[str, Path]) -> None:
     section = page[0].split('id="variance"')[1].split("</section>")[0]
     for row in rows:
         assert f"<td>{100 * float(row['sd']):.2f}<small>" in section
+    (first,) = [row for row in files.read_rows(folder / "reports/tables/variance.csv") if row["Variant"] == "variant_0"]
+    assert list(first) == ["Variant", "Initialisation", "Split", "Total"]
+    assert f"| variant_0 | {first['Initialisation']} | {first['Split']} | {first['Total']} |" in (
+        folder / "reports/report.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_was_varied(page: tuple[str, Path]) -> None:
