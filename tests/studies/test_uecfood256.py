@@ -49,7 +49,8 @@ def layout(root: Path, counts: dict[int, int], *, twice: int) -> Path:
         for i in mine:
             picture(folder / f"{number}/{i}.jpg", i)
         end = ends[number % 3]
-        boxes = [f"{i} 0 0 30 20" for i in mine] + [f"{i} 5 5 40 30" for i in mine[:1]]  # the first has two
+        box = "24 12 48 36" if number == 2 else "0 0 24 24"
+        boxes = [f"{i} {box}" for i in mine] + [f"{i} 5 5 40 {28 + number % 8}" for i in mine[:1]]  # the first has two
         (folder / f"{number}/bb_info.txt").write_bytes(end.join(["img x1 y1 x2 y2", *boxes, ""]).encode())
     (folder / "multiple_food.txt").write_text("1 2\n")
     return folder
@@ -92,6 +93,20 @@ def test_every_file_has_a_fate(prepared: Path) -> None:
     kept = [row["label"] for row in photos if row["status"] == "kept"]
     assert len(set(kept)) == CLASSES
     assert {"41 chip, butty", "101 fish & chips", "256 khao soi's", "199 dish 199", "200 dish 199"} <= set(kept)
+
+
+@pytest.mark.slow
+def test_the_boxes_of_one_photo_stay_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bring(layout(tmp_path, {1: 6, 2: 4, 3: 4}, twice=3), "crop")
+    clean(params.section(Clean, STUDY.raw["clean"], "clean"))
+    group = {row["image_id"]: row["group_id"] for row in files.read_rows("data/clean/manifest.csv")}
+    photos = [row for row in files.read_rows("data/clean/ledger.csv") if row["status"] == "kept"]
+    assert len(photos) == 6 + 3 + 4 + 4 + 3  # photos of each class, those listed twice, second boxes
+    for photo in ("1", "2", "3"):
+        boxes = [row for row in photos if Path(row["path"]).stem == photo]
+        assert {row["label"] for row in boxes} == {"1 rice", "2 eels on rice"}
+        assert len({group[row["image_id"]] for row in boxes}) == 1
 
 
 @pytest.mark.slow
