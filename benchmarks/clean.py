@@ -4,6 +4,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.clean hashing --folder PHOTOGRAPHS [--peers PYTHON]
     OMP_NUM_THREADS=1 python -m benchmarks.clean search
     OMP_NUM_THREADS=1 python -m benchmarks.clean stage --folder LABEL_FOLDERS [--peers PYTHON]
+    python -m benchmarks.clean leak --folder LABEL_FOLDERS --reference benchmarks/bananas-photographs.csv
 
 `--peers` is the Python of an environment of its own with imagededup==0.3.3.post2 and cleanvision==0.3.7; without it,
 or where a peer does not start, its rows are left out and that is said. Ratios within one run count, not the seconds.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,10 @@ from stages.clean import decode, fast, fingerprint, hashes, jpeg, search
 from stages.clean.cache import Cache
 from stages.clean.fingerprint import Job
 from stages.clean.params import Clean
+from stages.clean.run import run
 from stages.core import files
+from stages.split import assign
+from stages.split.params import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,15 +54,19 @@ PEERS = {
 def main() -> None:
     """Run one benchmark and print its rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["exactness", "hashing", "search", "stage"])
+    parser.add_argument("what", choices=["exactness", "hashing", "search", "stage", "leak"])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--reference", type=Path, help="CSV of photograph, sha256: files that show one photograph")
     parser.add_argument("--count", type=int, default=10_000, help="random pictures, or files of the folder")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, for what is started from here too
     if arguments.what != "search" and arguments.folder is None:
         parser.error(f"{arguments.what} needs --folder")
-    {"exactness": exactness, "hashing": hashing, "search": searching, "stage": stage}[arguments.what](arguments)
+    if arguments.what == "leak" and arguments.reference is None:
+        parser.error("leak needs --reference")
+    chosen = {"exactness": exactness, "hashing": hashing, "search": searching, "stage": stage, "leak": leak}
+    chosen[arguments.what](arguments)
 
 
 def exactness(arguments: argparse.Namespace) -> None:
@@ -155,27 +164,57 @@ def stage(arguments: argparse.Namespace) -> None:
     """The stage as a process on a tree of label folders, twice, and the peers on the same tree."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        chosen = _files(arguments.folder)[: arguments.count]
-        rows = []
-        for path in chosen:
-            relative = path.relative_to(arguments.folder)
-            target = root / "data/raw/files" / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-            row = {"path": str(relative), "file": f"files/{relative}", "label": path.parent.name, "source": "folder"}
-            rows.append(row | dict.fromkeys(("group", "box", "problem"), ""))
-        files.write_rows(root / "data/raw/manifest.csv", list(rows[0]), rows)
+        _raw(_files(arguments.folder)[: arguments.count], arguments.folder, root)
         code = Path(__file__).resolve().parent.parent
         (root / "params.yaml").write_bytes((code / "params.yaml").read_bytes())
-        for run in ("first run", "second run"):
+        for turn in ("first run", "second run"):
             seconds = _process([sys.executable, "-m", "stages.clean"], root, {"PYTHONPATH": str(code)})
-            print(f"evenhand, {run:20s} {seconds or 0:8.1f} CPU s", flush=True)
+            print(f"evenhand, {turn:20s} {seconds or 0:8.1f} CPU s", flush=True)
         audit = files.read_json(root / "data/clean/audit.json")
         print({key: audit[key] for key in ("files", "kept", "duplicate", "quarantined", "groups", "pairs")})
         for peer in ("imagededup", "cleanvision"):
             seconds = _peer(arguments.peers, peer, root / "data/raw/files")
             if seconds is not None:
                 print(f"{peer:30s} {seconds:8.1f} CPU s", flush=True)
+
+
+def leak(arguments: argparse.Namespace) -> None:
+    """Test images whose photograph stands in training or validation too, by hand-judged pairs, over 20 splits."""
+    photograph = {row["sha256"]: row["photograph"] for row in files.read_rows(arguments.reference)}
+    settings = {"as it is": Clean(duplicates="ignore"), "cleaned": Clean(duplicates="drop")}
+    for name, clean in settings.items():
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            _raw(_files(arguments.folder), arguments.folder, root)
+            done = run(clean, root / "data/raw", root / "data/clean", root / "reports/clean", None)
+        kept = [e for e in done.entries if e.status == "kept"]
+        shown = [photograph.get(e.print.sha256[:16], e.print.sha256) for e in kept]
+        shares = []
+        for seed in range(20):
+            split = Split.model_validate({"seed": seed, "val": 0.2, "test": 0.2})
+            parts = assign([e.label for e in kept], [e.group_id for e in kept], split)
+            known = {p for p, part in zip(shown, parts, strict=True) if part != "test"}
+            test = [p for p, part in zip(shown, parts, strict=True) if part == "test"]
+            shares.append(sum(p in known for p in test) / len(test))
+        print(f"{name}: {np.mean(shares):.1%} of the test images leak ({min(shares):.1%} to {max(shares):.1%})")
+        print(f"   images of each class: {dict(sorted(Counter(e.label for e in kept).items()))}")
+        groups = [len(g) for g in done.groups]
+        print(
+            f"   {len(groups)} groups of copies or similar pictures, of {sum(groups)} files; the largest {max(groups)}"
+        )
+
+
+def _raw(chosen: Sequence[Path], folder: Path, root: Path) -> None:
+    """Files of label folders as ingest would leave them."""
+    rows = []
+    for path in chosen:
+        relative = path.relative_to(folder)
+        target = root / "data/raw/files" / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        row = {"path": str(relative), "file": f"files/{relative}", "label": path.parent.name, "source": "folder"}
+        rows.append(row | dict.fromkeys(("group", "box", "problem"), ""))
+    files.write_rows(root / "data/raw/manifest.csv", list(rows[0]), rows)
 
 
 def _files(folder: Path) -> list[Path]:
