@@ -93,7 +93,7 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         box: x1, y1, x2, y2 in px of the upright picture, x2 and y2 exclusive; the picture is cut to it.
 
     Raises:
-        Refused: with one of the reason codes of docs/clean.md.
+        Refused: with one of the reason codes of docs/decisions/0100.
     """
     if len(data) > clean.max_bytes:
         raise Refused("too_large", f"{len(data)} bytes, more than clean.max_bytes = {clean.max_bytes}")

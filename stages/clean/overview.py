@@ -53,17 +53,17 @@ def _bars(
     step = ROW if few else ROW * rows / len(before)
     for place, (name, count) in enumerate(before.items()):
         top, kept = HEAD + step * place, after.get(name, 0)
-        low, high = top + 0.15 * step, max(top + 0.85 * step, top + 0.15 * step)
+        low, high = (top + 0.15 * step, top + 0.85 * step) if few else (top, top + step)
         pen.rectangle((NAMES, low, NAMES + BARS * count / most, high), BEFORE)
         if kept:
             pen.rectangle((NAMES, low, NAMES + BARS * kept / most, high), AFTER)
         if few:
             said = "".join(c if c.isprintable() else "?" for c in name)
-            while len(said) > 1 and pen.textlength(said, font) > NAMES - 20:
-                said = said[:-2] + "…"
+            while len(said) > 3 and pen.textlength(said, font) > NAMES - 20:
+                said = said.removesuffix("..")[:-1] + ".."
             middle = top + step / 2
             pen.text((NAMES - 8, middle), said, INK, font, anchor="rm")
-            numbers = str(count) if kept == count else f"{count} → {kept}"
+            numbers = str(count) if kept == count else f"{kept} of {count}"
             pen.text((NAMES + BARS + 8, middle), numbers, INK, font, anchor="lm")
 
 
