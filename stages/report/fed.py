@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.cells import train_folder
 from stages.report import pictures, settings
-from stages.report.wording import MISSING
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
@@ -22,11 +21,11 @@ def build(evidence: Evidence) -> list[dict[str, Any]]:
     for variant in evidence.variants:
         cell = evidence.configs[variant, seed]["cell"]
         alike.setdefault(tuple(settings.text(cell.get(key)) for key in KEYS), []).append(variant)
-    return [_gallery(setting, variants, seed) for setting, variants in alike.items()]
+    return [_gallery(evidence, variants, seed) for variants in alike.values()]
 
 
-def _gallery(setting: tuple[str, ...], variants: list[str], seed: int) -> dict[str, Any]:
-    about = dict(zip(KEYS, setting, strict=True))
+def _gallery(evidence: Evidence, variants: list[str], seed: int) -> dict[str, Any]:
+    cell = evidence.configs[variants[0], seed]["cell"]
     head, tiles = pictures.tiles(train_folder(variants[0], seed), "inputs")
     start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
     batch, later = tiles[:start], tiles[start:]
@@ -35,16 +34,23 @@ def _gallery(setting: tuple[str, ...], variants: list[str], seed: int) -> dict[s
         rows.setdefault(tile.about["image_id"], []).append(tile)
     first = {tile.about["image_id"]: tile for tile in batch}
     return {
-        "augment": about["augment"],
-        "size": about["size"],
-        "reduced": head["px"] < int(about["size"]),
-        "views": "" if about["views"] == MISSING else about["views"],
+        "augment": _short(cell.get("augment")),
+        "size": cell["size"],
+        "reduced": head["px"] < cell["size"],
+        "views": cell.get("views"),
         "variants": variants,
         "batch": [_picture(tile) for tile in batch],
         "rows": [
             [_picture(tile) for tile in (members[0], first[image], *members[1:])] for image, members in rows.items()
         ],
     }
+
+
+def _short(augment: Any) -> str:
+    """A preset's name, or the settings that are not off."""
+    if not isinstance(augment, dict):
+        return settings.text(augment)
+    return ", ".join(f"{key} {settings.text(value)}" for key, value in augment.items() if value)
 
 
 def _picture(tile: Tile) -> dict[str, Any]:

@@ -69,10 +69,10 @@ def hazards(evidence: Evidence) -> list[str]:
     """What cleaning found, in words."""
     audit = evidence.audit
     found = [
-        f"{plural(audit['duplicate'], 'file')} of {audit['files']:,} were copies of another one and were not used.",
-        f"{plural(audit['groups'], 'group')} of similar pictures were kept, each in one part of the split.",
-        f"{plural(audit['label_conflicts'], 'picture')} stood under several labels.",
-        f"{plural(audit['quarantined'], 'file')} were quarantined: damaged, unlabelled, or of several labels.",
+        f"Copies of another file, not used: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
+        f"Groups of similar pictures, each kept in one part of the split: {audit['groups']:,}.",
+        f"Pictures under several labels: {audit['label_conflicts']:,}.",
+        f"Files in quarantine, damaged, without a label or with several: {audit['quarantined']:,}.",
     ]
     if audit["duplicates"] != "drop":
         found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
@@ -95,8 +95,8 @@ def across(evidence: Evidence) -> list[str]:
         outside = set(groups[~inside].dropna())
         copies = int(groups[inside].isin(outside).sum())
         found.append(
-            f"{copies:,} of {plural(int(inside.sum()), 'file')} in the published {part} folder have a copy, or a "
-            "similar picture, outside of it; what stands outside was left out."
+            f"In the published {part} folder, with a copy or a similar picture outside of it, which was left out: "
+            f"{copies:,} of {plural(int(inside.sum()), 'file')}."
         )
     return found
 

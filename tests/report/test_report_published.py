@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import evidence, leak, published
+from stages.report import evidence, leak, published, timings
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def test_inside_is_what_the_interval_holds(found: evidence.Evidence) -> None:
 
 
 def test_hazards_are_what_cleaning_found(found: evidence.Evidence) -> None:
-    assert [line.split()[0] for line in published.hazards(found)] == ["22", "2", "1", "1"]
+    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in published.hazards(found)]
+    assert counts == ["22 of 243 files", "2", "1", "1"]
 
 
 def test_copies_across_a_published_folder_are_counted(folder: Path, found: evidence.Evidence) -> None:
@@ -59,7 +60,8 @@ def test_copies_across_a_published_folder_are_counted(folder: Path, found: evide
     others = {row["image_id"] or row["duplicate_of"] for row in ledger if row not in inside}
     copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
     assert copies > 0
-    assert lines[0].startswith(f"{copies} of {len(inside)} files in the published test folder")
+    assert lines[0].startswith("In the published test folder")
+    assert lines[0].endswith(f": {copies} of {len(inside)} files.")
 
 
 def test_a_study_without_published_systems_has_no_such_section(found: evidence.Evidence, tmp_path: Path) -> None:
@@ -88,3 +90,15 @@ def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Evide
         ("+5.0", "1.0 to 9.0", "worth something"), ("+3.0", "1.0 to 7.0", "worth something"),
     ]  # fmt: skip
     assert (tmp_path / "leak.png").is_file()
+
+
+def test_seconds_stand_beside_theirs_on_the_page_of_timings(found: evidence.Evidence) -> None:
+    for seed in (0, 1, 2):
+        seconds = {"epoch_seconds_first": 4.0, "epoch_seconds_median": 2.5 + seed, "epoch_seconds": [4.0, 2.5 + seed]}
+        files.write_json(f"timings/variant_0/{seed}.json", {**seconds, "seconds_to_fit": 9.0, "hardware": "a CPU"})
+    timings.write(found)
+    page = Path("timings/index.html").read_text(encoding="utf-8")
+    row = page[page.index("Seconds an epoch, as published") :].split("variant_0")[1].split("</tr>")[0]
+    assert [cell.split("<")[0] for cell in row.replace(' class="left"', "").split("<td>")[1:]] == [
+        "5.5 s", "Tesla T4", "3.5 s", "a CPU",
+    ]  # fmt: skip
