@@ -24,14 +24,14 @@ CLASSES = {"bananas": 3, "uecfood256": 256, "cifar10_en": 10, "cifar10_fa": 10}
 README = HERE / "README.md"
 COLUMNS = (
     "id", "study", "params_total", "params_trainable", "recorded_total", "recorded_trainable", "equal",
-    "run", "variant", "data", "n", "metric", "mean", "sd", "published", "published_sd", "note",
+    "run", "data", "n", "metric", "mean", "sd", "published", "published_sd", "note",
 )  # fmt: skip
-# Where a system was run, besides its own study: the folder, what of the data it had, and the end of the variant's name.
+# Where a system was run, besides its own study: the folder, and what of the data and the recipe it had.
 RUNS = {
-    **dict.fromkeys(("E0", "E1", "P1"), ("cifar10_full", "full", "")),
-    **dict.fromkeys(("E2", "E3", "P2", "P3"), ("cifar10_subset", "subset", "")),
-    **dict.fromkeys(("E4", "E5", "E6", "P4"), ("cifar10_subset", "subset", "_scratch")),
-    **{f"B{i}": ("bananas_proof", "proof", "") for i in range(1, 9)},
+    **dict.fromkeys(("E0", "E1", "P1"), ("cifar10_full", "full")),
+    **dict.fromkeys(("E3", "P2", "P3"), ("cifar10_subset", "subset")),
+    **dict.fromkeys(("E2", "E4", "E5", "E6", "P4"), ("cifar10_proof", "proof")),
+    **{f"B{i}": ("bananas_proof", "proof") for i in range(1, 9)},
 }
 
 # Why a count differs from the recorded one, or what the recorded one leaves out.
@@ -109,16 +109,16 @@ def _study(name: str) -> Study:
 def _result(study: str, system: str) -> dict[str, Any]:
     """Where the system was run, on how many images, and mean and SD of the test accuracy over n seeds."""
     extra = [RUNS[system]] if system in RUNS else []
-    for folder, data, suffix in [(study, "full", ""), *extra]:
-        variant, place = f"{system}{suffix}", HERE / folder
+    for folder, data in [(study, "full"), *extra]:
+        place = HERE / folder
         if not (place / "reports/summary.csv").is_file():
             continue
         for line in files.read_rows(place / "reports/summary.csv"):
-            if (line["variant"], line["split"], line["metric"]) == (variant, "test", "top1"):
+            if (line["variant"], line["split"], line["metric"]) == (system, "test", "top1"):
                 counts = files.read_json(place / "data/split/summary.json")["splits"][0]["counts"]
                 images = ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items())
                 figures = {"metric": "top1", "mean": line["mean"], "sd": line["sd"]} if data != "proof" else {}
-                return {"run": folder, "variant": variant, "data": f"{data}: {images}", "n": line["n"], **figures}
+                return {"run": folder, "data": f"{data}: {images}", "n": line["n"], **figures}
     return {"data": "not run"}
 
 
@@ -128,15 +128,14 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
     said: list[str] = []
     if data == "full":
         return said
-    if data == "proof":
-        said.append("proof that it runs, with random weights and one epoch: its figure says nothing")
     published = train.cell(_study(study), system)
-    if "run" in result:
-        ran = train.cell(_study(result["run"]), result["variant"])
-        if data == "subset" and ran.total_epochs != published.total_epochs:
-            said.append(f"{ran.total_epochs} epochs instead of {published.total_epochs}")
-        if ran.model.name == "backbone" and data == "subset":
-            said.append("random weights")
+    if data == "proof":
+        random = ", random weights" if published.model.name == "backbone" else ""
+        said.append(f"proof that it runs, with one epoch{random}: its figure says nothing")
+    if data == "subset":
+        epochs = train.cell(_study(result["run"]), system).total_epochs
+        if epochs != published.total_epochs:
+            said.append(f"{epochs} epochs instead of {published.total_epochs}")
     needs = []
     if study == "uecfood256":
         said.append("runs on generated data in the layout of UECFOOD-256 (tests/studies/test_uecfood256.py)")
@@ -163,7 +162,7 @@ def with_table(text: str, rows: list[dict[str, Any]]) -> str:
     for r in rows:
         here = _percent(r.get("mean"), r.get("sd"))
         seeds = f", {r['n']} seed{'s' * (r['n'] != '1')}" if r.get("n") else ""
-        data = r["data"] if "run" not in r else f"[{r['variant']}]({r['run']}/README.md), {r['data']}{seeds}"
+        data = r["data"] if "run" not in r else f"[{r['run']}]({r['run']}/README.md), {r['data']}{seeds}"
         theirs = _percent(r["published"], r["published_sd"])
         lines.append(f"| {r['id']} | {r['params_trainable']:,} | {theirs} | {here} | {data} |")
     return text[: text.index(begin) + len(begin)] + "\n".join(lines) + "\n" + text[text.index(end) :]
