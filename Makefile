@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro study verify test test-all lint bench sweep ui systems leak lock
+.PHONY: help setup repro known study verify test test-all lint bench sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ repro: setup ## run the pipeline on the study in params.yaml; ends with reports/
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
-verify: setup ## for reviewers: check everything, run the study again, write verify/certificate.md (STUDY=..., ARGS="--cells mlp-0")
+verify: setup $(if $(STUDY),known) ## for reviewers: check everything, run the study again, write verify/certificate.md (STUDY=..., ARGS="--cells mlp-0")
 ifdef STUDY
 	$(call verify_study,$(STUDY),$(ARGS))
 else
@@ -37,8 +37,10 @@ endif
 verify_study = ( cd studies/$(1); test -e dvc.yaml || { ln -s ../../dvc.yaml dvc.yaml; trap "rm $$PWD/dvc.yaml" EXIT; }; \
   PYTHONPATH=../.. python -m stages.verify $(2) )
 
-study: setup ## run a published study: make study STUDY=cifar10_fa
+known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
+
+study: setup known ## run a published study: make study STUDY=cifar10_fa
 	@ln -sfn ../../dvc.yaml studies/$(STUDY)/dvc.yaml
 	dvc repro studies/$(STUDY)/dvc.yaml
 

@@ -70,13 +70,14 @@ def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: b
         _run(again, stages, found)
         compare(place, again, recorded, stages, found)
         then, now = tolerance.machines(place, chosen), tolerance.machines(again, chosen)
+        why = ""
         if now and then != now:
-            _by_tolerance(place, again, found, _cells(recorded), chosen)
-            machines = f"recorded on {_words(then)}, run again on {_words(now)}"
-            found.notes.append(f"another machine type ({machines}): cells are judged by tolerance")
+            why = f"another machine type (recorded on {_words(then)}, run again on {_words(now)})"
         elif not same_cpu and any(f.what.startswith("runs/") for f in found.findings):
+            why = "another model of processor, whose bits differ"
+        if why:
             _by_tolerance(place, again, found, _cells(recorded), chosen)
-            found.notes.append("another model of processor, whose bits differ: cells are judged by tolerance")
+            found.notes.append(f"{why}: cells are judged by tolerance")
         else:
             _forgive(place, again, recorded, found)
     return found
