@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro known study verify test test-all lint bench sweep ui systems leak lock
+.PHONY: help setup repro known study studies verify test test-all lint bench sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ known:
 study: setup known ## run a published study: make study STUDY=cifar10_fa
 	@ln -sfn ../../dvc.yaml studies/$(STUDY)/dvc.yaml
 	dvc repro studies/$(STUDY)/dvc.yaml
+
+studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
+	@for lock in studies/*/dvc.lock; do ln -sfn ../../dvc.yaml "$${lock%.lock}.yaml"; done
+	dvc repro -P
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q

@@ -122,6 +122,14 @@ def _result(study: str, system: str) -> dict[str, Any]:
     return {"data": "not run"}
 
 
+def _missing(study: str, cell: train.Cell) -> list[tuple[str, str]]:
+    """What a run as published needs that is not in the repository, and where it is said how to get it."""
+    needs = [("the data", "uecfood256/README.md")] if study == "uecfood256" else []
+    if cell.model.name == "backbone":
+        needs.append((f"the ImageNet weights of {cell.model.architecture}", "README.md"))
+    return needs
+
+
 def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
     """What is different here, and what is missing for a run as published."""
     data = result["data"].partition(":")[0]
@@ -136,13 +144,9 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
         epochs = train.cell(_study(result["run"]), system).total_epochs
         if epochs != published.total_epochs:
             said.append(f"{epochs} epochs instead of {published.total_epochs}")
-    needs = []
     if study == "uecfood256":
         said.append("runs on generated data in the layout of UECFOOD-256 (tests/studies/test_uecfood256.py)")
-        needs.append("the data (uecfood256/README.md)")
-    if published.model.name == "backbone":
-        needs.append(f"the ImageNet weights of {published.model.architecture} (README.md)")
-    if needs:
+    if needs := [f"{what} ({where})" for what, where in _missing(study, published)]:
         said.append(f"not available here: {' and '.join(needs)}; then `make study STUDY={study}`")
     else:
         said.append(f"as published: `make study STUDY={study}`, on a GPU")
@@ -162,7 +166,11 @@ def with_table(text: str, rows: list[dict[str, Any]]) -> str:
     for r in rows:
         here = _percent(r.get("mean"), r.get("sd"))
         seeds = f", {r['n']} seed{'s' * (r['n'] != '1')}" if r.get("n") else ""
-        data = r["data"] if "run" not in r else f"[{r['run']}]({r['run']}/README.md), {r['data']}{seeds}"
+        if "run" in r:
+            data = f"[{r['run']}]({r['run']}/README.md), {r['data']}{seeds}"
+        else:
+            missing = _missing(r["study"], train.cell(_study(r["study"]), r["id"]))
+            data = r["data"] + (f"; needs {' and '.join(what for what, _ in missing)}" if missing else "")
         theirs = _percent(r["published"], r["published_sd"])
         lines.append(f"| {r['id']} | {r['params_trainable']:,} | {theirs} | {here} | {data} |")
     return text[: text.index(begin) + len(begin)] + "\n".join(lines) + "\n" + text[text.index(end) :]
