@@ -5,7 +5,8 @@ has three parts: of the seeds of either variant, each on its own as Welch (1947)
 architectures vary alike; and of the images, paired, as the images x seeds layout of the differences gives it:
 Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Satterthwaite's degrees of freedom. The
 bootstrap over images, each image carrying all its seeds as one block, gives the interval for these very networks. A
-difference is decided when p says so after Holm's adjustment and those images alone exclude 0 too.
+difference is decided when p says so after Holm's adjustment and those images alone exclude 0 too. With one seed nothing
+is known of the variation between seeds: interval and p then cover the images alone, and nothing is decided.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ COLUMNS += ["image_ci_low", "image_ci_high", "covers", "verdict", "images_needed
 INTERVALS = ["variant", "split", "metric", "images", "mean", "image_ci_low", "image_ci_high"]
 MOST = 100_000_000  # images: beyond this, "more images" is no advice
 MOST_SEEDS = 1000
+FEW_SEEDS = 3  # two give an interval too, but one that is between two and three times as wide
+IMAGES_ALONE = "images"
 POWER = 0.8
 
 
@@ -186,7 +189,7 @@ def compare(right: Ints, names: list[str], draws: Floats, alpha: float) -> list[
         right.mean(axis=(1, 2)),
         parts.difference, low, high, p,
         np.array([bool((right[a] == right[b]).all()) for a, b in pairs]),
-        "images and seeds" if parts.seeds > 1 else "images",
+        "images and seeds" if parts.seeds > 1 else IMAGES_ALONE,
         lambda index, level: needed(parts, index, level),
     )  # fmt: skip
     return rows(estimate, pairs, names, draws, alpha)
@@ -224,7 +227,8 @@ def rows(
         ends = np.quantile(draws[:, first] - draws[:, second], [alpha / 2, 1 - alpha / 2])
         same = bool(known.same[index])
         low, high = (0.0, 0.0) if same else (float(known.low[index]), float(known.high[index]))
-        decided = bool(adjusted[index] < alpha) and not ends[0] <= 0 <= ends[1]
+        apart = bool(adjusted[index] < alpha) and not ends[0] <= 0 <= ends[1]
+        decided = apart and known.covers != IMAGES_ALONE
         images, seeds = (None, None) if decided or same else known.needed(index, alpha / len(pairs))
         table.append(
             {
@@ -240,7 +244,7 @@ def rows(
                 "image_ci_high": float(ends[1]),
                 "covers": known.covers,
                 "verdict": _verdict(known.difference[index], decided=decided, same=same),
-                "images_needed": images,
+                "images_needed": None if apart else images,
                 "seeds_needed": seeds,
             }
         )
@@ -251,7 +255,8 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
     """How many more images (with these seeds), or seeds (with these images), would decide a difference of this size.
 
     At 80 % power and level `alpha`, if the difference and its spread stay as they are. None where no number would do,
-    or where the difference is 0.
+    or where the difference is 0. With one seed the seeds are the fewest that are worth having, and images are needed
+    too where these do not tell the two networks apart.
     """
     from scipy.special import stdtrit
 
@@ -263,11 +268,10 @@ def needed(parts: Spread, index: int, alpha: float) -> tuple[int | None, int | N
         reach = [float(stdtrit(f, 1 - alpha / 2) + stdtrit(f, POWER)) * math.sqrt(v) for v, f in both]
         return size >= max(reach)
 
-    if size == 0:
-        return None, None
-    images = least(lambda n: enough(parts.seeds, n), parts.images, MOST)
-    seeds = least(lambda s: enough(s, parts.images), parts.seeds, MOST_SEEDS) if parts.seeds > 1 else None
-    return images, seeds
+    images = least(lambda n: enough(parts.seeds, n), parts.images, MOST) if size else None
+    if parts.seeds == 1:
+        return images, FEW_SEEDS - 1
+    return images, least(lambda s: enough(s, parts.images), parts.seeds, MOST_SEEDS) if size else None
 
 
 def least(enough: Callable[[int], bool], have: int, most: int) -> int | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.ranking import ALONE
 from stages.report.wording import MISSING, interval, number, signed
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def build(evidence: Evidence, figures: Figures, digits: int) -> dict[str, Any] |
         "rows": [_row(row, digits) for row in found],
         "images": (f"{int(found[0]['published_images']):,}", f"{int(found[0]['clean_images']):,}"),
         "copies": f"{int(found[0]['copies']):,}",
+        "covers": "images and seeds" if int(found[0]["seeds"]) > 1 else ALONE,
         "figure": _chart(found, figures, digits),
     }
 
@@ -37,8 +39,14 @@ def _row(row: dict[str, str], digits: int) -> dict[str, str]:
         "seeds": row["seeds"],
         "leak": signed(float(row["leak"]), "top1", digits),
         "interval": interval(low, high, "top1", digits),
-        "verdict": "not decided" if low <= 0 <= high else "worth something" if low > 0 else "cost something",
+        "verdict": _verdict(int(row["seeds"]), low, high),
     }
+
+
+def _verdict(seeds: int, low: float, high: float) -> str:
+    if seeds == 1:
+        return "not decided (one seed)"
+    return "not decided" if low <= 0 <= high else "worth something" if low > 0 else "cost something"
 
 
 def _chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:

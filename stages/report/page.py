@@ -27,6 +27,7 @@ from stages.report import (
     sweeps,
     tables,
     variance,
+    wording,
 )
 from stages.report.figures import Figures
 
@@ -74,6 +75,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     context: dict[str, Any] = {
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
+        "spread": wording.spread(len(evidence.study.seeds)),
         "results": found,
         "variance": variance.build(evidence, places),
         "published": published.build(evidence, places),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from stages.report.evidence import Evidence
 
 METRIC = "top1"
+ONE_SEED = "with one seed nothing is known of the variation between seeds"
+ALONE = "test images alone"
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
@@ -26,6 +28,9 @@ class Pair:
     p: float
     p_adjusted: float
     effect: float
+    images_low: float
+    images_high: float
+    covers: str
     verdict: str
     images_needed: int | None
     seeds_needed: int | None
@@ -34,6 +39,11 @@ class Pair:
     def decided(self) -> bool:
         """Told apart, after adjustment over all pairs."""
         return self.verdict in MIRRORED
+
+    @property
+    def one_seed(self) -> bool:
+        """Whether interval and p cover the test images alone, so that nothing is decided."""
+        return self.covers == "images"
 
     def turned(self) -> Pair:
         """The same comparison seen from `b`."""
@@ -45,6 +55,8 @@ class Pair:
             low=-self.high,
             high=-self.low,
             effect=-self.effect,
+            images_low=-self.images_high,
+            images_high=-self.images_low,
             verdict=MIRRORED.get(self.verdict, self.verdict),
         )
 
@@ -119,6 +131,8 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
             f"{best[0]} reaches {value} % top-1 {where}.",
             "It is the only variant: there is nothing to compare it with.",
         ]
+    if len(evidence.study.seeds) == 1:
+        return _one_seed(evidence, ranks, means, where, digits)
     rest = [v for v in ranks.order if v not in best]
     if len(best) == 1:
         return [_ahead(evidence, ranks, means, where, digits), _others(ranks, best[0], digits)]
@@ -137,6 +151,23 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
     gap = f"{least} points" + ("" if len(rest) == 1 else " or more")
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g} after Holm)."]
+
+
+def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
+    """What stands first, of these very networks, and that nothing follows for their recipes."""
+    first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
+    rest = ranks.order[len(first) :]
+    has = "has" if len(first) == 1 else "share"
+    text = f"{names(first)} {has} the highest top-1 {where}: {number(means[first[0]], METRIC, digits)} %"
+    if rest:
+        pair = ranks.pairs[first[0], rest[0]]
+        text += (
+            f", {number(pair.difference, METRIC, digits)} points above {rest[0]} ({confidence(evidence)} interval over "
+            f"{ALONE} {interval(pair.low, pair.high, METRIC, digits)})"
+        )
+    seeds = max((pair.seeds_needed or 0 for pair in ranks.pairs.values()), default=0)
+    more = f"; at least {seeds} more seeds would be needed" if seeds else ""
+    return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}{more}."]
 
 
 def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
@@ -180,6 +211,9 @@ def _pair(row: dict[str, str]) -> Pair:
         p=float(row["p"]),
         p_adjusted=float(row["p_holm"]),
         effect=float(row["effect_size"]),
+        images_low=float(row["image_ci_low"]),
+        images_high=float(row["image_ci_high"]),
+        covers=row["covers"],
         verdict=row["verdict"],
         images_needed=int(row["images_needed"]) if row["images_needed"] else None,
         seeds_needed=int(row["seeds_needed"]) if row["seeds_needed"] else None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stages.report import notes, wording
 from stages.report import ranking as ranks
-from stages.report import variance, wording
 from stages.report.figures import COLOURS, INK, MUTED
 from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
 
@@ -22,7 +22,6 @@ def digits(evidence: Evidence) -> int:
 def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     """Tables and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
-    covers = evidence.comparisons[0]["covers"] if evidence.comparisons else ""
     return {
         "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, digits(evidence))],
@@ -30,11 +29,11 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "splits": [_split_table(evidence, ranking, split) for split in ("test", "val", "train")],
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
-        "level": f"{evidence.alpha:g}",
         "confidence": ranks.confidence(evidence),
-        "over_seeds": variance.over_seeds(evidence),
-        "covers": covers,
-        "covered": variance.COVERED.get(covers, ""),
+        "note": notes.means(evidence),
+        "marks": notes.marks(evidence),
+        "covers": notes.covers(evidence),
+        "pairs_note": notes.pairs(evidence),
     }
 
 
@@ -90,6 +89,7 @@ def _pair_rows(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any
             "verdict": _verdict(pair),
             "difference": signed(pair.difference, ranks.METRIC, places),
             "interval": interval(pair.low, pair.high, ranks.METRIC, places),
+            "images": interval(pair.images_low, pair.images_high, ranks.METRIC, places),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
             "effect": number(pair.effect, digits=0),
@@ -104,9 +104,11 @@ def _verdict(pair: ranks.Pair) -> str:
     if pair.decided:
         return f"{pair.a if pair.verdict == 'a better' else pair.b} is better"
     images, seeds = pair.images_needed, pair.seeds_needed
-    ways = [f"{images:,} more test images"] if images else []
-    ways += [f"{seeds:,} more seeds"] if seeds else []
-    return "not decided" + (f": about {' or '.join(ways)} would be needed" if ways else "")
+    more = f"about {images:,} more test images" if images else ""
+    if pair.one_seed:
+        return f"not decided (one seed): at least {seeds} more seeds{' and ' * bool(more)}{more} would be needed"
+    ways = [way for way in (more, f"about {seeds:,} more seeds" if seeds else "") if way]
+    return "not decided" + (f": {' or '.join(ways)} would be needed" if ways else "")
 
 
 def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
@@ -133,7 +135,7 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
     best = ranking.order[0]
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, digits(evidence))
     alt = (
-        f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with a mean of {mean} %. "
+        f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with {mean} %. "
         "The numbers stand in the table."
     )
     return figures.add("ranking", canvas, alt)

@@ -31,26 +31,25 @@ def _latex_table(name: str, rows: list[list[Any]], caption: str) -> str:
 
 def _tables(context: dict[str, Any]) -> list[_Table]:
     results, classes = context["results"], context["per_class"]
-    seeds = len(context["seeds"])
     titles = [title for _, title in results["columns"]]
     found = [
         (
             f"results_{part['split']}",
-            ["Rank", "Variant", "Tied with", *titles],
+            ["Rank", "Variant", "Not told apart from", *titles],
             [
                 [row["rank"], row["variant"], row["tied"], *(cell["value"] for cell in row["cells"])]
                 for row in part["rows"]
             ],
             (
-                f"{part['name'].capitalize()} set ({part['images']:,} images), mean ± SD over {seeds} seeds. "
-                "Tied with: ranks that cannot be told apart from it on the test set."
+                f"{part['name'].capitalize()} set ({part['images']:,} images), {context['spread']}. "
+                "Not told apart from: ranks that the paired comparison on the test set does not tell it apart from."
             ),
         )
         for part in results["splits"]
     ]
     if results["pairs"]:
-        columns = ["A", "B", "Difference", "Interval", "p", "p (Holm)", "Cohen's h", "Verdict"]
-        keys = ("a", "b", "difference", "interval", "p", "p_adjusted", "effect", "verdict")
+        columns = ["A", "B", "Difference", "Interval", "Over images", "p", "p (Holm)", "Cohen's h", "Verdict"]
+        keys = ("a", "b", "difference", "interval", "images", "p", "p_adjusted", "effect", "verdict")
         found.append((
             "comparisons", columns, [[pair[key] for key in keys] for pair in results["pairs"]],
             f"Paired comparisons of test top-1 in points; {results['confidence']} intervals over {results['covers']}.",
@@ -60,7 +59,7 @@ def _tables(context: dict[str, Any]) -> list[_Table]:
             f"classes_{variant['name']}",
             ["Class", "Images", "Precision", "Recall", "F1"],
             [[row["label"], row["support"], *row["cells"]] for row in variant["rows"]],
-            f"{variant['name']} on the test set, per class, in percent, mean ± SD over {seeds} seeds.",
+            f"{variant['name']} on the test set, per class, in percent, {context['spread']}.",
         )
         for variant in classes["variants"]
     ]
@@ -90,7 +89,7 @@ def _published(context: dict[str, Any]) -> _Table | None:
     keys = ("variant", "metric", "published", "here", "n", "difference", "seeds", "images")
     columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Over seeds", "Over images"]
     caption = (
-        "Published test figures and ours, mean ± SD over n seeds; inside or outside: whether our "
+        "Published test figures and ours, mean ± SD over n seeds (one seed has no SD); inside or outside: whether our "
         f"{context['results']['confidence']} interval holds the published one."
     )
     return "published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption

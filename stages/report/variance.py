@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PARTS = ("initialisation", "split", "total")
 METRIC = ("test", "top1")
 COVERED = {
-    "images": "what another draw of the test images would change",
+    "images": "what another draw of the test images would change for these very networks, not another seed",
     "images and seeds": "what another draw of the test images or other seeds would change",
     "images, seeds and splits": "what another split of these images, with other seeds, would change",
     "seeds and splits": "what another split of the images outside of the published test set, with other seeds, would "
@@ -54,7 +54,9 @@ def several(evidence: Evidence) -> bool:
 
 
 def over_seeds(evidence: Evidence) -> str:
-    """What the interval over seeds covers, to follow "it covers"."""
+    """What the interval over seeds covers, to follow "it covers"; empty with one seed, which gives none."""
+    if len(evidence.study.seeds) == 1:
+        return ""
     if not several(evidence):
         return "what a new seed would change on this split and this test set"
     return f"what another split of these images and a new seed would change. {CORRECTED}"

@@ -54,6 +54,11 @@ def interval(low: float | None, high: float | None, metric: str = "", digits: in
     return "" if lower == MISSING else f"{lower} to {number(high, metric, digits)}"
 
 
+def spread(seeds: int) -> str:
+    """How a table sums up its seeds."""
+    return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed, so without SD"
+
+
 def p_value(p: float | None) -> str:
     """As journals print it."""
     if p is None or math.isnan(p):

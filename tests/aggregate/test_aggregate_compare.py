@@ -101,7 +101,28 @@ def test_one_seed_is_the_paired_t_test_over_images() -> None:
     assert row["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(theirs.confidence_interval(0.95)), rel=1e-9)
     assert row["covers"] == "images"
-    assert row["seeds_needed"] is None
+
+
+def test_one_seed_decides_nothing_however_far_apart() -> None:
+    """Two networks may well differ on these images; that says nothing of their recipes."""
+    right = np.array([[[1] * 190 + [0] * 10], [[1] * 20 + [0] * 180]])
+    (row,) = compared(right, ["a", "b"])
+    assert row["p_holm"] < 1e-50
+    assert row["image_ci_low"] > 0
+    assert row["verdict"] == "undecided"
+    assert (row["images_needed"], row["seeds_needed"]) == (None, 2)
+    (twice,) = compared(np.repeat(right, 2, axis=1), ["a", "b"])
+    assert twice["verdict"] == "a better"
+
+
+def test_one_seed_needs_images_too_where_they_leave_it_open() -> None:
+    right = np.array([[[1] * 60 + [0] * 40], [[1] * 55 + [0] * 45]])[:, :, np.random.default_rng(0).permutation(100)]
+    right[1] = np.roll(right[1], 37, axis=1)
+    (row,) = compared(right, ["a", "b"])
+    assert row["p_holm"] > 0.05
+    assert row["verdict"] == "undecided"
+    assert row["images_needed"] > 0
+    assert row["seeds_needed"] == 2
 
 
 def test_holm_is_over_all_pairs() -> None:

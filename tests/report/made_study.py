@@ -83,7 +83,7 @@ def _others(root: Path, made: Made) -> None:
     ]
     _write(root / "published.csv", columns, published)
     shares = "published_images clean_images copies copies_top1 others_top1"
-    leak = [(name, 3, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50, 60, 50, 7, 1, 0.89)
+    leak = [(name, made.seeds, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50, 60, 50, 7, 1, 0.89)
             for i, name in enumerate(made.names[:2])]  # fmt: skip
     _write(root / "leak.csv", f"variant seeds published_top1 clean_top1 leak low high {shares}", leak)
 

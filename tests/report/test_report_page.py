@@ -120,3 +120,30 @@ def test_one_variant_one_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     page = render(tmp_path, monkeypatch, Made(variants=1, seeds=1))
     assert "It is the only variant" in page
     assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
+
+
+def test_one_seed_says_nothing_of_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page, text and tables: no verdict, no SD, no interval over seeds, and what each interval covers."""
+    page = render(tmp_path, monkeypatch, Made(variants=3, seeds=1))
+    text = (tmp_path / "reports/report.md").read_text(encoding="utf-8")
+    tables = "".join(path.read_text(encoding="utf-8") for path in sorted((tmp_path / "reports/tables").iterdir()))
+    for written in (page, text, tables):
+        assert not re.search("is better|is ahead|told apart too|1 seeds|over seeds, bars|images and seeds", written)
+    reason = "with one seed nothing is known of the variation between seeds"
+    assert f"That decides nothing between the variants: {reason}; at least 2 more seeds" in page
+    assert f"here all others, since {reason}" in page
+    assert f"here all others, since {reason}" in text
+    assert "One seed: no SD and no interval over seeds." in page
+    assert "interval over test images alone" in page
+    assert "cover test images alone" in page
+    assert "intervals over test images alone" in tables
+    assert tables.count("not decided (one seed): at least 2 more seeds") == 6  # three pairs, as CSV and as LaTeX
+    assert re.search(r"<td>\d+\.\d</td>", page)  # a mean without SD
+
+
+def test_several_seeds_decide_and_say_what_is_covered(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    assert "Mean ± sample SD over 3 seeds." in page
+    assert "The intervals of the differences cover images and seeds:" in page
+    assert "A variant is called better when the adjusted p is below 0.05" in page
+    assert "one seed" not in page.lower()

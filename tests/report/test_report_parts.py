@@ -11,7 +11,7 @@ from stages.report.ranking import Pair
 
 def pair(a: str, b: str, *, decided: bool) -> Pair:
     verdict = "a better" if decided else "undecided"
-    return Pair(a, b, 0.1, 0.0, 0.2, 0.5, 0.5, 0.1, verdict, None, None)
+    return Pair(a, b, 0.1, 0.0, 0.2, 0.5, 0.5, 0.1, 0.0, 0.2, "images and seeds", verdict, None, None)
 
 
 def both(*pairs: Pair) -> dict[tuple[str, str], Pair]:

@@ -51,7 +51,7 @@ def test_the_page_says_what_was_varied(page: tuple[str, Path]) -> None:
     assert "the augmentation, and every 2 seeds the split." in text
     assert "trained and tested on the same 2 splits (seed 0)" in text
     assert "corrected resampled t-test (Nadeau and Bengio 2003)" in text
-    assert "These intervals cover images, seeds and splits" in text
+    assert "The intervals of the differences cover images, seeds and splits" in text
     assert "Each split serves 2 seeds (0 and 1; 2 and 3): 2 splits" in text
     assert "of the split of seeds 0 and 1, the same for every variant" in text
 
