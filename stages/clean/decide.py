@@ -58,13 +58,17 @@ class Entry:
 
 @dataclass
 class Decisions:
-    """All rows with their fate, the pairs behind it, the groups, and what a reader must be warned of."""
+    """All rows with their fate, the pairs behind it, the groups, and what a reader must be warned of.
+
+    described: pictures whose local features were compared.
+    """
 
     entries: list[Entry]
     pairs: list[Pair]
     conflicts: list[list[int]] = field(default_factory=list)
     groups: list[list[int]] = field(default_factory=list)
     capped: int = 0
+    described: int = 0
 
 
 @lru_cache(maxsize=100_000)

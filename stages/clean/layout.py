@@ -112,6 +112,7 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
         "groups": sum(sum(entries[k].status == "kept" for k in g) > 1 for g in done.groups),
         "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
         "links_refused_by_max_group": done.capped,
+        **({"compared_by_local_features": done.described} if done.described else {}),
         "duplicates": clean.duplicates,
         "libraries": {"pillow": PIL.__version__, "registration": verify.METHOD},
     }

@@ -38,7 +38,8 @@ SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictur
 # correlation from which a pair is registered, by side: of 3,049 pairs of CIFAR-10 that agree once they are registered
 # 1 % stay below 0.7, of the others 78 %; larger pictures are fewer, and more often scaled
 LEAST_SHIFTED = {64: 0.5, 32: 0.7}
-CROPS = ("whole", "centre")
+CROPS = ("whole", "centre", "part")
+PART = 2
 _CHUNK = 256
 _REMEMBERED = 200_000_000  # bytes of thumbnails
 
@@ -48,6 +49,7 @@ class Pair:
     """Two pictures, as positions in a list, a < b.
 
     orientation: of `hashes.orient`, turns `crop_a` of a into `crop_b` of b. distance: bits between their hashes.
+    Of what is found by a shared part (`PART`) the hashes are those of the whole pictures.
     """
 
     a: int
@@ -151,7 +153,7 @@ class Looker:
 
     def _thumbnail_of(self, at: int, crop: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The picture or its centre square, (side, side, 3), and grey, (32, 32)."""
-        pixels = self._pixels(at)
+        pixels = self.pixels(at)
         if crop or pixels.shape[:2] != (side, side):
             image = Image.fromarray(pixels)
             image = hashes.centre_square(image) if crop else image
@@ -159,7 +161,8 @@ class Looker:
         times = side // shift.SIDE
         return pixels, pixels.reshape(shift.SIDE, times, shift.SIDE, times * 3).mean(axis=(1, 3), dtype=np.float32)
 
-    def _pixels(self, at: int) -> NDArray[np.uint8]:
+    def pixels(self, at: int) -> NDArray[np.uint8]:
+        """The normalised picture, (height, width, 3); something black where the file has changed."""
         job, known = self._jobs[at], self._prints[at]
         try:
             if known.suffix == ".jpg":

@@ -9,6 +9,20 @@ from pydantic import Field
 from stages.core.params import Section
 
 
+class LocalFeatures(Section):
+    """Which pictures are compared by SIFT features, and when a part that two share keeps them together."""
+
+    features: int = Field(default=150, ge=8, le=1000)
+    side: int = Field(default=192, ge=64)
+    min_side: int = Field(default=96, ge=16)
+    up_to: int = Field(default=1000, ge=2)
+    ratio: float = Field(default=0.8, gt=0, lt=1)
+    inliers: int = Field(default=6, ge=4)
+    area: float = Field(default=0.25, gt=0, le=1)
+    detail: float = Field(default=0.65, gt=0, le=1)
+    colour: float = Field(default=0.6, gt=0, le=1)
+
+
 class Match(Section):
     """When two pictures count as similar, and when as the same. Correlations are of grey values, -1 to 1."""
 
@@ -26,6 +40,7 @@ class Match(Section):
     drop_colour: float = Field(default=0.97, gt=0, le=1)
     drop_overlap: float = Field(default=0.8, gt=0, le=1)
     max_group: int = Field(default=50, ge=2)
+    local: LocalFeatures | None = LocalFeatures()
 
 
 class Clean(Section):

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.clean import decode, fingerprint, layout, match, sheets
+from stages.clean import decode, fingerprint, layout, match, parts, sheets
 from stages.clean.cache import FILE as CACHE
 from stages.clean.cache import Cache
 from stages.clean.decide import Decisions, Entry, decide, natural
@@ -67,8 +67,12 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
             first.setdefault(entry.pixels, k)
     use = sorted(first.values())
     looked = [Job(f"{raw}/{e.file}", e.box) for e in entries]
-    pairs = match.pairs(use, [e.print for e in entries], looked, clean, cache)
-    return decide(entries, pairs, clean)
+    prints = [e.print for e in entries]
+    pairs = match.pairs(use, prints, looked, clean, cache)
+    pairs, described = parts.add(pairs, use, prints, looked, clean, cache)
+    done = decide(entries, pairs, clean)
+    done.described = described
+    return done
 
 
 def _settle_looks(entries: list[Entry], raw: Path, clean: Clean, cache: Cache) -> None:

@@ -129,7 +129,7 @@ def test_the_stage_runs_on_imagehash_and_numpy_alone(raw: Raw) -> None:
     image = photo(1, 300, 200)
     raw.add("a/original.jpg", image)
     raw.add("a/copy.jpg", image.resize((150, 100)))
-    raw.add("a/other.jpg", photo(2))
+    raw.add("a/other.jpg", photo(2, 300, 200))
     raw.run()
     with_all = {p: r["status"] for p, r in raw.ledger().items()}
     code = (
@@ -142,4 +142,5 @@ def test_the_stage_runs_on_imagehash_and_numpy_alone(raw: Raw) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(raw.root)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "so Pillow does its work" in done.stderr
+    assert "OpenCV is missing, so zoomed crops and montages are not looked for" in done.stderr
     assert {p: r["status"] for p, r in raw.ledger().items()} == with_all
