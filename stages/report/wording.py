@@ -32,7 +32,10 @@ def number(value: float | None, metric: str = "", digits: int = 1) -> str:
     """A value of a metric: fractions as percent with `digits` decimals, others with `digits` + 2."""
     if value is None or math.isnan(value):
         return MISSING
-    text = f"{100 * value:.{digits}f}" if metric in PERCENT else f"{value:.{digits + 2}f}"
+    if metric in PERCENT:
+        text = f"{100 * value:.{digits}f}"
+    else:  # a loss that has run away would make its column as wide as the page
+        text = f"{value:.{digits + 2}f}" if abs(value) < 1e5 else f"{value:.2e}".replace("e+", "e")
     return text.replace("-", "−")
 
 

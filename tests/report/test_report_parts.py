@@ -51,7 +51,13 @@ def test_a_sweep_is_a_difference_in_one_setting() -> None:
 
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
-    [(0.98765, "top1", "98.8"), (0.98765, "loss", "0.988"), (-0.5, "mcc", "−0.500"), (math.nan, "loss", "–")],  # noqa: RUF001
+    [
+        (0.98765, "top1", "98.8"),
+        (0.98765, "loss", "0.988"),
+        (4429747044350.0, "loss", "4.43e12"),
+        (-0.5, "mcc", "−0.500"),  # noqa: RUF001
+        (math.nan, "loss", "–"),  # noqa: RUF001
+    ],
 )
 def test_numbers_are_printed_in_their_unit(value: float, metric: str, text: str) -> None:
     assert wording.number(value, metric) == text
