@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from stages.report.evidence import Evidence
 
 
+SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
+
+
 def build(evidence: Evidence) -> dict[str, Any]:
     """Varied and fixed settings, and caveats in words."""
     settings = knobs.resolved(evidence)
@@ -23,12 +26,12 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "keys": varied,
         "varied": [(v, [knobs.text(settings[v].get(key)) for key in varied]) for v in evidence.variants],
         "fixed": [(key, knobs.text(first.get(key))) for key in knobs.keys(settings) if key not in varied],
-        "unfair": _unfair(evidence, varied),
+        "unfair": unfair(evidence, varied),
         "notes": [*_seeds(evidence), *_data(evidence), *_tuning(evidence, varied)],
     }
 
 
-def _unfair(evidence: Evidence, varied: list[str]) -> list[str]:
+def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
     epochs = {
@@ -43,9 +46,9 @@ def _unfair(evidence: Evidence, varied: list[str]) -> list[str]:
         found.append(
             f"Variants were not trained for the same number of epochs ({listed}); a difference may come from that."
         )
-    if "loss.label_smoothing" in varied:
+    if losses := [name for key, name in SCALES.items() if key in varied]:
         found.append(
-            "Variants differ in label smoothing: their losses are not on one scale; compare NLL or accuracy instead."
+            f"Variants differ in {names(losses)}: their losses are not on one scale; compare NLL or accuracy instead."
         )
     parts = list(dict.fromkeys(key.split(".")[0] for key in varied))
     if len(parts) > 1:

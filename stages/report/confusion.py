@@ -32,7 +32,8 @@ def build(evidence: Evidence, figures: Figures, anchors: dict[tuple[str, str, st
             "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
             "pairs": _pairs(counts, evidence, variant, anchors),
         })  # fmt: skip
-    return {"classes": evidence.classes, "small": small, "variants": variants, "seeds": len(evidence.study.seeds)}
+    upright = max(map(len, evidence.classes)) <= 3
+    return {"classes": evidence.classes, "small": small, "upright": upright, "variants": variants}
 
 
 def _matrix(table: pd.DataFrame, classes: list[str]) -> Counts:
@@ -53,7 +54,11 @@ def _rows(counts: Counts, classes: list[str]) -> list[dict[str, Any]]:
         {
             "label": label,
             "cells": [
-                {"count": int(counts[i, j]), "share": round(float(share[i, j]), 3), "right": i == j}
+                {
+                    "count": int(counts[i, j]),
+                    "share": round(float(share[i, j]), 3),
+                    "percent": f"{100 * share[i, j]:.0f}" if share[i, j] >= 0.005 else "<1",
+                }
                 for j in range(len(classes))
             ],
             "total": int(counts[i].sum()),

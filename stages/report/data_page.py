@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from stages.report.figures import Figure, Figures
 
 STATUSES = ("kept", "duplicate", "quarantined")
+SHEETS = {  # by the name of the file, less its number
+    "borderline": "The similar pairs nearest to a threshold, and pairs that just missed one: what another "
+    "threshold would change first.",
+    "duplicates": "Groups of one picture or of similar ones, held together by the weakest evidence first.",
+    "quarantined": "Files that were set aside, with the reason.",
+    "overview": "Images per class before and after cleaning, and the sizes of what was kept.",
+}
 
 
 def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
@@ -88,9 +95,7 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel("files")
         axes.grid(visible=False, axis="y")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.32 / canvas.get_figheight() * 1.6), ncols=3, fontsize=8
-    )
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     largest, smallest = max(r["kept"] for r in classes), min(r["kept"] for r in classes)
     alt = f"Files per class, kept and dropped: {len(classes)} classes of {smallest:,} to {largest:,} kept images."
     return figures.add("classes", canvas, alt)
@@ -103,7 +108,7 @@ def _sizes(evidence: Evidence, figures: Figures) -> Figure | str:
         return f"All kept images are {sides['width'].iloc[0]} x {sides['height'].iloc[0]} px."
     canvas = figures.canvas(4.6, 3.0)
     axes = canvas.subplots()
-    axes.plot(sides["width"], sides["height"], ".", color=COLOURS[0], ms=3, alpha=0.5, mew=0, rasterized=True)
+    axes.plot(sides["width"], sides["height"], ".", color=COLOURS[0], ms=5, alpha=0.5, mew=0, rasterized=True)
     axes.set_xlabel("width, px")
     axes.set_ylabel("height, px")
     small, large = sides.min(axis=1).min(), sides.max(axis=1).max()
@@ -115,7 +120,8 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "name": path.stem,
-            "title": path.stem.replace("_", " ").capitalize(),
+            "title": path.stem.replace("_", " ").replace("-", " ").capitalize(),
+            "about": SHEETS.get(path.stem.split("-")[0], ""),
             "uri": pictures.data_uri(path),
             "path": f"clean/{path.name}",
         }

@@ -39,11 +39,12 @@ def _row(row: dict[str, str], digits: int) -> dict[str, str]:
         "seeds": row["seeds"],
         "leak": signed(float(row["leak"]), "top1", digits),
         "interval": interval(low, high, "top1", digits),
-        "verdict": _verdict(int(row["seeds"]), low, high),
+        "verdict": verdict(int(row["seeds"]), low, high),
     }
 
 
-def _verdict(seeds: int, low: float, high: float) -> str:
+def verdict(seeds: int, low: float, high: float) -> str:
+    """What the interval of the difference says; with one seed it covers the test images alone and decides nothing."""
     if seeds == 1:
         return "not decided (one seed)"
     return "not decided" if low <= 0 <= high else "worth something" if low > 0 else "cost something"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from stages.report.evidence import Evidence
     from stages.report.figures import Figure, Figures
 
+SPLITS = ("test", "val", "train")
+
 
 def digits(evidence: Evidence) -> int:
     """Decimals of a percentage: a second one means nothing below about a thousand test images."""
@@ -26,7 +28,8 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, digits(evidence))],
         "columns": _columns(evidence),
-        "splits": [_split_table(evidence, ranking, split) for split in ("test", "val", "train")],
+        "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
+        "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
         "confidence": ranks.confidence(evidence),
@@ -59,6 +62,17 @@ def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict
         for variant in ranking.order
     ]
     return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
+
+
+def _every(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
+    """A row for each metric that there is, with the variants of test, validation and train."""
+    places = digits(evidence)
+    rows = []
+    for metric in dict.fromkeys(metric for _, _, metric in evidence.summary):
+        found = [evidence.summary.get((v, split, metric)) for split in SPLITS for v in ranking.order]
+        cells = [plus_minus(one.mean, one.sd, metric, places) if one else wording.MISSING for one in found]
+        rows.append({"metric": metric_name(metric), "cells": cells})
+    return rows
 
 
 def _images(evidence: Evidence, variant: str) -> str:
@@ -108,7 +122,9 @@ def _verdict(pair: ranks.Pair) -> str:
     if pair.one_seed:
         return f"not decided (one seed): at least {seeds} more seeds{' and ' * bool(more)}{more} would be needed"
     ways = [way for way in (more, f"about {seeds:,} more seeds" if seeds else "") if way]
-    return "not decided" + (f": {' or '.join(ways)} would be needed" if ways else "")
+    return "not decided" + (
+        f": {' or '.join(ways)} would be needed" if ways else "; no number of images or seeds in reach would do"
+    )
 
 
 def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Figure:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 LINES = 8  # as many variants can be told apart by colour
 CLEAN = "none"
 DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
+UNITS = {
+    "rotation": "degrees", "shift": "share of the side", "scale": "factor", "brightness": "factor",
+    "blur": "SD, share of the side", "noise": "SD, share of white", "jpeg": "quality",
+}  # fmt: skip
+FLIPPED = {0.0: "no", 1.0: "yes"}
 
 
 def build(evidence: Evidence, figures: Figures, order: list[str]) -> dict[str, Any]:
@@ -37,8 +42,9 @@ def build(evidence: Evidence, figures: Figures, order: list[str]) -> dict[str, A
     places = {name: _places(settings, name) for name in transforms}
     rows = [
         {
-            "transform": name.replace("_", " "),
-            "strength": f"{settings[place][1]:g}",
+            "transform": _title(name),
+            "unit": UNITS.get(name, ""),
+            "strength": _strength(name, settings[place][1]),
             "changed": f"{100 * changed[place]:.0f}",
             "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
         }
@@ -47,7 +53,7 @@ def build(evidence: Evidence, figures: Figures, order: list[str]) -> dict[str, A
     ]
     charts = []
     for name in transforms:
-        labels = [f"{settings[place][1]:g}" for place in places[name]]
+        labels = [_strength(name, settings[place][1]) for place in places[name]]
         shown = places[name]
         if changed[shown].all():  # no strength leaves the images as they are: begin with the clean ones
             labels, shown = ["clean", *labels], [clean, *shown]
@@ -68,6 +74,15 @@ def _places(settings: list[tuple[str, float]], transform: str) -> list[int]:
     return sorted(places, key=lambda i: settings[i][1], reverse=transform in DESCENDING)
 
 
+def _title(transform: str) -> str:
+    return "JPEG" if transform == "jpeg" else transform.replace("_", " ")
+
+
+def _strength(transform: str, strength: float) -> str:
+    """As it stands on an axis; a flip has no strength."""
+    return FLIPPED.get(strength, f"{strength:g}") if transform.endswith("flip") else f"{strength:g}"
+
+
 def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
     drop = seeds - clean
     return {
@@ -79,7 +94,7 @@ def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
 
 def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], figures: Figures) -> Figure:
     """One line a variant; `top1` is (variants, seeds, strengths)."""
-    canvas = figures.canvas(2.6, 2.1)
+    canvas = figures.canvas(2.6, 2.3)
     axes = canvas.subplots()
     where = np.arange(len(labels))
     mean = 100 * top1.mean(axis=1)
@@ -92,10 +107,11 @@ def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], fi
             axes.vlines(where, mean[rank] - sd[rank], mean[rank] + sd[rank], color=colour, lw=0.8)
     axes.set_xticks(where, labels)
     axes.set_ylim(0, 102)
-    axes.set_title(transform.replace("_", " "))
+    axes.set_title(_title(transform))
+    axes.set_xlabel(UNITS.get(transform, "flipped"), color=MUTED)
     axes.set_ylabel("test top-1 %", color=MUTED)
     alt = (
-        f"Test top-1 under {transform.replace('_', ' ')} at {', '.join(labels)}: the lowest mean of a variant is "
+        f"Test top-1 under {_title(transform)} at {', '.join(labels)}: the lowest mean of a variant is "
         f"{mean.min():.1f} %, the lowest of {order[0]} {mean[0].min():.1f} %."
     )
     return figures.add(f"robustness_{transform}", canvas, alt)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 from html.parser import HTMLParser
@@ -147,3 +148,47 @@ def test_several_seeds_decide_and_say_what_is_covered(study: Path) -> None:
     assert "The intervals of the differences cover images and seeds:" in page
     assert "A variant is called better when the adjusted p is below 0.05" in page
     assert "one seed" not in page.lower()
+
+
+def test_every_metric_stands_for_every_set(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    table = page[page.index("<summary>Every metric on every set</summary>") :]
+    table = table[: table.index("</table>")]
+    with (study / "reports/summary.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    metrics = {row["metric"] for row in rows}
+    assert {"micro_precision", "weighted_f1", "macro_recall", "mcc", "brier"} <= metrics
+    assert table.count('<tr><th scope="row">') == len(metrics)
+    shown = re.search(r"Weighted F1 %</th><td>([\d.]+) ", table)
+    assert shown
+    first = re.search(r'<th scope="row">(variant_\d)</th>', page)  # the first of the ranking
+    assert first
+    value = next(
+        row["mean"]
+        for row in rows
+        if (row["variant"], row["split"], row["metric"]) == (first[1], "test", "weighted_f1")
+    )
+    assert float(shown[1]) == pytest.approx(100 * float(value), abs=0.051)
+
+
+def test_a_confusion_matrix_has_counts_and_shares(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    matrix = page[page.index('aria-label="Confusion matrix of variant_0"') :]
+    for row in re.findall(r'<tr><th scope="row">.*?</tr>', matrix[: matrix.index("</table>")]):
+        counts = [int(n) for n in re.findall(r">(\d+)<small>", row)]
+        shares = [int(n) for n in re.findall(r"<small>(\d+)%</small>", row)]
+        assert shares == [round(100 * count / sum(counts)) for count in counts]
+        assert sum(counts) > 0
+
+
+def test_strengths_have_their_units(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    assert "noise<small>SD, share of white</small>" in page
+    assert ">quality<" in page  # of JPEG, on the axis
+
+
+def test_the_text_has_the_paired_comparisons(study: Path) -> None:
+    text = (study / "reports/report.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\| variant_\d − variant_\d \|", line)]  # noqa: RUF001
+    assert len(rows) == 3
+    assert "The intervals of the differences cover images and seeds" in text

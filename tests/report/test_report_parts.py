@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from stages.report import cost, ranking, sweeps, wording
+from stages.report import caveats, cost, leak, ranking, sweeps, wording
 from stages.report.ranking import Pair
 
 
@@ -66,3 +68,25 @@ def test_numbers_are_printed_in_their_unit(value: float, metric: str, text: str)
 @pytest.mark.parametrize(("p", "text"), [(0.0004, "< .001"), (0.0456, ".046"), (1.0, "1"), (0.9999, "1.000")])
 def test_p_values(p: float, text: str) -> None:
     assert wording.p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("varied", "words"),
+    [
+        (["loss.label_smoothing"], "differ in label smoothing: their losses are not on one scale"),
+        (["loss.class_weights"], "differ in class weights: their losses are not on one scale"),
+        (["loss.label_smoothing", "loss.class_weights"], "differ in label smoothing and class weights: their losses"),
+    ],
+)
+def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -> None:
+    configs = {(variant, 0): {"epochs_run": 5} for variant in "ab"}
+    evidence: Any = SimpleNamespace(variants=["a", "b"], study=SimpleNamespace(seeds=[0]), configs=configs)
+    (line,) = caveats.unfair(evidence, varied)
+    assert words in line
+    assert caveats.unfair(evidence, ["lr"]) == []
+    configs["b", 0]["epochs_run"] = 3
+    assert "not trained for the same number of epochs (a 5, b 3)" in caveats.unfair(evidence, ["lr"])[0]
+
+
+def test_one_seed_gives_no_verdict_on_copies() -> None:
+    assert [leak.verdict(n, 0.1, 0.2) for n in (1, 3)] == ["not decided (one seed)", "worth something"]
