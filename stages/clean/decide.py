@@ -156,6 +156,12 @@ def _settle(
         members = _resolve(entries, members, counts, clean)
     if clean.duplicates != "drop":
         return
+    for label in sorted({entries[k].label for k in members}):
+        _drop(entries, [k for k in members if entries[k].label == label], verdicts)
+
+
+def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> None:
+    """Of copies under one label the best stays, and whatever is not proven to be a copy of one that stays."""
     open_ = sorted(members, key=lambda k: _quality(entries[k]))
     while open_:
         best, rest = open_[0], []
@@ -173,6 +179,12 @@ def _resolve(entries: list[Entry], members: list[int], counts: Counter[str], cle
     (winner, most), (_, second) = counts.most_common(2)
     if clean.label_conflicts == "fail":
         raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")
+    if clean.label_conflicts == "keep_all":
+        for k in members:
+            told = f"stands under several labels and is kept under each: {said}"
+            entries[k].detail = "; ".join(filter(None, [entries[k].detail, told]))
+            entries[k].reason = entries[k].reason or "label_conflict"
+        return members
     keep = clean.label_conflicts == "keep_majority" and most > second
     for k in members:
         if not keep or entries[k].label != winner:

@@ -47,7 +47,7 @@ class Clean(Section):
     """What is let in, what counts as a duplicate, and what becomes of it."""
 
     duplicates: Literal["drop", "group", "ignore"] = "drop"
-    label_conflicts: Literal["keep_none", "keep_majority", "fail"] = "keep_none"
+    label_conflicts: Literal["keep_none", "keep_majority", "keep_all", "fail"] = "keep_none"
     min_side: int = Field(default=4, ge=1)
     max_pixels: int = Field(default=100_000_000, ge=1)
     max_bytes: int = Field(default=200_000_000, ge=1)

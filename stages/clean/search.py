@@ -93,8 +93,8 @@ def pairs_between(
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
-    if later:
-        q, t, d = (x[t > q] for x in (q, t, d))  # has no effect on what was compiled
+    if later and probe is None:  # compiled code leaves the others out itself
+        q, t, d = (x[t > q] for x in (q, t, d))
     order = np.lexsort((t, q))
     return q[order], t[order], d[order]
 

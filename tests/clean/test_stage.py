@@ -69,6 +69,25 @@ def test_one_picture_under_two_labels(raw: Raw, policy: str) -> None:
     assert statuses == (["quarantined"] * 2 if policy == "keep_none" else ["duplicate", "kept"])
 
 
+def test_a_picture_can_be_kept_under_each_of_its_labels(raw: Raw) -> None:
+    for k, label in enumerate(["a", "b", "a"]):
+        raw.add(f"{label}/{k}.png", photo(1), label)
+    raw.add("b/small.png", photo(1).resize((100, 75)), "b")
+    raw.add("b/other.png", photo(2), "b")
+    done = raw.run(label_conflicts="keep_all")
+    ledger = raw.ledger()
+    kept = {path for path, row in ledger.items() if row["status"] == "kept"}
+    assert kept == {"a/0.png", "b/1.png", "b/other.png"}
+    assert {ledger[p]["reason"] for p in ("a/0.png", "b/1.png")} == {"label_conflict"}
+    assert "b/1.png is b" in ledger["a/0.png"]["detail"]
+    assert ledger["a/2.png"]["duplicate_of"] == ledger["a/0.png"]["image_id"]
+    assert ledger["b/small.png"]["duplicate_of"] == ledger["b/1.png"]["image_id"]
+    manifest = {r["image_id"]: r for r in raw.manifest()}
+    groups = {path: manifest[ledger[path]["image_id"]]["group_id"] for path in kept}
+    assert groups["a/0.png"] == groups["b/1.png"] != groups["b/other.png"]
+    assert len(done.conflicts) == 1
+
+
 def test_a_conflict_can_fail(raw: Raw) -> None:
     raw.add("a/1.png", photo(1))
     raw.add("b/1.png", photo(1), "b")
