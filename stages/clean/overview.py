@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from stages.clean.text import legible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -58,11 +60,11 @@ def _bars(
         if kept:
             pen.rectangle((NAMES, low, NAMES + BARS * kept / most, high), AFTER)
         if few:
-            said = "".join(c if c.isprintable() else "?" for c in name)
-            while len(said) > 3 and pen.textlength(said, font) > NAMES - 20:
+            (said,), own = legible([name], 12)
+            while len(said) > 3 and pen.textlength(said, own) > NAMES - 20:
                 said = said.removesuffix("..")[:-1] + ".."
             middle = top + step / 2
-            pen.text((NAMES - 8, middle), said, INK, font, anchor="rm")
+            pen.text((NAMES - 8, middle), said, INK, own, anchor="rm")
             numbers = str(count) if kept == count else f"{kept} of {count}"
             pen.text((NAMES + BARS + 8, middle), numbers, INK, font, anchor="lm")
 

@@ -6,11 +6,12 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from stages.clean import decode, fingerprint, overview
 from stages.clean.decide import natural
 from stages.clean.fingerprint import Job
+from stages.clean.text import legible
 from stages.core import files
 
 if TYPE_CHECKING:
@@ -135,13 +136,15 @@ def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean) -> None
     if not rows:
         return
     sheet = Image.new("RGB", (TILE * max(len(row) for row in rows), (TILE + CAPTION) * len(rows)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
+    draw = ImageDraw.Draw(sheet)
     for y, row in enumerate(rows):
         for x, tile in enumerate(row):
             at = (x * TILE, y * (TILE + CAPTION))
             sheet.paste(_picture(tile.entry, raw, clean), at)
-            text = "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in tile.lines)
-            draw.multiline_text((at[0] + 3, at[1] + TILE), text, COLOURS[tile.entry.status], font, spacing=1)
+            lines, font = legible(tile.lines, 10, TILE - 6)
+            draw.multiline_text(
+                (at[0] + 3, at[1] + TILE), "\n".join(lines), COLOURS[tile.entry.status], font, spacing=1
+            )
     # 256 colours do for thumbnails: these files live in git
     sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target)
 
