@@ -4,7 +4,9 @@ All variants of a seed share its split, so a comparison stays paired: one differ
 The training sets of two splits overlap, so that their results are not independent and a plain t-test finds too much;
 the corrected resampled t-test (Nadeau and Bengio 2003) widens the variance of the mean difference,
 Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. The bootstrap draws images from all
-that are tested in some split; each carries all its cells as one block.
+that are tested in some split; each carries all its cells as one block. What another draw of images changes is also the
+least that the variance can be: two or three splits agree by chance now and then, and would leave an interval of no
+width.
 """
 
 from __future__ import annotations
@@ -44,9 +46,12 @@ def ratio(tested: list[Tested], part: str = "test") -> float:
     return float(np.mean([one.split.images(held_out) / one.split.images("train") for one in tested]))
 
 
-def variance_of_mean(values: Floats, ratio: float) -> Floats:
-    """Variance of the mean over splits, values (..., splits), after Nadeau and Bengio (2003)."""
-    return np.asarray((1 / values.shape[-1] + ratio) * values.var(axis=-1, ddof=1))
+def variance_of_mean(values: Floats, ratio: float, least: float = 0.0) -> Floats:
+    """Variance of the mean over splits, values (..., splits), after Nadeau and Bengio (2003).
+
+    `least` is what is known of the variance of one value without the splits: that of its seeds.
+    """
+    return np.asarray((1 / values.shape[-1] + ratio) * np.maximum(values.var(axis=-1, ddof=1), least))
 
 
 def bootstrap(tested: list[Tested], samples: int) -> Floats:
@@ -78,7 +83,8 @@ def compared(tested: list[Tested], names: list[str], draws: Floats, alpha: float
         return []
     each = differences(tested, pairs)
     held_out = ratio(tested)
-    low, high, p = interval(each, held_out, alpha)
+    first, second = np.array(pairs).T
+    low, high, p = interval(each, held_out, alpha, (draws[:, first] - draws[:, second]).var(axis=0, ddof=1))
     estimate = compare.Estimate(
         means(tested),
         each.mean(axis=1), low, high, p,
@@ -94,12 +100,15 @@ def means(tested: list[Tested]) -> Floats:
     return np.asarray(np.mean([one.right.mean(axis=(1, 2)) for one in tested], axis=0))
 
 
-def interval(each: Floats, ratio: float, alpha: float) -> tuple[Floats, Floats, Floats]:
-    """Lower and upper limit of the mean difference and two-sided p, each (pairs,), from differences (pairs, splits)."""
+def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
+    """Lower and upper limit of the mean difference and two-sided p, each (pairs,), from differences (pairs, splits).
+
+    `least` (pairs,) is the variance of the mean difference that another draw of images alone gives.
+    """
     from scipy.special import stdtr, stdtrit
 
     difference, freedom = each.mean(axis=1), each.shape[1] - 1
-    error = np.sqrt(variance_of_mean(each, ratio))
+    error = np.sqrt(np.maximum(variance_of_mean(each, ratio), least))
     half = stdtrit(freedom, 1 - alpha / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(freedom, -np.abs(difference) / error)

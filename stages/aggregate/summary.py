@@ -35,7 +35,8 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
     """The same where seeds have splits of their own: values of the seeds of each split.
 
     The interval covers another split of these images, too. Training sets overlap, so that its width is that of the
-    corrected resampled t-test (Nadeau and Bengio 2003) over the splits' means; `sd` is that of all seeds.
+    corrected resampled t-test (Nadeau and Bengio 2003) over the splits' means, whose variance counts as no less than
+    that of their seeds; `sd` is that of all seeds.
 
     Args:
         values: of each split that has any.
@@ -49,7 +50,9 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
     from scipy.special import stdtrit
 
     means = np.array([math.fsum(split) / len(split) for split in values])
-    half = float(stdtrit(len(means) - 1, 1 - alpha / 2) * np.sqrt(resampled.variance_of_mean(means, ratio)))
+    of_seeds = float(np.mean([statistics.variance(split) / len(split) if len(split) > 1 else 0.0 for split in values]))
+    variance = resampled.variance_of_mean(means, ratio, of_seeds)
+    half = float(stdtrit(len(means) - 1, 1 - alpha / 2) * np.sqrt(variance))
     mean = float(row["mean"])  # type: ignore[arg-type]  # only sd and the interval may be None
     return row | {"ci_low": mean - half, "ci_high": mean + half}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.core.errors import UserError
 from stages.report.ranking import METRIC
-from stages.report.wording import MISSING, interval, metric_name, number, plural, plus_minus, signed
+from stages.report.wording import MISSING, interval, metric_name, number, plural, plus_minus, signed, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
@@ -124,9 +124,8 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
 def _inside(value: float, low: float | None, high: float | None, metric: str, digits: int) -> str:
     if low is None or high is None:
         return MISSING
-    if metric != "loss":  # the t-interval does not know where accuracy ends
-        low, high = max(low, 0.0), min(high, 1.0)
-    return f"{'inside' if low <= value <= high else 'outside'}: {interval(low, high, metric, digits)}"
+    where = "inside" if low <= value <= high else "outside"
+    return f"{where}: {interval(*within(low, high, metric), metric, digits)}"
 
 
 def _absent(row: dict[str, str], digits: int) -> dict[str, str]:

@@ -85,9 +85,7 @@ def _cell(evidence: Evidence, variant: str, split: str, metric: str) -> dict[str
     found = evidence.summary.get((variant, split, metric))
     if found is None:
         return {"value": wording.MISSING, "interval": ""}
-    low, high = found.low, found.high
-    if low is not None and high is not None and metric in wording.PERCENT:
-        low, high = max(low, 0.0), min(high, 1.0)  # the t-interval does not know where accuracy ends
+    low, high = wording.within(found.low, found.high, metric)
     places = digits(evidence)
     return {"value": plus_minus(found.mean, found.sd, metric, places), "interval": interval(low, high, metric, places)}
 

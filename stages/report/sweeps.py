@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stages.report import settings as knobs
 from stages.report.figures import COLOURS, MUTED
 from stages.report.ranking import METRIC
-from stages.report.wording import interval, plus_minus
+from stages.report.wording import interval, plus_minus, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
@@ -53,7 +53,7 @@ def _sweep(
             "variant": v,
             "value": knobs.text(value),
             "val": plus_minus(val[v].mean, val[v].sd, METRIC, digits),
-            "interval": interval(val[v].low, val[v].high, METRIC, digits),
+            "interval": interval(*within(val[v].low, val[v].high, METRIC), METRIC, digits),
             "chosen": v == chosen,
         }
         for value, v in members

@@ -36,7 +36,7 @@ def number(value: float | None, metric: str = "", digits: int = 1) -> str:
         text = f"{100 * value:.{digits}f}"
     else:  # a loss that has run away would make its column as wide as the page
         text = f"{value:.{digits + 2}f}" if abs(value) < 1e5 else f"{value:.2e}".replace("e+", "e")
-    return text.replace("-", "−")
+    return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−")
 
 
 def signed(value: float | None, metric: str = "", digits: int = 1) -> str:
@@ -55,6 +55,12 @@ def interval(low: float | None, high: float | None, metric: str = "", digits: in
     """An interval, or nothing where there is none."""
     lower = number(low, metric, digits)
     return "" if lower == MISSING else f"{lower} to {number(high, metric, digits)}"
+
+
+def within(low: float | None, high: float | None, metric: str) -> tuple[float | None, float | None]:
+    """An interval of a metric, cut where its values end: the t-interval does not know that accuracy ends at 1."""
+    least, most = (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0 if metric in PERCENT or metric == "auroc" else math.inf)
+    return low if low is None else max(low, least), high if high is None else min(high, most)
 
 
 def spread(seeds: int) -> str:

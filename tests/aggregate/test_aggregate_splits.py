@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from stages.aggregate import __main__ as stage
-from stages.aggregate import collect, compare, resampled, suspects, variance
+from stages.aggregate import collect, compare, resampled, summary, suspects, variance
 from stages.aggregate.params import Suspects
 from stages.core import cells, files
 from stages.core.errors import UserError
@@ -107,6 +107,25 @@ def test_the_correction_is_that_of_nadeau_and_bengio() -> None:
     assert plain[0] == pytest.approx(stats.ttest_1samp(each[0], 0).pvalue)
 
 
+def test_splits_that_agree_by_chance_leave_no_interval_of_no_width() -> None:
+    """Two splits with one difference: what another draw of images or seeds changes is still there."""
+    rng = np.random.default_rng(0)
+    right = np.stack([rng.permutation([1] * 45 + [0] * 5), rng.permutation([1] * 40 + [0] * 10)])[:, None, :]
+    tested = [one_split([f"{part}{i}" for i in range(50)], right) for part in "xy"]
+    draws = resampled.bootstrap(tested, 500)
+    (row,) = resampled.compared(tested, ["a", "b"], draws, 0.05)
+    error = (draws[:, 0] - draws[:, 1]).std(ddof=1)
+    assert row["difference"] == pytest.approx(0.1)
+    assert row["ci_high"] - 0.1 == pytest.approx(stats.t.ppf(0.975, 1) * error)
+    assert row["p"] == pytest.approx(2 * stats.t.sf(0.1 / error, 1))
+    assert row["verdict"] == "undecided"
+    values = [[0.8, 0.9], [0.85, 0.85]]
+    found = summary.over_splits(values, 0.5, 0.05)
+    half = stats.t.ppf(0.975, 1) * np.sqrt((1 / 2 + 0.5) * np.mean([0.005, 0.0]) / 2)
+    assert found["ci_low"] == pytest.approx(0.85 - half)
+    assert found["ci_high"] == pytest.approx(0.85 + half)
+
+
 def test_more_splits_are_advised_only_while_they_help() -> None:
     each = np.array([0.02, 0.05, -0.01])
     more = resampled.needed(each, 0.05, 0.05, 2)
@@ -176,7 +195,8 @@ def test_the_summary_has_the_corrected_interval(evaluated: Path) -> None:
     runs = pd.read_csv(evaluated / "reports/runs.csv").query("split == 'test' and metric == 'top1'")
     row, values = summary["weak", "test", "top1"], values_of(runs, "weak", evaluated)
     assert (row["n"], row["mean"], row["sd"]) == pytest.approx((4, values.mean(), values.std(ddof=1)))
-    spread = np.sqrt((1 / len(values) + 1 / 3) * values.mean(axis=1).var(ddof=1))
+    of_seeds = values.var(axis=1, ddof=1).mean() / values.shape[1] if values.shape[1] > 1 else 0.0
+    spread = np.sqrt((1 / len(values) + 1 / 3) * max(values.mean(axis=1).var(ddof=1), of_seeds))
     assert row["ci_high"] - row["mean"] == pytest.approx(stats.t.ppf(0.975, len(values) - 1) * spread)
 
 

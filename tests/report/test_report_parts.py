@@ -90,3 +90,24 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
 
 def test_one_seed_gives_no_verdict_on_copies() -> None:
     assert [leak.verdict(n, 0.1, 0.2) for n in (1, 3)] == ["not decided (one seed)", "worth something"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends"),
+    [
+        ("top1", (0.0, 1.0)),
+        ("auroc", (0.0, 1.0)),
+        ("mcc", (-1.0, 1.0)),
+        ("loss", (0.0, 1.5)),
+        ("temperature", (0.0, 1.5)),
+    ],
+)
+def test_an_interval_ends_where_its_metric_ends(metric: str, ends: tuple[float, float]) -> None:
+    assert wording.within(-1.5, 1.5, metric) == ends
+    assert wording.within(0.25, 0.75, metric) == (0.25, 0.75)
+    assert wording.within(None, None, metric) == (None, None)
+
+
+def test_nothing_has_no_sign() -> None:
+    assert [wording.number(x, "top1") for x in (-0.0001, -0.0, 0.0, -0.001)] == ["0.0", "0.0", "0.0", "−0.1"]  # noqa: RUF001
+    assert wording.signed(-0.0001, "top1") == "+0.0"
