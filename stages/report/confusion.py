@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
 
 
-def build(evidence: Evidence, figures: Figures, anchors: dict[tuple[str, str, str], str]) -> dict[str, Any]:
-    """One matrix a variant, summed over seeds, and the most confused pairs, with an anchor to a picture of each."""
+def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+    """One matrix a variant, summed over seeds, and the most confused pairs; `link` leads from them to pictures."""
     table = evidence.cells("confusion.csv")
     table = table[table["split"] == "test"]
     small = len(evidence.classes) <= evidence.settings.matrix_classes
@@ -30,10 +30,22 @@ def build(evidence: Evidence, figures: Figures, anchors: dict[tuple[str, str, st
             "name": variant,
             "rows": _rows(counts, evidence.classes) if small else [],
             "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
-            "pairs": _pairs(counts, evidence, variant, anchors),
+            "pairs": _pairs(counts, evidence),
         })  # fmt: skip
     upright = max(map(len, evidence.classes)) <= 3
     return {"classes": evidence.classes, "small": small, "upright": upright, "variants": variants}
+
+
+def pairs(found: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Variant -> (label, predicted) of its most confused pairs."""
+    return {one["name"]: [(pair["label"], pair["predicted"]) for pair in one["pairs"]] for one in found["variants"]}
+
+
+def link(found: dict[str, Any], anchors: dict[tuple[str, str, str], str]) -> None:
+    """Set the id of a picture on the page for every pair that has one; by (variant, label, predicted)."""
+    for one in found["variants"]:
+        for pair in one["pairs"]:
+            pair["anchor"] = anchors.get((one["name"], pair["label"], pair["predicted"]))
 
 
 def _matrix(table: pd.DataFrame, classes: list[str]) -> Counts:
@@ -71,9 +83,7 @@ def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def _pairs(
-    counts: Counts, evidence: Evidence, variant: str, anchors: dict[tuple[str, str, str], str]
-) -> list[dict[str, Any]]:
+def _pairs(counts: Counts, evidence: Evidence) -> list[dict[str, Any]]:
     """True and predicted label of the commonest errors, ties in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
@@ -83,7 +93,7 @@ def _pairs(
         i, j = divmod(int(place), len(evidence.classes))
         if wrong[i, j]:
             label, predicted = evidence.classes[i], evidence.classes[j]
-            pair = {"label": label, "predicted": predicted, "anchor": anchors.get((variant, label, predicted))}
+            pair = {"label": label, "predicted": predicted, "anchor": None}
             found.append(pair | {"count": int(wrong[i, j]), "share": f"{100 * share[i, j]:.1f}"})
     return found
 

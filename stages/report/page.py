@@ -71,7 +71,9 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
     """What the templates need, by section; a section that this study does not have is None."""
     found = results.build(evidence, figures)
     order, places = found["ranking"].order, results.digits(evidence)
-    shown = samples.build(evidence)
+    confused = confusion.build(evidence, figures)
+    shown = samples.build(evidence, confusion.pairs(confused))
+    confusion.link(confused, samples.anchors(shown))
     context: dict[str, Any] = {
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
@@ -82,7 +84,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "leak": leak.build(evidence, figures, places),
         "data": data_page.build(evidence, figures),
         "curves": curves.build(evidence, figures),
-        "confusion": confusion.build(evidence, figures, samples.anchors(shown)),
+        "confusion": confused,
         "per_class": per_class.build(evidence),
         "calibration": calibration.build(evidence, figures),
         "robustness": robustness.build(evidence, figures, order),

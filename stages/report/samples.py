@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 KINDS = (("surest_right", "Surest and right"), ("surest_wrong", "Surest and wrong"), ("confused", "Commonly confused"))
 
 
-def build(evidence: Evidence) -> dict[str, Any] | None:
-    """None where the study asks for no pictures."""
+def build(evidence: Evidence, pairs: dict[str, list[tuple[str, str]]]) -> dict[str, Any] | None:
+    """None where the study asks for no pictures; `pairs` are those that each variant confuses most."""
     found = {cell: pictures.tiles(evaluate_folder(*cell), "samples")[1] for cell in evidence.study.cells}
     if not any(found.values()):
         return None
     seed = evidence.study.seeds[0]
     of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
     together = {cell: tiles for cell, tiles in found.items() if cell[1] in of_split}
-    galleries = [{"name": v, "groups": _groups(v, found[v, seed])} for v in evidence.variants]
+    galleries = []
+    for variant in evidence.variants:
+        groups = _groups(variant, found[variant, seed])
+        own = {s: found[variant, s] for s in evidence.study.seeds}
+        galleries.append({"name": variant, "groups": groups + _missing(variant, groups, own, pairs[variant])})
     return {"shared": _shared(together), "whose": _whose(evidence), "galleries": galleries, "seed": seed}
 
 
@@ -80,6 +84,21 @@ def _groups(variant: str, tiles: list[Tile]) -> list[dict[str, Any]]:
         if members:
             groups.append({"title": title, "pictures": [_picture(variant, tile) for tile in members]})
     return groups
+
+
+def _missing(
+    variant: str, groups: list[dict[str, Any]], found: dict[int, list[Tile]], pairs: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """A picture by any seed of the commonly confused pairs that the groups have none of."""
+    there = {(picture["label"], picture["predicted"]) for group in groups for picture in group["pictures"]}
+    more: dict[tuple[str, str], dict[str, Any]] = {}
+    for seed, tiles in found.items():
+        for tile in tiles:
+            pair = (tile.about["label"], tile.about["predicted"])
+            if pair in pairs and pair not in there and pair not in more and tile.about["split"] == "test":
+                picture = _picture(variant, tile)
+                more[pair] = picture | {"id": f"{picture['id']}-{seed}", "seed": seed}
+    return [{"title": "More that is commonly confused", "pictures": list(more.values())}] if more else []
 
 
 def _picture(variant: str, tile: Tile) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -192,3 +194,22 @@ def test_the_text_has_the_paired_comparisons(study: Path) -> None:
     rows = [line for line in text.splitlines() if re.match(r"\| variant_\d − variant_\d \|", line)]  # noqa: RUF001
     assert len(rows) == 3
     assert "The intervals of the differences cover images and seeds" in text
+
+
+def test_a_confused_pair_leads_to_a_picture_by_whichever_seed(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    linked = 0
+    for variant in ("variant_0", "variant_1"):  # variant_2 errs nowhere
+        shown = set()
+        for path in sorted(study.glob(f"results/{variant}/*/evaluate/samples.json")):
+            for tile in json.loads(path.read_text(encoding="utf-8"))["tiles"]:
+                if tile["split"] == "test" and tile["label"] != tile["predicted"]:
+                    shown.add((tile["label"], tile["predicted"]))
+        table = page[page.index(f'aria-label="Most confused pairs of {variant}"') :]
+        rows = re.findall(
+            r'<th scope="row">(.*?)</th><td class="left">(.*?)</td>.*?</tr>', table[: table.index("</table>")]
+        )
+        links = re.findall(r'aria-label="A picture of (.*?) taken for (.*?)"', table[: table.index("</table>")])
+        assert {tuple(map(unescape, pair)) for pair in links} == shown & {tuple(map(unescape, row)) for row in rows}
+        linked += len(links)
+    assert linked > 3
