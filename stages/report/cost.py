@@ -31,7 +31,7 @@ def build(evidence: Evidence, figures: Figures, order: list[str], digits: int) -
             "total": f"{costs[variant]['params_total']:,}",
             "trainable": f"{costs[variant]['params_trainable']:,}",
             "macs": size(macs[variant]),
-            "bytes": f"{size(costs[variant]['bytes'])}B",
+            "bytes": size(costs[variant]["bytes"], "B"),
             "front": variant in best,
         }
         for variant in order

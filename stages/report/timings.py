@@ -80,8 +80,8 @@ def _row(found: Evidence, variant: str, timings: list[dict[str, Any]], top1: flo
         "epoch": _seconds(statistics.median(epochs) if epochs else None),
         "first": _seconds(statistics.median(first) if first else None),
         "stalled": stalled,
-        "memory": f"{size(peak)}B" if peak else MISSING,
-        "gpu_memory": f"{size(gpu)}B" if gpu else MISSING,
+        "memory": size(peak, "B") if peak else MISSING,
+        "gpu_memory": size(gpu, "B") if gpu else MISSING,
         "inference": _inference(found, variant),
     }
 

@@ -86,9 +86,9 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
-def size(count: float) -> str:
-    """A large count with its SI prefix: 11.1 M."""
+def size(count: float, unit: str = "") -> str:
+    """A large count with its SI prefix: 11.1 M, 3.28 MB."""
     for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= limit:
-            return f"{count / limit:.3g} {prefix}"
-    return f"{count:.3g}"
+            return f"{count / limit:.3g} {prefix}{unit}"
+    return f"{count:.3g} {unit}".rstrip()

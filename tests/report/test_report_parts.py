@@ -111,3 +111,8 @@ def test_an_interval_ends_where_its_metric_ends(metric: str, ends: tuple[float, 
 def test_nothing_has_no_sign() -> None:
     assert [wording.number(x, "top1") for x in (-0.0001, -0.0, 0.0, -0.001)] == ["0.0", "0.0", "0.0", "−0.1"]  # noqa: RUF001
     assert wording.signed(-0.0001, "top1") == "+0.0"
+
+
+def test_sizes_have_a_prefix_and_a_unit() -> None:
+    sizes = [wording.size(120, "B"), wording.size(3_280_000, "B"), wording.size(0), wording.size(11_144_906)]
+    assert sizes == ["120 B", "3.28 MB", "0", "11.1 M"]
