@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import hashlib
 import io
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -11,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 import PIL
 
 from stages.clean import decode, verify
+from stages.clean.cache import Cache, key
 from stages.clean.decide import Decisions, Entry, natural
-from stages.clean.fingerprint import content
+from stages.clean.fingerprint import Job, content, identity, read
 from stages.core import files
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from stages.clean.params import Clean
 
 LEDGER = ("path", "sha256", "label", "status", "reason", "detail", "image_id", "duplicate_of")
 MANIFEST = ("image_id", "path", "label", "width", "height", "group_id")
+_VERSION = 1  # raise it when the PNG of the same picture changes
 _UNSAFE = re.compile(r"[^\w.+-]+")
 
 
@@ -34,32 +40,69 @@ def folders(labels: Sequence[str]) -> dict[str, str]:
     return {label: f"{place:0{width}d}_{_safe(label)}" for place, label in enumerate(order)}
 
 
-def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean) -> list[int]:
+def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, cache: Cache) -> list[int]:
     """Lay the kept pictures out under `out`/images, in folders by label.
 
-    A file whose own bytes are a plain picture keeps them; anything else is written as PNG.
+    A file whose own bytes are a plain picture keeps them; anything else is written as PNG. Where just these files lie
+    there already, byte for byte, they stay.
 
     Returns:
         Positions of entries whose file is no longer what was fingerprinted; nothing was written then.
     """
-    names = folders([e.label for e in entries if e.status == "kept"])
+    kept = {k: e for k, e in enumerate(entries) if e.status == "kept"}
+    names = folders([e.label for e in kept.values()])
+    places = {k: f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for k, e in kept.items()}
+    written = {k: key("png", _VERSION, PIL.__version__, identity(Job("", e.box), e.print.sha256, clean))
+               for k, e in kept.items() if not e.print.suffix}  # fmt: skip
+    sums = cache.get(list(written.values()))
+    wanted = {places[k]: sums.get(written[k]) if k in written else e.print.sha256 for k, e in kept.items()}
+    if _lie_there(out / "images", wanted):
+        return []
     changed: list[int] = []
     with files.fresh_folder(out / "images") as folder:
-        places = {label: folder / name for label, name in names.items()}
-        for place in places.values():
-            place.mkdir()
-        for k, entry in enumerate(progress(entries, desc="lay out")):
-            if entry.status != "kept":
-                continue
+        for name in names.values():
+            (folder / name).mkdir()
+        for k, entry in progress(kept.items(), desc="lay out"):
             try:
                 data = content(f"{raw}/{entry.file}", entry.print)
             except decode.Refused:
                 changed.append(k)
                 continue
             if not changed:
-                target = places[entry.label] / f"{entry.image_id}{entry.print.suffix or '.png'}"
-                target.write_bytes(data if entry.print.suffix else _png(data, entry, clean))
+                if k in written:
+                    data = _png(data, entry, clean)
+                    sums[written[k]] = hashlib.sha256(data).hexdigest()
+                _write(f"{folder}/{places[k]}", data)
+    cache.put((name, sums[name]) for name in written.values() if name in sums)
     return changed
+
+
+def _lie_there(folder: Path, wanted: Mapping[str, str | None]) -> bool:
+    """Whether a folder holds just these files, with these SHA-256 sums; None: not known."""
+    if None in wanted.values() or not folder.is_dir():
+        return False
+    there: set[str] = set()
+    for place in os.scandir(folder):
+        inside = {f"{place.name}/{file.name}" for file in os.scandir(place)} if place.is_dir() else set()
+        if not inside or not inside <= wanted.keys():
+            return False
+        there |= inside
+    if len(there) != len(wanted):
+        return False
+    with contextlib.suppress(decode.Refused):
+        return all(hashlib.sha256(read(f"{folder}/{name}")).hexdigest() == value for name, value in wanted.items())
+    return False
+
+
+def _write(path: str, data: bytes) -> None:
+    """A new file; in half the time that `Path.write_bytes` takes for a small one."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
 
 
 def write_tables(done: Decisions, out: Path, audit: dict[str, Any]) -> None:
@@ -67,22 +110,19 @@ def write_tables(done: Decisions, out: Path, audit: dict[str, Any]) -> None:
     entries = done.entries
     kept = sorted((e for e in entries if e.status == "kept"), key=lambda e: (natural(e.label), e.image_id))
     names = folders([e.label for e in kept])
-    files.write_rows(
-        out / "manifest.csv",
-        MANIFEST,
-        [
-            {
-                "image_id": e.image_id,
-                "path": f"images/{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}",
-                "label": e.label,
-                "width": e.print.width,
-                "height": e.print.height,
-                "group_id": e.group_id,
-            }
-            for e in kept
-        ],
-    )
-    files.write_rows(out / "ledger.csv", LEDGER, [_ledger_row(e) for e in entries])
+    rows = [
+        (
+            e.image_id,
+            f"images/{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}",
+            e.label,
+            e.print.width,
+            e.print.height,
+            e.group_id,
+        )
+        for e in kept
+    ]
+    _write_table(out / "manifest.csv", MANIFEST, rows)
+    _write_table(out / "ledger.csv", LEDGER, map(_ledger_row, entries))
     files.write_json(out / "audit.json", audit)
 
 
@@ -92,6 +132,7 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
     status = Counter(e.status for e in entries)
     if status["kept"] + status["duplicate"] + status["quarantined"] != len(entries):
         raise AssertionError(f"rows were lost: {dict(status)} of {len(entries)}")
+    each = Counter((e.label, e.status) for e in entries)
     labels = sorted({e.label for e in entries}, key=natural)
     return {
         "files": len(entries),
@@ -102,12 +143,7 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
             s: dict(sorted(Counter(e.reason for e in entries if e.status == s and e.reason).items()))
             for s in ("kept", "duplicate", "quarantined")
         },
-        "classes": {
-            name: {
-                s: sum(e.label == name and e.status == s for e in entries) for s in ("kept", "duplicate", "quarantined")
-            }
-            for name in labels
-        },
+        "classes": {name: {s: each[name, s] for s in ("kept", "duplicate", "quarantined")} for name in labels},
         "label_conflicts": len(done.conflicts),
         "groups": sum(sum(entries[k].status == "kept" for k in g) > 1 for g in done.groups),
         "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
@@ -118,18 +154,19 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
     }
 
 
-def _ledger_row(entry: Entry) -> dict[str, str]:
+def _ledger_row(entry: Entry) -> tuple[str, ...]:
     box = f"box {' '.join(map(str, entry.box))}" if entry.box else ""
-    return {
-        "path": entry.path,
-        "sha256": entry.print.sha256,
-        "label": entry.label,
-        "status": entry.status,
-        "reason": entry.reason,
-        "detail": "; ".join(filter(None, [entry.detail, box])),
-        "image_id": entry.image_id,
-        "duplicate_of": entry.duplicate_of,
-    }
+    detail = "; ".join(filter(None, [entry.detail, box]))
+    fate = entry.status, entry.reason, detail, entry.image_id, entry.duplicate_of
+    return entry.path, entry.print.sha256, entry.label, *fate
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
+    """What `files.write_rows` writes of text and whole numbers, without looking for what has to be rounded."""
+    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def _png(data: bytes, entry: Entry, clean: Clean) -> bytes:

@@ -32,12 +32,12 @@ def run(
     changed: set[int] = set()
     while True:
         done = _decide(rows, raw, clean, changed, cache)
-        late = layout.write_images(done.entries, raw, out, clean)
+        late = layout.write_images(done.entries, raw, out, clean, cache)
         if not late:
             break
         changed.update(late)
     layout.write_tables(done, out, layout.audit(done, clean))
-    sheets.write(done, raw, report, clean)
+    sheets.write(done, raw, report, clean, cache)
     cache.close()
     if not any(e.status == "kept" for e in done.entries):
         raise UserError(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import PIL
 from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
 
 from stages.clean import decode, fingerprint, overview
+from stages.clean.cache import Cache, key
 from stages.clean.decide import natural
-from stages.clean.fingerprint import Job
+from stages.clean.fingerprint import Job, identity
 from stages.clean.text import legible
 from stages.core import files
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from stages.clean.match import Pair
     from stages.clean.params import Clean
 
+_VERSION = 1  # raise it when a sheet of the same pictures and words changes
 TILE, CAPTION, COLUMNS = 112, 38, 10  # px, px, tiles in a row
 PAGE, PAGES = 16, 4  # groups on a sheet, sheets; the least certain first
 BORDERLINE = 40  # pairs
@@ -38,7 +43,7 @@ class Tile:
     lines: tuple[str, ...]
 
 
-def write(done: Decisions, raw: Path, report: Path, clean: Clean) -> None:
+def write(done: Decisions, raw: Path, report: Path, clean: Clean, cache: Cache) -> None:
     """Write the folder `report`.
 
     groups.csv, pairs.csv (the same, the similar and the nearest misses), classes.csv, duplicates-N.png, borderline.png,
@@ -52,13 +57,15 @@ def write(done: Decisions, raw: Path, report: Path, clean: Clean) -> None:
         groups = _by_doubt(done)
         for page in range(min(PAGES, -(-len(groups) // PAGE))):
             rows = [_group_row(entries, members) for members in groups[page * PAGE : (page + 1) * PAGE]]
-            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean)
+            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean, cache)
         pairs = [[Tile(entries[p.a], (p.verdict, _numbers(p), entries[p.a].label)),
                   Tile(entries[p.b], (f"bits {p.distance}", f"overlap {p.evidence.overlap:.2f}", entries[p.b].label))]
                  for p in near]  # fmt: skip
-        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean)
+        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean, cache)
         out = [Tile(e, (e.reason, *_lines(e.path))) for e in entries if e.status == "quarantined"][: PAGE * COLUMNS]
-        _save([out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png", raw, clean)
+        _save(
+            [out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png", raw, clean, cache
+        )
         before, after = _counts([e for e in entries if e.label])
         before = {name: before[name] for name in sorted(before, key=natural)}
         sizes = [(e.print.width, e.print.height) for e in entries if e.status == "kept"]
@@ -132,21 +139,45 @@ def _side_by_side(pairs: list[list[Tile]]) -> list[list[Tile]]:
     return [[tile for pair in pairs[k : k + in_row] for tile in pair] for k in range(0, len(pairs), in_row)]
 
 
-def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean) -> None:
+def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: Cache) -> None:
+    """Draw a sheet, or take it from the cache where one of the same pictures and words was drawn before."""
     if not rows:
+        return
+    said = [[legible(tile.lines, 10, TILE - 6) for tile in row] for row in rows]
+    shown = [
+        [
+            (_identity(t.entry, clean), t.entry.status, lines, isinstance(font, FreeTypeFont) and font.getname())
+            for t, (lines, font) in zip(*both, strict=True)
+        ]
+        for both in zip(rows, said, strict=True)
+    ]
+    name = key("sheet", _VERSION, PIL.__version__, shown)
+    if name in (known := cache.get([name])):
+        target.write_bytes(base64.b85decode(known[name]))
         return
     sheet = Image.new("RGB", (TILE * max(len(row) for row in rows), (TILE + CAPTION) * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
+    whole = True
+    for y, (row, texts) in enumerate(zip(rows, said, strict=True)):
+        for x, (tile, (lines, font)) in enumerate(zip(row, texts, strict=True)):
             at = (x * TILE, y * (TILE + CAPTION))
-            sheet.paste(_picture(tile.entry, raw, clean), at)
-            lines, font = legible(tile.lines, 10, TILE - 6)
+            picture = _picture(tile.entry, raw, clean)
+            if picture is None:
+                whole = False
+            else:
+                sheet.paste(picture, at)
             draw.multiline_text(
                 (at[0] + 3, at[1] + TILE), "\n".join(lines), COLOURS[tile.entry.status], font, spacing=1
             )
     # 256 colours do for thumbnails: these files live in git
     sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target)
+    if whole:
+        cache.put([(name, base64.b85encode(target.read_bytes()).decode())])
+
+
+def _identity(entry: Entry, clean: Clean) -> bytes:
+    known = entry.print
+    return key(identity(Job("", entry.box), known.sha256, clean), known.reason, known.refused)
 
 
 def _small(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
@@ -159,7 +190,8 @@ def _small(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
     return image
 
 
-def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
+def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image | None:
+    """A tile; None where the file is no longer what it was."""
     tile = Image.new("RGB", (TILE, TILE), "white")
     if entry.print.refused:
         ImageDraw.Draw(tile).rectangle((6, 6, TILE - 7, TILE - 7), outline="#cf222e")
@@ -167,7 +199,7 @@ def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
     try:
         image = _small(entry, raw, clean)
     except decode.Refused:
-        return tile
+        return None
     scale = (TILE - 6) / max(image.size)
     size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
     image = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR, reducing_gap=2)
