@@ -7,8 +7,8 @@ import os
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import PIL
@@ -41,8 +41,7 @@ class Job:
     box: Box | None = None
 
 
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """One file's (or box's) fingerprint.
 
     sha256: of the file's bytes. look: of size and thumbnails, so that equal pictures have equal looks; `pixel_hash`
@@ -175,11 +174,11 @@ def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> 
         try:
             result[k], new[k] = _look(data[k], result[k], chunk[k], reader)
         except decode.Refused as refused:
-            result[k] = replace(result[k], reason=refused.reason, detail=refused.detail)
+            result[k] = result[k]._replace(reason=refused.reason, detail=refused.detail)
     if new:
         for k, one in zip(new, _hashed([result[k] for k in new], list(new.values())), strict=True):
             result[k] = one
-    cache.put((name, list(vars(result[k]).values())) for k, name in wanted.items() if name not in known)
+    cache.put((name, list(result[k])) for k, name in wanted.items() if name not in known)
     return result
 
 
@@ -188,27 +187,28 @@ def _look(data: bytes, known: Fingerprint, job: Job, reader: Reader) -> tuple[Fi
     pixels, picture = reader.pixels(data, job.box)
     thumbs = reader.thumbnails(pixels, picture)
     if picture is None:
-        return replace(known, width=pixels.shape[1], height=pixels.shape[0], suffix=".jpg"), thumbs
+        return known._replace(width=pixels.shape[1], height=pixels.shape[0], suffix=".jpg"), thumbs
     return _of(picture, known), thumbs
 
 
 def _of(picture: Picture, known: Fingerprint) -> Fingerprint:
     width, height = picture.image.size
-    return replace(known, width=width, height=height, suffix=picture.suffix, reason=picture.note, detail=picture.detail)
+    return known._replace(width=width, height=height, suffix=picture.suffix, reason=picture.note, detail=picture.detail)
 
 
 def _hashed(prints: list[Fingerprint], thumbs: list[NDArray[np.uint8]]) -> list[Fingerprint]:
     """Add hashes, vectors and contrast; `thumbs` as of `hashes.thumbnails`."""
     low, words = hashes.transform(np.concatenate(thumbs))
-    words, vectors = words.astype("<u8"), hashes.vectors(low)
+    texts = words.astype("<u8").tobytes().hex(), hashes.vectors(low).tobytes().hex()
     contrast = np.stack([mine[0] for mine in thumbs]).std(axis=(1, 2)).round(3).tolist()
+    step = len(texts[0]) // len(words)  # hexadecimal digits of 8 hashes, and of a vector
     result, at = [], 0
     for one, mine, level in zip(prints, thumbs, contrast, strict=True):
-        both = [at, at + len(mine) - 1]  # a square is its own centre square
+        start, last = step * at, step * (at + len(mine) - 1)  # a square is its own centre square
         at += len(mine)
         look = hashlib.sha256(f"{one.width}x{one.height}".encode() + mine.tobytes()).hexdigest()[:32]
-        found = {"look": look, "words": words[both].tobytes().hex(), "vectors": vectors[both].tobytes().hex()}
-        result.append(Fingerprint(**vars(one) | found | {"contrast": level}))
+        own, vector = (text[start : start + step] + text[last : last + step] for text in texts)
+        result.append(one._replace(look=look, words=own, vectors=vector, contrast=level))
     return result
 
 
@@ -217,5 +217,5 @@ def _rescue(job: Job, refused: Fingerprint, clean: Clean) -> Fingerprint:
     try:
         picture = decode.decode_truncated(read(job.file), clean, job.box)
     except decode.Refused as again:
-        return replace(refused, reason=again.reason, detail=again.detail)
+        return refused._replace(reason=again.reason, detail=again.detail)
     return _hashed([_of(picture, refused)], [hashes.thumbnails(picture.image)])[0]
