@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC
@@ -65,7 +67,21 @@ def build(evidence: Evidence, figures: Figures, order: list[str]) -> dict[str, A
         "legend": [(variant, f"c{i % len(COLOURS) + 1}") for i, variant in enumerate(order[:LINES])],
         "rows": rows,
         "charts": charts,
+        "key": _key(order, figures),
     }
+
+
+def _key(order: list[str], figures: Figures) -> Figure:
+    """The colours of the charts, for where they stand without the page."""
+    few = len(order) <= LINES
+    shown = [(v, COLOURS[i]) for i, v in enumerate(order)] if few else [(order[0], COLOURS[0]), ("the others", GRID)]
+    columns = 3 if max(len(name) for name, _ in shown) <= 16 else 1
+    canvas = figures.canvas(4.6, 0.2 + 0.2 * math.ceil(len(shown) / columns))
+    lines = [Line2D([], [], color=colour, marker="o", ms=2.5, lw=1.2, label=name) for name, colour in shown]
+    canvas.legend(handles=lines, ncols=columns, loc="center", fontsize=8)
+    return figures.add(
+        "robustness", canvas, f"Colours of the variants: {', '.join(name for name, _ in shown)}.", page=False
+    )
 
 
 def _places(settings: list[tuple[str, float]], transform: str) -> list[int]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stages.report.evidence import Evidence
     from stages.report.figures import Figure, Figures
 
+ROOM = 56  # letters below a chart, side by side
+
 
 def build(evidence: Evidence, figures: Figures, digits: int) -> dict[str, Any] | None:
     """A table and a chart for each sweep; None where no two variants differ in one setting alone."""
@@ -75,7 +77,10 @@ def _chart(
     wide = numeric and min(values) > 0 and max(values) / min(values) >= 8
     places = values if numeric else list(range(len(values)))
     runs = evidence.runs.query("split == 'val' and metric == @METRIC")
-    canvas = figures.canvas(4.6, 2.4)
+    labels = [knobs.text(value) for value in values]
+    shown = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+    turned = sum(len(label) + 2 for label in shown) > ROOM
+    canvas = figures.canvas(4.6, 3.0 if turned else 2.4)
     axes = canvas.subplots()
     for place, (_, variant) in zip(places, members, strict=True):
         seeds = 100 * runs[runs["variant"] == variant]["value"].to_numpy()
@@ -85,8 +90,7 @@ def _chart(
     if wide:
         axes.set_xscale("log")
         axes.minorticks_off()
-    labels = [knobs.text(value) for value in values]
-    axes.set_xticks(places, [label if len(label) <= 14 else f"{label[:13]}…" for label in labels])
+    axes.set_xticks(places, shown, rotation=90 if turned else 0)
     axes.set_xlabel(key, color=MUTED)
     axes.set_ylabel("validation top-1 %", color=MUTED)
     return figures.add(

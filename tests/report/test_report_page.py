@@ -187,6 +187,8 @@ def test_strengths_have_their_units(study: Path) -> None:
     page = (study / "reports/index.html").read_text(encoding="utf-8")
     assert "noise<small>SD, share of white</small>" in page
     assert ">quality<" in page  # of JPEG, on the axis
+    text = (study / "reports/report.md").read_text(encoding="utf-8")
+    assert re.search(r"!\[Colours of the variants: variant_2, .*\]\(figures/robustness.png\)", text)
 
 
 def test_the_text_has_the_paired_comparisons(study: Path) -> None:
