@@ -82,15 +82,14 @@ def _lie_there(folder: Path, wanted: Mapping[str, str | None]) -> bool:
     if None in wanted.values() or not folder.is_dir():
         return False
     there: set[str] = set()
-    for place in os.scandir(folder):
-        inside = {f"{place.name}/{file.name}" for file in os.scandir(place)} if place.is_dir() else set()
-        if not inside or not inside <= wanted.keys():
-            return False
-        there |= inside
-    if len(there) != len(wanted):
-        return False
-    with contextlib.suppress(decode.Refused):
-        return all(hashlib.sha256(read(f"{folder}/{name}")).hexdigest() == value for name, value in wanted.items())
+    with contextlib.suppress(decode.Refused, OSError):
+        for place in folder.iterdir():
+            inside = {f"{place.name}/{file.name}" for file in place.iterdir()}
+            if not inside or not inside <= wanted.keys():
+                return False
+            there |= inside
+        same = (hashlib.sha256(read(f"{folder}/{name}")).hexdigest() == value for name, value in wanted.items())
+        return len(there) == len(wanted) and all(same)
     return False
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from stages.clean import sheets
 from stages.clean.params import Clean
 from stages.core import params
 from stages.core.errors import UserError
@@ -15,7 +17,7 @@ from stages.core.errors import UserError
 from .conftest import Raw, photo
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from stages.clean.decide import Entry
 
 
 def test_params_yaml_states_every_key_and_the_safe_default() -> None:
@@ -136,3 +138,59 @@ def test_order_and_workers_change_no_byte(tmp_path: Path) -> None:
         one.run(workers=workers)
         results.append(_bytes(one.root))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("spoil", ["nothing", "other bytes", "one more", "one less", "a folder more", "not a folder"])
+def test_what_lies_there_stays_only_where_it_is_the_same(spoil: str, raw: Raw) -> None:
+    raw.cache = raw.root / ".cache/clean.sqlite"
+    for seed in range(3):
+        raw.add(f"a/{seed}.jpg", photo(seed))
+    raw.add("a/palette.png", photo(4).quantize(16))  # is written anew as PNG
+    raw.run()
+    images = raw.root / "data/clean/images"
+
+    def seen() -> dict[str, tuple[bytes, int]]:
+        return {str(p.relative_to(images)): (p.read_bytes(), p.stat().st_ino) for p in images.rglob("*.*g")}
+
+    before = seen()
+    first = sorted(images.rglob("*.*g"))[0]
+    if spoil == "other bytes":
+        first.write_bytes(b"else")
+    elif spoil == "one more":
+        (first.parent / "stray.txt").write_text("")
+    elif spoil == "one less":
+        first.unlink()
+    elif spoil == "a folder more":
+        (images / "007_stray").mkdir()
+    elif spoil == "not a folder":
+        (images / "stray").write_text("")
+    raw.run()
+    after = seen()
+    assert {name: data for name, (data, _) in after.items()} == {name: data for name, (data, _) in before.items()}
+    assert (after == before) == (spoil == "nothing")
+    assert {p.name for p in images.rglob("*")} == {p.name for p in images.iterdir()} | {Path(n).name for n in before}
+    assert len(list(images.iterdir())) == 1
+
+
+def test_a_sheet_that_was_drawn_before_is_not_drawn_again(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw.cache = raw.root / ".cache/clean.sqlite"
+    for name in ("1", "2"):
+        raw.add(f"a/{name}.png", photo(1))
+    raw.add("a/broken.jpg", b"no picture")
+    raw.run()
+    sheets_before = {p.name: p.read_bytes() for p in (raw.root / "reports/clean").glob("*.png")}
+    assert {"duplicates-1.png", "quarantined.png"} <= sheets_before.keys()
+    drawn: list[str] = []
+    picture = sheets._picture
+
+    def watched(entry: Entry, *rest: Any) -> Any:
+        drawn.append(entry.path)
+        return picture(entry, *rest)
+
+    monkeypatch.setattr(sheets, "_picture", watched)
+    raw.run()
+    assert drawn == []
+    assert {p.name: p.read_bytes() for p in (raw.root / "reports/clean").glob("*.png")} == sheets_before
+    raw.add("a/3.png", photo(1))
+    raw.run()
+    assert drawn == ["a/1.png", "a/2.png", "a/3.png"]
