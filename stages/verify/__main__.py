@@ -5,41 +5,55 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, params, seeding
 from stages.core.errors import UserError
-from stages.verify import certificate, consistency, environment, rerun, scratch, tolerance
+from stages.verify import certificate, consistency, environment, rerun, scratch, settings, tolerance
+from stages.verify.result import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def main() -> None:
     """Check, make again, compare, and write the certificate."""
     chosen = _arguments()
     began = time.time()
+    certificate.forget(Path.cwd())
     study, place = params.read(), scratch.here()
     cells = _cells(chosen, study)
-    source = str(study.raw["ingest"].get("path", ""))
-    here = environment.describe() | {"threads": study.raw["train"].get("threads")}
+    here, machines = environment.describe(), tolerance.machines(place, study.cells)
     if chosen.record:
-        environment.record(place, here)
+        environment.record(place, here | _threads(machines))
         return
     made_with, wrong = environment.recorded(place)
+    source = str(study.raw["ingest"].get("path", ""))
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
-        checks = [consistency.check(place, copy, source)]
+        checks = [_done("lock", lambda: consistency.check(place, copy, source))]
+        here |= _threads(settings.resolved(copy).values())
     console.say("2. tables and report from the files in git")
-    checks.append(rerun.from_git(place))
-    embedded = study.raw["ingest"].get("source") == "digits" or bool(place.git("ls-files", "--", source))
-    if cells or chosen.all or (embedded and not chosen.no_rerun):
-        console.say(f"3. {'the whole study' if cells is None else f'{len(cells)} cells'} again, from raw data")
-        checks.append(rerun.from_raw(place, cells, source, same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"]))
-    elif not chosen.no_rerun:
-        console.say(
-            "3. not run again: the raw data of this study is not in git; --cells, --sample or --all runs it again"
+    checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
+    why = _why_not(chosen, study, place, source)
+    console.say(f"3. not run again: {why}" if why else f"3. {_scope(cells)} again, from raw data")
+    checks.append(
+        rerun.not_run(why)
+        if why
+        else _done(
+            "run again",
+            lambda: rerun.from_raw(
+                place, cells, source,
+                same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"],
+                refetched=study.raw["ingest"].get("source") == "urls",
+            ),
         )
+    )  # fmt: skip
     described = {
         "here": here,
-        "made_with": made_with,
-        "machines": tolerance.machines(place, study.cells),
+        "made_with": made_with | _threads(machines),
+        "machines": machines,
         "notes": [wrong] if wrong else [],
         "unpinned": environment.unpinned(place),
     }
@@ -52,6 +66,41 @@ def main() -> None:
     certificate.write(place.folder, signed, circumstances)
     print(certificate.text(signed, circumstances))
     sys.exit(0 if signed["holds"] else 1)
+
+
+def _done(name: str, check: Callable[[], Check]) -> Check:
+    """A check, or, where it cannot be made (a lock that is no YAML, say), the reason: there is always a certificate."""
+    try:
+        return check()
+    except UserError as error:
+        broken = Check(name, "it could not be checked")
+        broken.add(name, "not checked", str(error))
+        return broken
+
+
+def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Place, source: str) -> str | None:
+    """Why nothing is to be trained again; None: it is."""
+    if chosen.no_rerun:
+        return "--no-rerun was asked for"
+    kind = study.raw["ingest"].get("source")
+    if chosen.cells or chosen.sample or chosen.all or kind == "digits":
+        return None
+    if kind == "urls":
+        return "the raw data of this study is on the network; --cells, --sample or --all fetches it and runs it again"
+    if place.git("ls-files", "--", source, check=False):
+        return None
+    where = "is not here" if rerun.source_missing(place, source) else "is here"
+    return f"the raw data of this study is not in git ({source} {where}); --cells, --sample or --all runs it again"
+
+
+def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """How many threads cells have, by their settings or by what they recorded; params.yaml decides, not the machine."""
+    counts = sorted({int(one["threads"]) for one in told})
+    return {"threads": ", ".join(map(str, counts))} if counts else {}
+
+
+def _scope(cells: list[tuple[str, int]] | None) -> str:
+    return "the whole study" if cells is None else f"{len(cells)} cells"
 
 
 def _arguments() -> argparse.Namespace:

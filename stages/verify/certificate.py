@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
+from stages.verify import tolerance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,12 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
     }
 
 
+def forget(folder: Path) -> None:
+    """Remove an earlier certificate: if this verification does not come to its end, none must be taken for its own."""
+    for name in (JSON, MARKDOWN):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, Any]) -> None:
     """Write both files into `folder`."""
     files.write_json(folder / JSON, {"certificate": certificate, "circumstances": circumstances})
@@ -50,10 +57,13 @@ def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, An
 def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     """The certificate for a reader."""
     state = f", with uncommitted changes: {', '.join(certificate['uncommitted'])}" if certificate["uncommitted"] else ""
+    verdict = "What was promised holds." if certificate["holds"] else "Something does not hold."
+    if certificate["holds"] and certificate["checks"][-1]["verdict"] == "not checked":
+        verdict = "What was checked holds; nothing was trained again."
     lines = [
         f"# Verification of the study `{certificate['study']}`",
         "",
-        f"**{'What was promised holds.' if certificate['holds'] else 'Something does not hold.'}**",
+        f"**{verdict}**",
         "",
         f"Commit {certificate['commit'] or 'none yet'}{state}.",
         "",
@@ -78,6 +88,8 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
         "",
     ]
     unpinned = certificate["environment"]["unpinned"]
+    machines = certificate["environment"]["machines"]
+    lines += ["Machine types, as the cells recorded them: " + (tolerance.words(machines) or "none") + ".", ""]
     lines += [f"Note: {note}.\n" for note in certificate["environment"]["notes"]]
     lines += [f"Packages unlike requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
     lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]

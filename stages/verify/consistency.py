@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from stages.verify import history, lock
+from stages.verify import history, lock, settings, strangers
 from stages.verify.result import Check
 
 if TYPE_CHECKING:
     from stages.verify.scratch import Place
-
-JUDGED = ("results", "reports", "data/clean", "data/split")  # every file in here must be some stage's output
 
 
 def check(place: Place, scratch: Place, source: str) -> Check:
@@ -25,53 +22,62 @@ def check(place: Place, scratch: Place, source: str) -> Check:
     """
     found = Check(
         "lock",
-        "dvc.lock matches dvc.yaml, params.yaml, the code and every file in git; no cell is stale, extra or missing",
+        "the lock file dvc.lock matches dvc.yaml, params.yaml, the code, every file in git and the data that lies "
+        "here; no cell is stale, extra or missing",
     )
     recorded = lock.read(scratch)
     _stages(scratch, recorded, found)
-    _files(place, scratch, recorded, found)
-    _strangers(scratch, recorded, found)
+    _files(place, recorded, lock.cached(scratch), found)
+    strangers.find(place, scratch, recorded, found)
+    settings.check(place, scratch, found)
     _chain(recorded, found)
     _status(scratch, recorded, source, found)
     return found
 
 
 def _stages(scratch: Place, recorded: lock.Lock, found: Check) -> None:
-    listed = scratch.dvc("stage", "list", "--name-only", "dvc.yaml").stdout.split()
-    idle = lock.without_output(scratch)
-    wanted = [name for name in listed if name not in idle]
+    """dvc.lock has the stages that are asked for, and each with what it is asked to depend on."""
+    asked = lock.asked(scratch)
+    wanted = {name: stage for name, stage in asked.items() if stage.outs}  # the logging of runs makes no file
     found.compared += len(wanted)
-    for name in wanted:
+    for name, stage in wanted.items():
+        if stage.frozen:
+            found.add(name, "different", "frozen in dvc.yaml: DVC would not notice that it is stale")
         if name not in recorded.outs:
             found.add(name, "missing", "dvc.yaml and params.yaml ask for it, dvc.lock does not know it: it was not run")
-    for name in sorted(recorded.outs.keys() - set(listed)):
+            continue
+        for kind, here, there in (
+            ("dependency", stage.deps, recorded.deps[name].keys()),
+            ("output", stage.outs, recorded.outs[name].keys()),
+            ("parameter", stage.params, recorded.params[name]),
+        ):
+            for word in sorted(here - there):
+                found.add(name, "different", f"dvc.yaml names the {kind} {word}, dvc.lock does not know it")
+            for word in sorted(there - here):
+                found.add(name, "different", f"dvc.lock has the {kind} {word}, dvc.yaml does not name it any more")
+    for name in sorted(recorded.outs.keys() - asked.keys()):
         found.add(name, "different", "dvc.lock has it, dvc.yaml and params.yaml do not ask for it: an unlisted cell")
 
 
-def _files(place: Place, scratch: Place, recorded: lock.Lock, found: Check) -> None:
-    """Every output in git against its hash."""
-    away = lock.cached(scratch)
+def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
+    """Every output in git against its hash, and every other one that lies here."""
     for path, md5 in sorted(recorded.made.items()):
-        if path in away:
+        file = place.folder / path
+        if path in away and not file.exists():
             continue
         found.compared += 1
-        file = scratch.folder / path
         if not file.exists():
             found.add(path, "missing", "dvc.lock recorded it, but it is not in git")
         elif lock.digest(file) != md5:
-            edits = history.changed(place, path, md5)
-            which = f": {'; '.join(edits)}" if edits and edits != ["edited"] else ""
-            found.add(path, "different", f"not what dvc.lock recorded{which}")
-
-
-def _strangers(scratch: Place, recorded: lock.Lock, found: Check) -> None:
-    """Files among the results that no stage made, such as a further seed that params.yaml does not list."""
-    made = {PurePosixPath(path) for path in recorded.made}
-    for top in JUDGED:
-        for file in sorted(p for p in (scratch.folder / top).rglob("*") if p.is_file()):
-            relative = PurePosixPath(file.relative_to(scratch.folder).as_posix())
-            if file.name != ".gitignore" and not made & {relative, *relative.parents}:
-                found.add(str(relative), "different", "no stage of dvc.lock made it: not a result of this study")
+            words = history.changed(place, path, md5)
+            found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
+        elif (size := lock.size(file)) != recorded.sizes[path]:
+            words = " and ".join(
+                f"{said} {unit}, here {true}"
+                for said, true, unit in zip(recorded.sizes[path], size, ("bytes", "files"), strict=True)
+                if said != true
+            )
+            found.add(path, "different", f"dvc.lock was edited: it gives {words}")
 
 
 def _chain(recorded: lock.Lock, found: Check) -> None:

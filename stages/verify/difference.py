@@ -7,14 +7,15 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -24,18 +25,38 @@ _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _PICTURE = re.compile(r"data:image/[a-z+]+;base64,([A-Za-z0-9+/=]+)")
 
 
-def first(recorded: Path, again: Path) -> str | None:
-    """How `again` differs first from `recorded`; None where they are equal byte for byte.
+class Sides(NamedTuple):
+    """What the two files are called in the words of a difference."""
 
-    A folder is compared file by file; the first file that differs is named.
+    old: str
+    new: str
+
+    def values(self, old: object, new: object) -> str:
+        """Both values, each with its side."""
+        return f"{self.old} {old}, {self.new} {new}"
+
+    def only(self, *, in_new: bool) -> str:
+        """Something that one side lacks."""
+        return f"{self.new}, not {self.old}" if in_new else f"{self.old}, not {self.new}"
+
+
+MADE_AGAIN = Sides("here", "made again")
+HERE = Sides("recorded", "here")
+
+
+def first(old: Path, new: Path, sides: Sides = MADE_AGAIN) -> str | None:
+    """How `new` differs first from `old`; None where they are equal byte for byte.
+
+    A folder is compared file by file; the first file that differs is named. The suffix of `new` tells the kind: `old`
+    may lie in a cache, without one.
     """
-    if recorded.is_dir() or again.is_dir():
-        return _folders(recorded, again)
-    if recorded.read_bytes() == again.read_bytes():
+    if old.is_dir() or new.is_dir():
+        return _folders(old, new, sides)
+    if old.read_bytes() == new.read_bytes():
         return None
-    words = _KINDS.get(recorded.suffix, _lines)
+    words = _KINDS.get(new.suffix, _lines)
     try:
-        return words(recorded, again) or "the bytes differ, what they say does not"
+        return words(old, new, sides) or "the bytes differ, what they say does not"
     except (OSError, ValueError, KeyError) as error:  # a file so broken that it cannot be read as its kind
         return f"the bytes differ, and one of them cannot be read: {error}"
 
@@ -70,36 +91,8 @@ def _close_pixels(old: bytes, new: bytes) -> bool:
     return one.shape == two.shape and int(np.abs(one - two).max(initial=0)) <= CLOSE_PIXELS
 
 
-def _folders(recorded: Path, again: Path) -> str | None:
-    names = sorted({p.relative_to(top).as_posix() for top in (recorded, again) for p in top.rglob("*") if p.is_file()})
-    for name in names:
-        for top, where in ((recorded, "is not among what was recorded"), (again, "was not made again")):
-            if not (top / name).exists():
-                return f"{name} {where}"
-        if words := first(recorded / name, again / name):
-            return f"{name}: {words}"
-    return None
-
-
-def _rows(recorded: Path, again: Path) -> str | None:
-    with recorded.open(newline="", encoding="utf-8") as one, again.open(newline="", encoding="utf-8") as two:
-        for number, (old, new) in enumerate(zip_longest(csv.DictReader(one), csv.DictReader(two)), 1):
-            if old == new:
-                continue
-            if old is None or new is None:
-                row = ", ".join(str(value) for value in list((old or new or {}).values())[:3])
-                return f"row {number} ({row}) " + ("was not recorded" if old is None else "was not made again")
-            column = next((c for c in old if old[c] != new.get(c)), next(iter(old)))
-            keys = ", ".join(f"{k} {v}" for k, v in list(old.items())[:3] if k != column and v == new.get(k))
-            return f"row {number} ({keys}), {column}: recorded {old[column]}, now {new.get(column)}"
-    return None
-
-
-def _json(recorded: Path, again: Path) -> str | None:
-    return _values(json.loads(recorded.read_text("utf-8")), json.loads(again.read_text("utf-8")), "")
-
-
-def _values(old: Any, new: Any, key: str) -> str | None:
+def values(old: Any, new: Any, sides: Sides = MADE_AGAIN, key: str = "") -> str | None:
+    """The first key, such as `a.b[1]`, at which two values of JSON differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         parts = [
             (old.get(k), new.get(k), f"{key}.{k}" if key else k) for k in [*old, *(k for k in new if k not in old)]
@@ -107,8 +100,36 @@ def _values(old: Any, new: Any, key: str) -> str | None:
     elif isinstance(old, list) and isinstance(new, list):
         parts = [(a, b, f"{key}[{i}]") for i, (a, b) in enumerate(zip_longest(old, new))]
     else:
-        return None if old == new else f"{key}: recorded {old!r}, now {new!r}"
-    return next((words for a, b, k in parts if (words := _values(a, b, k))), None)
+        return None if old == new else f"{key}: {sides.values(repr(old), repr(new))}"
+    return next((words for a, b, k in parts if (words := values(a, b, sides, k))), None)
+
+
+def _folders(old: Path, new: Path, sides: Sides) -> str | None:
+    names = sorted({p.relative_to(top).as_posix() for top in (old, new) for p in top.rglob("*") if p.is_file()})
+    for name in names:
+        if not ((old / name).exists() and (new / name).exists()):
+            return f"{name}: {sides.only(in_new=(new / name).exists())}"
+        if words := first(old / name, new / name, sides):
+            return f"{name}: {words}"
+    return None
+
+
+def _rows(old: Path, new: Path, sides: Sides) -> str | None:
+    with old.open(newline="", encoding="utf-8") as one, new.open(newline="", encoding="utf-8") as two:
+        for number, (then, now) in enumerate(zip_longest(csv.DictReader(one), csv.DictReader(two)), 1):
+            if then == now:
+                continue
+            if then is None or now is None:
+                row = ", ".join(str(value) for value in list((then or now or {}).values())[:3])
+                return f"row {number} ({row}): {sides.only(in_new=then is None)}"
+            column = next((c for c in then if then[c] != now.get(c)), next(iter(then)))
+            keys = ", ".join(f"{k} {v}" for k, v in list(then.items())[:3] if k != column and v == now.get(k))
+            return f"row {number} ({keys}), {column}: {sides.values(then[column], now.get(column))}"
+    return None
+
+
+def _json(old: Path, new: Path, sides: Sides) -> str | None:
+    return values(json.loads(old.read_text("utf-8")), json.loads(new.read_text("utf-8")), sides)
 
 
 def _pixels(path: Path | BinaryIO) -> NDArray[np.int16]:
@@ -118,26 +139,26 @@ def _pixels(path: Path | BinaryIO) -> NDArray[np.int16]:
         return np.asarray(image.convert("RGBA"), dtype=np.int16)
 
 
-def _picture(recorded: Path, again: Path) -> str | None:
-    old, new = _pixels(recorded), _pixels(again)
-    if old.shape != new.shape:
-        return f"recorded {old.shape[1]} x {old.shape[0]} px, now {new.shape[1]} x {new.shape[0]} px"
-    wrong = np.argwhere((old != new).any(axis=2))
+def _picture(old: Path, new: Path, sides: Sides) -> str | None:
+    one, two = _pixels(old), _pixels(new)
+    if one.shape != two.shape:
+        return sides.values(*(f"{pixels.shape[1]} x {pixels.shape[0]} px" for pixels in (one, two)))
+    wrong = np.argwhere((one != two).any(axis=2))
     if not len(wrong):
         return None
     y, x = wrong[0]
-    return f"{len(wrong)} of {old.shape[0] * old.shape[1]} pixels differ, the first at x {x}, y {y}"
+    return f"{len(wrong)} of {one.shape[0] * one.shape[1]} pixels differ, the first at x {x}, y {y}"
 
 
-def _tensors(load: Callable[[Path], Mapping[str, NDArray[Any]]]) -> Callable[[Path, Path], str | None]:
-    def compare(recorded: Path, again: Path) -> str | None:
-        old, new = load(recorded), load(again)
-        for name in [*old, *(n for n in new if n not in old)]:
-            if name not in old or name not in new:
-                return f"tensor {name} is in only one of them"
-            a, b = np.asarray(old[name]), np.asarray(new[name])
+def _tensors(load: Callable[[Path], Mapping[str, NDArray[Any]]]) -> _Words:
+    def compare(old: Path, new: Path, sides: Sides) -> str | None:
+        one, two = load(old), load(new)
+        for name in [*one, *(n for n in two if n not in one)]:
+            if name not in one or name not in two:
+                return f"tensor {name}: {sides.only(in_new=name in two)}"
+            a, b = np.asarray(one[name]), np.asarray(two[name])
             if a.shape != b.shape or a.dtype != b.dtype:
-                return f"tensor {name}: recorded {a.dtype} {a.shape}, now {b.dtype} {b.shape}"
+                return f"tensor {name}: {sides.values(f'{a.dtype} {a.shape}', f'{b.dtype} {b.shape}')}"
             if a.tobytes() != b.tobytes():
                 wrong = np.argwhere(a != b)
                 place = "" if not len(wrong) else f", the first at {tuple(int(i) for i in wrong[0])}"
@@ -160,11 +181,11 @@ def _safetensors(path: Path) -> Mapping[str, NDArray[Any]]:
     return loaded
 
 
-def _lines(recorded: Path, again: Path) -> str | None:
-    texts = [path.read_text("utf-8", errors="replace").splitlines() for path in (recorded, again)]
-    for number, (old, new) in enumerate(zip_longest(*texts), 1):
-        if old != new:
-            return f"line {number}: recorded {_around(old, new)}, now {_around(new, old)}"
+def _lines(old: Path, new: Path, sides: Sides) -> str | None:
+    texts = [path.read_text("utf-8", errors="replace").splitlines() for path in (old, new)]
+    for number, (one, two) in enumerate(zip_longest(*texts), 1):
+        if one != two:
+            return f"line {number}: {sides.values(_around(one, two), _around(two, one))}"
     return None
 
 
@@ -178,7 +199,8 @@ def _around(text: str | None, other: str | None) -> str:
     return repr(text[max(0, at - 30) : at + 30])
 
 
-_KINDS: dict[str, Callable[[Path, Path], str | None]] = {
+_Words = Callable[[Path, Path, Sides], "str | None"]
+_KINDS: dict[str, _Words] = {
     ".csv": _rows,
     ".json": _json,
     ".png": _picture,

@@ -49,12 +49,17 @@ def record(place: Place, here: dict[str, Any]) -> None:
 def recorded(place: Place) -> tuple[dict[str, Any], str | None]:
     """What the study was made with, empty if nobody wrote it down; and what is wrong with it, in words."""
     path = place.folder / RECORD
+    alone = "what the study was made with is known from the cells alone"
     if not path.exists():
-        return {}, f"{RECORD} is not here: what the study was made with is known from the cells alone"
-    read = files.read_json(path)
-    if read["lock"] != files.sha256(place.folder / "dvc.lock"):
-        return read["environment"], f"{RECORD} was written for another dvc.lock"
-    return read["environment"], None
+        return {}, f"{RECORD} is not here: {alone}"
+    try:
+        read = files.read_json(path)
+        lock, environment = read["lock"], dict(read["environment"])
+    except (ValueError, KeyError, TypeError):
+        return {}, f"{RECORD} cannot be read: {alone}"
+    if lock != files.sha256(place.folder / "dvc.lock"):
+        return environment, f"{RECORD} was written for another dvc.lock"
+    return environment, None
 
 
 def unpinned(place: Place) -> list[str]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,31 +27,94 @@ class Lock:
 
     outs: dict[str, dict[str, str]]
     deps: dict[str, dict[str, str]]
+    params: dict[str, set[str]] = field(default_factory=dict)  # stage -> keys of params.yaml
+    sizes: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)  # of outputs: bytes, files
 
     @property
     def made(self) -> dict[str, str]:
         """Every output, path -> MD5."""
         return {path: md5 for outs in self.outs.values() for path, md5 in outs.items()}
 
+    @property
+    def order(self) -> list[str]:
+        """The stages, each after those whose outputs it needs; dvc.lock has them as they were first run.
+
+        Raises:
+            UserError: two stages need each other.
+        """
+        makers = [(path, stage) for stage, outs in self.outs.items() for path in outs]
+        graph = {
+            stage: {maker for dep in deps for path, maker in makers if maker != stage and _overlap(dep, path)}
+            for stage, deps in self.deps.items()
+        }
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            raise UserError(f"dvc.lock: stages that need each other: {', '.join(error.args[1])}") from None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as dvc.yaml and params.yaml ask for it, matrix and variables resolved."""
+
+    deps: set[str]
+    outs: set[str]
+    params: set[str]
+    frozen: bool
+
 
 def read(place: Place) -> Lock:
-    """Read dvc.lock of the study; one that is missing counts as empty."""
+    """Read dvc.lock of the study; one that is missing or empty has no stages.
+
+    Raises:
+        UserError: it is not what DVC writes.
+    """
     path = place.folder / "dvc.lock"
-    stages = (
-        (YAML(typ="safe", pure=True).load(path.read_text("utf-8")) or {}).get("stages", {}) if path.exists() else {}
-    )
-    return Lock(*({name: _hashes(entry.get(kind, [])) for name, entry in stages.items()} for kind in ("outs", "deps")))
+    try:
+        stages = ((_yaml(path) if path.exists() else None) or {}).get("stages", {})
+        entries = {name: {"deps": [], "outs": [], "params": {}} | entry for name, entry in stages.items()}
+        return Lock(
+            {name: _hashes(entry["outs"]) for name, entry in entries.items()},
+            {name: _hashes(entry["deps"]) for name, entry in entries.items()},
+            {name: {key for keys in entry["params"].values() for key in keys} for name, entry in entries.items()},
+            {o["path"]: (o.get("size"), o.get("nfiles")) for entry in entries.values() for o in entry["outs"]},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"dvc.lock is not as DVC writes it ({error!r}); `git log -p dvc.lock` shows who edited it"
+        ) from None
 
 
-def without_output(place: Place) -> set[str]:
-    """Stages that make nothing which dvc.lock could hold, such as the logging of runs."""
-    pipeline = YAML(typ="safe", pure=True).load((place.folder / "dvc.yaml").read_text("utf-8"))["stages"]
-    return {name for name, stage in pipeline.items() if not stage.keys() & {"outs", "metrics", "plots"}}
+def asked(place: Place) -> dict[str, Stage]:
+    """What dvc.yaml and params.yaml ask for, by name of the stage, as DVC resolves it.
+
+    Raises:
+        UserError: DVC cannot read them.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(place.folder)) as repo:
+            stages = repo.stage.load_all(str(place.folder / "dvc.yaml"))
+            return {
+                stage.name: Stage(
+                    deps={dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
+                    outs={out.def_path for out in stage.outs},
+                    params={key for dep in stage.deps for key in getattr(dep, "params", [])},
+                    frozen=stage.frozen,
+                )
+                for stage in stages
+            }
+    except DvcException as error:
+        raise UserError(
+            f"DVC cannot read dvc.yaml with dvc.lock and params.yaml: {' '.join(str(error).split())}"
+        ) from None
 
 
 def cached(place: Place) -> set[str]:
     """The outputs that live in the DVC cache, not in git: their bytes may be out of a reviewer's reach."""
-    pipeline = YAML(typ="safe", pure=True).load((place.folder / "dvc.yaml").read_text("utf-8"))["stages"]
+    pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
     patterns = [
         re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
         for stage in pipeline.values()
@@ -68,6 +135,14 @@ def digest(path: Path) -> str:
     return folder_digest(listing(path)) if path.is_dir() else md5(path.read_bytes())
 
 
+def size(path: Path) -> tuple[int, int | None]:
+    """Bytes, and of a folder the number of its files, as DVC records them."""
+    if not path.is_dir():
+        return path.stat().st_size, None
+    sizes = [p.stat().st_size for p in path.rglob("*") if p.is_file()]
+    return sum(sizes), len(sizes)
+
+
 def folder_digest(files: Mapping[str, str]) -> str:
     """DVC's MD5 of a folder, from the MD5 of its files by relative path."""
     entries = [{"md5": files[name], "relpath": name} for name in sorted(files, key=lambda n: tuple(n.split("/")))]
@@ -84,5 +159,23 @@ def cache_file(place: Place, digest: str) -> Path:
     return place.cache / "files" / "md5" / digest[:2] / digest[2:]
 
 
+def cached_listing(place: Place, digest: str) -> dict[str, str]:
+    """The files of an output folder, relative path -> MD5, as the DVC cache of `place` has them; may be empty."""
+    path = cache_file(place, digest)
+    return {e["relpath"]: e["md5"] for e in json.loads(path.read_text("utf-8"))} if path.is_file() else {}
+
+
 def _hashes(entries: list[dict[str, Any]]) -> dict[str, str]:
-    return {entry["path"]: entry["md5"] for entry in entries if "md5" in entry}
+    return {entry["path"]: str(entry["md5"]) for entry in entries if "md5" in entry}
+
+
+def _overlap(one: str, two: str) -> bool:
+    """Whether two paths are the same, or one lies in the other."""
+    return one == two or one.startswith(f"{two}/") or two.startswith(f"{one}/")
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+    except YAMLError as error:
+        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None

@@ -26,8 +26,8 @@ def from_git(place: Place) -> Check:
         away = lock.cached(again)
         stages = [
             stage
-            for stage, outs in recorded.outs.items()
-            if outs and "@" not in stage and not away & {*outs, *recorded.deps[stage]} and stage != "ingest"
+            for stage in recorded.order
+            if "@" not in stage and stage != "ingest" and _is_whole(recorded, stage, away)
         ]
         for stage in stages:
             for path in recorded.outs[stage]:
@@ -38,7 +38,9 @@ def from_git(place: Place) -> Check:
     return found
 
 
-def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: bool = True) -> Check:
+def from_raw(
+    place: Place, cells: list[Cell] | None, source: str, *, same_cpu: bool = True, refetched: bool = False
+) -> Check:
     """Run the study again, or only `cells` of it, from raw data with an empty cache, and compare every hash.
 
     Args:
@@ -46,24 +48,30 @@ def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: b
         cells: what to train and evaluate; None: everything, up to the report.
         source: `ingest.path` of params.yaml.
         same_cpu: whether the processor is of the model that the study was made with.
+        refetched: whether the source is a list of addresses; then data/raw is where to begin, if it is here.
     """
     everything = cells is None
     with scratch.copy(place, source) as again:
         recorded = lock.read(again)
         chosen = _cells(recorded) if cells is None else cells
-        names = {f"{stage}@{variant}-{seed}" for stage in ("train", "evaluate") for variant, seed in chosen}
+        names = [f"{stage}@{variant}-{seed}" for variant, seed in chosen for stage in ("train", "evaluate")]
         stages = [
-            s for s, outs in recorded.outs.items()
-            if (s in names) or (outs and "@" not in s and (everything or s in ("ingest", "clean", "split")))
+            s for s in recorded.order
+            if (s in names) or (recorded.outs[s] and "@" not in s and (everything or s in ("ingest", "clean", "split")))
         ]  # fmt: skip
         scope = "the whole study" if everything else f"{len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
         found = Check(
             "run again", f"{scope}, run again from raw data with an empty cache: every recorded hash comes out again"
         )
+        for name in names:
+            if name not in recorded.outs:
+                found.add(
+                    name, "missing", "params.yaml asks for it, dvc.lock does not know it: nothing to compare with"
+                )
         for path in recorded.made:
             scratch.remove(again.folder / path)
         (again.folder / "dvc.lock").unlink(missing_ok=True)
-        if source_missing(place, source):
+        if source_missing(place, source) or (refetched and (place.folder / "data/raw").exists()):
             stages = _raw_from_cache(place, again, recorded, stages, found)
         if not stages:
             return found
@@ -72,7 +80,7 @@ def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: b
         then, now = tolerance.machines(place, chosen), tolerance.machines(again, chosen)
         why = ""
         if now and then != now:
-            why = f"another machine type (recorded on {_words(then)}, run again on {_words(now)})"
+            why = f"another machine type (recorded on {tolerance.words(then)}, run again on {tolerance.words(now)})"
         elif not same_cpu and any(f.what.startswith("runs/") for f in found.findings):
             why = "another model of processor, whose bits differ"
         if why:
@@ -81,6 +89,15 @@ def from_raw(place: Place, cells: list[Cell] | None, source: str, *, same_cpu: b
         else:
             _forgive(place, again, recorded, found)
     return found
+
+
+def not_run(why: str) -> Check:
+    """What stands in the certificate where nothing was trained."""
+    return Check(
+        "run again",
+        "nothing was trained again: a forgery in which files, dvc.lock, tables and pages agree would not be seen",
+        notes=[why],
+    )
 
 
 def source_missing(place: Place, source: str) -> bool:
@@ -105,15 +122,15 @@ def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], 
             if same and not there.exists():
                 continue  # in the cache of whoever made it: the hash is what there is
             kept = there if there.exists() else lock.cache_file(place, md5)
-            words = difference.first(kept, here) if kept.exists() else None
+            words = difference.first(kept, here) if kept.exists() and kept.is_dir() == here.is_dir() else None
             if words is None and same:
                 continue
-            where = "" if same else f" (recorded {md5}, now {new.outs[stage].get(path, 'nothing')})"
+            where = "" if same else f" (dvc.lock: {md5}, made again: {new.outs[stage].get(path, 'nothing')})"
             found.add(path, "different", (words or _unseen(kept, same=same)) + where)
 
 
 def _unseen(kept: Path, *, same: bool) -> str:
-    if kept.exists() and not same:
+    if kept.exists() and kept.suffix != ".dir" and not same:
         return "what lies here is what came out again, but not what dvc.lock recorded"
     return "another hash than recorded; the recorded bytes are not here: after `dvc pull` the difference can be named"
 
@@ -140,7 +157,7 @@ def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: lis
     target = again.folder / "data/raw"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.symlink_to(raw.resolve())
-    found.notes.append("the source is out of reach: begun with data/raw as `dvc pull` brought it")
+    found.notes.append("the source was not read: begun with data/raw as it lies here")
     return [stage for stage in stages if stage != "ingest"]
 
 
@@ -166,10 +183,12 @@ def _forgive(place: Place, again: Place, recorded: lock.Lock, found: Check) -> N
             )
 
 
+def _is_whole(recorded: lock.Lock, stage: str, away: set[str]) -> bool:
+    """Whether a stage makes something, and all that it reads and makes is in git."""
+    outs = recorded.outs[stage]
+    return bool(outs) and not away & {*outs, *recorded.deps[stage]}
+
+
 def _cells(recorded: lock.Lock) -> list[Cell]:
     names = [stage.removeprefix("train@").rsplit("-", 1) for stage in recorded.outs if stage.startswith("train@")]
     return [(variant, int(seed)) for variant, seed in names]
-
-
-def _words(machines: list[dict[str, str]]) -> str:
-    return "; ".join(", ".join(f"{key} {value}" for key, value in machine.items() if value) for machine in machines)

@@ -36,7 +36,8 @@ class Check:
     def verdict(self) -> str:
         """One of the words above, for the whole check."""
         if not self.holds:
-            return "different"
+            failed = {finding.verdict for finding in self.findings} - {"within tolerance"}
+            return "not checked" if failed == {"not checked"} else "different"
         if self.findings:
             return "within tolerance"
         return "equal" if self.compared else "not checked"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ class Place:
         """The folder of the study, where dvc.yaml lies."""
         return self.root / self.study
 
-    @property
+    @cached_property
     def cache(self) -> Path:
         """The DVC cache: of a fresh clone, or of a scratch copy, it is empty."""
         named = self.dvc("cache", "dir", check=False).stdout.strip()

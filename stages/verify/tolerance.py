@@ -37,6 +37,13 @@ def machines(place: Place, cells: list[Cell]) -> list[dict[str, str]]:
     return found
 
 
+def words(machines: list[dict[str, str]]) -> str:
+    """Machine types for a reader."""
+    return "; ".join(
+        ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items() if value) for machine in machines
+    )
+
+
 def judge(place: Place, scratch: Place, study: list[Cell], again: list[Cell]) -> list[Finding]:
     """Hold the metrics of the cells run `again` in `scratch` against those recorded of all cells of the `study`."""
     recorded, new = _values(place, study), _values(scratch, again)

@@ -52,7 +52,12 @@ def environment(**more: str) -> dict[str, str]:
 
 def digests(study: Path) -> dict[str, str]:
     """SHA-256 of everything that the cell is locked by."""
-    return {name: hashlib.sha256((study / name).read_bytes()).hexdigest() for name in OUTPUTS}
+    return {name: digest(study, name) for name in OUTPUTS}
+
+
+def digest(study: Path, name: str) -> str:
+    """SHA-256 of one of them."""
+    return hashlib.sha256((study / name).read_bytes()).hexdigest()
 
 
 def forget(study: Path) -> None:

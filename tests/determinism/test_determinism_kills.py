@@ -2,14 +2,18 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from stages.core import files
 from tests import tiny
 from tests.determinism import cell
 
@@ -42,32 +46,34 @@ def states(study: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in (study / ".checkpoints").rglob("*.pt") if p.name[0] != "."}
 
 
-def attempt(study: Path, command: tuple[str, ...], delay: float | None) -> bool:
-    """Start, wait until training goes on, then SIGKILL it and all its children after `delay` seconds.
+def trains_on(study: Path) -> Callable[[], bool]:
+    """A moment: the checkpoint is another one than now."""
+    before = states(study)
+    return lambda: states(study) != before
 
-    Args:
-        study: the folder.
-        command: what to start.
-        delay: None: kill it while it writes a checkpoint.
+
+def saves(study: Path) -> Callable[[], bool]:
+    """A moment: training goes on, and a checkpoint is being written."""
+    goes_on = trains_on(study)
+    return lambda: goes_on() and bool(partials(study))
+
+
+def attempt(study: Path, command: tuple[str, ...], moment: Callable[[], bool], delay: float = 0.0) -> bool:
+    """Start, wait for the moment and `delay` seconds more, then SIGKILL it and all its children.
 
     Returns:
         Whether it was killed; False: it was done before.
     """
-    before = states(study)
     process = subprocess.Popen(
         command, cwd=study, env=cell.environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while states(study) == before and process.poll() is None:
+        while not moment() and process.poll() is None:
+            pass
+        end = time.monotonic() + delay
+        while time.monotonic() < end and process.poll() is None:
             time.sleep(0.002)
-        if delay is None:
-            while not partials(study) and process.poll() is None:
-                pass
-        else:
-            end = time.monotonic() + delay
-            while time.monotonic() < end and process.poll() is None:
-                time.sleep(0.002)
         killed = process.poll() is None
     finally:
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
@@ -79,7 +85,8 @@ def test_killed_twenty_times_the_bytes_are_the_same(study: Path, whole: dict[str
     draw = random.Random(0)  # noqa: S311 - moments, not secrets
     killed = while_writing = finished = 0
     while killed < KILLS:
-        if attempt(study, cell.TRAIN, None if killed % 2 else draw.uniform(0, 0.4)):
+        moment, delay = (saves(study), 0.0) if killed % 2 else (trains_on(study), draw.uniform(0, 0.4))
+        if attempt(study, cell.TRAIN, moment, delay):
             killed += 1
             while_writing += bool(partials(study))
         else:
@@ -93,10 +100,29 @@ def test_killed_twenty_times_the_bytes_are_the_same(study: Path, whole: dict[str
     cell.forget(study)
 
 
+def test_killed_while_it_starts_and_while_it_writes_what_it_made(study: Path, whole: dict[str, str]) -> None:
+    draw = random.Random(1)  # noqa: S311 - moments, not secrets
+    for _ in range(4):
+        assert attempt(study, cell.TRAIN, lambda: True, draw.uniform(0, 2))
+    half = 0
+    for _ in range(5):
+        # The weights are the first of the outputs.
+        attempt(study, cell.TRAIN, (study / cell.OUTPUTS[0]).exists, draw.uniform(0, 0.02))
+        present = [name for name in cell.OUTPUTS if (study / name).exists()]
+        half += 0 < len(present) < len(cell.OUTPUTS)
+        for name in present:
+            assert cell.digest(study, name) == whole[name], f"{name} is neither whole nor absent"
+        (study / cell.OUTPUTS[0]).unlink(missing_ok=True)
+    assert half, "no kill met the outputs being written"
+    tiny.run(study, *cell.TRAIN, check=True, PYTHONPATH=".")
+    assert cell.digests(study) == whole
+    cell.forget(study)
+
+
 def test_a_killed_repro_goes_on(study: Path, whole: dict[str, str]) -> None:
     repro = (sys.executable, "-m", "dvc", "repro", "--single-item", "train@noisy-3")
     for delay in (0.0, 0.5):
-        assert attempt(study, repro, delay)
+        assert attempt(study, repro, trains_on(study), delay)
         assert not (study / cell.OUTPUTS[0]).exists()
     output = tiny.run(study, "dvc", "repro", "--single-item", "train@noisy-3")
     assert "goes on after epoch" in output
@@ -104,8 +130,26 @@ def test_a_killed_repro_goes_on(study: Path, whole: dict[str, str]) -> None:
     cell.forget(study)
 
 
+def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path) -> None:
+    """From the pictures to the report: whichever stage, or DVC itself, is hit."""
+    study = tiny.copy(tmp_path)
+    hit = Path(shutil.copytree(study, tmp_path / "hit", symlinks=True))
+    tiny.run(study, "dvc", "repro", "report")
+    draw, kills = random.Random(2), 0  # noqa: S311 - moments, not secrets
+    while kills < 10 and attempt(
+        hit, (sys.executable, "-m", "dvc", "repro", "report"), lambda: True, draw.uniform(1, 9)
+    ):
+        kills += 1
+    assert kills >= 3, "the pipeline is too short to be hit"
+    tiny.run(hit, "dvc", "repro", "report")
+    stages = [sorted((folder / "dvc.lock").read_text().split("\n  ")) for folder in (study, hit)]
+    made = [{p.relative_to(f): p.read_bytes() for p in (f / "reports").rglob("*") if p.is_file()} for f in (study, hit)]
+    assert stages[0] == stages[1]
+    assert made[0] == made[1]
+
+
 def test_a_checkpoint_of_other_settings_is_not_resumed(study: Path, whole: dict[str, str]) -> None:
-    assert attempt(study, cell.TRAIN, 0.2)
+    assert attempt(study, cell.TRAIN, trains_on(study), 0.2)
     text = (study / "params.yaml").read_text()
     tiny.edit(study / "params.yaml", lambda params: params["variants"]["noisy"].update(epochs=3))
     output = tiny.run(study, *cell.TRAIN, check=True, PYTHONPATH=".")
@@ -114,3 +158,52 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(study: Path, whole: dict[
     (study / "params.yaml").write_text(text)
     assert "goes on after epoch" in tiny.run(study, *cell.TRAIN, check=True, PYTHONPATH=".")
     assert cell.digests(study) == whole
+    cell.forget(study)
+
+
+def other_split(study: Path) -> Path:
+    path = study / "data/split/seeds/3.csv"
+    rows = files.read_rows(path)
+    one, two = (next(row for row in rows if row["split"] == part) for part in ("train", "test"))
+    one["split"], two["split"] = two["split"], one["split"]
+    files.write_rows(path, list(rows[0]), rows)
+    return path
+
+
+def other_label(study: Path) -> Path:
+    path = study / "data/clean/manifest.csv"
+    rows = files.read_rows(path)
+    rows[0]["label"] = next(row["label"] for row in rows if row["label"] != rows[0]["label"])
+    files.write_rows(path, list(rows[0]), rows)
+    return path
+
+
+def other_pixel(study: Path) -> Path:
+    path = sorted((study / "data/clean/images").rglob("*.png"))[0]
+    with Image.open(path) as picture:
+        changed = picture.copy()
+    changed.putpixel((0, 0), (255, 0, 255))
+    path.unlink()  # it may be a link into the cache
+    changed.save(path)
+    return path
+
+
+def other_code(study: Path) -> Path:
+    path = study / "stages/train/loop.py"
+    path.write_text(path.read_text() + "\n# a change\n")
+    return path
+
+
+@pytest.mark.parametrize("change", [other_split, other_label, other_pixel, other_code])
+def test_a_checkpoint_of_other_data_or_code_is_not_resumed(study: Path, change: Callable[[Path], Path]) -> None:
+    shutil.rmtree(study / ".checkpoints", ignore_errors=True)
+    assert attempt(study, cell.TRAIN, trains_on(study), 0.2)
+    left = states(study)
+    kept = {p: p.read_bytes() for top in ("data", "stages") for p in (study / top).rglob("*") if p.is_file()}
+    path = change(study)
+    assert attempt(study, cell.TRAIN, trains_on(study), 0.2)
+    now = states(study)
+    assert len(now) == 2, "another checkpoint, from the beginning"
+    assert {name: now[name] for name in left} == left
+    path.write_bytes(kept[path])
+    shutil.rmtree(study / ".checkpoints")

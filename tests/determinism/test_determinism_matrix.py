@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,19 @@ def test_workspace_experiment_and_queue_give_the_same_lock(study: Path) -> None:
         tiny.run(study, "sleep", "1")
     assert "Success" in status, status
     assert experiment(study, "queued") == here
+
+
+PROGRAM = """
+import torch
+from stages.core import params
+from stages.train import machine
+from stages.train.params import cell
+machine.prepare(cell(params.read(), "noisy"))
+torch.zeros(4).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+"""
+
+
+def test_an_operation_that_is_not_deterministic_ends_the_cell_with_its_name(study: Path) -> None:
+    """PyTorch has such operations on CPUs too; on by default, with nothing said in params.yaml."""
+    output = tiny.run(study, sys.executable, "-c", PROGRAM, check=False, PYTHONPATH=".")
+    assert "put_ does not have a deterministic implementation" in output

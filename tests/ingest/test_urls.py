@@ -4,16 +4,19 @@ import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from stages.core.errors import UserError
+from stages.ingest import urls
 from tests.ingest.test_ingest import bring
 
 PNG = io.BytesIO()
 Image.new("RGB", (4, 4), "blue").save(PNG, "PNG")
 ASKED: list[str] = []
+LEADS: dict[str, str] = {}  # further redirects
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -30,6 +33,8 @@ class Site(http.server.BaseHTTPRequestHandler):
             "/busy.png": (PNG.getvalue(), 503 if first else 200, {}),
             "/large.png": (bytes(20_000), 200, {}),
         }.get(self.path, (PNG.getvalue(), 200, {}))
+        if self.path in LEADS:
+            body, status, headers = b"", 302, {"Location": LEADS[self.path]}
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -97,6 +102,40 @@ def test_private_addresses_are_refused(site: str) -> None:
     with pytest.raises(UserError, match="the first reason: private_address"):
         bring("urls", listed(site, a_png=GOOD), retries=0)
     assert ASKED == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::ffff:127.0.0.1]", "0", "2130706433"])
+def test_a_name_that_leads_to_a_private_address_is_refused(site: str, host: str) -> None:
+    """Looked at is where the connection leads, not what the address is called."""
+    with pytest.raises(UserError, match="the first reason: private_address"):
+        bring("urls", listed(site.replace("127.0.0.1", host), a_png=GOOD), retries=0)
+    assert ASKED == []
+
+
+def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.2 plays a public site, which sends its visitors to 127.0.0.1."""
+
+    def address(text: str) -> SimpleNamespace:
+        return SimpleNamespace(is_global=text == "127.0.0.2")
+
+    monkeypatch.setattr(urls, "ipaddress", SimpleNamespace(ip_address=address))
+    server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), Site)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    public = f"http://127.0.0.2:{server.server_port}"
+    LEADS["/inside.png"] = f"{site}/a.png"
+    try:
+        rows = bring("urls", listed(public, b_png=GOOD, inside_png=GOOD), retries=1)
+    finally:
+        LEADS.clear()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert {url.removeprefix(public): row["problem"] for url, row in rows.items()} == {
+        "/b.png": "",
+        "/inside.png": "private_address",
+    }
+    assert "/a.png" not in ASKED
 
 
 def test_an_unreachable_site_and_a_wrong_list_are_named(site: str) -> None:

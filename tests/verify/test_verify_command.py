@@ -44,6 +44,9 @@ def test_what_the_study_was_made_with_is_read_back_and_belongs_to_a_lock(tmp_pat
     assert environment.recorded(place) == ({"cpu": "a model"}, None)
     (tmp_path / "dvc.lock").write_text("two")
     assert environment.recorded(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
+    for text in ("{", '{"a": 1}', "[]"):
+        (tmp_path / "environment.json").write_text(text)
+        assert "cannot be read" in str(environment.recorded(place)[1])
 
 
 @pytest.mark.slow
@@ -59,6 +62,9 @@ def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tm
         "lock": "equal", "tables and pages": "equal", "run again": "equal",
     }  # fmt: skip
     assert str(clones[0]) not in json.dumps(one)
+    text = (clones[0] / "verify/certificate.md").read_text()
+    assert "| threads | 1 | 1 |" in text
+    assert "Machine types, as the cells recorded them: device cpu, instruction set" in text
 
 
 @pytest.mark.slow
@@ -96,9 +102,56 @@ def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_wh
     assert not green
     assert "the DVC remote was not pulled (`dvc pull data/raw`" in output
     assert "ingest: stale: data/source deleted" not in output
+    assert "## Run again: not checked" in output
     green, output = verify(clone)
     assert green, output
-    assert "not run again: the raw data of this study is not in git" in output
+    assert "What was checked holds; nothing was trained again." in output
+    again = certificate(clone)["checks"][-1]
+    assert again["verdict"] == "not checked"
+    assert again["notes"][0].startswith("the raw data of this study is not in git (data/source is not here)")
+
+
+@pytest.mark.slow
+def test_a_lock_edited_beyond_repair_gets_a_certificate_that_says_so(clone: Path) -> None:
+    verify(clone, "--no-rerun")
+    lock = clone / "dvc.lock"
+    lock.write_text("stages: : [" + lock.read_text())
+    green, output = verify(clone, "--no-rerun")
+    assert not green
+    assert "dvc.lock is not valid YAML" in output
+    assert "Traceback" not in output
+    assert certificate(clone)["holds"] is False
+    lock.unlink()
+    green, output = verify(clone)
+    assert not green
+    assert "dvc.lock is not in" in output
+    assert not (clone / "verify/certificate.json").exists(), "an earlier certificate must not stand for this run"
+
+
+@pytest.mark.slow
+def test_data_outside_of_the_repository_needs_no_word(clone: Path, tmp_path: Path) -> None:
+    (clone / "data/source").rename(tmp_path / "elsewhere")
+    for path in (str(tmp_path / "elsewhere"), "../elsewhere"):
+        tiny.edit(clone / "params.yaml", lambda params, path=path: params["ingest"].update(path=path))  # type: ignore[misc]
+        _, output = verify(clone, "--cells", "mlp-0")
+        assert "Traceback" not in output
+        assert f"the raw data of this study is not in git ({path} is here)" in verify(clone)[1]
+        # Another place is another parameter; the same pictures come out all the same.
+        assert certificate(clone)["checks"][0]["verdict"] == "different"
+        assert "## Run again: equal" in output
+
+
+@pytest.mark.slow
+def test_a_reviewer_may_bring_a_judge_of_their_own(clone: Path) -> None:
+    """Whoever edits stages/verify can make it say anything; another clone's judges this one all the same."""
+    (clone / "stages/verify/__main__.py").write_text("print('What was promised holds.')\n")
+    committed.replace(clone / "reports/report.md", "# tiny", "# Tiny")
+    tiny.commit(clone, "Improve the judge")
+    assert verify(clone)[0]
+    command = f"{sys.executable} -P -m stages.verify --no-rerun; echo exit $?"
+    output = tiny.run(clone, "sh", "-c", command, PYTHONPATH=str(ROOT), CI="1")
+    assert output.rstrip().endswith("exit 1"), output
+    assert "line 1: recorded '# tiny', here '# Tiny'" in output
 
 
 @pytest.mark.slow

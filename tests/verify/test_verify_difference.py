@@ -23,11 +23,16 @@ def pair(tmp_path: Path, name: str, one: str, two: str) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("name", "one", "two", "words"),
     [
-        ("a.csv", "epoch,loss\n1,.5\n2,.4\n", "epoch,loss\n1,.5\n2,.3\n", "row 2 (epoch 2), loss: recorded .4, now .3"),
-        ("a.csv", "k,v\na,1\n", "k,v\na,1\nb,2\n", "row 2 (b, 2) was not recorded"),
-        ("a.csv", "k,v\na,1\nb,2\n", "k,v\na,1\n", "row 2 (b, 2) was not made again"),
-        ("a.json", json.dumps({"a": {"b": [1, 2]}}), json.dumps({"a": {"b": [1, 3]}}), "a.b[1]: recorded 2, now 3"),
-        ("a.md", "one\ntwo\n", "one\n2\n", "line 2: recorded 'two', now '2'"),
+        (
+            "a.csv",
+            "epoch,loss\n1,.5\n2,.4\n",
+            "epoch,loss\n1,.5\n2,.3\n",
+            "row 2 (epoch 2), loss: here .4, made again .3",
+        ),
+        ("a.csv", "k,v\na,1\n", "k,v\na,1\nb,2\n", "row 2 (b, 2): made again, not here"),
+        ("a.csv", "k,v\na,1\nb,2\n", "k,v\na,1\n", "row 2 (b, 2): here, not made again"),
+        ("a.json", json.dumps({"a": {"b": [1, 2]}}), json.dumps({"a": {"b": [1, 3]}}), "a.b[1]: here 2, made again 3"),
+        ("a.md", "one\ntwo\n", "one\n2\n", "line 2: here 'two', made again '2'"),
         ("a.json", '{"a": 1}', '{"a":  1}', "the bytes differ, what they say does not"),
         ("a.json", '{"a": 1}', "{", "cannot be read"),
     ],
@@ -43,7 +48,7 @@ def test_equal_files_and_folders_have_no_difference(tmp_path: Path) -> None:
     assert difference.first(one, two) is None
     assert difference.first(one.parent, two.parent) is None
     (two.parent / "b").write_text("")
-    assert difference.first(one.parent, two.parent) == "b is not among what was recorded"
+    assert difference.first(one.parent, two.parent) == "b: made again, not here"
 
 
 def test_tensors(tmp_path: Path) -> None:
@@ -56,6 +61,8 @@ def test_tensors(tmp_path: Path) -> None:
     assert difference.first(tmp_path / "a.npz", tmp_path / "b.npz") == expected
     save_file({"fc.weight": value}, tmp_path / "a.safetensors")
     save_file({"fc.weight": changed}, tmp_path / "b.safetensors")
+    (tmp_path / ("0" * 32)).write_bytes((tmp_path / "a.npz").read_bytes())  # as in a cache, without a suffix
+    assert difference.first(tmp_path / ("0" * 32), tmp_path / "b.npz") == expected
     assert "tensor fc.weight" in str(difference.first(tmp_path / "a.safetensors", tmp_path / "b.safetensors"))
 
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from stages.core.errors import UserError
 from stages.verify import lock
 from stages.verify.scratch import Place
 
@@ -22,4 +25,32 @@ def test_what_is_in_the_cache_is_read_from_dvc_yaml(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text(f"stages:\n  a:\n    outs:\n{outs}")
     place = Place(tmp_path, ".")
     assert lock.cached(place) == {"raw", "runs/x/m"}
-    assert lock.without_output(place) == {"b"}
+
+
+def recorded(outs: dict[str, list[str]], deps: dict[str, list[str]]) -> lock.Lock:
+    made, needed = ({stage: dict.fromkeys(paths, "0") for stage, paths in kind.items()} for kind in (outs, deps))
+    return lock.Lock(made, needed)
+
+
+def test_stages_are_run_after_those_that_they_need_whatever_the_order_of_the_lock() -> None:
+    outs = {
+        "report": ["reports"],
+        "train@a-0": ["runs/a/0", "results/a/0"],
+        "clean": ["clean/m.csv"],
+        "ingest": ["raw"],
+    }
+    deps = {"report": ["results"], "train@a-0": ["clean/m.csv"], "clean": ["raw"], "ingest": []}
+    assert recorded(outs, deps).order == ["ingest", "clean", "train@a-0", "report"]
+    with pytest.raises(UserError, match="need each other"):
+        _ = recorded({"a": ["x"], "b": ["y"]}, {"a": ["y"], "b": ["x"]}).order
+
+
+def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "dvc.lock"
+    assert lock.read(Place(tmp_path, ".")).outs == {}
+    path.write_text("stages: {a: {outs: [{path: x, md5: 00000000000000000000000000000000}]}}")  # a number, for YAML
+    assert lock.read(Place(tmp_path, ".")).made == {"x": "0"}
+    for text, words in ((": : [", "is not valid YAML"), ("stages: [a]", "is not as DVC writes it")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=f"dvc.lock {words}"):
+            lock.read(Place(tmp_path, "."))

@@ -3,7 +3,9 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -79,6 +81,78 @@ def other_lr(clone: Path) -> None:
     committed.replace(clone / "params.yaml", "lr: 0.001", "lr: 0.002")
 
 
+def swapped_label_in_the_ledger(clone: Path) -> None:
+    path = clone / "data/clean/ledger.csv"
+    rows = files.read_rows(path)
+    rows[0]["label"], rows[-1]["label"] = rows[-1]["label"], rows[0]["label"]
+    files.write_rows(path, list(rows[0]), rows)
+
+
+def hidden_seed(clone: Path) -> None:
+    unlisted_seed(clone)
+    (clone / "results/mlp/.gitignore").write_text("/7\n")
+
+
+def weights_of_a_seed(clone: Path) -> None:
+    files.write_text(clone / "runs/mlp/7/model.safetensors", "the best of ten")
+
+
+def renamed_seed(clone: Path) -> None:
+    """Seed 0 again, as seed 1; the lock is made to fit."""
+    for stage in ("train", "evaluate"):
+        path = f"results/mlp/1/{stage}"
+        shutil.rmtree(clone / path)
+        shutil.copytree(clone / f"results/mlp/0/{stage}", clone / path)
+        committed.forge(clone, path)
+
+
+def edited_page(clone: Path) -> None:
+    committed.replace(clone / "reports/index.html", " ± ", " ∓ ")
+
+
+def edited_table(clone: Path) -> None:
+    committed.replace(next((clone / "reports/tables").glob("*.tex")), "&", "& 1")
+
+
+def other_lr_in_the_lock_too(clone: Path) -> None:
+    """As `dvc commit --force` leaves it: nothing was trained, nothing seems stale."""
+    other_lr(clone)
+    path = clone / "dvc.lock"
+    path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.002"))
+
+
+def dropped_dependency(clone: Path) -> None:
+    """DVC compares what dvc.yaml names; a dependency that it no longer names can change unseen."""
+    path = clone / "dvc.yaml"
+    before, train = path.read_text().split("\n  train:")
+    path.write_text(f"{before}\n  train:" + train.replace("      - ${root}/stages/train\n", "", 1))
+
+
+def frozen_stage(clone: Path) -> None:
+    committed.replace(
+        clone / "dvc.yaml",
+        "    cmd: PYTHONPATH=${root} python -m stages.train",
+        "    frozen: true\n    cmd: PYTHONPATH=${root} python -m stages.train",
+    )
+
+
+def dropped_variant(clone: Path) -> None:
+    def change(params: dict[str, Any]) -> None:
+        params["variants"] = {"other": params["variants"]["mlp"]}
+
+    tiny.edit(clone / "params.yaml", change)
+
+
+def other_size(clone: Path) -> None:
+    size = (clone / "results/cells.csv").stat().st_size
+    committed.replace(clone / "dvc.lock", f"size: {size}\n", "size: 5\n")
+
+
+def link(clone: Path) -> None:
+    (clone / CELL).rename(clone / "elsewhere")
+    (clone / CELL).symlink_to(clone / "elsewhere")
+
+
 def other_code(clone: Path) -> None:
     path = clone / "stages/train/run.py"
     path.write_text(path.read_text() + "\n# a change\n")
@@ -109,15 +183,42 @@ def other_hash(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("tamper", "words"),
     [
-        (edited_metric, [f"{CELL}: not what dvc.lock recorded: metrics.csv edited"]),
-        (edited_picture, ["reports/figures: not what dvc.lock recorded: curves_mlp.png edited"]),
-        (swapped_label, ["data/clean/manifest.csv: not what dvc.lock recorded"]),
+        (
+            edited_metric,
+            [f"{CELL}: not what dvc.lock recorded: metrics.csv edited (row", "metric nll), value: recorded"],
+        ),
+        (edited_picture, ["reports/figures: not what dvc.lock recorded: curves_mlp.png edited (400 of"]),
+        (
+            swapped_label,
+            ["data/clean/manifest.csv: not what dvc.lock recorded: edited (row 1", "label: recorded 8, here"],
+        ),
+        (swapped_label_in_the_ledger, ["data/clean/ledger.csv: not what dvc.lock recorded: edited (row 1"]),
         (picture_in_another_class, ["ingest: stale: data/source modified since it was run"]),
-        (unlisted_seed, ["results/mlp/7/train/history.csv: no stage of dvc.lock made it", "results modified"]),
-        (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited", "train@mlp-0: stale"]),
-        (edited_report, ["reports/report.md: not what dvc.lock recorded"]),
+        (
+            unlisted_seed,
+            ["results/mlp/7: an unlisted cell: ", "the cells of this study are mlp-0, mlp-1", "results modified"],
+        ),
+        (
+            hidden_seed,
+            ["results/mlp/7: an unlisted cell: ", "made; the cells of this study", "hidden from git by an ignore"],
+        ),
+        (weights_of_a_seed, ["runs/mlp/7: an unlisted cell: no stage"]),
+        (renamed_seed, ["results/mlp/1/train/config.json: not a run of this cell: seed: trained with 0, asked for 1"]),
+        (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited (row 1", "train@mlp-0: stale"]),
+        (edited_report, ["reports/report.md: not what dvc.lock recorded: edited (line ", "here '"]),
+        (edited_page, ["reports/index.html: not what dvc.lock recorded: edited (line "]),
+        (edited_table, ["reports/tables: not what dvc.lock recorded: ", ".tex edited (line "]),
         (other_lr, ["train@mlp-0: stale: lr of params.yaml modified", "train@mlp-1: stale"]),
+        (
+            other_lr_in_the_lock_too,
+            ["config.json: not a run of this cell: cell.lr: trained with 0.001, asked for 0.002"],
+        ),
         (other_code, ["train@mlp-0: stale: stages/train modified since it was run"]),
+        (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency ./stages/train, dvc.yaml does not name it"]),
+        (frozen_stage, ["train@mlp-0: frozen in dvc.yaml: DVC would not notice"]),
+        (dropped_variant, ["train@mlp-0: dvc.lock has it, dvc.yaml and params.yaml do not ask for it"]),
+        (other_size, ["results/cells.csv: dvc.lock was edited: it gives 5 bytes, here "]),
+        (link, [f"{CELL}: a link to files elsewhere"]),
         (missing_cell, ["train@mlp-2: dvc.yaml and params.yaml ask for it", "evaluate@mlp-2: dvc.yaml"]),
         (extra_cell, ["train@mlp-1: dvc.lock has it, dvc.yaml and params.yaml do not ask for it"]),
         (removed_result, [f"{CELL}: dvc.lock recorded it, but it is not in git"]),
@@ -133,6 +234,52 @@ def test_the_lock_check_names_what_was_changed(clone: Path, tamper: Callable[[Pa
     assert not found.holds
     for expected in words:
         assert expected in said(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("data/raw/manifest.csv", "data/raw: not what dvc.lock recorded: manifest.csv edited (row 1 "),
+        ("data/clean/images", "data/clean/images: not what dvc.lock recorded: "),
+        ("runs/mlp/0/logits.npz", "runs/mlp/0/logits.npz: not what dvc.lock recorded: edited (tensor test: 1 of"),
+    ],
+)
+def test_data_that_lies_here_is_judged_too(study: Path, tmp_path: Path, path: str, words: str) -> None:
+    """A clone with its data, as `dvc pull` leaves it: pictures, labels and logits are held against dvc.lock."""
+    copy = Path(shutil.copytree(study, tmp_path / "pulled", symlinks=True))
+    assert judge(copy).holds
+    target = copy / path
+    if target.is_dir():
+        target = next(target.rglob("*.png"))
+        with Image.open(target) as picture:
+            changed = picture.copy()
+        changed.putpixel((0, 0), (1, 2, 3))
+        changed.save(target)
+        words += f"{target.relative_to(copy / path)} edited (1 of 64 pixels differ, the first at x 0, y 0)"
+    elif target.suffix == ".npz":
+        with np.load(target) as arrays:
+            logits = dict(arrays)
+        logits["test"][2, 1] += 1
+        np.savez(target, **logits)
+    else:
+        rows = files.read_rows(target)
+        rows[0]["label"] = rows[-1]["label"]
+        files.write_rows(target, list(rows[0]), rows)
+    found = judge(copy)
+    assert not found.holds
+    assert words in said(found)
+
+
+def test_logits_whose_hashes_were_edited_too_are_found_by_running_the_cell_again(clone: Path) -> None:
+    """Without the bytes nothing else can know: every hash of them in dvc.lock tells the same."""
+    place = Place(clone, ".")
+    made = lock.read(place).made["runs/mlp/0/logits.npz"]
+    (clone / "dvc.lock").write_text((clone / "dvc.lock").read_text().replace(made, "a" * 32))
+    assert judge(clone).holds
+    again = rerun.from_raw(place, [("mlp", 0)], "data/source")
+    assert not again.holds
+    assert "runs/mlp/0/logits.npz: another hash than recorded" in said(again)
+    assert f"(dvc.lock: {'a' * 32}, made again: {made})" in said(again)
 
 
 def test_an_untouched_clone_holds_without_data_or_remote(clone: Path) -> None:
@@ -158,12 +305,12 @@ def test_a_forgery_that_fits_together_is_found_by_running_it_again(clone: Path) 
     """Metric, lock, tables and page all agree with one another; only the pictures and the code know better."""
     place = Place(clone, ".")
     edited_metric(clone)
-    committed.replace(clone / "dvc.lock", lock.read(place).made[CELL], lock.digest(clone / CELL))
+    committed.forge(clone, CELL)
     tiny.run(clone, "dvc", "repro", "--single-item", "aggregate", "report")
     tiny.commit(clone, "Improve the results")
     assert judge(clone).holds
     assert rerun.from_git(place).holds
     words = said(rerun.from_raw(place, [("mlp", 0)], "data/source"))
     assert f"{CELL}: metrics.csv: row" in words
-    assert "recorded 0.01, now" in words
+    assert "here 0.01, made again" in words
     assert rerun.from_raw(place, [("mlp", 1)], "data/source").verdict == "equal"
