@@ -136,7 +136,7 @@ def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path
     hit = Path(shutil.copytree(study, tmp_path / "hit", symlinks=True))
     tiny.run(study, "dvc", "repro", "report")
     draw, kills = random.Random(2), 0  # noqa: S311 - moments, not secrets
-    while kills < 10 and attempt(
+    while kills < 6 and attempt(
         hit, (sys.executable, "-m", "dvc", "repro", "report"), lambda: True, draw.uniform(1, 9)
     ):
         kills += 1
