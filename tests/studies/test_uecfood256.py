@@ -88,8 +88,12 @@ def test_every_file_has_a_fate(prepared: Path) -> None:
     photos = [row for row in ledger if row["path"].endswith(".jpg")]
     assert len(photos) == 2 * 255 + 12 + 5
     assert {row["status"] for row in ledger if not row["path"].endswith(".jpg")} == {"quarantined"}
-    # A photo under two labels has no single right answer.
-    assert Counter(row["reason"] for row in photos if row["status"] != "kept") == {"label_conflict": 10}
+    # A photo in the folders of two dishes is kept in both, and stays in one part of the split.
+    assert {row["status"] for row in photos} == {"kept"}
+    assert Counter(row["reason"] for row in photos) == {"": 2 * 255 + 12 - 5, "label_conflict": 10}
+    group = {row["image_id"]: row["group_id"] for row in files.read_rows(prepared / "data/clean/manifest.csv")}
+    twice = [row for row in photos if row["reason"] == "label_conflict"]
+    assert len({group[row["image_id"]] for row in twice}) == 5
     kept = [row["label"] for row in photos if row["status"] == "kept"]
     assert len(set(kept)) == CLASSES
     assert {"41 chip, butty", "101 fish & chips", "256 khao soi's", "199 dish 199", "200 dish 199"} <= set(kept)
