@@ -10,12 +10,13 @@ import csv
 import hashlib
 import io
 import ipaddress
+import time
 import urllib.robotparser
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 AGENT = "evenhand"
 FETCHED = Path(".cache/fetched")  # by content: an interrupted fetch goes on, a second one asks for nothing
 COLUMNS = {"url", "label", "sha256"}
+REDIRECTS, CHUNK = 5, 1 << 16
 
 
 class RefusedError(Exception):
@@ -47,7 +49,7 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     """
     rows = _read(Path(params.path))
     http = _pool(params)
-    allowed = cache(lambda origin: _robots(http, origin))
+    allowed = cache(lambda origin: _robots(http, origin, params.timeout_seconds))
 
     def one(row: dict[str, str]) -> Entry:
         try:
@@ -73,7 +75,7 @@ def _read(path: Path) -> list[dict[str, str]]:
     missing = COLUMNS - set(reader.fieldnames or [])
     if missing:
         raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")
-    return list({row["url"]: row for row in reader}.values())
+    return list({row["url"]: {key: value or "" for key, value in row.items() if key} for row in reader}.values())
 
 
 def _content(http: urllib3.PoolManager, allowed: Callable[[str], Any], row: dict[str, str], params: Urls) -> bytes:
@@ -81,12 +83,7 @@ def _content(http: urllib3.PoolManager, allowed: Callable[[str], Any], row: dict
     kept = FETCHED / expected
     if expected and kept.is_file() and _digest(content := kept.read_bytes()) == expected:
         return content
-    parts = urlsplit(row["url"])
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise RefusedError("not_http")
-    if not allowed(f"{parts.scheme}://{parts.netloc}").can_fetch(AGENT, row["url"]):
-        raise RefusedError("forbidden_by_robots")
-    content = _get(http, row["url"], int(params.max_megabytes * 1e6))
+    content = _follow(http, allowed, row["url"], params)
     if expected and _digest(content) != expected:
         raise RefusedError("hash_differs")
     FETCHED.mkdir(parents=True, exist_ok=True)
@@ -94,34 +91,72 @@ def _content(http: urllib3.PoolManager, allowed: Callable[[str], Any], row: dict
     return content
 
 
-def _get(http: urllib3.PoolManager, url: str, max_bytes: int) -> bytes:
+def _follow(http: urllib3.PoolManager, allowed: Callable[[str], Any], url: str, params: Urls) -> bytes:
+    """Fetch an address, and where it redirects to; every site on the way is asked for its robots.txt."""
+    for _ in range(REDIRECTS + 1):
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a bracket that nobody closed
+            raise RefusedError("not_http") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise RefusedError("not_http")
+        rules = allowed(f"{parts.scheme}://{parts.netloc}")
+        if isinstance(rules, str):
+            raise RefusedError(rules)
+        if not rules.can_fetch(AGENT, url):
+            raise RefusedError("forbidden_by_robots")
+        content, url = _get(http, url, int(params.max_megabytes * 1e6), params.timeout_seconds)
+        if not url:
+            return content
+    raise RefusedError("too_many_redirects")
+
+
+def _get(http: urllib3.PoolManager, url: str, max_bytes: int, seconds: float) -> tuple[bytes, str]:
+    """The content of an address, or the address that it redirects to, and no content.
+
+    A server that sends a byte now and then keeps within the timeout of a socket for ever: the whole has an end, too.
+    """
+    end = time.monotonic() + seconds
     try:
-        response = http.request("GET", url, preload_content=False)
+        response = http.request("GET", url, preload_content=False, redirect=False)
         with response:
+            if location := response.get_redirect_location():
+                return b"", urljoin(url, location)
             if response.status != 200:
                 raise RefusedError(f"http_{response.status}")
-            content = response.read(max_bytes + 1, decode_content=True)
+            content = bytearray()
+            while piece := response.read1(CHUNK, decode_content=True):
+                content += piece
+                if len(content) > max_bytes:
+                    raise RefusedError("too_large")
+                if time.monotonic() > end:
+                    raise RefusedError("too_slow")
     except MaxRetryError as error:
         raise RefusedError(
             "private_address" if isinstance(error.reason, _PrivateAddressError) else "unreachable"
         ) from None
     except _PrivateAddressError:
         raise RefusedError("private_address") from None
-    except HTTPError:
+    except (HTTPError, UnicodeError, ValueError):  # ValueError: a redirect to what is no address
         raise RefusedError("unreachable") from None
-    if len(content) > max_bytes:
-        raise RefusedError("too_large")
-    return content
+    return bytes(content), ""
 
 
-def _robots(http: urllib3.PoolManager, origin: str) -> urllib.robotparser.RobotFileParser:
-    """The rules of a site (RFC 9309): none without a robots.txt, all forbidden where it cannot be asked."""
-    rules = urllib.robotparser.RobotFileParser()
+def _robots(http: urllib3.PoolManager, origin: str, seconds: float) -> urllib.robotparser.RobotFileParser | str:
+    """The rules of a site (RFC 9309): none without a robots.txt, all forbidden where the site refuses to tell.
+
+    Of a site that cannot or must not be reached at all: the reason.
+    """
+    rules, url = urllib.robotparser.RobotFileParser(), f"{origin}/robots.txt"
     try:
-        rules.parse(_get(http, f"{origin}/robots.txt", 512_000).decode("utf-8", "replace").splitlines())
+        for _ in range(REDIRECTS + 1):
+            content, url = _get(http, url, 512_000, seconds)
+            if not url:
+                break
+        rules.parse(content.decode("utf-8", "replace").splitlines())
     except RefusedError as reason:
-        if str(reason) == "private_address":
-            raise
+        if str(reason) in ("private_address", "unreachable"):
+            return str(reason)
         rules.parse([] if str(reason).startswith("http_4") else ["User-agent: *", "Disallow: /"])
     return rules
 
@@ -169,7 +204,7 @@ def _pool(params: Urls) -> urllib3.PoolManager:
         headers={"User-Agent": AGENT},
         timeout=urllib3.Timeout(total=params.timeout_seconds),
         retries=urllib3.Retry(
-            params.retries, redirect=5, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
+            params.retries, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
         ),
     )
     if not params.allow_private:

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import io
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,8 @@ class Site(http.server.BaseHTTPRequestHandler):
             "/away.png": (b"", 302, {"Location": "ftp://example.org/a.png"}),
             "/busy.png": (PNG.getvalue(), 503 if first else 200, {}),
             "/large.png": (bytes(20_000), 200, {}),
+            "/round.png": (b"", 302, {"Location": "/round.png"}),
+            "/into.png": (b"", 302, {"Location": "/secret/a.png"}),
         }.get(self.path, (PNG.getvalue(), 200, {}))
         if self.path in LEADS:
             body, status, headers = b"", 302, {"Location": LEADS[self.path]}
@@ -40,7 +43,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.path == "/drip.png":
+            for byte in body:
+                time.sleep(0.2)
+                self.wfile.write(bytes([byte]))
+        else:
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -79,7 +87,7 @@ def test_a_list_is_fetched_and_what_is_missing_is_named(site: str) -> None:
         "/a.png": "",
         "/gone.png": "http_404",
         "/moved.png": "",
-        "/away.png": "unreachable",
+        "/away.png": "not_http",
         "/busy.png": "",
         "/large.png": "too_large",
         "/changed.png": "hash_differs",
@@ -88,6 +96,31 @@ def test_a_list_is_fetched_and_what_is_missing_is_named(site: str) -> None:
     }
     assert (Path("data/raw") / rows[f"{site}/a.png"]["file"]).read_bytes() == PNG.getvalue()
     assert rows[f"{site}/a.png"]["label"] == "cat"
+
+
+def test_what_no_browser_would_open_is_named_too(site: str) -> None:
+    path = listed(site, a_png=GOOD)
+    broken = ["http://[::1/a.png", "http://a..b/a.png", "http://host:99999/a.png", ""]
+    path.write_text(path.read_text() + "".join(f"{url},cat,\n" for url in broken) + f"{site}/b.png\n")
+    rows = bring("urls", path, **LOCAL)
+    assert {url.removeprefix(site): row["problem"] for url, row in rows.items()} == {
+        "/a.png": "", "http://[::1/a.png": "not_http", "http://a..b/a.png": "unreachable",
+        "http://host:99999/a.png": "unreachable", "": "not_http", "/b.png": "",
+    }  # fmt: skip
+    assert rows[f"{site}/b.png"]["label"] == ""
+
+
+def test_a_site_that_never_ends_is_left(site: str) -> None:
+    rows = bring("urls", listed(site, a_png=GOOD, drip_png=""), **{**LOCAL, "timeout_seconds": 1.0})
+    assert rows[f"{site}/drip.png"]["problem"] == "too_slow"
+
+
+def test_redirects_end_and_are_asked_for_their_robots_too(site: str) -> None:
+    rows = bring("urls", listed(site, moved_png=GOOD, round_png="", into_png=""), **{**LOCAL, "retries": 0})
+    assert {url.removeprefix(site): row["problem"] for url, row in rows.items()} == {
+        "/moved.png": "", "/round.png": "too_many_redirects", "/into.png": "forbidden_by_robots",
+    }  # fmt: skip
+    assert "/secret/a.png" not in ASKED
 
 
 def test_a_second_fetch_asks_for_nothing(site: str) -> None:
@@ -139,7 +172,7 @@ def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pyte
 
 
 def test_an_unreachable_site_and_a_wrong_list_are_named(site: str) -> None:
-    with pytest.raises(UserError, match="the first reason: forbidden_by_robots"):
+    with pytest.raises(UserError, match="the first reason: unreachable"):
         bring("urls", listed("http://127.0.0.1:9", a_png=""), allow_private=True, retries=0)
     Path("sources.csv").write_text("url,label\n")
     with pytest.raises(UserError, match="lacks the column sha256"):
