@@ -57,6 +57,8 @@ def _figure(evidence: Evidence, variant: str, figures: Figures) -> Figure | None
         axes.set_title("loss" if column == "loss" else "top-1 %")
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if curves["epoch"].max() == 1:
+            axes.set_xticks([1])
     panels[1].set_ylim(10 * math.floor(10 * evidence.curves["top1"].min()), 102)
     if curves["loss"].min() >= 0:
         panels[0].set_ylim(bottom=0)

@@ -14,14 +14,14 @@ INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "da
 
 
 def build(evidence: Evidence) -> dict[str, Any]:
-    """Fingerprints of inputs and cells; the machine types and versions that train wrote down."""
+    """Fingerprints of inputs and cells; the machine types that train wrote down and what clean read pictures with."""
     configs = evidence.configs
     splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
     return {
         "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
         "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
         "machines": _distinct([config.get("machine") for config in configs.values()]),
-        "versions": _distinct([config.get("versions") for config in configs.values()]),
+        "libraries": _words(evidence.audit["libraries"]),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -42,7 +43,7 @@ def run(
         seconds: how long what it shows took. Logging itself tells nothing.
     """
     end = int(time.time() * 1000)
-    tags = {HOST_TAG: platform.node(), "mlflow.source.type": "LOCAL", **_git(), **tags}
+    tags = {HOST_TAG: platform.node(), "mlflow.source.type": "LOCAL", **_git(), **_software(), **tags}
     if "DVC_EXP_NAME" in os.environ:
         tags["dvc.experiment"] = os.environ["DVC_EXP_NAME"]
     made = client.create_run(experiment_id, start_time=end - int(1000 * seconds), run_name=name, tags=tags)
@@ -55,6 +56,13 @@ def run(
         raise
     finally:
         client.set_terminated(made.info.run_id, status, end_time=end)
+
+
+def _software() -> dict[str, str]:
+    """Python and the packages that decide about bits, as they are where the run is logged."""
+    names = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow")
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    return {"python": platform.python_version(), "packages": packages}
 
 
 def _git() -> dict[str, str]:

@@ -146,7 +146,8 @@ def _data(root: Path, made: Made, rng: np.random.Generator) -> list[_Images]:
     _write(clean / "ledger.csv", "path sha256 label status reason detail image_id duplicate_of", ledger)
     _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
     _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1,
-                                 "groups": 2, "label_conflicts": 1, "duplicates": "drop"})  # fmt: skip
+                                 "groups": 2, "label_conflicts": 1, "duplicates": "drop",
+                                 "libraries": {"pillow": "1.2"}})  # fmt: skip
     every = _splits(root, made, ids)
     _json(root / "data/split/classes.json", made.labels)
     (root / "reports/clean").mkdir(parents=True)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +25,8 @@ def below(run, folder=None):
     found = client.list_artifacts(run, folder)
     return [path for one in found for path in (below(run, one.path) if one.is_dir else [one.path])]
 print("value:", json.dumps({
-    run.info.run_name: {"metrics": run.data.metrics, "params": run.data.params, "files": below(run.info.run_id)}
+    run.info.run_name: {"metrics": run.data.metrics, "params": run.data.params,
+                            "tags": run.data.tags, "files": below(run.info.run_id)}
     for run in client.search_runs([experiment]) }))
 """
 
@@ -53,6 +56,11 @@ def test_cells_and_report_are_logged_once(study: Path) -> None:
     assert "0 cells logged, 4 there before; no new report" in python(study, "-m", "stages.track")
     runs: dict[str, dict[str, Any]] = json.loads(python(study, "-c", ASK).split("value:")[1])
     assert sorted(runs) == ["report", "variant_0-0", "variant_0-1", "variant_1-0", "variant_1-1"]
+
+    tags = runs["variant_0-0"]["tags"]
+    assert tags["python"] == platform.python_version()
+    assert f"torch {importlib.metadata.version('torch')}" in tags["packages"]
+    assert {"data", "split"} <= set(tags)
 
     figures = {f"figures/{path.name}" for path in (study / "reports/figures").iterdir()}
     assert figures
