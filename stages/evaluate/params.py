@@ -46,7 +46,7 @@ class GradCam(Section):
 
     classes: Whole = 10
     shared: Whole = 8
-    coarsest: PositiveInt = 5
+    coarsest: PositiveInt = 4
     layers: dict[str, str] = Field(default={})
 
 
