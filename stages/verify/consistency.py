@@ -27,11 +27,12 @@ def check(place: Place, scratch: Place, source: str) -> Check:
     )
     recorded = lock.read(scratch)
     _stages(scratch, recorded, found)
-    _files(place, recorded, lock.cached(scratch), found)
-    strangers.find(place, scratch, recorded, found)
+    away = lock.cached(scratch)
+    _files(place, recorded, away, found)
+    strangers.find(place, scratch, recorded, away, found)
     settings.check(place, scratch, found)
     _chain(recorded, found)
-    _status(scratch, recorded, source, found)
+    _status(scratch, recorded, away, source, found)
     return found
 
 
@@ -90,12 +91,11 @@ def _chain(recorded: lock.Lock, found: Check) -> None:
                 found.add(stage, "different", f"stale: it was run on another {path} than the one that dvc.lock records")
 
 
-def _status(scratch: Place, recorded: lock.Lock, source: str, found: Check) -> None:
+def _status(scratch: Place, recorded: lock.Lock, away: set[str], source: str, found: Check) -> None:
     """What DVC calls changed, except bytes that are simply not here."""
     status: dict[str, list[Any]] = json.loads(scratch.dvc("status", "--json", "dvc.yaml").stdout or "{}")
-    away = lock.cached(scratch)
     if not (scratch.folder / source).exists():
-        away.add(source)
+        away = {*away, source}
         found.notes.append(f"the source {source} is out of reach here, so it was not compared")
     for stage, changes in status.items():
         if not recorded.outs.get(stage):

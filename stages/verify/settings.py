@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stages.core import cells as places
@@ -28,6 +29,7 @@ errors.run(main)
 SIDES = difference.Sides("trained with", "asked for")
 
 
+@cache  # asked for by the check and by the certificate: each time is a process that loads the engine
 def resolved(scratch: Place) -> dict[str, dict[str, Any]]:
     """The settings of each variant, as the code in `scratch` reads its params.yaml.
 

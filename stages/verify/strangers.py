@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from stages.verify import lock
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stages.verify import lock
     from stages.verify.result import Check
     from stages.verify.scratch import Place
 
@@ -17,13 +16,14 @@ JUDGED = ("results", "runs", "reports", "data/clean", "data/split")  # every fil
 CELLS = ("results", "runs")  # <variant>/<seed> below
 
 
-def find(place: Place, scratch: Place, recorded: lock.Lock, found: Check) -> None:
+def find(place: Place, scratch: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
     """Name what lies in the folders of the results and is no output, also what git was told to ignore.
 
     Args:
         place: the study, where ignored files lie too.
         scratch: its copy, where they do not.
         recorded: dvc.lock.
+        away: outputs that live in the DVC cache, to which DVC may link them.
         found: where to say so.
     """
     made = {PurePosixPath(path) for path in recorded.made}
@@ -39,7 +39,6 @@ def find(place: Place, scratch: Place, recorded: lock.Lock, found: Check) -> Non
     for path, files in count.items():
         if files:
             found.add(str(path), "different", _words(path, files, recorded, scratch.folder))
-    away = lock.cached(scratch)  # which DVC may link to its cache
     for path in sorted(made):
         if (place.folder / path).is_symlink() and str(path) not in away:
             found.add(str(path), "different", "a link to files elsewhere, not the output of a stage")
