@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FILE = Path(".cache/clean.sqlite")
 _ASKED_AT_ONCE = 500  # SQLite limits the variables of a statement
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def key(*parts: object) -> bytes:
@@ -50,7 +51,7 @@ class Cache:
 
     def put(self, items: Iterable[tuple[bytes, Any]]) -> None:
         """Remember values, safely on disk when this returns."""
-        rows = [(k, json.dumps(v, separators=(",", ":"))) for k, v in items]
+        rows = [(k, _JSON.encode(v)) for k, v in items]
         if self._base is None or not rows:
             return
         with self._lock, contextlib.suppress(sqlite3.Error), self._base:  # a full disk costs the memory, not the run

@@ -197,7 +197,11 @@ def _of(picture: Picture, known: Fingerprint) -> Fingerprint:
 
 
 def _hashed(prints: list[Fingerprint], thumbs: list[NDArray[np.uint8]]) -> list[Fingerprint]:
-    """Add hashes, vectors and contrast; `thumbs` as of `hashes.thumbnails`."""
+    """Add hashes, vectors and contrast; `thumbs` as of `Reader.thumbnails`."""
+    colour = [k for k, mine in enumerate(thumbs) if mine.ndim == 4]
+    if colour:
+        for k, grey in zip(colour, hashes.luma(np.concatenate([thumbs[k] for k in colour])), strict=True):
+            thumbs[k] = grey[None]
     low, words = hashes.transform(np.concatenate(thumbs))
     texts = words.astype("<u8").tobytes().hex(), hashes.vectors(low).tobytes().hex()
     contrast = np.stack([mine[0] for mine in thumbs]).std(axis=(1, 2)).round(3).tolist()

@@ -29,7 +29,6 @@ _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 _SIGN = np.where(np.arange(LOW) % 2, -1, 1)
 _FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:LOW, :LOW]))  # 0 for the mean brightness, which says nothing
 _BASIS = 2 * np.cos(np.pi / (2 * SIDE) * np.outer(np.arange(LOW), 2 * np.arange(SIDE) + 1))
-_LUMA = np.array([19595, 38470, 7471], np.float32)
 _TIE = 1e-5  # far above the rounding errors of coefficients of up to a million
 
 
@@ -50,8 +49,8 @@ def thumbnails(image: Image.Image) -> Thumbs:
 
 def luma(pixels: NDArray[np.uint8]) -> Thumbs:
     """Grey of RGB as Pillow rounds it (ITU-R 601-2): uint8 (..., 3) to uint8 (...)."""
-    whole = pixels.astype(np.float32) @ _LUMA + 0x8000  # whole numbers below 2**24: exact
-    return np.asarray(whole * np.float32(2**-16), np.uint8)
+    red, green, blue = np.moveaxis(pixels, -1, 0).astype(np.uint32)
+    return np.asarray((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16, np.uint8)
 
 
 def transform(thumbs: Thumbs) -> tuple[Floats, Words]:

@@ -60,8 +60,9 @@ def _array(texts: list[str], kind: str, length: int) -> NDArray[Any]:
 
 def _by_hash(words: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
     crops = 1 if np.array_equal(words[:, 0], words[:, 1]) else 2  # 1: every picture is its own centre square
-    q, t, _ = search.pairs_between(words[:, :crops].reshape(-1), words[:, :crops, 0].reshape(-1), radius)
-    found = np.stack([q // 8 // crops, t // crops, q % 8, q // 8 % crops, t % crops])
+    # few look up many: a look-up costs more than one more comparison in it
+    b, a, _ = search.pairs_between(words[:, :crops, 0].reshape(-1), words[:, :crops].reshape(-1), radius)
+    found = np.stack([a // 8 // crops, b // crops, a % 8, a // 8 % crops, b % crops])
     return found[:, found[0] < found[1]]  # the pair turned round has the inverse orientation and the same distance
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 Index = NDArray[np.int64]
 _CHUNK = 4_000_000  # candidate pairs compared at a time
-_WORTH_IT = 100_000  # queries; for fewer, loading numba costs more than it saves
+_WORTH_IT = 100_000  # queries or targets; for fewer, loading numba costs more than it saves
 _ROOM = 1_000_000  # pairs of a band that are kept without counting them first
 
 
@@ -66,7 +66,7 @@ def pairs_between(
     Returns:
         Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
     """
-    probe = _probe(len(queries)) if compiled is None else _probe(_WORTH_IT) if compiled else None
+    probe = _probe(max(len(queries), len(targets))) if compiled is None else _probe(_WORTH_IT) if compiled else None
     found: list[tuple[Index, Index, NDArray[np.uint8]]] = []
     plan = bands(len(targets), radius, 2 if probe is None else 8)  # compiled, comparing is cheap beside looking up
     for number, band in enumerate(plan):

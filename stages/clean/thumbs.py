@@ -50,8 +50,7 @@ class Reader:
         Raises:
             Refused: see `decode.decode`.
         """
-        with self._lock:
-            self._bytes += len(data)
+        self._bytes += len(data)  # threads may lose some of it: no matter
         jpeg = self._module(_JPEG) if box is None else None
         ours = jpeg.pixels(data, self._clean) if jpeg else None
         if ours is not None and self._trusted(_JPEG):
@@ -63,9 +62,13 @@ class Reader:
         return pixels, picture
 
     def thumbnails(self, pixels: NDArray[np.uint8], picture: Picture | None) -> NDArray[np.uint8]:
-        """What `hashes.thumbnails` gives for the two that `pixels` gave."""
+        """What `hashes.thumbnails` gives for the two that `pixels` gave.
+
+        Pillow does not resize what has the size already: that is handed on in RGB, (1, 32, 32, 3), to be made grey
+        together with others.
+        """
         if pixels.shape[:2] == (hashes.SIDE, hashes.SIDE):
-            return hashes.luma(pixels)[None]  # Pillow does not resize what has the size already
+            return pixels[None]
         fast = self._module(_FAST)
         ours = fast.thumbnails(pixels) if fast else None
         if ours is not None and self._trusted(_FAST):
@@ -77,6 +80,8 @@ class Reader:
 
     def _module(self, name: str) -> Any:
         """A module, once it is worth loading; None if its library is missing or it was found wanting."""
+        if name in self._modules:
+            return self._modules[name]
         with self._lock:
             if self._bytes < _WORTH[name] and name not in sys.modules:
                 return None
