@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from stages.clean.params import Clean
-from stages.clean.run import run
-from stages.core import errors, params
-from stages.core.console import say
+from stages.clean import unchanged
+from stages.core import errors
 
 
 def main() -> None:
-    """Clean data/raw with the section `clean` of params.yaml."""
+    """Clean data/raw with the section `clean` of params.yaml, unless nothing has changed since that was done."""
     parser = argparse.ArgumentParser(prog="python -m stages.clean", description=__doc__)
     parser.add_argument("-v", "--verbose", action="store_true", help="name every file that is not kept, and why")
     arguments = parser.parse_args()
+    before = unchanged.inputs()
+    if unchanged.since(before) and not arguments.verbose:
+        print("clean: nothing has changed since the last run", file=sys.stderr)
+        return
+    from stages.clean.params import Clean
+    from stages.clean.run import run
+    from stages.core import params
+    from stages.core.console import say
+
     done = run(params.section(Clean, params.read().raw["clean"], "clean"))
+    unchanged.remember(before)
     if arguments.verbose:
         for entry in done.entries:
             if entry.status != "kept":

@@ -40,6 +40,12 @@ def folders(labels: Sequence[str]) -> dict[str, str]:
     return {label: f"{place:0{width}d}_{_safe(label)}" for place, label in enumerate(order)}
 
 
+def _places(kept: Sequence[Entry]) -> list[str]:
+    """Where each of the kept pictures lies in `images`."""
+    names = folders([e.label for e in kept])
+    return [f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for e in kept]
+
+
 def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, cache: Cache) -> list[int]:
     """Lay the kept pictures out under `out`/images, in folders by label.
 
@@ -50,8 +56,7 @@ def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, c
         Positions of entries whose file is no longer what was fingerprinted; nothing was written then.
     """
     kept = {k: e for k, e in enumerate(entries) if e.status == "kept"}
-    names = folders([e.label for e in kept.values()])
-    places = {k: f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for k, e in kept.items()}
+    places = dict(zip(kept, _places(list(kept.values())), strict=True))
     written = {k: key("png", _VERSION, PIL.__version__, identity(Job("", e.box), e.print.sha256, clean))
                for k, e in kept.items() if not e.print.suffix}  # fmt: skip
     sums = cache.get(list(written.values()))
@@ -60,7 +65,7 @@ def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, c
         return []
     changed: list[int] = []
     with files.fresh_folder(out / "images") as folder:
-        for name in names.values():
+        for name in {place.partition("/")[0] for place in places.values()}:
             (folder / name).mkdir()
         for k, entry in progress(kept.items(), desc="lay out"):
             try:
@@ -108,17 +113,9 @@ def write_tables(done: Decisions, out: Path, audit: dict[str, Any]) -> None:
     """Write manifest.csv, ledger.csv and audit.json."""
     entries = done.entries
     kept = sorted((e for e in entries if e.status == "kept"), key=lambda e: (natural(e.label), e.image_id))
-    names = folders([e.label for e in kept])
     rows = [
-        (
-            e.image_id,
-            f"images/{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}",
-            e.label,
-            e.print.width,
-            e.print.height,
-            e.group_id,
-        )
-        for e in kept
+        (e.image_id, f"images/{place}", e.label, e.print.width, e.print.height, e.group_id)
+        for e, place in zip(kept, _places(kept), strict=True)
     ]
     _write_table(out / "manifest.csv", MANIFEST, rows)
     _write_table(out / "ledger.csv", LEDGER, map(_ledger_row, entries))

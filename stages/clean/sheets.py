@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stages.clean.match import Pair
     from stages.clean.params import Clean
 
-_VERSION = 1  # raise it when a sheet of the same pictures and words changes
+_VERSION = 2  # raise it when a sheet of the same pictures and words changes
 TILE, CAPTION, COLUMNS = 112, 38, 10  # px, px, tiles in a row
 PAGE, PAGES = 16, 4  # groups on a sheet, sheets; the least certain first
 BORDERLINE = 40  # pairs
@@ -153,7 +153,7 @@ def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: 
     ]
     name = key("sheet", _VERSION, PIL.__version__, shown)
     if name in (known := cache.get([name])):
-        target.write_bytes(base64.b85decode(known[name]))
+        target.write_bytes(base64.b64decode(known[name]))
         return
     sheet = Image.new("RGB", (TILE * max(len(row) for row in rows), (TILE + CAPTION) * len(rows)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -172,7 +172,7 @@ def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: 
     # 256 colours do for thumbnails: these files live in git
     sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(target)
     if whole:
-        cache.put([(name, base64.b85encode(target.read_bytes()).decode())])
+        cache.put([(name, base64.b64encode(target.read_bytes()).decode())])
 
 
 def _identity(entry: Entry, clean: Clean) -> bytes:

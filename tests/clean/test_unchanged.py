@@ -1,0 +1,99 @@
+"""A run with nothing new does nothing; whatever was touched makes it run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stages.clean import unchanged
+
+from .conftest import Raw, photo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTHING = "nothing has changed since the last run"
+
+
+@pytest.fixture
+def cleaned(raw: Raw) -> Raw:
+    """A folder in which the stage was run once, as a process."""
+    raw.add("a/1.png", photo(1))
+    raw.add("b/2.png", photo(2), "b")
+    raw.run()  # writes the manifest too
+    shutil.copy(ROOT / "params.yaml", raw.root)
+    time.sleep(0.1)  # what was touched just now is not trusted to stay
+    assert NOTHING not in stage(raw.root)
+    return raw
+
+
+def stage(root: Path, *arguments: str) -> str:
+    """What `python -m stages.clean` says in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.clean", *arguments],
+        cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stderr
+
+
+def test_nothing_is_done_twice(cleaned: Raw) -> None:
+    made = {path: path.stat() for path in (cleaned.root / "data/clean").rglob("*")}
+    assert NOTHING in stage(cleaned.root)
+    assert made == {path: path.stat() for path in (cleaned.root / "data/clean").rglob("*")}
+    assert NOTHING not in stage(cleaned.root, "-v")  # asks for a list, so there is something to do
+
+
+def _edit(root: Path) -> None:
+    """Other bytes, the same size and the same time."""
+    path = root / "data/raw/files/a/1.png"
+    facts, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-20] + bytes(byte ^ 1 for byte in data[-20:]))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _params(root: Path) -> None:
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("min_side: 4 ", "min_side: 5 "))
+
+
+TOUCHED: dict[str, Callable[[Path], object]] = {
+    "a picture, behind its time": _edit,
+    "a new picture": lambda root: photo(3).save(root / "data/raw/files/a/3.png"),
+    "the settings": _params,
+    "a row that was made": lambda root: (root / "data/clean/ledger.csv").write_text("path\n"),
+    "a picture that was made": lambda root: next((root / "data/clean/images").rglob("*.png")).unlink(),
+    "a sheet": lambda root: (root / "reports/clean/overview.png").unlink(),
+    "all that was made": lambda root: shutil.rmtree(root / "data/clean"),
+    "the note": lambda root: (root / unchanged.FILE).write_text("x"),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHED.values(), ids=TOUCHED)
+def test_whatever_was_touched_makes_it_run(touch: Callable[[Path], object], cleaned: Raw) -> None:
+    touch(cleaned.root)
+    assert NOTHING not in stage(cleaned.root)
+    assert len(cleaned.ledger()) == 2
+    assert (cleaned.root / "reports/clean/overview.png").exists()
+
+
+def test_links_and_what_was_touched_just_now_are_not_trusted(cleaned: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(cleaned.root)
+    before = unchanged.inputs()
+    assert before
+    assert unchanged.since(before)
+    assert not unchanged.since("another")
+    Path("data/raw/files/a/1.png").touch()
+    assert not unchanged.inputs()
+    time.sleep(0.1)
+    assert unchanged.inputs() not in ("", before)
+    Path("data/raw/files/a/link.png").symlink_to("1.png")
+    time.sleep(0.1)
+    assert not unchanged.inputs()
