@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numba
 import numpy as np
 
 from stages.clean.hashes import SIDE
+from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _BITS = 22
 _HALF = 1 << (_BITS - 1)
 _SUPPORT = 3.0  # of the Lanczos filter, in output pixels
-cv2.setNumThreads(1)
 
 
 def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

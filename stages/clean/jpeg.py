@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from stages.clean import decode
+from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,6 @@ _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive; the others are 
 _SCAN, _SCAN_STARTS = 0xDA, b"\xff\xda"
 _HARMLESS = (0xDB, 0xC4, 0xDD, 0xFE, 0xEC, 0xED)  # tables, comments, Photoshop's notes
 _PLAIN = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-cv2.setNumThreads(1)  # the stage has threads of its own
 
 
 def pixels(data: bytes, clean: Clean) -> NDArray[np.uint8] | None:

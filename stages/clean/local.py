@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 cv2: Any
 try:
-    import cv2
-
-    cv2.setNumThreads(1)
+    from stages.clean.opencv import cv2
 except ImportError:  # nothing is found without it, and that is said
     cv2 = None
 

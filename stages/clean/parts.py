@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stages.clean.fingerprint import Fingerprint, Job
     from stages.clean.params import Clean, LocalFeatures
 
-_VERSION = 1  # raise it when the features, or the evidence on the same pictures, change
+_VERSION = 2  # raise it when the features, or the evidence on the same pictures, change
 _CHUNK = 16
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 cv2: Any
 try:
-    import cv2
+    from stages.clean.opencv import cv2
 except ImportError:  # less is found without it, but nothing else is
     cv2 = None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -101,6 +103,32 @@ def test_a_chain_of_similar_pictures_is_capped(raw: Raw, monkeypatch: pytest.Mon
     assert done.capped > 0
     sizes = [len(g) for g in done.groups]
     assert max(sizes) == 2
+
+
+EVIDENCE = """
+import numpy as np
+from stages.clean import verify
+from tests.clean.conftest import photo
+for seed in range(12):
+    one = photo(seed, 100, 100)
+    other = one.rotate(2).crop((3 + seed % 4, 5, 97, 98))
+    print(verify.compare(*(np.asarray(image.resize((32, 32))) for image in (one, other))))
+"""
+FEWER = {"OPENCV_CPU_DISABLE": "AVX2,FP16,AVX", "OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "X86_V3"}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names instructions of x86-64")
+def test_a_processor_with_fewer_instructions_sees_the_same() -> None:
+    """OpenCV left to itself registers these pairs to other figures, from the second decimal on."""
+    pytest.importorskip("cv2")
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", EVIDENCE], env=os.environ | less, capture_output=True, text=True, check=True
+        ).stdout
+        for less in ({}, FEWER)
+    }
+    assert len(told) == 1
+    assert told.pop().count("Evidence") == 12
 
 
 def test_a_second_run_decodes_nothing_and_says_the_same(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,14 @@
+"""OpenCV, made the same on every processor: one thread, and no more than the instructions that all x86-64 share.
+
+By default it takes what the processor has. Registration carries the last bit of a sum into the second decimal of its
+result, so that a pair near a threshold would be a copy on one machine and none on another (docs/decisions/0105).
+"""
+
+from __future__ import annotations
+
+import cv2
+
+cv2.setNumThreads(1)  # the stage has threads of its own
+cv2.setUseOptimized(False)
+
+__all__ = ["cv2"]
