@@ -35,6 +35,7 @@ from stages.clean.cache import Cache
 from stages.clean.fingerprint import Job
 from stages.clean.params import Clean
 from stages.clean.run import run
+from stages.clean.thumbs import Reader
 from stages.core import files
 from stages.split import assign
 from stages.split.params import Split
@@ -42,6 +43,7 @@ from stages.split.params import Split
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+OURS = "evenhand, 16 hashes, vectors, sha256"
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")
 _DEDUP = "from imagededup.methods import PHash; PHash(verbose=False)"
 _VISION = "from cleanvision import Imagelab; lab = Imagelab(data_path=A, verbose=False)"
@@ -128,12 +130,12 @@ def hashing(arguments: argparse.Namespace) -> None:
         rows = _best({
             "decode only (OpenCV)": lambda: collections.deque((jpeg.pixels(d, clean) for d in data), maxlen=0),
             "imagehash loop, 1 hash": lambda: [imagehash.phash(Image.open(io.BytesIO(d))) for d in data],
-            "evenhand, 16 hashes, vectors, sha256": lambda: fingerprint.fingerprints(jobs, clean, Cache(None)),
+            OURS: lambda: fingerprint.fingerprints(jobs, clean, Cache(None), Reader(clean)),
         })  # fmt: skip
         for peer in ("imagededup encode", "cleanvision"):
             if (seconds := _peer(arguments.peers, peer, folder)) is not None:
                 rows[f"{peer}, whole process"] = seconds
-    ours = rows["evenhand, 16 hashes, vectors, sha256"]
+    ours = rows[OURS]
     print(f"{len(data)} photographs")
     for name, seconds in rows.items():
         print(f"{name:40s} {len(data) / seconds:8.0f} images/s   evenhand {seconds / ours:5.2f} x")

@@ -16,7 +16,6 @@ from PIL import Image
 
 from stages.clean import decode, hashes
 from stages.clean.cache import Cache, key
-from stages.clean.thumbs import Reader
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from stages.clean.decode import Box, Picture
     from stages.clean.params import Clean
+    from stages.clean.thumbs import Reader
 
 _VERSION = 2  # raise it when a fingerprint of the same file changes
 _CHUNK = 64
@@ -69,14 +69,13 @@ class Fingerprint(NamedTuple):
         return not self.look
 
 
-def fingerprints(jobs: Sequence[Job], clean: Clean, cache: Cache) -> list[Fingerprint]:
+def fingerprints(jobs: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> list[Fingerprint]:
     """Fingerprint files in parallel; the result does not depend on the number of workers."""
     Image.init()  # loads Pillow's plug-ins; threads must not do it side by side
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     prints: list[Fingerprint] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(workers(clean)) as pool:
         warnings.simplefilter("ignore")  # plug-ins warn about sloppy files; what matters of it is in the ledger
-        reader = Reader(clean)
         bar: tqdm[None]
         with progress(total=len(jobs), desc="fingerprint", unit="file") as bar:
             for part in pool.map(lambda chunk: _chunk(chunk, clean, cache, reader), chunks):
@@ -185,6 +184,7 @@ def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> 
 def _look(data: bytes, known: Fingerprint, job: Job, reader: Reader) -> tuple[Fingerprint, NDArray[np.uint8]]:
     """Decode a file: what is known of it now, and its thumbnails."""
     pixels, picture = reader.pixels(data, job.box)
+    reader.keep(known.sha256, job.box, pixels)
     thumbs = reader.thumbnails(pixels, picture)
     if picture is None:
         return known._replace(width=pixels.shape[1], height=pixels.shape[0], suffix=".jpg"), thumbs

@@ -18,7 +18,6 @@ from PIL import Image
 from stages.clean import decode, hashes, propose, shift, verify
 from stages.clean.cache import Cache, key
 from stages.clean.fingerprint import content, identity, picture, workers
-from stages.clean.thumbs import Reader
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from stages.clean.fingerprint import Fingerprint, Job
     from stages.clean.params import Clean, Match
+    from stages.clean.thumbs import Reader
     from stages.clean.verify import Evidence
 
 Row = tuple[int, int, int, int, int, int]  # the first fields of Pair
@@ -70,17 +70,14 @@ class Pair:
         return f"pHash distance {self.distance}{turned}{crops}, detail {e.detail:.2f}, colour {e.colour:.2f}"
 
 
-def pairs(
-    use: Sequence[int], prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean, cache: Cache
-) -> list[Pair]:
+def pairs(use: Sequence[int], prints: Sequence[Fingerprint], look: Looker, clean: Clean, cache: Cache) -> list[Pair]:
     """The pairs worth a look among the pictures at the positions `use`, looked at, with their verdicts."""
     match = clean.match
-    names = [identity(job, p.sha256, clean) for job, p in zip(jobs, prints, strict=True)]
+    names = [identity(job, p.sha256, clean) for job, p in zip(look.jobs, prints, strict=True)]
     proposed = match.min_side, match.distance, match.cosine, match.few, match.cosine_few, match.exhaustive_up_to
     whole = key("pairs", _VERSION, verify.METHOD, proposed, use, b"".join(names[k] for k in use))
     if whole not in (known := cache.get([whole])):
         rows = propose.candidates(use, prints, match)
-        look = Looker(prints, jobs, clean)
         known = {whole: (rows, _compare(rows, names, look, clean, cache))}
         if not look.changed:
             cache.put(known.items())
@@ -123,9 +120,8 @@ def _compare(
 class Looker:
     """Looks at the pixels of pairs, many at a time."""
 
-    def __init__(self, prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean) -> None:
-        self._prints, self._jobs, self._clean = prints, jobs, clean
-        self._reader = Reader(clean)
+    def __init__(self, prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean, reader: Reader) -> None:
+        self._prints, self.jobs, self._clean, self._reader = prints, jobs, clean, reader
         self.changed = False  # whether a file was found not to be what was fingerprinted: then nothing is remembered
         self._thumbnail = lru_cache(maxsize=_REMEMBERED // (SIDES[0] ** 2 * 3))(self._thumbnail_of)
 
@@ -163,7 +159,10 @@ class Looker:
 
     def pixels(self, at: int) -> NDArray[np.uint8]:
         """The normalised picture, (height, width, 3); something black where the file has changed."""
-        job, known = self._jobs[at], self._prints[at]
+        job, known = self.jobs[at], self._prints[at]
+        kept = self._reader.kept(known.sha256, job.box)
+        if kept is not None:
+            return kept
         try:
             if known.suffix == ".jpg":
                 return self._reader.pixels(content(job.file, known), job.box)[0]

@@ -13,7 +13,7 @@ from stages.clean import local, verify
 from stages.clean.cache import Cache, key
 from stages.clean.fingerprint import identity, workers
 from stages.clean.groups import Groups
-from stages.clean.match import PART, Looker, Pair
+from stages.clean.match import PART, Pair
 from stages.core.console import progress, say
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tqdm import tqdm
 
-    from stages.clean.fingerprint import Fingerprint, Job
+    from stages.clean.fingerprint import Fingerprint
+    from stages.clean.match import Looker
     from stages.clean.params import Clean, LocalFeatures
 
 _VERSION = 2  # raise it when the features, or the evidence on the same pictures, change
@@ -33,7 +34,7 @@ def add(
     found: Sequence[Pair],
     use: Sequence[int],
     prints: Sequence[Fingerprint],
-    jobs: Sequence[Job],
+    look: Looker,
     clean: Clean,
     cache: Cache,
 ) -> tuple[list[Pair], int]:
@@ -59,7 +60,7 @@ def add(
         say(f"clean: {said}: zoomed crops and montages are not looked for")
         return list(found), 0
     pairs = {(p.a, p.b): p for p in found}
-    for a, b, orientation, values in _shared(chosen, prints, jobs, clean, settings, cache):
+    for a, b, orientation, values in _shared(chosen, prints, look, clean, settings, cache):
         pair = _pair(a, b, orientation, prints, verify.Evidence(*values), settings)
         known = pairs.get((a, b))
         if known is None or (known.verdict == "different" and pair.verdict == "similar"):
@@ -95,18 +96,17 @@ def _pair(
 def _shared(
     chosen: Sequence[int],
     prints: Sequence[Fingerprint],
-    jobs: Sequence[Job],
+    look: Looker,
     clean: Clean,
     settings: LocalFeatures,
     cache: Cache,
 ) -> list[tuple[int, int, int, list[float]]]:
     """Pairs with enough matches: positions, orientation of the first, evidence."""
-    names = [identity(jobs[k], prints[k].sha256, clean) for k in chosen]
+    names = [identity(look.jobs[k], prints[k].sha256, clean) for k in chosen]
     method = _VERSION, local.METHOD, settings.features, settings.side
     voted = verify.METHOD, settings.ratio, settings.inliers, clean.match.max_group
     whole = key("parts", method, voted, chosen, b"".join(names))
     if whole not in (known := cache.get([whole])):
-        look = Looker(prints, jobs, clean)
 
         @lru_cache(maxsize=settings.up_to)
         def picture(place: int) -> NDArray[np.uint8]:

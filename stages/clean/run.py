@@ -12,6 +12,7 @@ from stages.clean.cache import FILE as CACHE
 from stages.clean.cache import Cache
 from stages.clean.decide import Decisions, Entry, decide, natural
 from stages.clean.fingerprint import Fingerprint, Job
+from stages.clean.thumbs import Reader
 from stages.core import files
 from stages.core.console import say
 from stages.core.errors import UserError
@@ -57,7 +58,8 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
     boxes = [_box(row) for row in rows]
     reads = [k for k, row in enumerate(rows) if not row["problem"] and row["file"]]
     jobs = [Job(f"{raw}/{rows[k]['file']}", boxes[k]) for k in reads]
-    known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache), strict=True))
+    reader = Reader(clean)
+    known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache, reader), strict=True))
     entries = [_entry(row, boxes[k], known.get(k), k in changed) for k, row in enumerate(rows)]
     _settle_looks(entries, raw, clean, cache)
 
@@ -66,10 +68,10 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
         if entry.usable:
             first.setdefault(entry.pixels, k)
     use = sorted(first.values())
-    looked = [Job(f"{raw}/{e.file}", e.box) for e in entries]
     prints = [e.print for e in entries]
-    pairs = match.pairs(use, prints, looked, clean, cache)
-    pairs, described = parts.add(pairs, use, prints, looked, clean, cache)
+    look = match.Looker(prints, [Job(f"{raw}/{e.file}", e.box) for e in entries], clean, reader)
+    pairs = match.pairs(use, prints, look, clean, cache)
+    pairs, described = parts.add(pairs, use, prints, look, clean, cache)
     done = decide(entries, pairs, clean)
     done.described = described
     return done

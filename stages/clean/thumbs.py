@@ -28,10 +28,11 @@ _JPEG, _FAST = "stages.clean.jpeg", "stages.clean.fast"
 # bytes read before a module's library is loaded (OpenCV, numba): for less that costs more than it saves
 _WORTH = {_JPEG: 500_000, _FAST: 8_000_000}
 _CHECKED = 8  # files
+_SMALL, _ROOM = 16_384, 100_000_000  # bytes of pixels: of a picture that is kept in memory, and of all of them
 
 
 class Reader:
-    """Gives pixels and thumbnails; one for all threads of a run."""
+    """Gives pixels and thumbnails; one for all threads of a run. Small pictures are remembered and decoded once."""
 
     def __init__(self, clean: Clean) -> None:
         self._clean = clean
@@ -39,6 +40,18 @@ class Reader:
         self._bytes = 0
         self._agreed = {_JPEG: 0, _FAST: 0}
         self._modules: dict[str, Any] = {}
+        self._kept: dict[tuple[str, Box | None], NDArray[np.uint8]] = {}
+        self._room = _ROOM
+
+    def keep(self, sha256: str, box: Box | None, pixels: NDArray[np.uint8]) -> None:
+        """Remember the pixels of a file with this content, if they are few."""
+        if pixels.nbytes <= min(_SMALL, self._room):
+            self._kept[sha256, box] = pixels
+            self._room -= pixels.nbytes
+
+    def kept(self, sha256: str, box: Box | None) -> NDArray[np.uint8] | None:
+        """The pixels that were kept."""
+        return self._kept.get((sha256, box))
 
     def pixels(self, data: bytes, box: Box | None) -> tuple[NDArray[np.uint8], Picture | None]:
         """Decode `data`.
