@@ -44,7 +44,7 @@ def main() -> None:
         else _done(
             "run again",
             lambda: rerun.from_raw(
-                place, cells, source, jobs=chosen.jobs or _side_by_side(machines, here),
+                place, cells, source, jobs=max(1, chosen.jobs or _side_by_side(machines, here)),
                 same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"],
                 refetched=study.raw["ingest"].get("source") == "urls",
             ),
