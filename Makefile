@@ -27,15 +27,10 @@ repro: setup ## run the pipeline on the study in params.yaml; ends with reports/
 
 verify: setup $(if $(STUDY),known) ## for reviewers: check everything, run the study again, write verify/certificate.md (STUDY=..., ARGS="--cells mlp-0")
 ifdef STUDY
-	$(call verify_study,$(STUDY),$(ARGS))
+	cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.verify $(ARGS)
 else
-	python -m stages.verify $(ARGS)
-	@$(foreach lock,$(wildcard studies/*/dvc.lock),$(call verify_study,$(lock:studies/%/dvc.lock=%),--no-rerun) &&) true
+	python -m stages.verify.studies $(ARGS)
 endif
-
-# The link that makes a folder a study (docs/decisions/0006) is there for as long as it takes.
-verify_study = ( cd studies/$(1); test -e dvc.yaml || { ln -s ../../dvc.yaml dvc.yaml; trap "rm $$PWD/dvc.yaml" EXIT; }; \
-  PYTHONPATH=../.. python -m stages.verify $(2) )
 
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }

@@ -61,6 +61,7 @@ class Figures:
     def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
         """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
+        figure.set_layout_engine(None)  # what tight_layout leaves there would draw every file twice
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
         if not page:
             return Figure(name, alt, Markup())
@@ -79,10 +80,13 @@ def _themed(svg: str, name: str, alt: str) -> str:
     width = float(box[1].split()[2]) * 4 / 3
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    # One page holds many figures: ids that only name groups go, ids that are referred to become unique.
+    # One page holds many figures: ids that only name groups go, ids that are referred to become unique, by counting:
+    # matplotlib hashes them from coordinates whose last bit is the processor's.
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", body))
-    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", body)
+    defined = (found for found in re.findall(r' id="([^"]+)"', body) if found in used)
+    ids = {found: f"{name}-{number}" for number, found in enumerate(defined, 1)}
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in used else "", body)
+    body = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: m[1] + ids[m[2]], body)
     body = body.replace("xlink:href", "href")
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, params, seeding
 from stages.core.errors import UserError
-from stages.verify import certificate, consistency, environment, rerun, scratch, settings, tolerance
+from stages.verify import certificate, consistency, environment, rerun, schedule, scratch, settings, tolerance
 from stages.verify.result import Check
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> None:
         else _done(
             "run again",
             lambda: rerun.from_raw(
-                place, cells, source,
+                place, cells, source, jobs=max(1, chosen.jobs or _side_by_side(machines, here)),
                 same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"],
                 refetched=study.raw["ingest"].get("source") == "urls",
             ),
@@ -99,6 +99,12 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
 
+def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
+    """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
+    threads = max((int(machine["threads"]) for machine in machines), default=1)
+    return 1 if here["gpu"] else max(1, schedule.cores() // threads)
+
+
 def _scope(cells: list[tuple[str, int]] | None) -> str:
     return "the whole study" if cells is None else f"{len(cells)} cells"
 
@@ -111,6 +117,9 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--all", action="store_true", help="run the whole study again, also if its data is not in git")
     what.add_argument("--no-rerun", action="store_true", help="train nothing: only checks 1 and 2")
     what.add_argument("--record", action="store_true", help="for the maker: write environment.json, check nothing")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="stages side by side (default: one per core; 1 with a GPU)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw of --sample (default 0)")
     return parser.parse_args()
 

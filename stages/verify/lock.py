@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,15 @@ class Lock:
         """Every output, path -> MD5."""
         return {path: md5 for outs in self.outs.values() for path, md5 in outs.items()}
 
+    @cached_property
+    def needs(self) -> dict[str, list[str]]:
+        """Stage -> those whose outputs it needs, in the order of dvc.lock."""
+        makers = [(path, stage) for stage, outs in self.outs.items() for path in outs]
+        return {
+            stage: list(dict.fromkeys(m for dep in deps for path, m in makers if m != stage and _overlap(dep, path)))
+            for stage, deps in self.deps.items()
+        }
+
     @property
     def order(self) -> list[str]:
         """The stages, each after those whose outputs it needs; dvc.lock has them as they were first run.
@@ -42,13 +52,8 @@ class Lock:
         Raises:
             UserError: two stages need each other.
         """
-        makers = [(path, stage) for stage, outs in self.outs.items() for path in outs]
-        graph = {
-            stage: {maker for dep in deps for path, maker in makers if maker != stage and _overlap(dep, path)}
-            for stage, deps in self.deps.items()
-        }
         try:
-            return list(TopologicalSorter(graph).static_order())
+            return list(TopologicalSorter(self.needs).static_order())
         except CycleError as error:
             raise UserError(f"dvc.lock: stages that need each other: {', '.join(error.args[1])}") from None
 
@@ -176,6 +181,11 @@ def _overlap(one: str, two: str) -> bool:
 
 def _yaml(path: Path) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text("utf-8"))
+        return _parsed(path.read_text("utf-8"))
     except YAMLError as error:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+@cache  # a long dvc.lock takes a third of a second, and copies have the same
+def _parsed(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.verify import difference, lock, scratch, tolerance
+from stages.verify import difference, lock, schedule, scratch, tolerance
 from stages.verify.result import Check, Finding
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from stages.verify.scratch import Place
     from stages.verify.tolerance import Cell
-
-SHOWN = 15  # lines of a failed run
 
 
 def from_git(place: Place) -> Check:
@@ -32,14 +30,20 @@ def from_git(place: Place) -> Check:
         for stage in stages:
             for path in recorded.outs[stage]:
                 scratch.remove(again.folder / path)
-        _run(again, stages, found)
+        _run(again, recorded, stages, 1, found)
         compare(place, again, recorded, stages, found)
         _forgive(place, again, recorded, found)
     return found
 
 
 def from_raw(
-    place: Place, cells: list[Cell] | None, source: str, *, same_cpu: bool = True, refetched: bool = False
+    place: Place,
+    cells: list[Cell] | None,
+    source: str,
+    *,
+    jobs: int = 1,
+    same_cpu: bool = True,
+    refetched: bool = False,
 ) -> Check:
     """Run the study again, or only `cells` of it, from raw data with an empty cache, and compare every hash.
 
@@ -47,6 +51,7 @@ def from_raw(
         place: the study.
         cells: what to train and evaluate; None: everything, up to the report.
         source: `ingest.path` of params.yaml.
+        jobs: how many stages that do not need each other may run side by side.
         same_cpu: whether the processor is of the model that the study was made with.
         refetched: whether the source is a list of addresses; then data/raw is where to begin, if it is here.
     """
@@ -75,7 +80,7 @@ def from_raw(
             stages = _raw_from_cache(place, again, recorded, stages, found)
         if not stages:
             return found
-        _run(again, stages, found)
+        _run(again, recorded, stages, jobs, found)
         compare(place, again, recorded, stages, found)
         then, now = tolerance.machines(place, chosen), tolerance.machines(again, chosen)
         why = ""
@@ -135,11 +140,9 @@ def _unseen(kept: Path, *, same: bool) -> str:
     return "another hash than recorded; the recorded bytes are not here: after `dvc pull` the difference can be named"
 
 
-def _run(again: Place, stages: list[str], found: Check) -> None:
-    status, output = again.lines(["repro", "--single-item", "--keep-going", *stages], len(stages), found.name)
-    if status:
-        errors = [line for line in output if line.startswith(("ERROR", "error"))] or output[-SHOWN:]
-        found.add("dvc repro", "different", "failed: " + " | ".join(errors[:SHOWN]))
+def _run(again: Place, recorded: lock.Lock, stages: list[str], jobs: int, found: Check) -> None:
+    if errors := schedule.run(again, recorded, stages, jobs, found.name):
+        found.add("dvc repro", "different", "failed: " + " | ".join(errors[: schedule.SHOWN]))
 
 
 def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: list[str], found: Check) -> list[str]:

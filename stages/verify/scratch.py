@@ -10,16 +10,17 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from stages.core.console import progress
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 WEIGHTS = ".cache/weights"
+PIPELINE = "dvc.yaml"
+MADE = ("results", "runs", "reports", "data/clean", "data/split")  # of a study: all in here is some stage's output
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Place:
     def folder(self) -> Path:
         """The folder of the study, where dvc.yaml lies."""
         return self.root / self.study
+
+    @property
+    def pipeline(self) -> Path:
+        """Its dvc.yaml; a published study in whose folder there is no link to it has the root's."""
+        own = self.folder / PIPELINE
+        return own if own.exists() else self.root / PIPELINE
 
     @cached_property
     def cache(self) -> Path:
@@ -53,25 +60,22 @@ class Place:
         command = ["git", *arguments]
         return subprocess.run(command, cwd=self.folder, env=_environment(), capture_output=True, check=False).stdout  # noqa: S603
 
-    def lines(self, command: Sequence[str], total: int, label: str) -> tuple[int, list[str]]:
-        """Run a long DVC command with a bar that moves on with each stage.
+    def lines(self, command: Sequence[str], tick: Callable[[], object]) -> tuple[int, list[str]]:
+        """Run a long DVC command; `tick` is called with each stage that it begins.
 
         Returns:
             Its exit status, and its output as lines.
         """
         output: list[str] = []
-        with (
-            subprocess.Popen(  # noqa: S603 - DVC with our own arguments
-                [sys.executable, "-m", "dvc", *command], cwd=self.folder, env=_environment(),
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            ) as process,
-            progress(range(total), total=total, desc=label, unit=" stages") as bar,
-        ):  # fmt: skip
+        with subprocess.Popen(  # noqa: S603 - DVC with our own arguments
+            [sys.executable, "-m", "dvc", *command], cwd=self.folder, env=_environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        ) as process:  # fmt: skip
             assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
             for line in process.stdout:
                 output.append(line.rstrip())
                 if line.startswith("Running stage"):
-                    bar.update()
+                    tick()
         return process.returncode, output
 
     def _run(self, command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
@@ -91,11 +95,14 @@ def here() -> Place:
         UserError: it is no study, or not in a git repository.
     """
     folder = Path.cwd()
-    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+    for name in ("params.yaml", "dvc.lock"):
         if not (folder / name).exists():
             raise UserError(f"{name} is not in {folder}; run from the folder of a study that was run and committed")
     root = Path(Place(folder, ".").git("rev-parse", "--show-toplevel").strip())
-    return Place(root, str(folder.resolve().relative_to(root.resolve())))
+    place = Place(root, str(folder.resolve().relative_to(root.resolve())))
+    if not place.pipeline.exists():
+        raise UserError(f"dvc.yaml is neither in {folder} nor in {root}")
+    return place
 
 
 @contextmanager
@@ -103,7 +110,8 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
     """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
 
     Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new. Only
-    the source and pretrained weights are lent to the copy, by links.
+    the source and pretrained weights are lent to the copy, by links. What other studies made stays behind too: DVC
+    would read each of their pipelines whenever it does anything.
 
     Args:
         place: what to copy.
@@ -114,12 +122,13 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
         depth = (source or "").split("/").count("..")
         root = Path(name, *(["in"] * depth), "clone").resolve()
         scratch = Place(root, place.study)
-        listed = Place(place.root, ".").git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        for relative in filter(None, listed.split("\0")):
+        for relative in _wanted(place):
             original, target = place.root / relative, root / relative
             if original.is_symlink() or original.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(original, target, follow_symlinks=False)
+        remove(scratch.folder / PIPELINE)  # a link to the root's, which stayed behind
+        shutil.copy2(place.pipeline, scratch.folder / PIPELINE)
         Place(root, ".").git("init", "--quiet")
         local = f"[core]\n    autostage = false\n    analytics = false\n[cache]\n    dir = {root / '.dvc' / 'cache'}\n"
         (root / ".dvc").mkdir(exist_ok=True)
@@ -128,6 +137,17 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
         for lent in {WEIGHTS, f"{place.study}/{WEIGHTS}", f"{place.study}/{source}" if source else WEIGHTS}:
             _lend(place.root / lent, Path(os.path.normpath(root / lent)))
         yield scratch
+
+
+def _wanted(place: Place) -> list[str]:
+    """What git lists, less the pipelines of other studies and what came out of them."""
+    command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = [name for name in Place(place.root, ".").git(*command).split("\0") if name]
+    studies = {str(PurePosixPath(name).parent) for name in listed if PurePosixPath(name).name == "params.yaml"}
+    beside = [
+        str(PurePosixPath(study, name)) for study in studies - {place.study} for name in (PIPELINE, "dvc.lock", *MADE)
+    ]
+    return [name for name in listed if not any(name == path or name.startswith(f"{path}/") for path in beside)]
 
 
 def _lend(original: Path, inside: Path) -> None:

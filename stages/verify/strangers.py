@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from stages.verify.scratch import MADE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from stages.verify.result import Check
     from stages.verify.scratch import Place
 
-JUDGED = ("results", "runs", "reports", "data/clean", "data/split")  # every file in here must be some stage's output
 CELLS = ("results", "runs")  # <variant>/<seed> below
 
 
@@ -29,7 +30,7 @@ def find(place: Place, scratch: Place, recorded: lock.Lock, away: set[str], foun
     made = {PurePosixPath(path) for path in recorded.made}
     within = {parent for path in made for parent in path.parents}
     count: dict[PurePosixPath, int] = {}
-    for top in JUDGED:
+    for top in MADE:
         for file in sorted(p for p in (place.folder / top).rglob("*") if p.is_file() or p.is_symlink()):
             path = PurePosixPath(file.relative_to(place.folder).as_posix())
             if not made & {path, *path.parents}:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stages.core import files
 from stages.core.errors import UserError
 from stages.report import __main__ as command
 from tests.report.made_study import Made, make
@@ -87,6 +88,16 @@ def test_the_page_stands_alone(study: Path) -> None:
     assert all(link.startswith(("#", "data:")) for link in page.links)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert all(image.get("alt") for image in page.images)
+
+
+def test_the_foot_says_what_the_page_was_made_from(study: Path) -> None:
+    page = (study / "reports/index.html").read_text(encoding="utf-8")
+    foot = page[page.index('<section id="provenance"') :]
+    for name in ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/seeds/0.csv"):
+        assert f"<code>{name}</code></dt><dd><code>sha256 {files.sha256(study / name)}</code>" in foot
+    config = files.read_json(study / "results/variant_1/2/train/config.json")
+    assert f"variant_1, seed 2</dt><dd><code>{config['fingerprint']}</code>" in foot
+    assert f"Trained on</dt><dd>{', '.join(f'{k} {v}' for k, v in config['machine'].items())}</dd>" in foot
 
 
 def test_labels_are_escaped(study: Path) -> None:

@@ -60,7 +60,8 @@ def test_cells_and_report_are_logged_once(study: Path) -> None:
     tags = runs["variant_0-0"]["tags"]
     assert tags["python"] == platform.python_version()
     assert f"torch {importlib.metadata.version('torch')}" in tags["packages"]
-    assert {"data", "split"} <= set(tags)
+    for tag, name in (("data", "data/clean/manifest.csv"), ("split", "data/split/seeds/0.csv")):
+        assert tags[tag] == files.sha256(study / name)[:16]
 
     figures = {f"figures/{path.name}" for path in (study / "reports/figures").iterdir()}
     assert figures
