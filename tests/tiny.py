@@ -39,7 +39,10 @@ def copy(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -
     study = folder / "study"
     listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard", "--deduplicate").splitlines()
     for name in listed:
-        made = name.startswith(("reports/", "results/", "studies/", "data/clean", "data/split")) or name == "dvc.lock"
+        made = name.startswith(("reports/", "results/", "studies/", "data/clean", "data/split")) or name in (
+            "dvc.lock",
+            "environment.json",
+        )
         made = made and name not in ("studies/published.csv", "studies/leak.csv")
         if not made and (ROOT / name).is_file():
             (study / name).parent.mkdir(parents=True, exist_ok=True)
