@@ -89,8 +89,9 @@ def fingerprints(jobs: Sequence[Job], clean: Clean, cache: Cache, reader: Reader
 
 
 def workers(clean: Clean) -> int:
-    """Threads to use."""
-    return clean.workers or len(os.sched_getaffinity(0))
+    """Threads to use: as many as there are cores for this process, where the system says so (macOS does not)."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return clean.workers or here or 1
 
 
 def picture(job: Job, known: Fingerprint, clean: Clean) -> Picture:
