@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="name every file that is not kept, and why")
     arguments = parser.parse_args()
     before = unchanged.inputs()
-    if unchanged.since(before) and not arguments.verbose:
+    if not arguments.verbose and unchanged.since(before):
         print("clean: nothing has changed since the last run", file=sys.stderr)
         return
     from stages.clean.params import Clean

@@ -37,8 +37,9 @@ def since(before: str) -> bool:
     Args:
         before: of `inputs`.
     """
+    made = before and _digest(MADE, (), before)
     try:
-        return bool(before) and FILE.read_text() == _digest(MADE, (), before)
+        return bool(made) and FILE.read_text() == made
     except OSError:
         return False
 

@@ -101,4 +101,4 @@ def _repro(again: Place, chain: Chain, tick: Callable[[], object]) -> list[str]:
     # Two processes share dvc.lock: each waits for the other where DVC itself would give up after three seconds.
     status, output = again.lines(["--wait-for-lock", "repro", "--single-item", "--keep-going", *chain], tick)
     errors = [line for line in output if line.startswith(("ERROR", "error"))] or output[-SHOWN:]
-    return errors if status else []
+    return (errors or [f"{' '.join(chain)}: DVC ended with {status}"]) if status else []

@@ -89,6 +89,12 @@ def test_whatever_was_touched_makes_it_run(touch: Callable[[Path], object], clea
     assert not unchanged.since(unchanged.inputs())
 
 
+def test_an_empty_note_is_no_note(cleaned: Raw) -> None:
+    (cleaned.root / unchanged.FILE).write_text("")
+    shutil.rmtree(cleaned.root / "data/clean")
+    assert not unchanged.since(unchanged.inputs())
+
+
 def test_links_and_what_was_touched_just_now_are_not_trusted(cleaned: Raw) -> None:
     before = unchanged.inputs()
     assert not unchanged.since("another")

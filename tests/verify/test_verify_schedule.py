@@ -79,6 +79,12 @@ def test_what_failed_is_said_in_the_order_of_the_stages_and_what_needs_it_is_not
     assert {*CELLS[0], *CELLS[1]} < set(begun)
 
 
+def test_a_process_that_dies_without_a_word_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Place, "lines", lambda *_: (-9, []))
+    recorded = Lock({"a": {"a": "0"}, "b": {"b": "0"}}, {"a": {}, "b": {"a": "0"}})
+    assert schedule.run(Place(Path(), "."), recorded, ["a", "b"], 2, "run again") == ["a b: DVC ended with -9"]
+
+
 ORDER = """
 from stages.verify.lock import Lock
 outs = {name: {name: "0"} for name in "abcdefgh"}
