@@ -21,6 +21,7 @@ setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, o
 	@touch $@
 
 repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
+	@python -m stages.verify.mend
 	dvc repro
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
@@ -37,6 +38,7 @@ known:
 
 study: setup known ## run a published study: make study STUDY=cifar10_fa
 	@ln -sfn ../../dvc.yaml studies/$(STUDY)/dvc.yaml
+	@cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.verify.mend
 	dvc repro studies/$(STUDY)/dvc.yaml
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them

@@ -11,11 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from PIL import Image
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from voluptuous import Invalid
 
 from stages.core import files
 from tests import tiny
@@ -134,25 +130,25 @@ def test_a_killed_repro_goes_on(study: Path, whole: dict[str, str]) -> None:
     cell.forget(study)
 
 
-def forget_a_cut_lock(study: Path) -> None:
-    """DVC writes dvc.lock in place; hit there, it refuses it. The way out is the one of docs/reproducing.md."""
-    lock = study / "dvc.lock"
-    try:
-        COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock.read_text()) or {}) if lock.exists() else None
-    except (YAMLError, Invalid):
-        assert "dvc.lock" in tiny.run(study, "dvc", "repro", "report", check=False)  # says which file it is
-        lock.unlink()
+MEND = (sys.executable, "-m", "stages.verify.mend")
 
 
-def test_a_cut_lock_is_named_and_can_be_forgotten(tmp_path: Path) -> None:
+def test_a_cut_lock_is_named_and_mended(tmp_path: Path) -> None:
+    """DVC writes two files in place; hit there, it refuses them. The way out is the one of docs/reproducing.md."""
     study = tiny.copy(tmp_path)
-    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest")
-    whole = (study / "dvc.lock").read_text()
-    (study / "dvc.lock").write_text(whole[: whole.index("cmd:", whole.index("  ingest:"))])
-    forget_a_cut_lock(study)
-    assert not (study / "dvc.lock").exists()
-    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest")
-    assert (study / "dvc.lock").read_text() == whole
+    lock, reserved = study / "dvc.lock", study / ".dvc/tmp/rwlock"
+    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest", "clean")
+    whole = lock.read_text()
+    assert not tiny.run(study, *MEND, PYTHONPATH="."), "nothing to do, nothing said"
+    lock.write_text(whole[: whole.index("cmd:", whole.index("  clean:"))])
+    assert "dvc.lock" in tiny.run(study, "dvc", "repro", "--single-item", "cells", check=False)
+    assert "2 stages are known of" in tiny.run(study, *MEND, PYTHONPATH=".")
+    assert lock.read_text() == whole[: whole.index("  clean:")]
+    reserved.write_text("")
+    assert "rwlock" in tiny.run(study, "dvc", "repro", "--single-item", "cells", check=False)
+    assert "rwlock" in tiny.run(study, *MEND, PYTHONPATH=".")
+    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest", "clean")
+    assert lock.read_text() == whole
 
 
 def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path) -> None:
@@ -165,7 +161,7 @@ def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path
         hit, (sys.executable, "-m", "dvc", "repro", "report"), lambda: True, draw.uniform(1, 9)
     ):
         kills += 1
-        forget_a_cut_lock(hit)
+        tiny.run(hit, *MEND, PYTHONPATH=".")
     assert kills >= 3, "the pipeline is too short to be hit"
     tiny.run(hit, "dvc", "repro", "report")
     stages = [sorted((folder / "dvc.lock").read_text().split("\n  ")) for folder in (study, hit)]
