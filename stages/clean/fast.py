@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _BITS = 22
 _HALF = 1 << (_BITS - 1)
 _SUPPORT = 3.0  # of the Lanczos filter, in output pixels
+_STRIP = 1024  # pixels that are made grey at a time
+_HIGH = tuple(np.uint16(weight >> 8) for weight in (19595, 38470, 7471))
+_LOW = tuple(np.uint16(weight & 255) for weight in (19595, 38470, 7471))
+_BYTE, _ROUND = np.uint16(8), np.uint16(128)
 
 
 def thumbnails(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -70,13 +74,28 @@ def _sinc(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @numba.njit(cache=True, nogil=True)
 def _grey(pixels: Any) -> Any:  # pragma: no cover - compiled
-    """ITU-R 601-2 luma as Pillow rounds it."""
+    """ITU-R 601-2 luma as Pillow rounds it, (19595 R + 38470 G + 7471 B + 32768) >> 16, in 16 bits.
+
+    Each weight is 256 times a high byte and a low byte; what the low bytes sum up to stays below 2**16, so only what
+    it carries over counts. NumPy's functions keep 16 bits where operators would widen them: twice as many pixels at a
+    time, and no slower multiplication of 32 bits.
+    """
     height, width = pixels.shape[:2]
     flat = pixels.reshape(height * width * 3)
     grey = np.empty(height * width, np.uint8)
-    for k in range(height * width):
-        total = np.int32(flat[3 * k]) * 19595 + np.int32(flat[3 * k + 1]) * 38470 + np.int32(flat[3 * k + 2]) * 7471
-        grey[k] = np.uint8((total + 0x8000) >> 16)
+    planes = np.empty((3, _STRIP), np.uint8)  # first colour by colour, so that the rest runs along memory
+    for start in range(0, len(grey), _STRIP):
+        count = min(_STRIP, len(grey) - start)
+        strip, out = flat[3 * start : 3 * (start + count)], grey[start : start + count]
+        red, green, blue = planes[0], planes[1], planes[2]
+        for k in range(count):
+            red[k], green[k], blue[k] = strip[3 * k], strip[3 * k + 1], strip[3 * k + 2]
+        for k in range(count):
+            r, g, b = np.uint16(red[k]), np.uint16(green[k]), np.uint16(blue[k])
+            high = np.add(np.add(np.multiply(r, _HIGH[0]), np.multiply(g, _HIGH[1])), np.multiply(b, _HIGH[2]))
+            low = np.add(np.add(np.multiply(r, _LOW[0]), np.multiply(g, _LOW[1])), np.multiply(b, _LOW[2]))
+            total = np.add(np.add(high, np.right_shift(low, _BYTE)), _ROUND)
+            out[k] = np.uint8(np.right_shift(total, _BYTE))
     return grey.reshape(height, width)
 
 

@@ -71,6 +71,20 @@ def test_compiled_thumbnails_equal_pillow_bit_for_bit() -> None:
         assert np.array_equal(fast.thumbnails(pixels), hashes.thumbnails(Image.fromarray(pixels))), (width, height)
 
 
+def test_every_colour_is_as_grey_as_pillow_makes_it() -> None:
+    pytest.importorskip("cv2")
+    pytest.importorskip("numba")
+    from stages.clean import fast
+
+    level = np.arange(256, dtype=np.uint8)
+    colours = np.empty((256, 256, 3), np.uint8)
+    for red in range(256):
+        colours[..., 0], colours[..., 1], colours[..., 2] = red, level, level[:, None]
+        grey = np.asarray(Image.fromarray(colours).convert("L"))
+        assert np.array_equal(fast._grey(colours), grey), red
+        assert np.array_equal(hashes.luma(colours), grey), red
+
+
 def test_opencv_decodes_a_jpeg_as_pillow_does() -> None:
     pytest.importorskip("cv2")
     from stages.clean import jpeg
