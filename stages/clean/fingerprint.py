@@ -71,7 +71,7 @@ class Fingerprint(NamedTuple):
 
 def fingerprints(jobs: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> list[Fingerprint]:
     """Fingerprint files in parallel; the result does not depend on the number of workers."""
-    Image.init()  # loads Pillow's plug-ins; threads must not do it side by side
+    Image.preinit()  # loads plug-ins of Pillow; threads must not do it side by side
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     prints: list[Fingerprint] = []
     with warnings.catch_warnings(), ThreadPoolExecutor(workers(clean)) as pool:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 _JPEG, _FAST = "stages.clean.jpeg", "stages.clean.fast"
-# bytes read before a module's library is loaded (OpenCV, numba): for less that costs more than it saves
-_WORTH = {_JPEG: 500_000, _FAST: 8_000_000}
+# bytes read before a module's library is loaded: numba for less would cost more than it saves; OpenCV is there already,
+# pairs are registered with it
+_WORTH = {_JPEG: 0, _FAST: 8_000_000}
 _CHECKED = 8  # files
 _SMALL, _ROOM = 16_384, 100_000_000  # bytes of pixels: of a picture that is kept in memory, and of all of them
 
