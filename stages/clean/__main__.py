@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 from stages.clean import unchanged
 from stages.core import errors
@@ -14,8 +15,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.clean", description=__doc__)
     parser.add_argument("-v", "--verbose", action="store_true", help="name every file that is not kept, and why")
     arguments = parser.parse_args()
-    before = unchanged.inputs()
-    if not arguments.verbose and unchanged.since(before):
+    started = time.time_ns()
+    if not arguments.verbose and unchanged.since():
         print("clean: nothing has changed since the last run", file=sys.stderr)
         return
     from stages.clean.params import Clean
@@ -24,7 +25,7 @@ def main() -> None:
     from stages.core.console import say
 
     done = run(params.section(Clean, params.read().raw["clean"], "clean"))
-    unchanged.remember(before)
+    unchanged.remember(started)
     if arguments.verbose:
         for entry in done.entries:
             if entry.status != "kept":
