@@ -94,30 +94,36 @@ def workers(clean: Clean) -> int:
     return clean.workers or here or 1
 
 
-def picture(job: Job, known: Fingerprint, clean: Clean) -> Picture:
-    """Decode a file again that was let in before.
+def picture(job: Job, known: Fingerprint, clean: Clean, reader: Reader) -> Image.Image:
+    """The normalised picture of a file that was let in before.
 
     Raises:
         Refused: it is not what it was.
     """
+    kept = reader.kept(known.sha256, job.box)
+    if kept is not None:
+        return Image.fromarray(kept)
     open_ = decode.decode_truncated if known.reason == "truncated" else decode.decode
-    return open_(content(job.file, known), clean, job.box)
+    return open_(content(job.file, known, reader), clean, job.box).image
 
 
-def content(file: str, known: Fingerprint) -> bytes:
-    """The bytes that were fingerprinted; raises `decode.Refused` where the file has other ones now."""
+def content(file: str, known: Fingerprint, reader: Reader) -> bytes:
+    """The bytes that were fingerprinted; raises `decode.Refused` where only the file has them, and has others now."""
+    kept = reader.file(known.sha256)
+    if kept is not None:
+        return kept
     data = read(file)
     if hashlib.sha256(data).hexdigest() != known.sha256:
         raise decode.Refused("changed", "the file changed while it was read")
     return data
 
 
-def pixel_hash(job: Job, known: Fingerprint, clean: Clean, cache: Cache) -> str:
+def pixel_hash(job: Job, known: Fingerprint, clean: Clean, cache: Cache, reader: Reader) -> str:
     """SHA-256 of the normalised picture with its mode and shape; raises `Refused` as `picture` does."""
     name = key("pixels", identity(job, known.sha256, clean))
     found = cache.get([name])
     if name not in found:
-        image = picture(job, known, clean).image
+        image = picture(job, known, clean, reader)
         digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode())
         digest.update(image.tobytes())
         found[name] = digest.hexdigest()
@@ -158,7 +164,9 @@ def _chunk(chunk: Sequence[Job], clean: Clean, cache: Cache, reader: Reader) -> 
     for job in chunk:
         try:
             content = read(job.file)
-            prints.append(Fingerprint(hashlib.sha256(content).hexdigest(), size=len(content)))
+            digest = hashlib.sha256(content).hexdigest()
+            reader.keep_file(digest, content)
+            prints.append(Fingerprint(digest, size=len(content)))
         except decode.Refused as refused:
             content = b""
             prints.append(Fingerprint("", reason=refused.reason, detail=refused.detail))

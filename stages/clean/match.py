@@ -165,8 +165,8 @@ class Looker:
             return kept
         try:
             if known.suffix == ".jpg":
-                return self._reader.pixels(content(job.file, known), job.box)[0]
-            return np.asarray(picture(job, known, self._clean).image)
+                return self._reader.pixels(content(job.file, known, self._reader), job.box)[0]
+            return np.asarray(picture(job, known, self._clean, self._reader))
         except decode.Refused:  # laying out will notice that the file has changed
             self.changed = True
             return np.zeros((SIDES[-1], SIDES[-1], 3), np.uint8)

@@ -58,7 +58,7 @@ def inputs(now: int) -> str:
 
 
 def _digest(trees: Iterable[str], more: Iterable[str], begin: str, now: int) -> str:
-    """Facts of trees and of single files; empty where one is missing, a link, or touched later than a tick before `now`."""
+    """Facts of trees and of files; empty where one is missing, a link, or touched less than a tick before `now`."""
     told = [begin]
     try:
         facts = [(path, os.stat(path)) for path in [*trees, *more]]  # noqa: PTH116 - in half of the time
