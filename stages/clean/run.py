@@ -27,20 +27,19 @@ def run(
     clean: Clean, raw: Path = RAW, out: Path = OUT, report: Path = REPORT, cache_file: Path | None = CACHE
 ) -> Decisions:
     """Clean `raw` into `out`, pictures of what was done into `report`."""
-    cache = Cache(cache_file)
     rows = files.read_rows(raw / "manifest.csv")
     rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     changed: set[int] = set()
-    while True:
-        reader = Reader(clean)
-        done = _decide(rows, raw, clean, changed, cache, reader)
-        late = layout.write_images(done.entries, raw, out, clean, cache, reader)
-        if not late:
-            break
-        changed.update(late)
-    layout.write_tables(done, out, layout.audit(done, clean))
-    sheets.write(done, raw, report, clean, cache, reader)
-    cache.close()
+    with contextlib.closing(Cache(cache_file)) as cache:
+        while True:
+            reader = Reader(clean)
+            done = _decide(rows, raw, clean, changed, cache, reader)
+            late = layout.write_images(done.entries, raw, out, clean, cache, reader)
+            if not late:
+                break
+            changed.update(late)
+        layout.write_tables(done, out, layout.audit(done, clean))
+        sheets.write(done, raw, report, clean, cache, reader)
     if not any(e.status == "kept" for e in done.entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
