@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 
@@ -30,6 +31,7 @@ def main() -> None:
         for entry in done.entries:
             if entry.status != "kept":
                 say(f"{entry.path!r}: {entry.status}, {entry.reason}: {entry.detail}")
+    gc.freeze()  # or Python would go through all objects for cycles before it ends
 
 
 errors.run(main)
