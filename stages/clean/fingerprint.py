@@ -7,7 +7,6 @@ import os
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,8 +32,7 @@ _CHUNK = 64
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A file, and the part of it that is meant (None: the whole picture)."""
 
     file: str

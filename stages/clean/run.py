@@ -59,8 +59,9 @@ def _decide(
 ) -> Decisions:
     boxes = [_box(row) for row in rows]
     reads = [k for k, row in enumerate(rows) if not row["problem"] and row["file"]]
-    jobs = [Job(f"{raw}/{rows[k]['file']}", boxes[k]) for k in reads]
-    known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache, reader), strict=True))
+    jobs = [Job(f"{raw}/{row['file']}", box) for row, box in zip(rows, boxes, strict=True)]
+    found = fingerprint.fingerprints([jobs[k] for k in reads], clean, cache, reader)
+    known = dict(zip(reads, found, strict=True))
     entries = [_entry(row, boxes[k], known.get(k), k in changed) for k, row in enumerate(rows)]
     _settle_looks(entries, raw, clean, cache, reader)
 
@@ -70,7 +71,7 @@ def _decide(
             first.setdefault(entry.pixels, k)
     use = sorted(first.values())
     prints = [e.print for e in entries]
-    look = match.Looker(prints, [Job(f"{raw}/{e.file}", e.box) for e in entries], clean, reader)
+    look = match.Looker(prints, jobs, clean, reader)
     pairs = match.pairs(use, prints, look, clean, cache)
     pairs, described = parts.add(pairs, use, prints, look, clean, cache)
     done = decide(entries, pairs, clean)
