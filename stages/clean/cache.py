@@ -1,6 +1,6 @@
 """What was worked out before, by content: a file seen once is not decoded again, whatever it is called now.
 
-One SQLite file under `.cache/`, written as the work goes on, so that an interrupted run goes on where it was. It
+One SQLite file under `.cache/`, written several times a second, so that an interrupted run goes on where it was. It
 holds nothing that cannot be worked out again; deleting it is safe.
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FILE = Path(".cache/clean.sqlite")
 _ASKED_AT_ONCE = 500  # SQLite limits the variables of a statement
+_EVERY = 0.2  # seconds between two transactions: each costs as much as a hundred rows
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -35,6 +37,8 @@ class Cache:
     def __init__(self, file: Path | None) -> None:
         self._lock = threading.Lock()
         self._base = self._open(file) if file else None
+        self._waiting: dict[bytes, str] = {}
+        self._written = time.monotonic()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
         """The values that are known."""
@@ -46,21 +50,32 @@ class Cache:
             marks = ",".join("?" * len(part))
             with self._lock:
                 rows = self._base.execute(f"SELECT key, value FROM known WHERE key IN ({marks})", part).fetchall()  # noqa: S608
+                rows += [(k, self._waiting[k]) for k in part if k in self._waiting]
             found.update((k, json.loads(v)) for k, v in rows)
         return found
 
     def put(self, items: Iterable[tuple[bytes, Any]]) -> None:
-        """Remember values, safely on disk when this returns."""
+        """Remember values: on disk with the first call after a fifth of a second, or at the end."""
         rows = [(k, _JSON.encode(v)) for k, v in items]
-        if self._base is None or not rows:
+        if self._base is None:
             return
-        with self._lock, contextlib.suppress(sqlite3.Error), self._base:  # a full disk costs the memory, not the run
-            self._base.executemany("INSERT OR REPLACE INTO known VALUES (?, ?)", rows)
+        with self._lock:
+            self._waiting.update(rows)
+            if time.monotonic() - self._written > _EVERY:
+                self._write(self._base)
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what waits, and close the file."""
         if self._base is not None:
+            with self._lock:
+                self._write(self._base)
             self._base.close()
+
+    def _write(self, base: sqlite3.Connection) -> None:
+        with contextlib.suppress(sqlite3.Error), base:  # a full disk costs the memory, not the run
+            base.executemany("INSERT OR REPLACE INTO known VALUES (?, ?)", self._waiting.items())
+        self._waiting.clear()
+        self._written = time.monotonic()
 
     @staticmethod
     def _open(file: Path) -> sqlite3.Connection | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 ID_LENGTH = 16  # hexadecimal digits: among 10 million pictures a clash has odds of 1 to 370,000, and is noticed
+_NUMBER = re.compile(r"([0-9]+)")
 
 
 @dataclass
@@ -72,11 +73,11 @@ class Decisions:
 
 
 @lru_cache(maxsize=100_000)
-def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
+def natural(text: str) -> tuple[list[str | int], str]:
     """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
-    folded = unicodedata.normalize("NFC", text).casefold()
-    parts = re.findall(r"[0-9]+|[^0-9]+", folded)
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts], text
+    parts: list[str | int] = [*_NUMBER.split(unicodedata.normalize("NFC", text).casefold())]
+    parts[1::2] = map(int, parts[1::2])  # words, the first of them perhaps empty, and numbers take turns
+    return parts, text
 
 
 def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisions:
@@ -96,7 +97,8 @@ def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisio
     seen: dict[str, int] = {}
     for k in usable:
         entries[k].first = seen.setdefault(entries[k].pixels, k)
-        copies.union(entries[k].first, k)
+        if entries[k].first != k:
+            copies.union(entries[k].first, k)
     for pair in pairs:
         if pair.verdict == "same":
             copies.union(pair.a, pair.b)
@@ -123,8 +125,8 @@ def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
         first: dict[str, int] = {}
         for k, entry in enumerate(done.entries):
             value = entry.hint if key == "hint" else entry.print.sha256
-            if entry.usable and value:
-                groups.union(first.setdefault(value, k), k)
+            if value and entry.usable and (other := first.setdefault(value, k)) != k:
+                groups.union(other, k)
     for pair in sorted(done.pairs, key=lambda p: (-p.evidence.detail, p.a, p.b)):
         if pair.verdict == "similar" and not groups.union(pair.a, pair.b, clean.match.max_group):
             done.capped += 1
@@ -192,7 +194,7 @@ def _resolve(entries: list[Entry], members: list[int], counts: Counter[str], cle
     return [k for k in members if entries[k].status == "kept"]
 
 
-def _quality(entry: Entry) -> tuple[int, int, tuple[list[tuple[int, int, str]], str]]:
+def _quality(entry: Entry) -> tuple[int, int, tuple[list[str | int], str]]:
     """Best first: more pixels, then more bytes (less compressed), then path."""
     return -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
 

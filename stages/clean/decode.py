@@ -7,6 +7,7 @@ anything is decoded, so Pillow's own bomb check is switched off.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import threading
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 Image.MAX_IMAGE_PIXELS = None
 Box = tuple[int, int, int, int]
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME, _LOADING = threading.Lock(), threading.Lock()
 _ORIENTATION = 0x0112
+_USUAL = ("JPEG", "PNG")  # tried before all plug-ins of Pillow are loaded and asked; first bytes tell these two apart
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -166,6 +168,10 @@ def orientation(image: Image.Image) -> int:
 
 
 def _open(data: bytes) -> Image.Image:
+    with contextlib.suppress(UnidentifiedImageError):
+        return Image.open(io.BytesIO(data), formats=_USUAL)
+    with _LOADING:
+        Image.init()
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:

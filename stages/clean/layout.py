@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stages.clean.params import Clean
+    from stages.clean.thumbs import Reader
 
 LEDGER = ("path", "sha256", "label", "status", "reason", "detail", "image_id", "duplicate_of")
 MANIFEST = ("image_id", "path", "label", "width", "height", "group_id")
@@ -46,7 +47,9 @@ def _places(kept: Sequence[Entry]) -> list[str]:
     return [f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for e in kept]
 
 
-def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, cache: Cache) -> list[int]:
+def write_images(
+    entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, cache: Cache, reader: Reader
+) -> list[int]:
     """Lay the kept pictures out under `out`/images, in folders by label.
 
     A file whose own bytes are a plain picture keeps them; anything else is written as PNG. Where just these files lie
@@ -69,7 +72,7 @@ def write_images(entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, c
             (folder / name).mkdir()
         for k, entry in progress(kept.items(), desc="lay out"):
             try:
-                data = content(f"{raw}/{entry.file}", entry.print)
+                data = content(f"{raw}/{entry.file}", entry.print, reader)
             except decode.Refused:
                 changed.append(k)
                 continue

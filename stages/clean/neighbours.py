@@ -47,3 +47,38 @@ def pairs(
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.argsort(q, kind="stable")  # row by row, whatever the size of the blocks
     return q[order], t[order], d[order]
+
+
+def mirrored_pairs(
+    vectors: NDArray[np.int8], cosine: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Every two pictures with a cosine of at least `cosine`, as they are or with the first one mirrored.
+
+    Mirrored, coefficients in odd columns change their sign. So the part of a product that comes from even columns,
+    plus and minus the part that comes from odd ones, gives both cosines for the price of one.
+
+    Args:
+        vectors: int8 of shape (n, 64), of length `UNIT` each.
+        cosine: threshold.
+
+    Returns:
+        Positions of the first, of the second, which stands after it, and the orientation of the first, 1 for mirrored.
+    """
+    columns = vectors.reshape(len(vectors), -1, 2).astype(np.float32)  # whole numbers: exact, as in `pairs`
+    even, odd = (np.ascontiguousarray(columns[..., k]) for k in (0, 1))
+    right_even, right_odd = np.ascontiguousarray(even.T), np.ascontiguousarray(odd.T)
+    least = np.float32(round(cosine * UNIT * UNIT))
+    found = [(np.zeros(0, np.int64),) * 3]
+    for start in progress(range(0, len(vectors), _ROWS), desc="neighbours", leave=False):
+        rows = slice(start, start + _ROWS)
+        for first in range(start, len(vectors), _COLUMNS):
+            evens = even[rows] @ right_even[:, first : first + _COLUMNS]
+            odds = odd[rows] @ right_odd[:, first : first + _COLUMNS]
+            q, t = np.divmod(np.flatnonzero(evens + np.abs(odds) >= least), evens.shape[1])
+            later = t + first > q + start
+            q, t = q[later], t[later]
+            for orientation, dots in enumerate((evens[q, t] + odds[q, t], evens[q, t] - odds[q, t])):
+                near = dots >= least
+                found.append((q[near] + start, t[near] + first, np.full(near.sum(), orientation)))
+    i, j, orientations = (np.concatenate(part) for part in zip(*found, strict=True))
+    return i, j, orientations

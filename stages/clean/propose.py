@@ -67,13 +67,15 @@ def _by_hash(words: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
 
 
 def _by_vector(vectors: NDArray[np.int8], cosine: float) -> list[NDArray[np.int64]]:
-    few = len(vectors) <= ALL_VARIANTS
+    if len(vectors) > ALL_VARIANTS:
+        i, j, mirrored = neighbours.mirrored_pairs(vectors[:, 0], cosine)
+        return [np.stack([i, j, mirrored, np.zeros_like(i), np.zeros_like(i)])]
     rows = []
     low = vectors.reshape(-1, 2, hashes.LOW, hashes.LOW)
     square = np.array_equal(vectors[:, 0], vectors[:, 1])  # every picture is its own centre square
-    for crop_a, crop_b in ((0, 0), (0, 1), (1, 0), (1, 1)) if few and not square else ((0, 0),):
+    for crop_a, crop_b in ((0, 0),) if square else ((0, 0), (0, 1), (1, 0), (1, 1)):
         turned = hashes.orientations(low[:, crop_a]).reshape(len(low), hashes.ORIENTATIONS, -1)
-        for orientation in range(hashes.ORIENTATIONS if few else 2):
+        for orientation in range(hashes.ORIENTATIONS):
             i, j, _ = neighbours.pairs(turned[:, orientation], vectors[:, crop_b], cosine)
             rows.append(np.stack([i, j, *(np.full(len(i), v) for v in (orientation, crop_a, crop_b))]))
     return rows

@@ -27,19 +27,19 @@ def run(
     clean: Clean, raw: Path = RAW, out: Path = OUT, report: Path = REPORT, cache_file: Path | None = CACHE
 ) -> Decisions:
     """Clean `raw` into `out`, pictures of what was done into `report`."""
-    cache = Cache(cache_file)
     rows = files.read_rows(raw / "manifest.csv")
     rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     changed: set[int] = set()
-    while True:
-        done = _decide(rows, raw, clean, changed, cache)
-        late = layout.write_images(done.entries, raw, out, clean, cache)
-        if not late:
-            break
-        changed.update(late)
-    layout.write_tables(done, out, layout.audit(done, clean))
-    sheets.write(done, raw, report, clean, cache)
-    cache.close()
+    with contextlib.closing(Cache(cache_file)) as cache:
+        while True:
+            reader = Reader(clean)
+            done = _decide(rows, raw, clean, changed, cache, reader)
+            late = layout.write_images(done.entries, raw, out, clean, cache, reader)
+            if not late:
+                break
+            changed.update(late)
+        layout.write_tables(done, out, layout.audit(done, clean))
+        sheets.write(done, raw, report, clean, cache, reader)
     if not any(e.status == "kept" for e in done.entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
@@ -54,14 +54,16 @@ def run(
     return done
 
 
-def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[int], cache: Cache) -> Decisions:
+def _decide(
+    rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[int], cache: Cache, reader: Reader
+) -> Decisions:
     boxes = [_box(row) for row in rows]
     reads = [k for k, row in enumerate(rows) if not row["problem"] and row["file"]]
-    jobs = [Job(f"{raw}/{rows[k]['file']}", boxes[k]) for k in reads]
-    reader = Reader(clean)
-    known = dict(zip(reads, fingerprint.fingerprints(jobs, clean, cache, reader), strict=True))
+    jobs = [Job(f"{raw}/{row['file']}", box) for row, box in zip(rows, boxes, strict=True)]
+    found = fingerprint.fingerprints([jobs[k] for k in reads], clean, cache, reader)
+    known = dict(zip(reads, found, strict=True))
     entries = [_entry(row, boxes[k], known.get(k), k in changed) for k, row in enumerate(rows)]
-    _settle_looks(entries, raw, clean, cache)
+    _settle_looks(entries, raw, clean, cache, reader)
 
     first: dict[str, int] = {}
     for k, entry in enumerate(entries):
@@ -69,7 +71,7 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
             first.setdefault(entry.pixels, k)
     use = sorted(first.values())
     prints = [e.print for e in entries]
-    look = match.Looker(prints, [Job(f"{raw}/{e.file}", e.box) for e in entries], clean, reader)
+    look = match.Looker(prints, jobs, clean, reader)
     pairs = match.pairs(use, prints, look, clean, cache)
     pairs, described = parts.add(pairs, use, prints, look, clean, cache)
     done = decide(entries, pairs, clean)
@@ -77,7 +79,7 @@ def _decide(rows: list[dict[str, str]], raw: Path, clean: Clean, changed: set[in
     return done
 
 
-def _settle_looks(entries: list[Entry], raw: Path, clean: Clean, cache: Cache) -> None:
+def _settle_looks(entries: list[Entry], raw: Path, clean: Clean, cache: Cache, reader: Reader) -> None:
     """Equal pictures look equal; where different files do, only their pixels tell."""
     same: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -89,7 +91,7 @@ def _settle_looks(entries: list[Entry], raw: Path, clean: Clean, cache: Cache) -
             for entry in alike:
                 with contextlib.suppress(decode.Refused):  # laying out will notice that the file has changed
                     job = Job(f"{raw}/{entry.file}", entry.box)
-                    entry.pixels = fingerprint.pixel_hash(job, entry.print, clean, cache)
+                    entry.pixels = fingerprint.pixel_hash(job, entry.print, clean, cache, reader)
 
 
 def _box(row: dict[str, str]) -> decode.Box | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stages.clean.decide import Decisions, Entry
     from stages.clean.match import Pair
     from stages.clean.params import Clean
+    from stages.clean.thumbs import Reader
 
 _VERSION = 2  # raise it when a sheet of the same pictures and words changes
 TILE, CAPTION, COLUMNS = 112, 38, 10  # px, px, tiles in a row
@@ -43,7 +44,7 @@ class Tile:
     lines: tuple[str, ...]
 
 
-def write(done: Decisions, raw: Path, report: Path, clean: Clean, cache: Cache) -> None:
+def write(done: Decisions, raw: Path, report: Path, clean: Clean, cache: Cache, reader: Reader) -> None:
     """Write the folder `report`.
 
     groups.csv, pairs.csv (the same, the similar and the nearest misses), classes.csv, duplicates-N.png, borderline.png,
@@ -57,14 +58,19 @@ def write(done: Decisions, raw: Path, report: Path, clean: Clean, cache: Cache) 
         groups = _by_doubt(done)
         for page in range(min(PAGES, -(-len(groups) // PAGE))):
             rows = [_group_row(entries, members) for members in groups[page * PAGE : (page + 1) * PAGE]]
-            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean, cache)
+            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean, cache, reader)
         pairs = [[Tile(entries[p.a], (p.verdict, _numbers(p), entries[p.a].label)),
                   Tile(entries[p.b], (f"bits {p.distance}", f"overlap {p.evidence.overlap:.2f}", entries[p.b].label))]
                  for p in near]  # fmt: skip
-        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean, cache)
+        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean, cache, reader)
         out = [Tile(e, (e.reason, *_lines(e.path))) for e in entries if e.status == "quarantined"][: PAGE * COLUMNS]
         _save(
-            [out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png", raw, clean, cache
+            [out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)],
+            folder / "quarantined.png",
+            raw,
+            clean,
+            cache,
+            reader,
         )
         before, after = _counts([e for e in entries if e.label])
         before = {name: before[name] for name in sorted(before, key=natural)}
@@ -139,7 +145,7 @@ def _side_by_side(pairs: list[list[Tile]]) -> list[list[Tile]]:
     return [[tile for pair in pairs[k : k + in_row] for tile in pair] for k in range(0, len(pairs), in_row)]
 
 
-def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: Cache) -> None:
+def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: Cache, reader: Reader) -> None:
     """Draw a sheet, or take it from the cache where one of the same pictures and words was drawn before."""
     if not rows:
         return
@@ -161,7 +167,7 @@ def _save(rows: list[list[Tile]], target: Path, raw: Path, clean: Clean, cache: 
     for y, (row, texts) in enumerate(zip(rows, said, strict=True)):
         for x, (tile, (lines, font)) in enumerate(zip(row, texts, strict=True)):
             at = (x * TILE, y * (TILE + CAPTION))
-            picture = _picture(tile.entry, raw, clean)
+            picture = _picture(tile.entry, raw, clean, reader)
             if picture is None:
                 whole = False
             else:
@@ -180,24 +186,24 @@ def _identity(entry: Entry, clean: Clean) -> bytes:
     return key(identity(Job("", entry.box), known.sha256, clean), known.reason, known.refused)
 
 
-def _small(entry: Entry, raw: Path, clean: Clean) -> Image.Image:
+def _small(entry: Entry, raw: Path, clean: Clean, reader: Reader) -> Image.Image:
     """The picture; a plain JPEG at a fraction of its size, which is enough to look at and a fraction of the work."""
     job = Job(f"{raw}/{entry.file}", entry.box)
     if entry.print.suffix != ".jpg" or max(entry.print.width, entry.print.height) < 4 * TILE:
-        return fingerprint.picture(job, entry.print, clean).image
-    image = decode.open_header(fingerprint.content(job.file, entry.print))
+        return fingerprint.picture(job, entry.print, clean, reader)
+    image = decode.open_header(fingerprint.content(job.file, entry.print, reader))
     image.draft("RGB", (TILE, TILE))
     return image
 
 
-def _picture(entry: Entry, raw: Path, clean: Clean) -> Image.Image | None:
+def _picture(entry: Entry, raw: Path, clean: Clean, reader: Reader) -> Image.Image | None:
     """A tile; None where the file is no longer what it was."""
     tile = Image.new("RGB", (TILE, TILE), "white")
     if entry.print.refused:
         ImageDraw.Draw(tile).rectangle((6, 6, TILE - 7, TILE - 7), outline="#cf222e")
         return tile
     try:
-        image = _small(entry, raw, clean)
+        image = _small(entry, raw, clean, reader)
     except decode.Refused:
         return None
     scale = (TILE - 6) / max(image.size)

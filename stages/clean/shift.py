@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 SIDE = 32
@@ -22,26 +24,29 @@ _WINDOW = _HANN[:, None] * _HANN
 _SHIFTS = np.array([*range(REACH + 1), *range(-REACH, 0)])
 
 
-def estimate(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def estimate(
+    pictures: NDArray[np.float32], left: Sequence[int], right: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Shift and correlation of pairs of grey pictures.
 
     Args:
-        left: float32 of shape (n, 32, 32).
-        right: the same shape.
+        pictures: float32 of shape (pictures, 32, 32), each of them once: most stand in several pairs.
+        left: place in `pictures` of the one picture of each pair.
+        right: of the other.
 
     Returns:
         The shift (x, y) in px from places in `right` to places in `left`, (n, 2), and the mean over the bands of the
         highest correlation, (n,). No row depends on the others.
     """
-    a, b = _spectrum(left), _spectrum(right)
-    cross = a * b.conj()
-    power = [s.real**2 + s.imag**2 for s in (a, b)]
+    spectra = _spectrum(pictures)
+    cross = spectra[left] * spectra[right].conj()
+    power = spectra.real**2 + spectra.imag**2
     scores, best = [], np.zeros(len(left), np.int64)
     for gain, weight in _GAINS:
         # both windows fade the border, so what overlaps after a long shift counts less than it could: no matter here
         peaks = np.fft.irfft2(cross * gain, (SIDE, SIDE))[:, _SHIFTS[:, None], _SHIFTS].reshape(len(left), -1)
-        energy = [np.einsum("ijk,jk->i", p, weight) for p in power]
-        scores.append(peaks.max(axis=1) / np.sqrt(energy[0] * energy[1] + 1e-9))
+        energy = np.einsum("ijk,jk->i", power, weight)
+        scores.append(peaks.max(axis=1) / np.sqrt(energy[left] * energy[right] + 1e-9))
         best = peaks.argmax(axis=1) if len(scores) == 1 else best
     shifts = np.stack([_SHIFTS[best % len(_SHIFTS)], _SHIFTS[best // len(_SHIFTS)]], axis=1)
     return shifts, np.asarray((scores[0] + scores[1]) / 2, np.float32)

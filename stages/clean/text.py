@@ -63,8 +63,15 @@ def _font(size: int, *, wide: bool) -> Font:
         spec = importlib.util.find_spec("matplotlib")  # finds it without loading it
         for folder in (spec and spec.submodule_search_locations) or ():
             if (file := Path(folder) / _DEJAVU).exists():
-                return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
-    return ImageFont.load_default(size)
+                return _remembering(ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC))
+    return _remembering(ImageFont.load_default(size))
+
+
+def _remembering(font: Font) -> Font:
+    """The font, which draws a line that it has drawn before from memory: captions repeat themselves."""
+    if isinstance(font, ImageFont.FreeTypeFont):
+        font.getmask2 = lru_cache(maxsize=1000)(font.getmask2)  # type: ignore[assignment, method-assign]
+    return font
 
 
 @lru_cache(maxsize=10_000)

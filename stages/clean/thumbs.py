@@ -25,14 +25,19 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 _JPEG, _FAST = "stages.clean.jpeg", "stages.clean.fast"
-# bytes read before a module's library is loaded (OpenCV, numba): for less that costs more than it saves
-_WORTH = {_JPEG: 500_000, _FAST: 8_000_000}
+# bytes read before a module's library is loaded: numba for less would cost more than it saves; OpenCV is there already,
+# pairs are registered with it
+_WORTH = {_JPEG: 0, _FAST: 8_000_000}
 _CHECKED = 8  # files
-_SMALL, _ROOM = 16_384, 100_000_000  # bytes of pixels: of a picture that is kept in memory, and of all of them
+_SMALL, _ROOM = 16_384, 150_000_000  # bytes: of a file, or of pixels, that is kept in memory, and of all of them
 
 
 class Reader:
-    """Gives pixels and thumbnails; one for all threads of a run. Small pictures are remembered and decoded once."""
+    """Gives pixels and thumbnails; one for all threads of a run.
+
+    Small files are remembered, and their pixels: they are read and decoded once, and what is laid out is what was
+    fingerprinted, whatever has become of the file since then.
+    """
 
     def __init__(self, clean: Clean) -> None:
         self._clean = clean
@@ -41,6 +46,7 @@ class Reader:
         self._agreed = {_JPEG: 0, _FAST: 0}
         self._modules: dict[str, Any] = {}
         self._kept: dict[tuple[str, Box | None], NDArray[np.uint8]] = {}
+        self._files: dict[str, bytes] = {}
         self._room = _ROOM
 
     def keep(self, sha256: str, box: Box | None, pixels: NDArray[np.uint8]) -> None:
@@ -52,6 +58,16 @@ class Reader:
     def kept(self, sha256: str, box: Box | None) -> NDArray[np.uint8] | None:
         """The pixels that were kept."""
         return self._kept.get((sha256, box))
+
+    def keep_file(self, sha256: str, data: bytes) -> None:
+        """Remember the bytes of a file, if they are few."""
+        if len(data) <= min(_SMALL, self._room) and sha256 not in self._files:
+            self._files[sha256] = data
+            self._room -= len(data)
+
+    def file(self, sha256: str) -> bytes | None:
+        """The bytes of this content, where they were kept."""
+        return self._files.get(sha256)
 
     def pixels(self, data: bytes, box: Box | None) -> tuple[NDArray[np.uint8], Picture | None]:
         """Decode `data`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -104,16 +105,19 @@ def test_names_of_every_kind(raw: Raw) -> None:
 
 
 def test_labels_that_fold_alike_get_folders_of_their_own(raw: Raw) -> None:
-    for seed, label in enumerate(["10", "2", "1", "Rice", "rice", "a/b", "..", "é", "e\u0301"]):
+    for seed, label in enumerate(["10", "2", "1", "Rice", "rice", "a/b", "..", "é", "e\u0301", "²"]):
         raw.add(f"{seed}.png", photo(seed), label)
     raw.run()
     folder = {r["label"]: r["path"].split("/")[1] for r in raw.manifest()}
-    assert len({f.casefold() for f in folder.values()}) == 9
+    assert len({f.casefold() for f in folder.values()}) == 10
     assert sorted(["1", "2", "10"], key=lambda x: folder[x]) == ["1", "2", "10"]
 
 
-def test_a_file_that_changes_while_it_is_read(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = raw.add("a/moving.png", photo(1))
+@pytest.mark.parametrize("large", [True, False])
+def test_a_file_that_changes_while_it_is_read(large: bool, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named; a small one is kept in memory, so the picture that was looked at is the one that is laid out."""
+    target = raw.add("a/moving.png", photo(1, 300, 200) if large else photo(1, 60, 40))
+    before = hashlib.sha256(target.read_bytes()).hexdigest()
     raw.add("a/good.png", photo(2))
     from stages.clean import propose
 
@@ -125,8 +129,12 @@ def test_a_file_that_changes_while_it_is_read(raw: Raw, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(propose, "candidates", change_now)
     raw.run()
-    assert raw.ledger()["a/moving.png"]["reason"] == "changed"
+    moving = raw.ledger()["a/moving.png"]
+    assert moving["reason"] == ("changed" if large else "")
     assert raw.ledger()["a/good.png"]["status"] == "kept"
+    laid_out = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (raw.root / "data/clean/images").rglob("*.png")}
+    assert len(laid_out) == (1 if large else 2)
+    assert (before in laid_out) != large
 
 
 def test_nothing_left_is_said(raw: Raw) -> None:

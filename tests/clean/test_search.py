@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.clean import neighbours, search
+from stages.clean import hashes, neighbours, search
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -45,3 +45,19 @@ def test_neighbours_by_cosine() -> None:
     expected = np.nonzero(np.triu(products >= round(0.3 * 127 * 127), 1))
     assert np.array_equal(np.stack([i, j]), np.stack(expected))
     assert np.array_equal(dots, products[expected])
+
+
+def test_neighbours_as_they_are_and_mirrored() -> None:
+    rng = np.random.default_rng(3)
+    low = rng.normal(size=(1500, 8, 8))  # more than a block of rows, and of columns
+    low[700] = low[3] * np.where(np.arange(8) % 2, -1, 1)  # one mirrored
+    vectors = np.rint(127 * low / np.linalg.norm(low, axis=(1, 2), keepdims=True)).astype(np.int8)
+    turned = hashes.orientations(vectors)[:, :2].reshape(len(low), 2, 64)
+    expected = set()
+    for orientation in (0, 1):
+        i, j, _ = neighbours.pairs(turned[:, orientation], turned[:, 0], 0.3)
+        expected |= {(a, b, orientation) for a, b in zip(i.tolist(), j.tolist(), strict=True)}
+    found = list(zip(*(c.tolist() for c in neighbours.mirrored_pairs(turned[:, 0], 0.3)), strict=True))
+    assert (3, 700, 1) in found
+    assert len(found) == len(expected)
+    assert set(found) == expected
