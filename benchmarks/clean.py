@@ -9,9 +9,9 @@
 `--peers` is the Python of an environment of its own with imagededup==0.3.3.post2 and cleanvision==0.3.7; without it,
 or where a peer does not start, its rows are left out and that is said. Ratios within one run count, not the seconds.
 
-`stage` makes ten thousand files. ext4 passes over the places of files that were deleted in the last minutes, one by
-one, which can cost more than all the rest: begin five minutes after the run before, or keep the file system out of it
-with TMPDIR=/dev/shm.
+`stage` makes ten thousand files. An ext4 without a journal passes, one by one, over the inodes that were freed in the
+last five minutes, which can cost more than all the rest: wait after the run before, or keep the disk out of it with
+TMPDIR=/dev/shm.
 """
 
 from __future__ import annotations
