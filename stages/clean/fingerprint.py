@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import PIL
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
     from stages.clean.thumbs import Reader
 
-_VERSION = 2  # raise it when a fingerprint of the same file changes
+_VERSION = 3  # raise it when a fingerprint of the same file changes, or its text: other commits share the cache
 _CHUNK = 64
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -71,11 +71,9 @@ class Fingerprint(NamedTuple):
         return "\t".join(map(str, self))
 
     @classmethod
-    def unpacked(cls, value: str | list[Any]) -> Fingerprint:
-        """Of what `packed` gave, or of the list that earlier versions wrote."""
-        if isinstance(value, list):
-            return cls(*value)
-        sha256, look, width, height, size, suffix, words, vectors, contrast, *why = value.split("\t", 10)
+    def unpacked(cls, text: str) -> Fingerprint:
+        """Of what `packed` gave."""
+        sha256, look, width, height, size, suffix, words, vectors, contrast, *why = text.split("\t", 10)
         sizes = int(width), int(height), int(size)
         return cls(sha256, look, *sizes, suffix, words, vectors, float(contrast), *why)
 

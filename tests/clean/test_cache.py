@@ -1,4 +1,4 @@
-"""What is remembered is found again, by this version and from earlier ones, and after an interruption."""
+"""What is remembered is found again, also after an interruption."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ def test_a_fingerprint_comes_back_as_it_was() -> None:
     assert Fingerprint.unpacked(KNOWN.packed()) == KNOWN
     refused = Fingerprint("ab", reason="unreadable", detail="no")
     assert Fingerprint.unpacked(refused.packed()) == refused
-
-
-def test_what_earlier_versions_wrote_is_read() -> None:
-    assert Fingerprint.unpacked(list(KNOWN)) == KNOWN
 
 
 def test_what_waits_is_known_and_written_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
