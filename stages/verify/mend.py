@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
@@ -19,6 +19,10 @@ from voluptuous import Invalid
 
 from stages.core import errors, files
 from stages.core.console import say
+from stages.verify.scratch import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOCK = Path("dvc.lock")
 _PATIENCE = 0.5  # s; a file that a living DVC is writing is whole again by then
@@ -30,11 +34,12 @@ def main() -> None:
     here = Path().resolve()
     root = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
     reserved = root / ".dvc/tmp/rwlock"
-    if reserved.exists() and not _whole(reserved):
+    if reserved.exists() and not _whole(reserved, _json):
         reserved.unlink()
         say(f"{reserved}: DVC was killed while it wrote this; removed, it named what running processes use")
-    if LOCK.exists() and not _whole(LOCK):
-        kept = mended(LOCK.read_text(errors="ignore"), _committed())
+    if LOCK.exists() and not _whole(LOCK, _valid):
+        committed = Place(here, ".").git("show", f"HEAD:./{LOCK}", check=False)  # empty where there is none
+        kept = mended(LOCK.read_text(errors="ignore"), committed)
         if kept:
             with files.atomic(LOCK) as partial:
                 partial.write_text(kept)
@@ -61,12 +66,11 @@ def _entries(text: str) -> dict[str, str]:
     return {part.partition("\n")[0]: part for part in _STAGE.split(text) if part.startswith("  ")}
 
 
-def _whole(path: Path) -> bool:
+def _whole(path: Path, readable: Callable[[str], bool]) -> bool:
     """Whether a file can be read as DVC does it, now or in a moment."""
     for wait in (0.0, _PATIENCE):
         time.sleep(wait)
-        text = path.read_text(errors="replace")
-        if _valid(text) if path.name == LOCK.name else _json(text):
+        if readable(path.read_text(errors="replace")):
             return True
     return False
 
@@ -85,13 +89,6 @@ def _json(text: str) -> bool:
     except json.JSONDecodeError:
         return False
     return True
-
-
-def _committed() -> str:
-    """The lock file of the last commit; empty where it has none."""
-    command = ["git", "show", f"HEAD:./{LOCK}"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - git, our own arguments
-    return shown.stdout if shown.returncode == 0 else ""
 
 
 if __name__ == "__main__":
