@@ -56,9 +56,9 @@ class Cache:
 
     def put(self, items: Iterable[tuple[bytes, Any]]) -> None:
         """Remember values: on disk with the first call after a fifth of a second, or at the end."""
-        rows = [(k, _JSON.encode(v)) for k, v in items]
         if self._base is None:
             return
+        rows = [(k, _JSON.encode(v)) for k, v in items]
         with self._lock:
             self._waiting.update(rows)
             if time.monotonic() - self._written > _EVERY:

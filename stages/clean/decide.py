@@ -97,8 +97,7 @@ def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisio
     seen: dict[str, int] = {}
     for k in usable:
         entries[k].first = seen.setdefault(entries[k].pixels, k)
-        if entries[k].first != k:
-            copies.union(entries[k].first, k)
+        copies.union(entries[k].first, k)
     for pair in pairs:
         if pair.verdict == "same":
             copies.union(pair.a, pair.b)
@@ -125,8 +124,8 @@ def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
         first: dict[str, int] = {}
         for k, entry in enumerate(done.entries):
             value = entry.hint if key == "hint" else entry.print.sha256
-            if value and entry.usable and (other := first.setdefault(value, k)) != k:
-                groups.union(other, k)
+            if entry.usable and value:
+                groups.union(first.setdefault(value, k), k)
     for pair in sorted(done.pairs, key=lambda p: (-p.evidence.detail, p.a, p.b)):
         if pair.verdict == "similar" and not groups.union(pair.a, pair.b, clean.match.max_group):
             done.capped += 1

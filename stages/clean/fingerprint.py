@@ -205,7 +205,7 @@ def _look(data: bytes, known: Fingerprint, job: Job, reader: Reader) -> tuple[Fi
     reader.keep(known.sha256, job.box, pixels)
     thumbs = reader.thumbnails(pixels, picture)
     if picture is None:
-        return Fingerprint(known.sha256, "", pixels.shape[1], pixels.shape[0], known.size, ".jpg"), thumbs
+        return known._replace(width=pixels.shape[1], height=pixels.shape[0], suffix=".jpg"), thumbs
     return _of(picture, known), thumbs
 
 
@@ -231,7 +231,7 @@ def _hashed(prints: list[Fingerprint], thumbs: list[NDArray[np.uint8]]) -> list[
         seen = hashlib.sha256(f"{one.width}x{one.height}".encode())
         seen.update(mine.data)
         own, vector = (text[start : start + step] + text[last : last + step] for text in texts)
-        result.append(Fingerprint(one.sha256, seen.hexdigest()[:32], *one[2:6], own, vector, level, *one[9:]))
+        result.append(one._replace(look=seen.hexdigest()[:32], words=own, vectors=vector, contrast=level))
     return result
 
 

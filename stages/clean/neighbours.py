@@ -40,9 +40,7 @@ def pairs(
         block = left[start : start + _ROWS]
         for first in range(start, len(left), _COLUMNS):
             dots = block @ right[:, first : first + _COLUMNS]
-            q, t = np.divmod(np.flatnonzero(dots >= least), dots.shape[1])  # many times as fast as nonzero
-            later = t + first > q + start
-            q, t = q[later], t[later]
+            q, t = _places(dots >= least, first - start)
             found.append((q + start, t + first, dots[q, t].astype(np.int64)))
     q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.argsort(q, kind="stable")  # row by row, whatever the size of the blocks
@@ -74,11 +72,16 @@ def mirrored_pairs(
         for first in range(start, len(vectors), _COLUMNS):
             evens = even[rows] @ right_even[:, first : first + _COLUMNS]
             odds = odd[rows] @ right_odd[:, first : first + _COLUMNS]
-            q, t = np.divmod(np.flatnonzero(evens + np.abs(odds) >= least), evens.shape[1])
-            later = t + first > q + start
-            q, t = q[later], t[later]
+            q, t = _places(evens + np.abs(odds) >= least, first - start)
             for orientation, dots in enumerate((evens[q, t] + odds[q, t], evens[q, t] - odds[q, t])):
                 near = dots >= least
                 found.append((q[near] + start, t[near] + first, np.full(near.sum(), orientation)))
     i, j, orientations = (np.concatenate(part) for part in zip(*found, strict=True))
     return i, j, orientations
+
+
+def _places(near: NDArray[np.bool_], ahead: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of what is near in a block of products, above the diagonal; columns start `ahead` of the rows."""
+    q, t = np.divmod(np.flatnonzero(near), near.shape[1])  # many times as fast as nonzero
+    later = t + ahead > q
+    return q[later], t[later]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import PIL
@@ -54,24 +55,18 @@ def write(done: Decisions, raw: Path, report: Path, clean: Clean, cache: Cache, 
     entries = done.entries
     with files.fresh_folder(report) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        save = partial(_save, raw=raw, clean=clean, cache=cache, reader=reader)
         _tables(done, near, folder)
         groups = _by_doubt(done)
         for page in range(min(PAGES, -(-len(groups) // PAGE))):
             rows = [_group_row(entries, members) for members in groups[page * PAGE : (page + 1) * PAGE]]
-            _save(rows, folder / f"duplicates-{page + 1}.png", raw, clean, cache, reader)
+            save(rows, folder / f"duplicates-{page + 1}.png")
         pairs = [[Tile(entries[p.a], (p.verdict, _numbers(p), entries[p.a].label)),
                   Tile(entries[p.b], (f"bits {p.distance}", f"overlap {p.evidence.overlap:.2f}", entries[p.b].label))]
                  for p in near]  # fmt: skip
-        _save(_side_by_side(pairs), folder / "borderline.png", raw, clean, cache, reader)
+        save(_side_by_side(pairs), folder / "borderline.png")
         out = [Tile(e, (e.reason, *_lines(e.path))) for e in entries if e.status == "quarantined"][: PAGE * COLUMNS]
-        _save(
-            [out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)],
-            folder / "quarantined.png",
-            raw,
-            clean,
-            cache,
-            reader,
-        )
+        save([out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png")
         before, after = _counts([e for e in entries if e.label])
         before = {name: before[name] for name in sorted(before, key=natural)}
         sizes = [(e.print.width, e.print.height) for e in entries if e.status == "kept"]
