@@ -1,39 +1,63 @@
 """From the bytes of a file to one upright RGB picture, or to a reason why not.
 
-The normalised picture is what every later step sees: first frame, EXIF orientation applied, transparency on white, 8
-bits a channel, RGB. Pillow ignores colour profiles and so do we. The pixel limit is checked on the header, before
-anything is decoded, so Pillow's own bomb check is switched off.
+The normalised picture is what every later step sees: first frame, EXIF orientation applied, transparency on a ground, 8
+bits a channel, RGB. Pillow ignores colour profiles and so do we. Pillow alone decodes, and asks the formats named here,
+none of which starts a program. Limits hold before anything is decoded; what they cannot foresee, the process of
+`stages.clean.isolate` ends. One decode at a time in a process: codecs write to a stream that all threads share.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import struct
+import re
 import threading
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import (  # noqa: F401 - a plug-in is known once it is imported
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from stages.clean import codecs, filebytes, rgb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stages.clean.params import Clean
 
-Image.MAX_IMAGE_PIXELS = None
+Image.MAX_IMAGE_PIXELS = None  # `clean.max_pixels` holds
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 Box = tuple[int, int, int, int]
-_ONE_AT_A_TIME, _LOADING = threading.Lock(), threading.Lock()
 _ORIENTATION = 0x0112
-_USUAL = ("JPEG", "PNG")  # tried before all plug-ins of Pillow are loaded and asked; first bytes tell these two apart
-_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_LENIENT = threading.Lock()
+_OWN = {"JPEG": ".jpg", "PNG": ".png"}  # formats whose files are kept as they are
 
 
 class Refused(Exception):  # noqa: N818 - a verdict, not an error
     """A file that cannot be let in: a reason code and a sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -42,7 +66,7 @@ class Picture:
 
     `image` is the normalised RGB picture; `suffix` is ".jpg" or ".png" where the file's own bytes decode to just that
     picture and may be kept as they are, else "" (it must be written anew); `note` is a reason code of what had to be
-    put right.
+    put right or chosen, `detail` says it in words.
     """
 
     image: Image.Image
@@ -51,31 +75,46 @@ class Picture:
     detail: str = ""
 
 
+def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
+    """Decode the bytes of a file.
+
+    Args:
+        data: the file's bytes.
+        clean: limits.
+        box: x1, y1, x2, y2 in px of the upright picture, x2 and y2 exclusive; the picture is cut to it.
+
+    Raises:
+        Refused: with one of the reason codes of docs/decisions/0100.
+        MemoryError: the process may not have so much memory, which says nothing about the picture.
+    """
+    with codecs.overheard() as said, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = _whole(data, clean, said)
+        except Refused as refused:
+            if refused.reason != "truncated" or clean.truncated_min_visible == 1:
+                raise
+            picture = _part(data, clean, said)
+        return crop(picture, box, clean)
+
+
+def decode_truncated(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
+    """The same as `decode`, which keeps truncated files by itself."""
+    return decode(data, clean, box)
+
+
 def open_header(data: bytes) -> Image.Image:
     """Open `data` without decoding it.
 
     Raises:
-        Refused: Pillow does not know the format, or the header is broken.
+        Refused: the format is not one of `FORMATS`, or the header is broken.
     """
     try:
-        return _open(data)
+        return Image.open(io.BytesIO(data), formats=_heif(data) or FORMATS)
     except UnidentifiedImageError:
-        kind = "the file is empty" if not data else f"no known image format in {len(data)} bytes"
-        raise Refused("not_an_image", kind) from None
-    except Image.DecompressionBombError:
-        raise Refused("too_large", "the header announces more pixels than Pillow will read") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        OverflowError,
-        MemoryError,
-        TypeError,
-        IndexError,
-    ) as error:
-        raise Refused("unreadable", _sentence(error)) from None
+        raise _not_read(data) from None
+    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
+        raise _verdict(error) from None
 
 
 def check_size(width: int, height: int, clean: Clean) -> None:
@@ -86,62 +125,11 @@ def check_size(width: int, height: int, clean: Clean) -> None:
         raise Refused("too_small", f"{width}x{height} px, a side under clean.min_side = {clean.min_side}")
 
 
-def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
-    """Decode the bytes of a file with Pillow.
-
-    Args:
-        data: the file's bytes.
-        clean: limits.
-        box: x1, y1, x2, y2 in px of the upright picture, x2 and y2 exclusive; the picture is cut to it.
-
-    Raises:
-        Refused: with one of the reason codes of docs/decisions/0100.
-    """
-    if len(data) > clean.max_bytes:
-        raise Refused("too_large", f"{len(data)} bytes, more than clean.max_bytes = {clean.max_bytes}")
-    header = open_header(data)
-    check_size(*header.size, clean)
-    try:
-        return crop(_normalise(header), box, clean)
-    except Refused:
-        raise
-    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
-        if "truncated" in str(error) or isinstance(error, EOFError):
-            raise Refused("truncated", _sentence(error)) from None
-        raise Refused("unreadable", _sentence(error)) from None
-
-
 def plain_jpeg(data: bytes, clean: Clean) -> bool:
-    """Whether `data` is an upright RGB JPEG within the limits: nothing would have to be put right."""
-    if data[:2] != b"\xff\xd8" or len(data) > clean.max_bytes:
-        return False
+    """Whether `data` is an upright RGB JPEG within the limits; for `stages.clean.jpeg`, and goes with it."""
     header = open_header(data)
     check_size(*header.size, clean)
     return header.format == "JPEG" and header.mode == "RGB" and orientation(header) == 1
-
-
-def decode_truncated(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
-    """Decode what is there of a truncated file, if enough of its rows are.
-
-    Pillow's switch is global: beside threads that decode files for the first time, those would be let in as well.
-
-    Raises:
-        Refused: less than `clean.truncated_min_visible` of the rows was decoded.
-    """
-    with _ONE_AT_A_TIME:
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            picture = decode(data, clean, box=None)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-    rows = np.asarray(picture.image)
-    # what is missing is filled with one colour, from the bottom up
-    missing = int(np.cumprod((rows[::-1] == rows[-1, -1]).all(axis=(1, 2))).sum())
-    visible = 1 - missing / len(rows)
-    said = f"truncated: {visible:.0%} of the rows are there"
-    if visible < clean.truncated_min_visible:
-        raise Refused("truncated", f"{said}, clean.truncated_min_visible = {clean.truncated_min_visible}")
-    return crop(Picture(picture.image, "", "truncated", said), box, clean)
 
 
 def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
@@ -155,7 +143,7 @@ def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
     check_size(x2 - x1, y2 - y1, clean)
     if (x1, y1, x2, y2) == (0, 0, width, height):
         return picture
-    return Picture(picture.image.crop((x1, y1, x2, y2)), "", picture.note, picture.detail)
+    return replace(picture, image=picture.image.crop((x1, y1, x2, y2)), suffix="")
 
 
 def orientation(image: Image.Image) -> int:
@@ -167,62 +155,117 @@ def orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _open(data: bytes) -> Image.Image:
-    with contextlib.suppress(UnidentifiedImageError):
-        return Image.open(io.BytesIO(data), formats=_USUAL)
-    with _LOADING:
-        Image.init()
+def _whole(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
+    if len(data) > clean.max_bytes:
+        raise Refused("too_large", f"{len(data)} bytes, more than clean.max_bytes = {clean.max_bytes}")
     try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        if data[4:8] != b"ftyp":
+        picture = _decoded(data, clean)
+    except Refused as refused:
+        bare = filebytes.without_text(data)
+        if bare is None or refused.reason in ("too_large", "too_small"):
             raise
         try:
-            import pillow_heif
-        except ImportError:
-            raise Refused("unreadable", "HEIC or AVIF; install pillow-heif to read it") from None
-        pillow_heif.register_heif_opener()
-        return Image.open(io.BytesIO(data))
+            picture = replace(_decoded(bare, clean), suffix="")
+        except Refused:
+            raise refused from None
+        picture = _noted(picture, ("text_left_out", f"the text in the file was left out ({refused.detail})"))
+    damage = filebytes.damage(data, said)
+    if damage and clean.corrupt_data == "quarantine":
+        raise Refused("corrupt_data", damage)
+    return replace(picture, suffix="", note="corrupt_data", detail=damage) if damage else picture
 
 
-def _normalise(image: Image.Image) -> Picture:
+def _decoded(data: bytes, clean: Clean) -> Picture:
+    if announced := filebytes.webp_size(data):
+        check_size(*announced, clean)  # Pillow makes room for the canvas when it opens the file
+    header = open_header(data)
+    check_size(*header.size, clean)
+    if excess := filebytes.excess(header, data, clean.max_pixels):
+        raise Refused("too_large", excess)
+    try:
+        picture = _normalised(header, data)
+    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
+        raise _verdict(error) from None
+    check_size(*picture.image.size, clean)  # frames may be larger than their header says
+    return picture
+
+
+def _normalised(image: Image.Image, data: bytes) -> Picture:
     upright = orientation(image) == 1
-    frames = int(getattr(image, "n_frames", 1)) if image.format != "MPO" else 1
-    own = {"JPEG": ".jpg", "PNG": ".png"}.get(image.format or "", "")
-    plain = image.mode == "RGB" and upright and frames == 1 and "transparency" not in image.info
+    frames = filebytes.frames(image, data)
+    plain = image.mode == "RGB" and upright and not frames and not image.has_transparency_data
+    own = _OWN.get(image.format or "", "") if plain else ""
+    deep = rgb.deep_colour(image)
     image.load()
-    result = _to_rgb(image) if upright else _to_rgb(ImageOps.exif_transpose(image))
-    note = ("animated", f"first of {frames} frames") if frames > 1 else ("", "")
-    return Picture(result, own if plain else "", *note)
+    result, note = rgb.from_deep_colour(image, deep, open_header(data)) if deep else rgb.to_rgb(image)
+    if not upright:
+        result = ImageOps.exif_transpose(_marked(result, orientation(image)))
+    picture = Picture(result, "" if note[0] else own, *note)
+    return _noted(picture, ("animated", frames)) if frames else picture
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode in _DEEP:
-        return _from_deep(image)
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        coloured = image.convert("RGBA")
-        white = Image.new("RGBA", coloured.size, "white")
-        return Image.alpha_composite(white, coloured).convert("RGB")
-    return image.convert("RGB")
+def _marked(image: Image.Image, turn: int) -> Image.Image:
+    """A copy that knows how the camera was held."""
+    marked = image.copy()
+    marked.getexif()[_ORIENTATION] = turn
+    return marked
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey to 8 bits.
+def _part(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
+    """What is there of a truncated file, if enough of its rows are."""
+    with _LENIENT:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            picture = _decoded(data, clean)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+    said()
+    rows = np.asarray(picture.image)
+    # what is missing is filled with one colour, from the bottom up
+    missing = int(np.cumprod((rows[::-1] == rows[-1, -1]).all(axis=(1, 2))).sum())
+    visible = 1 - missing / len(rows)
+    sentence = f"truncated: {visible:.0%} of the rows are there"
+    if visible < clean.truncated_min_visible:
+        raise Refused("truncated", f"{sentence}, clean.truncated_min_visible = {clean.truncated_min_visible}")
+    return Picture(picture.image, "", "truncated", sentence)
 
-    16 bits keep their high byte, as Pillow does for 16-bit colour. The other modes have no fixed white, so the
-    smallest of the usual ones (1, 255, 65535) that holds the values is taken.
-    """
-    values = np.asarray(image).astype(np.float64)
-    if image.mode.startswith("I;16"):
-        scaled = np.floor(values / 256)
-    else:
-        top = float(np.nanmax(values))
-        white = 1.0 if image.mode == "F" and top <= 1 else 255.0 if top <= 255 else 65535.0
-        scaled = np.nan_to_num(values) * (255 / white)
-    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)).convert("RGB")
+
+def _noted(picture: Picture, note: rgb.Note) -> Picture:
+    """With one more note: the first code stands, all sentences do."""
+    said = "; ".join(filter(None, (picture.detail, note[1])))
+    return replace(picture, note=picture.note or note[0], detail=said)
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _heif(data: bytes) -> tuple[str, ...]:
+    """The format for iPhones' pictures, whose plug-in is loaded when the first one comes; () for other files."""
+    if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
+        return ()
+    _load_heif()
+    return ("HEIF", "AVIF")
+
+
+@cache
+def _load_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def _not_read(data: bytes) -> Refused:
+    if not data:
+        return Refused("not_an_image", "the file is empty")
+    if name := filebytes.other_format(data):
+        return Refused("unreadable", f"{name} is not read; these are: {', '.join(FORMATS)}, HEIF")
+    return Refused("not_an_image", f"no known image format in {len(data)} bytes")
+
+
+def _verdict(error: Exception) -> Refused:
+    """What a plug-in's exception says about the file; raises `MemoryError` where it says something of the machine."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        raise MemoryError(str(error)) from error
+    cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
+    # without addresses in memory, which differ from run to run
+    said = re.sub(r"<[^<>]* at 0x[0-9a-f]+>|0x[0-9a-f]{8,}", "...", " ".join(str(error).split()))[:200]
+    return Refused("truncated" if cut else "unreadable", said or type(error).__name__)

@@ -1,0 +1,162 @@
+"""What the bytes of a file tell before or beside its decoding: its size, its parts, its damage.
+
+Limits must hold before a decoder runs, and decoders pass over damage in silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from PIL import Image
+
+_OTHER = {
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop's PSD",
+    b"\0\0\1\0": "ICO",
+    b"\0\0\2\0": "CUR",
+    b"icns": "ICNS",
+    b"DDS ": "DDS",
+    b"\xd7\xcd\xc6\x9a": "WMF",
+    b"\1\0\0\0": "EMF",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"qoif": "QOI",
+    b"\x01\xda": "SGI",
+    b"\n\5\1\x08": "PCX",
+    b"<svg": "SVG",
+}
+_MOST_SCANS, _MOST_FRAMES = 100, 10_000
+_SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes through all pixels
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
+_TILE = (322, 323)  # TIFF: TileWidth, TileLength
+_HARMLESS = 4  # bytes that cameras leave before the end
+_GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
+
+
+def other_format(data: bytes) -> str:
+    """The name of a format that is known and not read; "" where nothing is recognised."""
+    return next((name for start, name in _OTHER.items() if data.startswith(start)), "")
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a WebP announces; None for other files."""
+    kind = data[12:16] if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30 else b""
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:
+    """Why decoding would cost far more than the size in pixels says; "" where it would not."""
+    pixels = header.width * header.height
+    if header.format in ("JPEG", "MPO"):
+        scans = data.count(b"\xff\xda")
+        if scans > _MOST_SCANS or scans * pixels > _SCANS_OF_LARGEST * max_pixels:
+            return f"a JPEG of {scans} scans, each of which goes through {pixels} pixels"
+    tags = getattr(header, "tag_v2", {})
+    wide, high = (tags.get(tag, 1) for tag in _TILE)
+    if isinstance(wide, int) and isinstance(high, int) and wide * high > 2 * max_pixels:
+        return f"tiles of {wide}x{high} px, more than twice clean.max_pixels = {max_pixels}"
+    return ""
+
+
+def frames(image: Image.Image, data: bytes) -> str:
+    """Of how many frames or pages the first is taken, in words; "" where there is only one. Counting is limited."""
+    if image.format == "MPO":  # the further frames of a phone's photograph are previews and depth
+        return ""
+    try:
+        count = _count(image, data)
+    except Exception:  # noqa: BLE001 - damage behind the first frame raises anything
+        return "first of several frames"
+    if count > _MOST_FRAMES:
+        return f"first of more than {_MOST_FRAMES} frames"
+    return f"first of {count} frames" if count > 1 else ""
+
+
+def _count(image: Image.Image, data: bytes) -> int:
+    if image.format == "GIF" and data.count(b"\0,") > _MOST_FRAMES:  # a frame begins with a comma, after a zero
+        return _MOST_FRAMES + 1
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    count = 1
+    with contextlib.suppress(EOFError):
+        while count <= _MOST_FRAMES:
+            image.seek(count)
+            count += 1
+    image.seek(0)
+    return count
+
+
+def without_text(data: bytes) -> bytes | None:
+    """A PNG with nothing but what its pixels need; None where that is all it has, or it is none.
+
+    Pillow refuses pictures for texts that are long or do not match their checksum.
+    """
+    if not data.startswith(_PNG):
+        return None
+    bare = _PNG + b"".join(data[start:end] for name, start, end in _chunks(data) if name in _PIXELS)
+    return bare if len(bare) < len(data) else None
+
+
+def damage(data: bytes, said: Callable[[], str]) -> str:
+    """What is broken in the pixels of a file that decodes all the same; "" where nothing is found.
+
+    A PNG has checksums, which Pillow does not look at. A JPEG has none, but what was overwritten hardly ever decodes to
+    as many blocks as there should be: libjpeg warns of that, on stderr where OpenCV calls it. Other formats tell
+    nothing.
+
+    Args:
+        data: the file.
+        said: returns what was written to stderr since it was last called.
+    """
+    if data.startswith(_PNG):
+        for name, start, end in _chunks(data):
+            if name in (b"IDAT", b"PLTE", b"tRNS") and zlib.crc32(data[start + 4 : end - 4]) != _number(data, end - 4):
+                return f"the checksum of a part of the pixels ({name.decode()}) is wrong"
+    if not data.startswith(b"\xff\xd8"):
+        return ""
+    said()
+    with contextlib.suppress(cv2.error):
+        cv2.imdecode(np.frombuffer(data, np.uint8), _GLANCE)
+    return _jpeg_damage(said())
+
+
+def _jpeg_damage(said: str) -> str:
+    """What libjpeg's warning says of the pixels; some are about headers, or about a byte or two too many at the end."""
+    lines = [line for line in said.splitlines() if line.startswith(("Corrupt JPEG data", "Inconsistent progression"))]
+    if not lines:
+        return ""
+    words = lines[0].split()
+    if "extraneous" in words and words[-1] == "0xd9" and int(words[words.index("extraneous") - 1]) <= _HARMLESS:
+        return ""
+    return f"libjpeg: {lines[0][:100]}"
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk of a PNG that is there as a whole."""
+    start = len(_PNG)
+    while start + 12 <= len(data) and (end := start + 12 + _number(data, start)) <= len(data):
+        yield data[start + 4 : start + 8], start, end
+        start = end
+
+
+def _number(data: bytes, start: int) -> int:
+    return int.from_bytes(data[start : start + 4], "big")
