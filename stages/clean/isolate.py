@@ -1,0 +1,256 @@
+"""Run a function over items in worker processes, so that a crash, a hang or a hunger for memory costs one item.
+
+The standard library's pools and joblib's end as a whole when a worker dies, and know no limit for one item; so this is
+a small pool of its own. Items travel in chunks. When a chunk fails, each of its items is run once more, in a fresh
+process, with nothing beside it: only that run gives a verdict, so that no verdict depends on the number of workers or
+on what a worker did before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import mmap
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections import deque
+from multiprocessing import connection, forkserver, get_context
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from stages.clean.decode import Refused
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
+_CHUNK = 16  # items: a message costs as much as a small JPEG
+_AHEAD = 8  # chunks for each worker that may wait for one that takes long
+_WALL = 10  # seconds on the clock for each second of computing: for what waits without computing
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_FORK = get_context("forkserver")  # on Linux and macOS; forks a process that has the imports and no threads
+
+
+class _Limits(NamedTuple):
+    seconds: float
+    gigabytes: float
+
+
+class _Hungry(NamedTuple):
+    """Memory ran out, or may have.
+
+    machine: it would not have given all that one item may have; the item itself asks for too much otherwise.
+    """
+
+    machine: bool
+
+
+class _Worker:
+    def __init__(self, function: Callable[[Any], Any], limits: _Limits) -> None:
+        self.pipe, theirs = _FORK.Pipe()
+        self.process = _FORK.Process(target=_serve, args=(function, limits, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.chunk = -1  # its number
+
+    def end(self) -> int:
+        """End it, whatever it does; returns its exit code."""
+        self.pipe.close()
+        if self.chunk >= 0:
+            self.process.join(0.2)  # a process that died may take a moment to be seen dead
+            self.process.kill()
+        self.process.join()
+        code = self.process.exitcode or 0
+        self.process.close()
+        return code
+
+
+def each(
+    function: Callable[[T], R], items: Sequence[T], *, workers: int, seconds: float, gigabytes: float
+) -> Iterator[R | Refused]:
+    """Apply `function` to every item, in worker processes; yields results in the order of the items.
+
+    A `Refused` that `function` raises is that item's result. Any other exception is a fault of ours and is raised here.
+
+    Args:
+        function: at the top level of a module; what it takes and returns must be picklable, and should be small.
+        items: what it is called with.
+        workers: how many processes.
+        seconds: of computing for one item, and ten times as many on the clock.
+        gigabytes: of memory for one item, beyond what a worker needs to start. Linux holds a process to it; macOS does
+            not.
+
+    Raises:
+        UserError: the machine has less memory than one item may need and needs.
+    """
+    limits = _Limits(seconds, gigabytes)
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    waiting = deque(range(len(chunks)))
+    done: dict[int, list[Any]] = {}
+    idle: list[_Worker] = []
+    busy: dict[Connection, _Worker] = {}
+    failed: list[int] = []
+    if items:
+        _start_server(function)
+    try:
+        for turn in range(len(chunks)):
+            while turn not in done:
+                while waiting and not failed and len(busy) < workers and waiting[0] < turn + _AHEAD * workers:
+                    worker = idle.pop() if idle else _Worker(function, limits)
+                    worker.chunk = waiting.popleft()
+                    busy[worker.pipe] = worker
+                    with contextlib.suppress(OSError):  # it died before; `recv` finds that out
+                        worker.pipe.send(chunks[worker.chunk])
+                ready = connection.wait(list(busy))
+                for worker in [busy.pop(pipe) for pipe in list(busy) if pipe in ready]:
+                    answer = _receive(worker)
+                    if answer is None:
+                        failed.append(worker.chunk)
+                        worker.end()
+                        continue
+                    done[worker.chunk] = answer
+                    worker.chunk = -1
+                    idle.append(worker)
+                if not busy:
+                    for number in failed:
+                        done[number] = [_alone(function, item, limits) for item in chunks[number]]
+                    failed.clear()
+            yield from done.pop(turn)
+    finally:
+        for worker in itertools.chain(idle, busy.values()):
+            worker.end()
+
+
+def _receive(worker: _Worker) -> list[Any] | None:
+    """The results of a chunk; None where the worker died over it or ran out of memory."""
+    try:
+        answer = worker.pipe.recv()
+    except (EOFError, OSError):
+        return None
+    if isinstance(answer, BaseException):
+        raise answer
+    return None if any(isinstance(one, _Hungry) for one in answer) else answer
+
+
+def _alone(function: Callable[[Any], Any], item: Any, limits: _Limits) -> Any:
+    """The result of one item in a process of its own, while no other works."""
+    for attempt in (1, 2):
+        worker = _Worker(function, limits)
+        worker.chunk = 0
+        answer: Any = None
+        try:
+            with contextlib.suppress(EOFError, OSError):
+                worker.pipe.send([item])
+                answer = worker.pipe.recv()
+        finally:
+            code = worker.end()
+        if answer is None and code == -signal.SIGKILL and attempt == 1:
+            continue  # the system ended it, for want of memory; the others are idle now
+        break
+    if isinstance(answer, BaseException):
+        raise answer
+    if answer is not None and not isinstance(answer[0], _Hungry):
+        return answer[0]
+    if code == -signal.SIGKILL or (answer is not None and answer[0].machine):
+        raise UserError(
+            f"this machine has not enough memory to read every picture: one may need clean.gigabytes = "
+            f"{limits.gigabytes:g}; free memory, or lower clean.workers, clean.gigabytes or clean.max_pixels"
+        )
+    if answer is not None:
+        return Refused("unreadable", f"needs more than {limits.gigabytes:g} GB of memory (clean.gigabytes)")
+    if code in (-signal.SIGPROF, -signal.SIGALRM):
+        return Refused("unreadable", f"took longer than {limits.seconds:g} s (clean.seconds)")
+    return Refused("unreadable", f"crashed the decoder ({_name(code)})")
+
+
+def _name(code: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def _start_server(function: Callable[..., Any]) -> None:
+    """Start the process that workers are forked from, once; it imports what they need, for one thread each."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        _FORK.set_forkserver_preload([__name__, getattr(function, "__module__", __name__)])
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(function: Callable[[Any], Any], limits: _Limits, pipe: Connection) -> None:
+    """What a worker does: chunks in, results out, until the other end is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and its end ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    warnings.simplefilter("ignore")
+    room = int(limits.gigabytes * 2**30)
+    little, less = not _to_be_had(room), not _to_be_had(room // 4)
+    if not little:
+        _limit_memory(room)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            chunk = pipe.recv()
+            pipe.send(_results(function, chunk, limits, little=little, less=less))
+
+
+def _results(
+    function: Callable[[Any], Any], chunk: Sequence[Any], limits: _Limits, *, little: bool, less: bool
+) -> list[Any] | Exception:
+    """The results of a chunk, or the first exception that is a fault of ours, to be raised in the parent.
+
+    Args:
+        function: what is applied.
+        chunk: the items.
+        limits: of time; that of memory is set.
+        little: the machine cannot give all the memory that an item may have.
+        less: nor a quarter of it; then a codec may call a file broken that it got no memory for.
+    """
+    results: list[Any] = []
+    for item in chunk:
+        signal.setitimer(signal.ITIMER_PROF, limits.seconds)  # the system ends the process, whatever codec it is in
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds * _WALL)
+        try:
+            results.append(function(item))
+        except Refused as refused:
+            results.append(_Hungry(machine=True) if less and refused.reason == "unreadable" else refused)
+        except MemoryError:
+            results.append(_Hungry(machine=little))
+        except Exception as error:  # noqa: BLE001 - raised again in the parent
+            error.add_note("".join(traceback.format_exception(error)))
+            return error
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    return results
+
+
+def _to_be_had(room: int) -> bool:
+    """Whether the machine would give so much memory; asks, and touches none of it."""
+    try:
+        mmap.mmap(-1, room, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def _limit_memory(room: int) -> None:
+    """Hold this process to the memory that it has, and so much more; macOS has no such limit."""
+    if sys.platform == "linux":
+        import resource
+        from pathlib import Path
+
+        data = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * mmap.PAGESIZE
+        most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = data + room
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if most < 0 else min(limit, most), most))
