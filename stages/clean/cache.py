@@ -1,19 +1,15 @@
-"""What was worked out before, by content: a file seen once is not decoded again, whatever it is called now.
+"""What was worked out before, by content: a picture seen once is not decoded again, whatever it is called now.
 
-One SQLite file under `.cache/`, written several times a second, so that an interrupted run goes on where it was. It
-holds nothing that cannot be worked out again; deleting it is safe.
+One SQLite file under `.cache/`. It holds nothing that cannot be worked out again; deleting it is safe.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import sqlite3
-import threading
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stages.core.console import say
 
@@ -21,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 FILE = Path(".cache/clean.sqlite")
+_TABLE = "prints"
 _ASKED_AT_ONCE = 500  # SQLite limits the variables of a statement
-_EVERY = 0.2  # seconds between two transactions: each costs as much as a hundred rows
-_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def key(*parts: object) -> bytes:
@@ -32,70 +27,41 @@ def key(*parts: object) -> bytes:
 
 
 class Cache:
-    """Keys to JSON values; does without, with a warning, where the file cannot be used."""
+    """Keys to bytes; a temporary file takes its place, with a warning, where the file cannot be used."""
 
     def __init__(self, file: Path | None) -> None:
-        self._lock = threading.Lock()
-        self._base = self._open(file) if file else None
-        self._waiting: dict[bytes, str] = {}
-        self._written = time.monotonic()
+        try:
+            self._base = self._open(file)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and file is not None:
+                file.unlink(missing_ok=True)  # it is damaged, and can be made again
+            say(f"{file} cannot be used ({error}): everything is worked out anew")
+            self._base = self._open(None)
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values that are known."""
-        found: dict[bytes, Any] = {}
-        if self._base is None:
-            return found
+        found: dict[bytes, bytes] = {}
         for start in range(0, len(keys), _ASKED_AT_ONCE):
             part = list(keys[start : start + _ASKED_AT_ONCE])
             marks = ",".join("?" * len(part))
-            with self._lock:
-                rows = self._base.execute(f"SELECT key, value FROM known WHERE key IN ({marks})", part).fetchall()  # noqa: S608
-                rows += [(k, self._waiting[k]) for k in part if k in self._waiting]
-            found.update((k, json.loads(v)) for k, v in rows)
+            found.update(self._base.execute(f"SELECT key, value FROM {_TABLE} WHERE key IN ({marks})", part))  # noqa: S608
         return found
 
-    def put(self, items: Iterable[tuple[bytes, Any]]) -> None:
-        """Remember values: on disk with the first call after a fifth of a second, or at the end."""
-        if self._base is None:
-            return
-        rows = [(k, _JSON.encode(v)) for k, v in items]
-        with self._lock:
-            self._waiting.update(rows)
-            if time.monotonic() - self._written > _EVERY:
-                self._write(self._base)
+    def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Remember values in one transaction, so that an interrupted run goes on where it was."""
+        with contextlib.suppress(sqlite3.OperationalError), self._base:  # a full disk costs the memory, not the run
+            self._base.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?)", items)  # noqa: S608
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
-        if self._base is not None:
-            with self._lock:
-                self._write(self._base)
-            self._base.close()
-
-    def _write(self, base: sqlite3.Connection) -> None:
-        with contextlib.suppress(sqlite3.Error), base:  # a full disk costs the memory, not the run
-            base.executemany("INSERT OR REPLACE INTO known VALUES (?, ?)", self._waiting.items())
-        self._waiting.clear()
-        self._written = time.monotonic()
+        """Close the file."""
+        self._base.close()
 
     @staticmethod
-    def _open(file: Path) -> sqlite3.Connection | None:
-        for attempt in range(2):
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                base = sqlite3.connect(file, timeout=30, check_same_thread=False)
-                base.execute("PRAGMA journal_mode=WAL")
-                base.execute("PRAGMA synchronous=NORMAL")
-                base.execute("PRAGMA wal_autocheckpoint=20000")  # pages
-                base.execute("CREATE TABLE IF NOT EXISTS known (key BLOB PRIMARY KEY, value TEXT)")
-            except sqlite3.DatabaseError as error:
-                if attempt == 0 and "not a database" in str(error):
-                    file.unlink(missing_ok=True)
-                    continue
-                say(f"{file} cannot be used ({error}): everything is worked out anew")
-                return None
-            except OSError as error:
-                say(f"{file} cannot be used ({error.strerror}): everything is worked out anew")
-                return None
-            else:
-                return base
-        return None
+    def _open(file: Path | None) -> sqlite3.Connection:
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        base = sqlite3.connect(file or "", timeout=30)  # "": a temporary file
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} (key BLOB PRIMARY KEY, value BLOB)")
+        return base

@@ -10,16 +10,18 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import combinations
 from typing import TYPE_CHECKING
 
-from stages.clean.groups import Groups
+from scipy.cluster.hierarchy import DisjointSet
+
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stages.clean.decode import Box
-    from stages.clean.fingerprint import Fingerprint
+    from stages.clean.describe import Print
     from stages.clean.match import Pair
     from stages.clean.params import Clean
 
@@ -37,14 +39,14 @@ class Entry:
     source: str
     hint: str
     box: Box | None
-    print: Fingerprint
+    print: Print
     status: str = "quarantined"
     reason: str = ""
     detail: str = ""
     image_id: str = ""
     duplicate_of: str = ""
     group_id: str = ""
-    pixels: str = ""  # equal for equal pictures
+    rank: int = 0  # of the published part that it stands in, 0 for the one that must stay whole
     first: int = -1  # position of the first row with these pixels
 
     @property
@@ -61,15 +63,14 @@ class Entry:
 class Decisions:
     """All rows with their fate, the pairs behind it, the groups, and what a reader must be warned of.
 
-    described: pictures whose local features were compared.
+    cut: pairs that were not joined, since their group would grow beyond `clean.match.max_group`.
     """
 
     entries: list[Entry]
     pairs: list[Pair]
     conflicts: list[list[int]] = field(default_factory=list)
     groups: list[list[int]] = field(default_factory=list)
-    capped: int = 0
-    described: int = 0
+    cut: list[Pair] = field(default_factory=list)
 
 
 @lru_cache(maxsize=100_000)
@@ -93,43 +94,45 @@ def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisio
     """
     done = Decisions(entries, list(pairs))
     usable = [k for k, e in enumerate(entries) if e.usable]
-    copies = Groups(len(entries))
+    copies = DisjointSet(usable)
     seen: dict[str, int] = {}
     for k in usable:
-        entries[k].first = seen.setdefault(entries[k].pixels, k)
-        copies.union(entries[k].first, k)
-    for pair in pairs:
-        if pair.verdict == "same":
-            copies.union(pair.a, pair.b)
-    for k in usable:
         entries[k].status = "kept"
-    groups = _group(done, copies, clean)
+        entries[k].first = seen.setdefault(entries[k].print.pixels, k)
+        copies.merge(entries[k].first, k)
+    verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
+    for a, b in verdicts:
+        copies.merge(a, b)
+    sets = sorted(sorted(members) for members in copies.subsets())
+    groups = _group(done, sets, usable, clean)
     _name(entries, usable)
     if clean.duplicates != "ignore":
-        verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
-        for members in copies.sets():
+        for members in sets:
             if len(members) > 1:
                 _settle(done, members, verdicts, clean)
-    _assign(done, groups, clean)
+    _assign(done, groups)
+    _tell_turned(done)
     return done
 
 
-def _group(done: Decisions, copies: Groups, clean: Clean) -> list[list[int]]:
+def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Clean) -> list[list[int]]:
     """Groups that must not be split apart: copies, hints, one source file; then similar pairs up to the cap."""
-    groups = Groups(len(done.entries))
-    for members in copies.sets():
+    groups = DisjointSet(usable)
+    for members in sets:
         for other in members[1:]:
-            groups.union(members[0], other)
-    for key in ("hint", "sha256"):
-        first: dict[str, int] = {}
-        for k, entry in enumerate(done.entries):
-            value = entry.hint if key == "hint" else entry.print.sha256
-            if entry.usable and value:
-                groups.union(first.setdefault(value, k), k)
-    for pair in sorted(done.pairs, key=lambda p: (-p.evidence.detail, p.a, p.b)):
-        if pair.verdict == "similar" and not groups.union(pair.a, pair.b, clean.match.max_group):
-            done.capped += 1
-    return [[k for k in members if done.entries[k].usable] for members in groups.sets()]
+            groups.merge(members[0], other)
+    first: dict[tuple[str, str], int] = {}
+    for k in usable:
+        for value in ("hint", done.entries[k].hint), ("file", done.entries[k].print.sha256):
+            if value[1]:
+                groups.merge(first.setdefault(value, k), k)
+    for pair in sorted(done.pairs, key=lambda p: (-p.strength, p.a, p.b)):
+        if pair.verdict == "similar" and not groups.connected(pair.a, pair.b):
+            if groups.subset_size(pair.a) + groups.subset_size(pair.b) > clean.match.max_group:
+                done.cut.append(pair)
+            else:
+                groups.merge(pair.a, pair.b)
+    return sorted(sorted(members) for members in groups.subsets())
 
 
 def _name(entries: list[Entry], usable: list[int]) -> None:
@@ -151,14 +154,21 @@ def _settle(
 ) -> None:
     """Decide within one set of copies: first on its labels, then on which copy stays."""
     entries = done.entries
-    counts = Counter(entries[k].label for k in members)
-    if len(counts) > 1:
+    if _contradict(entries, members, verdicts):
         done.conflicts.append(members)
-        members = _resolve(entries, members, counts, clean)
+        members = _resolve(entries, members, clean)
     if clean.duplicates != "drop":
         return
     for label in sorted({entries[k].label for k in members}):
         _drop(entries, [k for k in members if entries[k].label == label], verdicts)
+
+
+def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> bool:
+    """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
+    return any(
+        entries[a].label != entries[b].label and _copy_of(entries[a], entries[b], verdicts)
+        for a, b in combinations(members, 2)
+    )
 
 
 def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> None:
@@ -175,7 +185,8 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
         open_ = rest
 
 
-def _resolve(entries: list[Entry], members: list[int], counts: Counter[str], clean: Clean) -> list[int]:
+def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
+    counts = Counter(entries[k].label for k in members)
     said = "; ".join(f"{entries[k].path} is {entries[k].label}" for k in members)
     (winner, most), (_, second) = counts.most_common(2)
     if clean.label_conflicts == "fail":
@@ -193,30 +204,40 @@ def _resolve(entries: list[Entry], members: list[int], counts: Counter[str], cle
     return [k for k in members if entries[k].status == "kept"]
 
 
-def _quality(entry: Entry) -> tuple[int, int, tuple[list[str | int], str]]:
-    """Best first: more pixels, then more bytes (less compressed), then path."""
-    return -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
+def _quality(entry: Entry) -> tuple[int, int, int, tuple[list[str | int], str]]:
+    """Best first: in a published part, more pixels, more bytes (less compressed), path."""
+    return entry.rank, -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
 
 
 def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> tuple[str, str] | None:
     """Reason and detail if `one` is proven, by itself and not by a chain, to be a copy of `kept`."""
     if one.print.sha256 == kept.print.sha256 and one.box == kept.box:
         return "same_bytes", f"of {kept.path}"
-    if one.pixels == kept.pixels:
+    if one.print.pixels == kept.print.pixels:
         return "same_pixels", f"of {kept.path}"
     pair = verdicts.get((min(one.first, kept.first), max(one.first, kept.first)))
     return ("near_duplicate", f"of {kept.path}: {pair.said}") if pair else None
 
 
-def _assign(done: Decisions, groups: list[list[int]], clean: Clean) -> None:
-    """Group ids: the smallest image id of the kept members. `ignore` leaves every picture by itself."""
+def _assign(done: Decisions, groups: list[list[int]]) -> None:
+    """Group ids: the smallest image id of the kept members."""
     for members in groups:
         if len(members) > 1:
             done.groups.append(members)
         kept = [done.entries[k] for k in members if done.entries[k].status == "kept"]
-        name = min((e.image_id for e in kept), default="")
         for entry in kept:
-            entry.group_id = entry.image_id if clean.duplicates == "ignore" else name
+            entry.group_id = min(e.image_id for e in kept)
     for entry in done.entries:
         if entry.status != "kept":
             entry.image_id = ""
+
+
+def _tell_turned(done: Decisions) -> None:
+    """Name the turned copies that are kept, each beside the other."""
+    for pair in done.pairs:
+        one, other = done.entries[pair.a], done.entries[pair.b]
+        if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept":
+            for entry, beside in ((one, other), (other, one)):
+                if "turned" not in entry.reason:
+                    entry.detail = "; ".join(filter(None, [entry.detail, f"shows {beside.path} {pair.turned}"]))
+                    entry.reason = entry.reason or "turned_copy"

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import hashlib
-import io
-import os
 import re
 import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import imagehash
 import PIL
 
-from stages.clean import decode, verify
-from stages.clean.cache import Cache, key
 from stages.clean.decide import Decisions, Entry, natural
-from stages.clean.fingerprint import Job, content, identity, read
+from stages.clean.opencv import cv2
 from stages.core import files
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from stages.clean.params import Clean
-    from stages.clean.thumbs import Reader
+    from stages.clean.pictures import Pictures
 
 LEDGER = ("path", "sha256", "label", "status", "reason", "detail", "image_id", "duplicate_of")
 MANIFEST = ("image_id", "path", "label", "width", "height", "group_id")
-_VERSION = 1  # raise it when the PNG of the same picture changes
 _UNSAFE = re.compile(r"[^\w.+-]+")
 
 
@@ -47,82 +40,29 @@ def _places(kept: Sequence[Entry]) -> list[str]:
     return [f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for e in kept]
 
 
-def write_images(
-    entries: Sequence[Entry], raw: Path, out: Path, clean: Clean, cache: Cache, reader: Reader
-) -> list[int]:
-    """Lay the kept pictures out under `out`/images, in folders by label.
+def write(done: Decisions, pictures: Pictures, out: Path) -> None:
+    """Lay the kept pictures out under `out`/images, in folders by label, and write manifest, ledger and audit.
 
-    A file whose own bytes are a plain picture keeps them; anything else is written as PNG. Where just these files lie
-    there already, byte for byte, they stay.
-
-    Returns:
-        Positions of entries whose file is no longer what was fingerprinted; nothing was written then.
+    A file whose own bytes are a plain picture keeps them; anything else is written as PNG.
     """
-    kept = {k: e for k, e in enumerate(entries) if e.status == "kept"}
+    kept = {k: e for k, e in enumerate(done.entries) if e.status == "kept"}
     places = dict(zip(kept, _places(list(kept.values())), strict=True))
-    written = {k: key("png", _VERSION, PIL.__version__, identity(Job("", e.box), e.print.sha256, clean))
-               for k, e in kept.items() if not e.print.suffix}  # fmt: skip
-    sums = cache.get(list(written.values()))
-    wanted = {places[k]: sums.get(written[k]) if k in written else e.print.sha256 for k, e in kept.items()}
-    if _lie_there(out / "images", wanted):
-        return []
-    changed: list[int] = []
     with files.fresh_folder(out / "images") as folder:
         for name in {place.partition("/")[0] for place in places.values()}:
             (folder / name).mkdir()
         for k, entry in progress(kept.items(), desc="lay out"):
-            try:
-                data = content(f"{raw}/{entry.file}", entry.print, reader)
-            except decode.Refused:
-                changed.append(k)
-                continue
-            if not changed:
-                if k in written:
-                    data = _png(data, entry, clean)
-                    sums[written[k]] = hashlib.sha256(data).hexdigest()
-                _write(f"{folder}/{places[k]}", data)
-    cache.put((name, sums[name]) for name in written.values() if name in sums)
-    return changed
-
-
-def _lie_there(folder: Path, wanted: Mapping[str, str | None]) -> bool:
-    """Whether a folder holds just these files, with these SHA-256 sums; None: not known."""
-    if None in wanted.values() or not folder.is_dir():
-        return False
-    there: set[str] = set()
-    with contextlib.suppress(decode.Refused, OSError):
-        for place in folder.iterdir():
-            inside = {f"{place.name}/{file.name}" for file in place.iterdir()}
-            if not inside or not inside <= wanted.keys():
-                return False
-            there |= inside
-        same = (hashlib.sha256(read(f"{folder}/{name}")).hexdigest() == value for name, value in wanted.items())
-        return len(there) == len(wanted) and all(same)
-    return False
-
-
-def _write(path: str, data: bytes) -> None:
-    """A new file; in half the time that `Path.write_bytes` takes for a small one."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-    finally:
-        os.close(handle)
-
-
-def write_tables(done: Decisions, out: Path, audit: dict[str, Any]) -> None:
-    """Write manifest.csv, ledger.csv and audit.json."""
-    entries = done.entries
-    kept = sorted((e for e in entries if e.status == "kept"), key=lambda e: (natural(e.label), e.image_id))
+            if entry.print.suffix:
+                (folder / places[k]).write_bytes(pictures.content(k))
+            else:
+                pictures.picture(k).image.save(folder / places[k], "PNG", compress_level=1)
     rows = [
-        (e.image_id, f"images/{place}", e.label, e.print.width, e.print.height, e.group_id)
-        for e, place in zip(kept, _places(kept), strict=True)
-    ]
-    _write_table(out / "manifest.csv", MANIFEST, rows)
-    _write_table(out / "ledger.csv", LEDGER, map(_ledger_row, entries))
-    files.write_json(out / "audit.json", audit)
+        dict(zip(MANIFEST, (e.image_id, f"images/{places[k]}", e.label, e.print.width, e.print.height, e.group_id),
+                 strict=True))
+        for k, e in sorted(kept.items(), key=lambda item: (natural(item[1].label), item[1].image_id))
+    ]  # fmt: skip
+    files.write_rows(out / "manifest.csv", MANIFEST, rows)
+    files.write_rows(out / "ledger.csv", LEDGER, map(_ledger_row, done.entries))
+    files.write_json(out / "audit.json", audit(done, pictures.clean))
 
 
 def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
@@ -146,33 +86,21 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
         "label_conflicts": len(done.conflicts),
         "groups": sum(sum(entries[k].status == "kept" for k in g) > 1 for g in done.groups),
         "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
-        "links_refused_by_max_group": done.capped,
-        **({"compared_by_local_features": done.described} if done.described else {}),
+        "links_cut": [[_name(entries[p.a]), _name(entries[p.b])] for p in done.cut],
         "duplicates": clean.duplicates,
-        "libraries": {"pillow": PIL.__version__, "registration": verify.METHOD},
+        "libraries": {"pillow": PIL.__version__, "opencv": cv2.__version__, "imagehash": imagehash.__version__},
     }
 
 
-def _ledger_row(entry: Entry) -> tuple[str, ...]:
+def _name(entry: Entry) -> str:
+    return entry.image_id or entry.path
+
+
+def _ledger_row(entry: Entry) -> dict[str, str]:
     box = f"box {' '.join(map(str, entry.box))}" if entry.box else ""
     detail = "; ".join(filter(None, [entry.detail, box]))
     fate = entry.status, entry.reason, detail, entry.image_id, entry.duplicate_of
-    return entry.path, entry.print.sha256, entry.label, *fate
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
-    """What `files.write_rows` writes of text and whole numbers, without looking for what has to be rounded."""
-    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-
-
-def _png(data: bytes, entry: Entry, clean: Clean) -> bytes:
-    again = decode.decode_truncated if entry.print.reason == "truncated" else decode.decode
-    buffer = io.BytesIO()
-    again(data, clean, entry.box).image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return dict(zip(LEDGER, (entry.path, entry.print.sha256, entry.label, *fate), strict=True))
 
 
 def _safe(label: str) -> str:

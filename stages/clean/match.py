@@ -1,204 +1,272 @@
-"""Which pictures are the same, and which are alike: hashes and vectors propose pairs, pixels decide.
+"""Which pictures are the same, and which are similar: hashes and features propose pairs, pixels decide.
 
-A pair is "same" when one picture is provably a copy of the other (it may be dropped), "similar" when it is likely to
-show the same shot (it must not be split apart). No hash alone decides anything.
+A pair is "same" when one picture is provably a copy of the other (it may be dropped), "similar" when both show the same
+shot, or a part of it (they must not be split apart).
 """
 
 from __future__ import annotations
 
-import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 
-from stages.clean import decode, hashes, propose, shift, verify
-from stages.clean.cache import Cache, key
-from stages.clean.fingerprint import content, identity, picture, workers
+from stages.clean import features, hashes, search, small
+from stages.clean.compare import UNLIKE, Evidence, compare, frame
+from stages.clean.proof import Proof, prove
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
-    from tqdm import tqdm
 
-    from stages.clean.fingerprint import Fingerprint, Job
-    from stages.clean.params import Clean, Match
-    from stages.clean.thumbs import Reader
-    from stages.clean.verify import Evidence
+    from stages.clean.params import Match
+    from stages.clean.pictures import Pictures
 
-Row = tuple[int, int, int, int, int, int]  # the first fields of Pair
 Verdict = Literal["same", "similar", "different"]
-_VERSION = 4  # raise it when the evidence on the same pair changes
-SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictures have, roughly
-# correlation from which a pair is registered, by side: of 3,049 pairs of CIFAR-10 that agree once they are registered
-# 1 % stay below 0.7, of the others 78 %; larger pictures are fewer, and more often scaled
-LEAST_SHIFTED = {64: 0.5, 32: 0.7}
-CROPS = ("whole", "centre", "part")
-PART = 2
-_CHUNK = 256
-_REMEMBERED = 200_000_000  # bytes of thumbnails
+FLAT = 4.0  # grey levels; a hash of less contrast is noise
+_SLACK = 0.1  # of a usual difference, in the units of `proof.Proof`: pictures that hardly differ at all
+_PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
+_LEVEL = 3.0  # grey levels between the means of pictures without detail
+_TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
+_CHUNK = 4096  # small pairs looked at together
+
+
+class Candidate(NamedTuple):
+    """A pair worth a look: positions, bits between the hashes or votes of features, and how the first is turned."""
+
+    a: int
+    b: int
+    score: int
+    orientation: int
+    by: Literal["hash", "features", "frequencies"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures, as positions in a list, a < b.
+    """Two pictures, as positions in a list, a < b, and what was found.
 
-    orientation: of `hashes.orient`, turns `crop_a` of a into `crop_b` of b. distance: bits between their hashes.
-    Of what is found by a shared part (`PART`) the hashes are those of the whole pictures.
+    orientation: of `hashes.orient`, turns a into b. degrees: how a is turned against b besides.
     """
 
     a: int
     b: int
-    distance: int
-    orientation: int = 0
-    crop_a: int = 0
-    crop_b: int = 0
-    evidence: Evidence = verify.UNLIKE
+    orientation: int
+    by: str
+    degrees: float = 0.0
+    evidence: Evidence = UNLIKE
+    whole: small.Whole | None = None
+    proof: Proof | None = None
     verdict: Verdict = "different"
+
+    @property
+    def strength(self) -> float:
+        """How well they agree, 0 to 1."""
+        return self.whole.detail if self.whole else max(self.evidence.agree, self.evidence.core_agree)
+
+    @property
+    def turned(self) -> str:
+        """How the one is turned against the other, in words; empty where it is not."""
+        words = ["mirrored"] * bool(self.orientation & 1) + ["upside down"] * bool(self.orientation & 2)
+        words += ["axes swapped"] * bool(self.orientation & 4)
+        words += [f"turned by {self.degrees:.0f} degrees"] * (abs(self.degrees) > _TURN)
+        return " and ".join(words)
 
     @property
     def said(self) -> str:
         """How the two relate, in words for the ledger."""
-        crops = "" if self.crop_a == self.crop_b == 0 else f", {CROPS[self.crop_a]} against {CROPS[self.crop_b]}"
-        turned = f", orientation {self.orientation}" if self.orientation else ""
-        e = self.evidence
-        return f"pHash distance {self.distance}{turned}{crops}, detail {e.detail:.2f}, colour {e.colour:.2f}"
+        if self.whole:
+            found = f"detail {self.whole.detail:.2f}, colour {self.whole.colour:.2f}"
+        else:
+            found = f"{self.evidence.agree:.0%} of {self.evidence.tiles} tiles agree, overlap {self.evidence.overlap:.0%}"
+        return ", ".join(filter(None, [self.turned, found]))
 
 
-def pairs(use: Sequence[int], prints: Sequence[Fingerprint], look: Looker, clean: Clean, cache: Cache) -> list[Pair]:
-    """The pairs worth a look among the pictures at the positions `use`, looked at, with their verdicts."""
-    match = clean.match
-    names = [identity(job, p.sha256, clean) for job, p in zip(look.jobs, prints, strict=True)]
-    proposed = match.min_side, match.distance, match.cosine, match.few, match.cosine_few, match.exhaustive_up_to
-    whole = key("pairs", _VERSION, verify.METHOD, proposed, use, b"".join(names[k] for k in use))
-    if whole not in (known := cache.get([whole])):
-        rows = propose.candidates(use, prints, match)
-        known = {whole: (rows, _compare(rows, names, look, clean, cache))}
-        if not look.changed:
-            cache.put(known.items())
+def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
+    """The pairs worth a look among the pictures at the positions `use`, with their verdicts, sorted."""
+    match, prints = pictures.clean.match, pictures.prints
+    able = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
+    tiny = {k for k in able if min(prints[k].width, prints[k].height) < features.LEAST_SIDE}
+    found: dict[tuple[int, int], Pair] = {}
+    proposed = [c for c in _candidates(able, tiny, pictures)]
+    _look(proposed, tiny, pictures, found)
+    # of several copies of one picture each must be compared with the best, whatever was nearest
+    same = DisjointSet(able)
+    for pair in found.values():
+        if pair.verdict == "same":
+            same.merge(pair.a, pair.b)
+    rest = []
+    for members in same.subsets():
+        best = min(members, key=lambda k: (-prints[k].width * prints[k].height, -prints[k].size, k))
+        pairs_ = [(min(best, k), max(best, k)) for k in members if k != best]
+        rest += [Candidate(a, b, 0, 0, "hash") for a, b in sorted(pairs_) if (a, b) not in found]
+    _look(rest, tiny, pictures, found)
+    return [found[place] for place in sorted(found)]
+
+
+def judge(pair: Pair, match: Match) -> Verdict:
+    """Turn evidence into a verdict, by the thresholds of params.yaml."""
+    if pair.whole:
+        w = pair.whole
+        alike = w.detail >= match.small_detail and w.colour >= match.small_colour and w.overlap >= match.small_overlap
+        surely = w.detail >= match.drop_small_detail and w.worst >= match.drop_agree and w.overlap >= match.drop_overlap
+        detailed = True
+    else:
+        e = pair.evidence
+        detailed = e.tiles >= match.tiles
+        over_all = detailed and e.agree >= match.agree
+        in_part = e.core >= match.part and e.core_agree >= match.part_agree and e.inliers >= match.part_inliers
+        alike = over_all or in_part
+        surely = e.overlap >= match.drop_overlap and (e.agree >= match.drop_agree or not detailed)
+    if surely and pair.proof and _proven(pair.proof, match, detailed) and (match.turned == "drop" or not pair.turned):
+        return "same"
+    return "similar" if alike else "different"
+
+
+def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
+    """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
+    if not detailed:
+        return proof.largest <= _PLAIN and proof.level <= _LEVEL and proof.grain >= match.drop_grain
+    stands_out = proof.largest > match.drop_difference * proof.usual + _SLACK
+    return not stands_out and proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
+
+
+def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
+    """Pairs by hashes, by local features and, of tiny pictures, by low frequencies: the nearest few of each picture."""
+    match, prints = pictures.clean.match, pictures.prints
+    places = np.array(able, np.int64)
+    large = [k for k in able if k not in tiny]
+    if len(able) < 2:
+        return
+    words = np.array([prints[k].word for k in able], np.uint64)
+    turned = hashes.turned_words(words)
+    b, a, distance = search.hash_pairs(words, turned.ravel(), match.distance)
+    yield from _nearest(_places(a // 8, b, distance, a % 8, places, "hash"), match.nearest)
+    if len(large) > 1:
+        every = (pictures.features(k) for k in progress(large, desc="features", leave=False))
+        a, b, mirrored, votes = search.feature_pairs(every, match.votes)
+        rows = _places(a, b, -votes, mirrored, np.array(large, np.int64), "features")
+        yield from _nearest(rows, match.nearest)
+    if tiny:
+        vectors = np.array([prints[k].vector for k in able], np.int8)
+        asks = np.flatnonzero([k in tiny for k in able])
+        rows = []
+        for orientation in (0, 1):
+            queries = hashes.turned_vector(vectors[asks], orientation)
+            q, t, dots = search.vector_pairs(queries, vectors, match.cosine, match.nearest + 1)
+            rows += _places(asks[q], t, -dots, np.full(len(q), orientation), places, "frequencies")
+        yield from _nearest(rows, match.nearest)
+
+
+def _places(a, b, score, orientation, places, by):  # type: ignore[no-untyped-def]
+    """Candidates with the smaller position first; the pair turned round has the inverse orientation."""
+    rows = []
+    for x, y, s, o in zip(places[a].tolist(), places[b].tolist(), np.asarray(score, np.int64).tolist(),
+                          orientation.tolist(), strict=True):  # fmt: skip
+        if x < y:
+            rows.append(Candidate(x, y, s, o, by))
+        elif y < x:
+            rows.append(Candidate(y, x, s, _INVERSE[o], by))
+    return rows
+
+
+_INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # of an orientation: what turns b into a
+
+
+def _nearest(rows: Iterable[Candidate], most: int) -> list[Candidate]:
+    """Each pair once, in its likeliest orientation, if it is among the nearest few of one of its pictures."""
+    best: dict[tuple[int, int], Candidate] = {}
+    for row in sorted(rows, key=lambda r: (r.a, r.b, r.score, r.orientation)):
+        best.setdefault((row.a, row.b), row)
+    taken: dict[int, int] = defaultdict(int)
+    kept = []
+    for row in sorted(best.values(), key=lambda r: (r.score, r.a, r.b)):
+        if min(taken[row.a], taken[row.b]) < most:
+            kept.append(row)
+        taken[row.a] += 1
+        taken[row.b] += 1
+    return kept
+
+
+def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:
+    """Compare pairs, and keep of each the better of two looks."""
+    whole = [r for r in rows if r.a in tiny or r.b in tiny]
+    large = [r for r in rows if r.a not in tiny and r.b not in tiny]
+    looks = [_large(r, pictures) for r in progress(large, desc="compare")]
+    for start in range(0, len(whole), _CHUNK):
+        looks += _tiny(whole[start : start + _CHUNK], pictures)
+    for pair in looks:
+        known = found.get((pair.a, pair.b))
+        better = {"different": 0, "similar": 1, "same": 2}
+        if known is None or (better[pair.verdict], pair.strength) > (better[known.verdict], known.strength):
+            found[pair.a, pair.b] = pair
+
+
+def _large(row: Candidate, pictures: Pictures) -> Pair:
+    match = pictures.clean.match
+    first, second = pictures.thumb(row.a), pictures.thumb(row.b)
+    pair = Pair(row.a, row.b, row.orientation, row.by)
+    if row.by == "features":
+        mine, other = pictures.features(row.a), pictures.features(row.b)
+        fit = features.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
+        if fit is None or fit.inliers < match.inliers:
+            return pair
+        warp = fit.warp
+        pair = replace(pair, degrees=float(np.degrees(np.arctan2(warp[1, 0], warp[0, 0]))))
+    else:
+        fit = None
+    first = np.ascontiguousarray(hashes.orient(first, row.orientation))
+    if fit is None:
+        warp = frame(first, second)
+    pair = replace(pair, evidence=compare(first, second, warp, fit))
+    return _settle(pair, warp, pictures)
+
+
+def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
+    """Give the verdict; where only the proof of a copy is missing, look at all pixels."""
+    match = pictures.clean.match
+    hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0))
+    one_file = pictures.prints[pair.a].sha256 == pictures.prints[pair.b].sha256  # two boxes of it are two things
+    if not one_file and judge(hopeful, match) == "same":
+        left, right = (np.asarray(pictures.picture(k).image) for k in (pair.a, pair.b))
+        thumb = pictures.thumb(pair.a)
+        left = np.ascontiguousarray(hashes.orient(left, pair.orientation))
+        shape = hashes.orient(thumb, pair.orientation).shape
+        grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
+        other = pictures.thumb(pair.b).shape
+        shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
+        pair = replace(pair, proof=prove(left, right, grow @ warp @ shrink))
+    return replace(pair, verdict=judge(pair, match))
+
+
+def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
+    """Look at many small pairs at once."""
+    prints = pictures.prints
+    places: dict[tuple[int, int, int], int] = {}
+    squares: list[NDArray[np.uint8]] = []
+    left, right = [], []
+    for row in rows:
+        ends = [prints[k] for k in (row.a, row.b)]
+        side = small.side(min(v for p in ends for v in (p.width, p.height)))
+        for k, orientation, into in ((row.a, row.orientation, left), (row.b, 0, right)):
+            place = places.setdefault((k, side, orientation), len(squares))
+            if place == len(squares):
+                turned = hashes.orient(small.square(pictures.thumb(k), side), orientation)
+                squares.append(np.ascontiguousarray(turned))
+            into.append(place)
+    grey = np.stack([small.square(s, 32).astype(np.float32).mean(axis=2) for s in squares])
+    moved, scores = small.shifts(grey, left, right)
     found = []
-    for (a, b, distance, orientation, crop_a, crop_b), values in zip(*known[whole], strict=True):
-        evidence = verify.Evidence(*values) if values else verify.UNLIKE
-        verdict = judge(evidence, match, one_file=prints[a].sha256 == prints[b].sha256)
-        found.append(Pair(a, b, distance, orientation, crop_a, crop_b, evidence, verdict))
+    for row, a, b, shift, score in zip(rows, left, right, moved.tolist(), scores.tolist(), strict=True):
+        side = len(squares[a])
+        pair = Pair(row.a, row.b, row.orientation, row.by, whole=small.Whole())
+        if score >= small.LEAST[side]:
+            start = [v * side // 32 for v in shift]
+            pair = replace(pair, whole=small.compare(squares[a], squares[b], start))
+            first = hashes.orient(pictures.thumb(row.a), row.orientation)
+            pair = _settle(pair, frame(first, pictures.thumb(row.b)), pictures)
+        found.append(pair)
     return found
-
-
-def _compare(
-    rows: Sequence[Row], names: Sequence[bytes], look: Looker, clean: Clean, cache: Cache
-) -> list[list[float]]:
-    """Look at the pixels of each pair; a list of evidence each, empty for `UNLIKE`."""
-    method = key("pair", _VERSION, verify.METHOD)
-
-    def part(chunk: Sequence[Row]) -> list[list[float]]:
-        keys = [_digest(method + names[a] + names[b] + bytes(turned)) for a, b, _, *turned in chunk]
-        known = cache.get(keys)
-        new = [k for k, name in enumerate(keys) if name not in known]
-        if new:
-            fresh = [list(vars(e).values()) if e.overlap else [] for e in look([chunk[k] for k in new])]
-            fresh_by_key = dict(zip([keys[k] for k in new], fresh, strict=True))
-            if not look.changed:
-                cache.put(fresh_by_key.items())
-            known |= fresh_by_key
-        return [known[name] for name in keys]
-
-    values: list[list[float]] = []
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    bar: tqdm[None]
-    with ThreadPoolExecutor(workers(clean)) as pool, progress(total=len(rows), desc="compare", unit="pair") as bar:
-        for done in pool.map(part, chunks):
-            values += done
-            bar.update(len(done))
-    return values
-
-
-class Looker:
-    """Looks at the pixels of pairs, many at a time."""
-
-    def __init__(self, prints: Sequence[Fingerprint], jobs: Sequence[Job], clean: Clean, reader: Reader) -> None:
-        self._prints, self.jobs, self._clean, self._reader = prints, jobs, clean, reader
-        self.changed = False  # whether a file was found not to be what was fingerprinted: then nothing is remembered
-        self._thumbnail = lru_cache(maxsize=_REMEMBERED // (SIDES[0] ** 2 * 3))(self._thumbnail_of)
-
-    def __call__(self, rows: Sequence[Row]) -> list[Evidence]:
-        """Evidence on each pair."""
-        places: dict[tuple[int, int, int, int], int] = {}  # of a picture as it is turned, in the two lists after it
-        pictures: list[NDArray[np.uint8]] = []
-        small: list[NDArray[np.float32]] = []
-
-        def place(at: int, crop: int, side: int, orientation: int) -> int:
-            known = places.setdefault((at, crop, side, orientation), len(pictures))
-            if known == len(pictures):
-                pixels, grey = self._thumbnail(at, crop, side)
-                pictures.append(np.ascontiguousarray(hashes.orient(pixels, orientation)))
-                small.append(hashes.orient(grey, orientation))
-            return known
-
-        left, right = [], []
-        for a, b, _, orientation, crop_a, crop_b in rows:
-            side = _side(self._prints[a], self._prints[b])
-            left.append(place(a, crop_a, side, orientation))
-            right.append(place(b, crop_b, side, 0))
-        shifts, scores = shift.estimate(np.stack(small), left, right)
-        found = []
-        for k, other, (x, y), score in zip(left, right, shifts.tolist(), scores.tolist(), strict=True):
-            side = len(pictures[k])
-            start = x * side // shift.SIDE, y * side // shift.SIDE
-            worth = score >= LEAST_SHIFTED[side]
-            found.append(verify.compare(pictures[k], pictures[other], start) if worth else verify.UNLIKE)
-        return found
-
-    def _thumbnail_of(self, at: int, crop: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The picture or its centre square, (side, side, 3), and grey, (32, 32)."""
-        pixels = self.pixels(at)
-        if crop or pixels.shape[:2] != (side, side):
-            image = Image.fromarray(pixels)
-            image = hashes.centre_square(image) if crop else image
-            pixels = np.asarray(image.resize((side, side), Image.Resampling.BOX))
-        times = side // shift.SIDE
-        total = pixels[..., 0].astype(np.uint16) + pixels[..., 1] + pixels[..., 2]  # in less time than `mean` takes
-        if times > 1:
-            total = total.reshape(shift.SIDE, times, shift.SIDE, times).sum(axis=(1, 3))
-        return pixels, total.astype(np.float32) / np.float32(3 * times * times)
-
-    def pixels(self, at: int) -> NDArray[np.uint8]:
-        """The normalised picture, (height, width, 3); something black where the file has changed."""
-        job, known = self.jobs[at], self._prints[at]
-        kept = self._reader.kept(known.sha256, job.box)
-        if kept is not None:
-            return kept
-        try:
-            if known.suffix == ".jpg":
-                return self._reader.pixels(content(job.file, known, self._reader), job.box)[0]
-            return np.asarray(picture(job, known, self._clean, self._reader))
-        except decode.Refused:  # laying out will notice that the file has changed
-            self.changed = True
-            return np.zeros((SIDES[-1], SIDES[-1], 3), np.uint8)
-
-
-def judge(evidence: Evidence, match: Match, *, one_file: bool = False) -> Verdict:
-    """Turn evidence into a verdict, by the thresholds of params.yaml.
-
-    Two shots of a scene agree in layout; one shot agrees in detail. To be dropped a picture must also agree in
-    colour, in every part, and hardly be moved: what may be another frame of a series, or another label on the same
-    bottle, stays. Two boxes of `one_file` are two things.
-    """
-    e = evidence
-    if e.detail < match.group_detail or e.colour < match.group_colour or e.overlap < match.group_overlap:
-        return "different"
-    sure = e.detail >= match.drop_detail and e.worst >= match.drop_worst and e.colour >= match.drop_colour
-    return "same" if sure and e.overlap >= match.drop_overlap and not one_file else "similar"
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:16]
-
-
-def _side(one: Fingerprint, other: Fingerprint) -> int:
-    smallest = min(one.width, one.height, other.width, other.height)
-    return next((side for side in SIDES if smallest >= 0.75 * side), SIDES[-1])

@@ -9,38 +9,31 @@ from pydantic import Field
 from stages.core.params import Section
 
 
-class LocalFeatures(Section):
-    """Which pictures are compared by SIFT features, and when a part that two share keeps them together."""
-
-    features: int = Field(default=150, ge=8, le=1000)
-    side: int = Field(default=192, ge=64)
-    min_side: int = Field(default=96, ge=16)
-    up_to: int = Field(default=1000, ge=2)
-    ratio: float = Field(default=0.8, gt=0, lt=1)
-    inliers: int = Field(default=6, ge=4)
-    area: float = Field(default=0.25, gt=0, le=1)
-    detail: float = Field(default=0.65, gt=0, le=1)
-    colour: float = Field(default=0.6, gt=0, le=1)
-
-
 class Match(Section):
-    """When two pictures count as similar, and when as the same. Correlations are of grey values, -1 to 1."""
+    """Which pairs of pictures are compared, when they are similar, and when one is a copy of the other."""
 
     min_side: int = Field(default=16, ge=1)
-    distance: int = Field(default=8, ge=0, le=16, multiple_of=2)
+    distance: int = Field(default=8, ge=0, le=16)
+    votes: int = Field(default=4, ge=2)
     cosine: float = Field(default=0.82, gt=0, le=1)
-    few: int = Field(default=2000, ge=0)
-    cosine_few: float = Field(default=0.72, gt=0, le=1)
-    exhaustive_up_to: int = Field(default=100_000, ge=0)
-    group_detail: float = Field(default=0.88, gt=0, le=1)
-    group_colour: float = Field(default=0.85, gt=0, le=1)
-    group_overlap: float = Field(default=0.6, gt=0, le=1)
-    drop_detail: float = Field(default=0.98, gt=0, le=1)
-    drop_worst: float = Field(default=0.9, gt=0, le=1)
-    drop_colour: float = Field(default=0.97, gt=0, le=1)
+    nearest: int = Field(default=8, ge=1)
+    inliers: int = Field(default=6, ge=4)
+    tiles: int = Field(default=6, ge=1)
+    agree: float = Field(default=0.5, gt=0, le=1)
+    part: float = Field(default=0.2, gt=0, le=1)
+    part_agree: float = Field(default=0.55, gt=0, le=1)
+    part_inliers: int = Field(default=12, ge=4)
+    small_detail: float = Field(default=0.88, gt=0, le=1)
+    small_colour: float = Field(default=0.85, gt=0, le=1)
+    small_overlap: float = Field(default=0.6, gt=0, le=1)
+    turned: Literal["keep", "drop"] = "keep"
     drop_overlap: float = Field(default=0.8, gt=0, le=1)
+    drop_agree: float = Field(default=0.85, gt=0, le=1)
+    drop_colour: float = Field(default=0.97, gt=0, le=1)
+    drop_difference: float = Field(default=3.0, gt=1)
+    drop_grain: float = Field(default=0.4, gt=0, le=1)
+    drop_small_detail: float = Field(default=0.98, gt=0, le=1)
     max_group: int = Field(default=50, ge=2)
-    local: LocalFeatures | None = LocalFeatures()
 
 
 class Clean(Section):

@@ -1,142 +1,192 @@
-"""All pairs of 64-bit hashes within a Hamming distance, exactly, without comparing all with all.
+"""Pairs of pictures that are near each other: by the bits of their hashes, by low frequencies, by local features.
 
-General pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", ICDE 2018): cut the 64 bits into
-bands and give band i a radius t_i so that the sum of t_i + 1 is r + 1. Two hashes within r are then within t_i in some
-band, so it is enough to look up, band by band, the values within t_i of one's own.
+Every search is exact or made of whole numbers, so that no machine proposes other pairs. Features are looked up in an
+inverted file (J. Sivic and A. Zisserman, "Video Google", ICCV 2003; faiss) whose cells are descriptors drawn from the
+collection, and vote as in H. Jegou et al., "Hamming Embedding and Weak Geometric Consistency", ECCV 2008: matches of
+one pair that turn and scale alike.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
+from stages.clean.hashes import UNIT
+from stages.core.console import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stages.clean.features import Features
+
 Index = NDArray[np.int64]
+Words = NDArray[np.uint64]
 _CHUNK = 4_000_000  # candidate pairs compared at a time
-_WORTH_IT = 100_000  # queries or targets; for fewer, loading numba costs more than it saves
-_ROOM = 1_000_000  # pairs of a band that are kept without counting them first
+_ROWS = 1024  # vectors of a block of products
+_NEAREST, _PROBES, _FAR = 6, 8, 48  # features looked at, cells visited, bits of 256
+_TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
+
+faiss.omp_set_num_threads(1)
 
 
-@dataclass(frozen=True)
-class Band:
-    """Bits `shift` to `shift + width` of a hash; `masks` are the differences within the band's radius."""
+def hash_pairs(queries: Words, targets: Words, radius: int) -> tuple[Index, Index, NDArray[np.uint8]]:
+    """Every (query, target) within `radius` bits, exactly, without comparing all with all.
 
-    shift: int
-    width: int
-    radius: int
-    masks: Words
-
-    def of(self, words: Words) -> Words:
-        """The band's value in each hash."""
-        return (words >> np.uint64(self.shift)) & np.uint64((1 << self.width) - 1)
-
-
-def bands(count: int, radius: int, met: int) -> list[Band]:
-    """Bands about as wide as the number of hashes needs, so that a look-up meets about `met` of them."""
-    wanted = min(max(round(64 / max(math.log2((count + 1) / met), 8)), 2), radius + 1, 8)
-    if radius == 0:
-        wanted = 4
-    edges = [64 * k // wanted for k in range(wanted + 1)]
-    spare = max(radius + 1 - wanted, 0)
-    result = []
-    for k in range(wanted):
-        t = spare // wanted + (k < spare % wanted) if k <= radius else -1
-        if t >= 0:
-            result.append(Band(edges[k], edges[k + 1] - edges[k], t, _masks(edges[k + 1] - edges[k], t)))
-    return result
-
-
-def pairs_between(
-    queries: Words, targets: Words, radius: int, *, later: bool = False, compiled: bool | None = None
-) -> tuple[Index, Index, NDArray[np.uint8]]:
-    """Every (query, target) within `radius` bits.
+    General pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", ICDE 2018): the 64 bits are cut
+    into bands, band i gets a radius t_i so that the sum of t_i + 1 is above `radius`. Two hashes within `radius` are
+    then within t_i in some band, so it is enough to look up, band by band, the values within t_i of one's own.
 
     Args:
         queries: uint64 of shape (q,).
         targets: uint64 of shape (t,).
         radius: Hamming distance in bits.
-        later: the queries are the targets; only pairs whose target stands after the query.
-        compiled: whether numba runs the inner loop; None: where there is enough to do. The result is the same.
 
     Returns:
         Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
     """
-    probe = _probe(max(len(queries), len(targets))) if compiled is None else _probe(_WORTH_IT) if compiled else None
-    found: list[tuple[Index, Index, NDArray[np.uint8]]] = []
-    plan = bands(len(targets), radius, 2 if probe is None else 8)  # compiled, comparing is cheap beside looking up
-    for number, band in enumerate(plan):
-        value = band.of(targets)
+    bands = min(max(round(64 / max(math.log2(len(targets) + 1), 8)), 2), radius + 1, 8)
+    edges = [64 * k // bands for k in range(bands + 1)]
+    radii = [(radius + 1 - bands) // bands + (k < (radius + 1 - bands) % bands) for k in range(bands)]
+    found = [np.zeros((3, 0), np.int64)]
+    for start, end, within in zip(edges, edges[1:], radii, strict=False):
+        shift, width = np.uint64(start), end - start
+        only = np.uint64((1 << width) - 1)
+        value, own = (targets >> shift) & only, (queries >> shift) & only
         order = np.argsort(value, kind="stable")
-        starts = np.zeros((1 << band.width) + 1, np.int64)
-        np.cumsum(np.bincount(value.astype(np.int64), minlength=1 << band.width), out=starts[1:])
-        own = band.of(queries)
-        if probe is not None:
-            by = order if queries is targets else np.argsort(own, kind="stable")
-            fixed = (queries[by], by, targets[order], order, starts, band.masks, band.shift, band.width)
-            earlier = np.array([(b.shift, b.width, b.radius) for b in plan[:number]], np.int64).reshape(-1, 3)
-            out = np.empty((3, _ROOM), np.int64)
-            count = probe(*fixed, earlier, radius, later, out)
-            if count > _ROOM:
-                out = np.empty((3, count), np.int64)
-                probe(*fixed, earlier, radius, later, out)
-            found.append((out[0, :count], out[1, :count], out[2, :count].astype(np.uint8)))
-            continue
-        there = targets[order]
-        for mask in band.masks:
-            near = (own ^ mask).astype(np.int64)
-            found += _compare(queries, there, order, starts[near], starts[near + 1], plan[:number], radius)
-    if not found:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
-    q, t, d = (np.concatenate(part) for part in zip(*found, strict=True))
-    if later and probe is None:  # compiled code leaves the others out itself
-        q, t, d = (x[t > q] for x in (q, t, d))
-    order = np.lexsort((t, q))
-    return q[order], t[order], d[order]
+        starts = np.searchsorted(value[order], np.arange((1 << width) + 1, dtype=np.uint64))
+        for bits in (b for size in range(within + 1) for b in combinations(range(width), size)):
+            near = own ^ np.uint64(sum(1 << bit for bit in bits))
+            found += _compare(queries, targets, order, starts[near], starts[near + np.uint64(1)], radius)
+    q, t, d = np.concatenate(found, axis=1)
+    once = np.unique(q * max(len(targets), 1) + t, return_index=True)[1]
+    return q[once], t[once], d[once].astype(np.uint8)
 
 
-def _probe(count: int) -> Any:
-    if count < _WORTH_IT:
-        return None
-    try:
-        from stages.clean.fast_search import probe
-    except ImportError:
-        return None
-    return probe
+def vector_pairs(
+    queries: NDArray[np.int8], targets: NDArray[np.int8], cosine: float, most: int
+) -> tuple[Index, Index, Index]:
+    """The nearest targets of each query, at most `most`, with a cosine of at least `cosine`.
+
+    Args:
+        queries: int8 of shape (q, 64), of length `UNIT` each.
+        targets: the same, of shape (t, 64).
+        cosine: threshold.
+        most: targets of a query.
+
+    Returns:
+        Positions in queries, positions in targets, dot products.
+    """
+    right = np.ascontiguousarray(targets.T.astype(np.float32))  # products of whole numbers below 2**24 are exact
+    least = round(cosine * UNIT * UNIT)
+    found = [np.zeros((3, 0), np.int64)]
+    for start in progress(range(0, len(queries), _ROWS), desc="neighbours", leave=False):
+        dots = queries[start : start + _ROWS].astype(np.float32) @ right
+        q, t = np.divmod(np.flatnonzero(dots >= least), len(targets))
+        d = dots[q, t].astype(np.int64)
+        order = np.lexsort((t, -d, q))
+        q, t, d = q[order], t[order], d[order]
+        rank = np.arange(len(q)) - np.searchsorted(q, q)
+        found.append(np.stack([q + start, t, d])[:, rank < most])
+    q, t, d = np.concatenate(found, axis=1)
+    return q, t, d
 
 
-def _compare(
-    queries: Words, targets: Words, order: Index, low: Index, high: Index, earlier: list[Band], radius: int
-) -> list[tuple[Index, Index, NDArray[np.uint8]]]:
-    """Compare each query with the targets `low` to `high`; `targets` stand in their `order` in this band."""
+def feature_pairs(every: Iterable[Features], least: int) -> tuple[Index, Index, Index, Index]:
+    """Pairs of pictures of which at least `least` features match, turned and scaled alike.
+
+    Returns:
+        Positions of the first and of the second picture, whether the first is mirrored (0 or 1), and votes.
+    """
+    upright, mirrored = zip(*((f.upright, f.mirrored) for f in every), strict=True)
+    targets, owner = _joined(upright)
+    if len(targets) < 2:
+        empty = np.zeros(0, np.int64)
+        return empty, empty, empty, empty
+    index = _index(targets["bits"])
+    found = [
+        np.insert(_votes(index, targets, owner, *_joined(side), least), 2, turned, axis=0)
+        for turned, side in enumerate((upright, mirrored))
+    ]
+    a, b, turned, votes = np.concatenate(found, axis=1)
+    return a, b, turned, votes
+
+
+def _joined(parts):  # type: ignore[no-untyped-def]
+    return np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
+
+
+def _index(bits: NDArray[np.uint8]) -> faiss.IndexBinaryIVF:
+    bits = np.ascontiguousarray(bits)
+    cells = min(4096, 1 << max(4, round(math.log2(2 * math.sqrt(len(bits))))))
+    centres = faiss.IndexBinaryFlat(256)
+    centres.add(np.ascontiguousarray(bits[np.linspace(0, len(bits) - 1, min(cells, len(bits))).astype(int)]))
+    index = faiss.IndexBinaryIVF(centres, 256, centres.ntotal)
+    index.centres = centres  # faiss keeps a pointer alone
+    index.is_trained, index.nprobe = True, _PROBES
+    index.add(bits)
+    return index
+
+
+def _votes(index, targets, owner, queries, asks, least):  # type: ignore[no-untyped-def]
+    found = [np.zeros((3, 0), np.int64)]
+    step = 200_000
+    for start in range(0, len(queries), step):
+        part, who = queries[start : start + step], asks[start : start + step]
+        distance, places = index.search(np.ascontiguousarray(part["bits"]), _NEAREST)
+        row = np.repeat(np.arange(len(part)), _NEAREST)
+        distance, places = distance.ravel(), places.ravel()
+        near = (places >= 0) & (distance <= _FAR)
+        row, places = row[near], places[near]
+        apart = who[row] != owner[places]
+        row, places = row[apart], places[apart]
+        found.append(np.stack([row + start, places, who[row]]))
+    row, places, a = np.concatenate(found, axis=1)
+    b, count = owner[places], int(owner[-1]) + 1
+    turn = (queries["angle"][row].astype(np.int64) - targets["angle"][places]) % 256
+    scale = queries["octave"][row].astype(np.int64) - targets["octave"][places] + 16
+    best = [np.zeros((2, 0), np.int64)]
+    pair = a * count + b
+    for by_turn in (0, 16):  # bins of 45 degrees and of two octaves, each also shifted by half
+        for by_scale in (0, 1):
+            bins = ((turn + by_turn) % 256 // 32) * 32 + (scale + by_scale) // _SCALES
+            place, votes_there = _count(pair * 256 + bins, row)
+            enough = votes_there >= least
+            best.append(np.stack([place[enough] // 256, votes_there[enough]]))
+    pair, votes = np.concatenate(best, axis=1)
+    order = np.lexsort((-votes, pair))
+    pair, first = np.unique(pair[order], return_index=True)
+    return np.stack([pair // count, pair % count, votes[order][first]])
+
+
+def _count(keys: Index, voters: Index) -> tuple[Index, Index]:
+    """Each key once, and how many different voters it has."""
+    order = np.lexsort((voters, keys))
+    keys, voters = keys[order], voters[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = (np.diff(keys) != 0) | (np.diff(voters) != 0)
+    return np.unique(keys[new], return_counts=True)
+
+
+def _compare(queries: Words, targets: Words, order: Index, low: Index, high: Index, radius: int) -> list[Index]:
+    """Compare each query with the targets `order[low]` to `order[high]`."""
     counts = high - low
     some = np.flatnonzero(counts)
     ends = np.cumsum(counts[some])
-    found = []
-    at = 0
+    found, at = [], 0
     while at < len(some):
         base = ends[at - 1] if at else 0
         stop = max(int(np.searchsorted(ends, base + _CHUNK, side="right")), at + 1)
-        part, until = some[at:stop], ends[at:stop] - base
-        place = np.arange(until[-1]) + np.repeat(low[part] - until + counts[part], counts[part])
-        difference = np.repeat(queries[part], counts[part]) ^ targets[place]
-        good = np.flatnonzero(np.bitwise_count(difference) <= radius)
-        difference = difference[good]
-        # a pair belongs to the first band that finds it
-        new = np.ones(len(good), bool)
-        for band in earlier:
-            new &= np.bitwise_count(band.of(difference)) > band.radius
-        good, difference = good[new], difference[new]
-        q = part[np.searchsorted(until, good, side="right")]
-        found.append((q, order[place[good]], np.bitwise_count(difference)))
+        part = some[at:stop]
+        until = ends[at:stop] - base
+        place = order[np.arange(until[-1]) + np.repeat(low[part] - until + counts[part], counts[part])]
+        query = np.repeat(part, counts[part])
+        distance = np.bitwise_count(queries[query] ^ targets[place])
+        good = distance <= radius
+        found.append(np.stack([query[good], place[good], distance[good]]).astype(np.int64))
         at = stop
     return found
-
-
-def _masks(width: int, radius: int) -> Words:
-    values = [sum(1 << bit for bit in bits) for size in range(radius + 1) for bits in combinations(range(width), size)]
-    return np.array(values, np.uint64)

@@ -1,0 +1,159 @@
+"""Lay one picture on another and see where they agree, in their finest detail.
+
+Registration: an affine map is fitted by maximising the enhanced correlation coefficient (G. D. Evangelidis and
+E. Z. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's
+`findTransformECC`). Then the finest detail is compared tile by tile. Silhouettes agree between different objects, and
+a mean hides it; folds, grain and print in most tiles agree for one photograph alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.clean.opencv import cv2
+
+if TYPE_CHECKING:
+    from stages.clean.features import Fit
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+TILE = 16  # px
+_AGREE = 0.6  # correlation from which a tile agrees
+_TELLS = 1.0  # grey levels, SD of the detail of a tile in both pictures from which it tells something
+_FINE, _COARSE = 0.8, 3.0  # px, SD of the Gaussian blurs whose difference is the detail
+_STEPS = 25  # of registration
+_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How two pictures agree where they overlap.
+
+    tiles: how many have detail in both. agree: share of these that agree. overlap: share of the picture that is covered
+    more that the other covers. core: share of the picture that the matching features span. core_tiles, core_agree: the
+    same within that part. inliers: matching features. colour: correlation of the three channels.
+    """
+
+    tiles: int = 0
+    agree: float = 0.0
+    overlap: float = 0.0
+    core: float = 0.0
+    core_tiles: int = 0
+    core_agree: float = 0.0
+    inliers: int = 0
+    colour: float = 0.0
+
+
+UNLIKE = Evidence()
+
+
+def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit | None = None) -> Evidence:
+    """Register two pictures from `warp` on and compare them, at the scale of the coarser.
+
+    Args:
+        first: uint8 of shape (height, width, 3).
+        second: the same, of another size perhaps.
+        warp: (2, 3), from px of `second` to px of `first`.
+        fit: the features that say so; None where a hash does.
+    """
+    places = None if fit is None else fit.places
+    scale = _scale(warp)
+    if scale < 1:  # the first is the coarser: the other way round
+        warp, first, second, scale = cv2.invertAffineTransform(warp), second, first, 1 / scale
+        places = None if places is None else cv2.transform(places[None], cv2.invertAffineTransform(warp))[0]
+    left, right = first.astype(np.float32), second.astype(np.float32)
+    if scale > 1.2:
+        size = max(1, round(left.shape[1] / scale)), max(1, round(left.shape[0] / scale))
+        left, warp = cv2.resize(left, size, interpolation=cv2.INTER_AREA), warp / scale
+    core = _hull(places, right.shape[:2])
+    found = register(_grey(left), _grey(right), warp.astype(np.float32), core)
+    if found is None:
+        return UNLIKE
+    height, width = right.shape[:2]
+    laid = cv2.warpAffine(left, found, (width, height), flags=_INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpAffine(np.ones(left.shape[:2], np.float32), found, (width, height), flags=_INVERSE) > 0.99
+    if inside.sum() < TILE * TILE:
+        return UNLIKE
+    told, alike, within = _tiles(_grey(laid), _grey(right), inside, core)
+    shares = inside.mean(), inside.sum() * _scale(found) ** 2 / (left.shape[0] * left.shape[1])
+    return Evidence(
+        tiles=int(told.sum()),
+        agree=_share(alike, told),
+        overlap=float(min(max(shares), 1.0)),
+        core=0.0 if core is None else float((core > 0).mean()),
+        core_tiles=int((told & within).sum()),
+        core_agree=_share(alike, told & within),
+        inliers=0 if fit is None else fit.inliers,
+        colour=correlation(laid[inside], right[inside]),
+    )
+
+
+def register(left: Floats, right: Floats, warp: Floats, mask: Pixels | None = None, blur: int = 5) -> Floats | None:
+    """The affine map (2, 3) from px of `right` to px of `left`, sought from `warp` on; None where it runs away."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, 1e-3)
+    try:
+        _, found = cv2.findTransformECC(right, left, warp.copy(), cv2.MOTION_AFFINE, stop, mask, blur)
+    except cv2.error:  # it does not converge
+        found = warp
+    return found if 0.4 < _scale(found) / max(_scale(warp), 1e-6) < 2.5 else None
+
+
+def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:
+    """The map from px of `second` to px of `first` under which both show the same frame."""
+    return np.array([[first.shape[1] / second.shape[1], 0, 0], [0, first.shape[0] / second.shape[0], 0]], np.float64)
+
+
+def correlation(a: Floats, b: Floats) -> float:
+    """Correlation of two arrays (n, channels), each channel about its own mean."""
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norm if norm > 0 else 0.0
+
+
+def _tiles(
+    left: Floats, right: Floats, inside: NDArray[np.bool_], core: Pixels | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """For each tile whether it tells something, whether it agrees, whether it lies in the core."""
+    a, b = _cut(_detail(left)), _cut(_detail(right))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    strength = np.sqrt((a * a).mean(axis=1)), np.sqrt((b * b).mean(axis=1))
+    alike = (a * b).mean(axis=1) > _AGREE * np.maximum(strength[0] * strength[1], 1e-6)
+    told = (np.minimum(*strength) > _TELLS) & (_cut(inside.astype(np.float32)).mean(axis=1) > 0.95)
+    within = np.zeros(len(told), bool) if core is None else _cut(core.astype(np.float32)).mean(axis=1) > 0.5
+    return told, alike, within
+
+
+def _cut(values: Floats) -> Floats:
+    """An array (height, width) as tiles, (tiles, TILE * TILE)."""
+    rows, columns = values.shape[0] // TILE, values.shape[1] // TILE
+    part = values[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
+    return part.transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+
+
+def _hull(places: NDArray[np.float32] | None, shape: tuple[int, ...]) -> Pixels | None:
+    """Where the matching features lie, with a rim of half a tile: uint8, 1 inside."""
+    if places is None:
+        return None
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(places).astype(np.int32)), 1)
+    return np.asarray(cv2.dilate(mask, np.ones((TILE + 1, TILE + 1), np.uint8)), np.uint8)
+
+
+def _detail(grey: Floats) -> Floats:
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), _FINE) - cv2.GaussianBlur(grey, (0, 0), _COARSE), np.float32)
+
+
+def _grey(pixels: Floats) -> Floats:
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def _scale(warp: NDArray[np.floating]) -> float:
+    return float(np.sqrt(abs(np.linalg.det(warp[:, :2].astype(np.float64)))))
+
+
+def _share(alike: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
+    return float(alike[told].mean()) if told.any() else 0.0

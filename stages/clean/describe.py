@@ -1,0 +1,129 @@
+"""What is known of one picture: its identity, its size, hashes and features, or why it was refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from stages.clean import decode, features, hashes
+from stages.clean.features import Features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from stages.clean.decode import Box
+    from stages.clean.params import Clean
+
+VERSION = 4  # raise it when the print of the same file changes: earlier commits share the cache
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Job(NamedTuple):
+    """A file, and the part of it that is meant (None: the whole picture)."""
+
+    file: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Print:
+    """One picture's fingerprint.
+
+    sha256: of the file's bytes. pixels: SHA-256 of size and normalised pixels. width, height: px of the normalised
+    picture. size: bytes of the file. suffix: see `decode.Picture`. word: perceptual hash. vector: low frequencies,
+    64 whole numbers. contrast: grey levels of the thumbnail, standard deviation. reason, detail: why it was refused
+    (`pixels` is then empty), or what had to be put right.
+    """
+
+    sha256: str
+    pixels: str = ""
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    suffix: str = ""
+    word: int = 0
+    vector: tuple[int, ...] = ()
+    contrast: float = 0.0
+    reason: str = ""
+    detail: str = ""
+    features: Features = field(default=features.NONE, compare=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether there is no picture to go on with."""
+        return not self.pixels
+
+    def packed(self) -> bytes:
+        """One string of bytes for the cache."""
+        facts = {k: v for k, v in asdict(replace(self, features=features.NONE)).items() if k != "features"}
+        return json.dumps(facts).encode() + b"\n" + self.features.packed()
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Print:
+        """Of what `packed` gave."""
+        facts, _, rest = data.partition(b"\n")
+        values = json.loads(facts)
+        return cls(**values | {"vector": tuple(values["vector"])}, features=Features.unpacked(rest))
+
+
+def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[Print, NDArray[np.uint8]]:
+    """Decode the bytes of a file and describe the picture.
+
+    Returns:
+        The print, and the thumbnail of `small`.
+
+    Raises:
+        Refused: there is no picture in it that can be let in.
+    """
+    picture = decode.decode(data, clean, box)
+    image = picture.image
+    pixels = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
+    pixels.update(image.tobytes())
+    thumb = small(image)
+    grey = hashes.thumbnail(image if max(image.size) <= features.SIDE else thumb)
+    array = np.asarray(thumb)
+    able = min(array.shape[:2]) >= features.LEAST_SIDE
+    return Print(
+        digest,
+        pixels.hexdigest(),
+        image.width,
+        image.height,
+        len(data),
+        picture.suffix,
+        hashes.phash(grey),
+        tuple(hashes.vector(grey).tolist()),
+        round(float(np.std(np.asarray(grey))), 3),
+        picture.note,
+        picture.detail,
+        Features.of(array) if able else features.NONE,
+    ), array
+
+
+def small(image: Image.Image) -> Image.Image:
+    """The picture with a longer side of at most `features.SIDE` px."""
+    scale = features.SIDE / max(image.size)
+    if scale >= 1:
+        return image
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, decode.Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def read(file: str) -> bytes:
+    """A file's bytes; raises `decode.Refused` where they cannot be had."""
+    try:
+        handle = os.open(file, _READ)  # a pipe must not block
+        with os.fdopen(handle, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise decode.Refused("unreadable", "not a file")
+            return stream.read()
+    except FileNotFoundError:
+        raise decode.Refused("unreadable", "the file is not there") from None
+    except OSError as error:
+        raise decode.Refused("unreadable", error.strerror or type(error).__name__) from None

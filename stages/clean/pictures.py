@@ -1,0 +1,159 @@
+"""The pictures of a run: one object that gives their bytes, prints, features, thumbnails and pixels."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import PIL
+
+from stages.clean import decode, describe, features, isolate
+from stages.clean.cache import Cache, key
+from stages.clean.decode import Refused
+from stages.clean.describe import Job, Print
+from stages.clean.features import Features
+from stages.clean.opencv import cv2
+from stages.core.console import progress
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from tqdm import tqdm
+
+    from stages.clean.params import Clean
+
+_KEPT = 400_000_000  # bytes of thumbnails in memory
+_AT_ONCE = 256  # prints written to the cache in one transaction
+Task = tuple[str, str, decode.Box | None]  # file, SHA-256, box
+
+
+class Pictures:
+    """Pictures by their position in the raw manifest."""
+
+    def __init__(self, jobs: Sequence[Job | None], clean: Clean, cache: Cache) -> None:
+        """Describe every picture that has a job, in parallel; the result does not depend on the number of workers."""
+        self.clean = clean
+        self._jobs, self._cache = jobs, cache
+        self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._room = _KEPT
+        self.prints = [Print("") for _ in jobs]
+        self._keys: dict[int, bytes] = {}
+        self._describe()
+        self.features = functools.lru_cache(maxsize=4096)(self._features)
+
+    def content(self, k: int) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            UserError: they are not those that were described.
+        """
+        job = self._job(k)
+        data = describe.read(job.file)
+        if hashlib.sha256(data).hexdigest() != self.prints[k].sha256:
+            raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+        return data
+
+    def picture(self, k: int) -> decode.Picture:
+        """The normalised picture, whole."""
+        return decode.decode(self.content(k), self.clean, self._job(k).box)
+
+    def thumb(self, k: int) -> NDArray[np.uint8]:
+        """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
+        if k not in self._thumbs:
+            self._keep(k, np.asarray(describe.small(self.picture(k).image)))
+        self._thumbs.move_to_end(k)
+        return self._thumbs[k]
+
+    def _features(self, k: int) -> Features:
+        if min(self.prints[k].width, self.prints[k].height) == 0:
+            return features.NONE
+        name = self._keys[k]
+        known = self._cache.get([name])
+        return Print.unpacked(known[name]).features if name in known else Features.of(self.thumb(k))
+
+    def _job(self, k: int) -> Job:
+        job = self._jobs[k]
+        assert job is not None  # noqa: S101 - only described pictures are asked for
+        return job
+
+    def _describe(self) -> None:
+        tasks: dict[int, Task] = {}
+        for k, job in enumerate(self._jobs):
+            if job is None:
+                continue
+            try:
+                data = describe.read(job.file)
+            except Refused as refused:
+                self.prints[k] = Print("", reason=refused.reason, detail=refused.detail)
+                continue
+            tasks[k] = job.file, hashlib.sha256(data).hexdigest(), job.box
+            self._keys[k] = _key(tasks[k], self.clean)
+        known = {name: Print.unpacked(data) for name, data in self._cached(self._keys.values())}
+        new = {k: task for k, task in tasks.items() if self._keys[k] not in known}
+        for k in tasks.keys() - new.keys():
+            self.prints[k] = known[self._keys[k]]
+        self._work(new)
+
+    def _cached(self, names):  # type: ignore[no-untyped-def]
+        every = list(names)
+        for start in range(0, len(every), _AT_ONCE):
+            for name, data in self._cache.get(every[start : start + _AT_ONCE]).items():
+                facts, mark, _ = data.partition(b"\n")
+                yield name, facts + mark + b"\0\0"  # the features stay on disk
+
+    def _work(self, tasks: dict[int, Task]) -> None:
+        bar: tqdm[None]
+        waiting: list[tuple[bytes, bytes]] = []
+        work = functools.partial(_one, clean=self.clean)
+        limits = {"seconds": self.clean.seconds, "gigabytes": self.clean.gigabytes}
+        found = isolate.each(work, list(tasks.values()), workers=workers(self.clean), **limits)
+        with progress(total=len(tasks), desc="describe", unit="picture") as bar:
+            for k, result in zip(tasks, found, strict=True):
+                if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered
+                    self.prints[k] = Print(tasks[k][1], reason=result.reason, detail=result.detail)
+                else:
+                    one, thumb = result
+                    waiting.append((self._keys[k], one.packed()))
+                    self.prints[k] = replace(one, features=features.NONE)
+                    if thumb is not None and thumb.nbytes <= self._room:
+                        self._keep(k, thumb)
+                if len(waiting) >= _AT_ONCE:
+                    self._cache.put(waiting)
+                    waiting.clear()
+                bar.update()
+        self._cache.put(waiting)
+
+    def _keep(self, k: int, thumb: NDArray[np.uint8]) -> None:
+        self._thumbs[k] = thumb
+        self._room -= thumb.nbytes
+        while self._room < 0 and len(self._thumbs) > 2:  # the two of a pair are in use
+            _, old = self._thumbs.popitem(last=False)
+            self._room += old.nbytes
+
+
+def workers(clean: Clean) -> int:
+    """Processes to use: as many as there are cores for this process, where the system says so (macOS does not)."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return clean.workers or here or 1
+
+
+def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:
+    """In a worker process: read a file again and describe its picture."""
+    file, digest, box = task
+    data = describe.read(file)
+    try:
+        return describe.describe(data, digest, box, clean)
+    except Refused as refused:
+        return Print(digest, size=len(data), reason=refused.reason, detail=refused.detail), None
+
+
+def _key(task: Task, clean: Clean) -> bytes:
+    limits = sorted(clean.model_dump(exclude={"duplicates", "label_conflicts", "workers", "match"}).items())
+    return key("print", describe.VERSION, PIL.__version__, cv2.__version__, limits, task[1], task[2])
