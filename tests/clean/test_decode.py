@@ -50,7 +50,6 @@ def verdict(data: bytes) -> tuple[str, str]:
     try:
         found = picture(data)
     except decode.Refused as error:
-        assert error.reason
         return error.reason, error.detail
     assert found.image.mode == "RGB"
     return found.note, found.detail
