@@ -23,7 +23,6 @@ from PIL import (  # noqa: F401 - a plug-in is known once it is imported
     GifImagePlugin,
     Image,
     ImageFile,
-    ImageOps,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
@@ -45,6 +44,20 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 Box = tuple[int, int, int, int]
 _ORIENTATION = 0x0112
+_TURNS = dict(
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        start=2,
+    )
+)
 _LENIENT = threading.Lock()
 _OWN = {"JPEG": ".jpg", "PNG": ".png"}  # formats whose files are kept as they are
 
@@ -147,7 +160,7 @@ def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; 1 where there is none or it is nonsense."""
+    """EXIF orientation, 1 (upright) to 8, of a loaded picture; 1 where there is none or it is nonsense."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - broken EXIF blocks raise anything
@@ -191,24 +204,16 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
 
 
 def _normalised(image: Image.Image, data: bytes) -> Picture:
-    upright = orientation(image) == 1
     frames = filebytes.frames(image, data)
-    plain = image.mode == "RGB" and upright and not frames and not image.has_transparency_data
-    own = _OWN.get(image.format or "", "") if plain else ""
     deep = rgb.deep_colour(image)
-    image.load()
+    image.load()  # before EXIF is asked for, which loads a PNG and passes over what it meets
+    turn = orientation(image)
+    plain = image.mode == "RGB" and turn == 1 and not frames and not image.has_transparency_data
     result, note = rgb.from_deep_colour(image, deep, open_header(data)) if deep else rgb.to_rgb(image)
-    if not upright:
-        result = ImageOps.exif_transpose(_marked(result, orientation(image)))
-    picture = Picture(result, "" if note[0] else own, *note)
+    if turn != 1:
+        result = result.transpose(_TURNS[turn])
+    picture = Picture(result, "" if note[0] or not plain else _OWN.get(image.format or "", ""), *note)
     return _noted(picture, ("animated", frames)) if frames else picture
-
-
-def _marked(image: Image.Image, turn: int) -> Image.Image:
-    """A copy that knows how the camera was held."""
-    marked = image.copy()
-    marked.getexif()[_ORIENTATION] = turn
-    return marked
 
 
 def _part(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:

@@ -1,0 +1,188 @@
+"""A crash, a hang or a bomb costs one item and says which it was; everything else comes back, in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from stages.clean import isolate
+from stages.clean.decode import Refused
+from stages.core.errors import UserError
+
+from . import jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
+
+
+def results(items: Sequence[Any], workers: int = 2, **limits: float) -> list[Any]:
+    given = {"seconds": 5.0, "gigabytes": 1.0} | limits
+    return list(isolate.each(jobs.work, items, workers=workers, **given))
+
+
+def said(answer: object) -> str:
+    assert isinstance(answer, Refused), answer
+    return str(answer)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 200])
+def test_results_come_in_order(count: int, workers: int) -> None:
+    assert results(range(count), workers) == [k * k for k in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ("crash", "crashed the decoder (SIGSEGV)"),
+        ("exit", "crashed the decoder (exit code 3)"),
+        ("loop", "took longer than 0.3 s (clean.seconds)"),
+        ("sleep", "took longer than 0.3 s (clean.seconds)"),
+        pytest.param("eat 900", "needs more than 0.25 GB of memory (clean.gigabytes)", marks=LINUX),
+        ("refuse it is torn", "it is torn"),
+    ],
+)
+def test_a_bad_item_costs_itself_alone(item: str, words: str) -> None:
+    items: list[Any] = [*range(20), item, *range(20, 60)]
+    found = results(items, seconds=0.3, gigabytes=0.25)
+    assert said(found[20]) == f"unreadable: {words}"
+    assert found[:20] + found[21:] == [k * k for k in range(60)]
+
+
+def test_the_number_of_workers_changes_no_verdict() -> None:
+    items: list[Any] = [k if k % 7 else ("crash", "refuse x", "exit")[k % 3] for k in range(60)]
+    one, many = ([str(r) for r in results(items, workers)] for workers in (1, 4))
+    assert one == many
+
+
+def test_what_fits_the_limit_passes_again_and_again() -> None:
+    """The limit is for one item, not for what a worker does in its life."""
+    assert results(["eat 150"] * 10, gigabytes=0.25) == [150 << 20] * 10
+
+
+def test_a_process_that_the_system_ends_is_tried_again_alone(tmp_path: Path) -> None:
+    # the first kill fells the chunk; the item alone is killed too, once
+    flag = tmp_path / "flag"
+    assert results([1, f"killed-once {flag}", 2]) == [1, "survived", 4]
+    with pytest.raises(UserError, match="not enough memory"):
+        results([1, "killed", 2])
+
+
+@LINUX
+def test_a_machine_without_memory_gives_no_verdict() -> None:
+    """Under a limit of the caller's, good and broken files are no verdicts but an error that names the way out."""
+    code = (
+        "import resource; from tests.clean import jobs; from stages.clean import isolate\n"
+        "from stages.core import errors\n"
+        "def main():\n"
+        "    most = 900 << 20\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "    print(list(isolate.each(jobs.work, ['eat 700'], workers=1, seconds=9, gigabytes=4)))\n"
+        "if __name__ == '__main__': errors.run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "not enough memory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_raised_with_its_place() -> None:
+    with pytest.raises(ValueError, match="ours") as caught:
+        results([1, "bug ours", 2])
+    assert "jobs.py" in "".join(getattr(caught.value, "__notes__", []))
+    with pytest.raises(FileNotFoundError):
+        results(["missing /nowhere"])
+
+
+def test_a_consumer_that_stops_leaves_no_process() -> None:
+    before = _workers()
+    answers = isolate.each(jobs.work, ["pid"] * 100, workers=2, seconds=5, gigabytes=1)
+    next(answers)
+    assert len(_workers() - before) == 2
+    answers.close()
+    assert _workers() <= before
+
+
+def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from tests.clean import jobs; from stages.clean import isolate; from stages.core import errors\n"
+        "def main():\n"
+        "    print('on', flush=True)\n"
+        "    list(isolate.each(jobs.work, ['loop', 'loop'], workers=2, seconds=60, gigabytes=1))\n"
+        "if __name__ == '__main__': errors.run(main)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},  # noqa: PTH109
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    _until(lambda: len(_family(process.pid)) >= 3)  # server, resource tracker, a worker
+    family = _family(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    _until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+@pytest.mark.slow
+def test_a_parent_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "from tests.clean import jobs; from stages.clean import isolate\n"
+        "if __name__ == '__main__':\n"
+        "    list(isolate.each(jobs.work, ['loop', 'loop'], workers=2, seconds=2, gigabytes=1))\n"
+    )
+    env = os.environ | {"PYTHONPATH": os.getcwd()}  # noqa: PTH109
+    process = subprocess.Popen([sys.executable, str(script)], env=env)
+    _until(lambda: len(_family(process.pid)) >= 3)
+    family = _family(process.pid)
+    process.kill()
+    process.wait()
+    _until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+@LINUX
+def test_workers_compute_with_one_thread() -> None:
+    code = (
+        "from tests.clean import jobs; from stages.clean import isolate\n"
+        "if __name__ == '__main__': "
+        "print(list(isolate.each(jobs.threads, [1], workers=1, seconds=9, gigabytes=4)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[1]\n"
+
+
+def _workers() -> set[int]:
+    """Processes below this one, other than the server and the tracker, which live as long as this one."""
+    children = psutil.Process().children()
+    return {p.pid for child in children for p in child.children() if p.status() != psutil.STATUS_ZOMBIE}
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _until(condition: Any, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
