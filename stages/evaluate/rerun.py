@@ -30,17 +30,18 @@ def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     import torch
 
     from stages.evaluate import cost, gradcam, robustness
-    from stages.train import predict
+    from stages.train import feed, frozen, predict
 
     loaded = predict.load(cell.variant, cell.seed)
-    images = loaded.images("test")
-    test = cell.splits["test"]
-    check(cell, predict.logits(loaded, images))
+    images = feed.Images(loaded.pixels, loaded.data.rows["test"])
+    halves = frozen.cut(loaded)
+    clean = halves.split("test").cpu().numpy()
+    check(cell, clean)
 
     def normalised(some: NDArray[np.uint8]) -> Tensor:
         return torch.cat(list(predict.normalised(loaded, some)))
 
-    robustness.write(lambda some: predict.logits(loaded, some), images, test.targets, settings.robustness, folder)
+    robustness.write(halves, images, clean, cell.splits["test"].targets, settings.robustness, folder)
     gradcam.write(cell, loaded.network, images, normalised, settings, folder)
     one = normalised(images[:1])
     cost.write(cell, loaded.network, one, folder)

@@ -73,7 +73,8 @@ class Augmenter:
         partner = (self._draw(epoch, "partner")[rows] * self.count).astype(np.int64)
         share, mask = self._shares(epoch, rows, x.device)
         mixed = x * mask + self._alone(epoch, partner) * (1 - mask)
-        return mixed, Mixed(labels[torch.from_numpy(partner).to(labels.device)], share)
+        # The pixels may be in the main memory of a machine whose labels and network are on a GPU.
+        return mixed, Mixed(labels[torch.from_numpy(partner).to(labels.device)], share.to(labels.device))
 
     def _alone(self, epoch: int, rows: NDArray[np.int64]) -> Tensor:
         s = self.settings

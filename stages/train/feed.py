@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from stages.train.augment import Mixed
-    from stages.train.normalise import Normaliser
     from stages.train.params import Cell
 
 _KEEP = 1 << 29  # bytes of normalised training images that are kept instead of being made again every epoch
@@ -100,7 +99,7 @@ def in_groups(part: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> 
 class Live:
     """Feeds normalised images."""
 
-    def __init__(self, images: Images, cell: Cell, normaliser: Normaliser, seed: int, device: torch.device) -> None:
+    def __init__(self, images: Images, cell: Cell, normaliser: nn.Module, seed: int, device: torch.device) -> None:
         """`images` are those of training."""
         self.normaliser, self.device = normaliser, device
         self.augmenter = Augmenter(cell.augmentation, seed, images)
@@ -113,9 +112,11 @@ class Live:
         if self.kept is not None:
             return self.kept[torch.from_numpy(rows).to(self.device)], None
         x, mixed = self.augmenter(epoch, rows, labels)
-        return self.normaliser(x.to(self.device)), mixed
+        normalised: Tensor = self.normaliser(x.to(self.device))
+        return normalised, mixed
 
 
-def whole(images: NDArray[np.uint8] | Tensor, normaliser: Normaliser, device: torch.device) -> Tensor:
+def whole(images: NDArray[np.uint8] | Tensor, normaliser: nn.Module, device: torch.device) -> Tensor:
     """Images as they are: uint8 (n, size, size, 3) to normalised float32 (n, 3, size, size)."""
-    return normaliser(to_float(images, device))
+    normalised: Tensor = normaliser(to_float(images, device))
+    return normalised
