@@ -11,7 +11,7 @@ import torch
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.train import checkpoint, data, feed, inputs, losses, machine, normalise, pixels, zoo
+from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, zoo
 from stages.train.frozen import Cached, Cut, LivePrefix, cut
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
@@ -125,7 +125,6 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
     with files.fresh_folder(cells.train_folder(variant, seed)) as partial:
         files.write_json(partial / "config.json", config)
         files.write_rows(partial / "history.csv", _HISTORY, trainer.progress.history)
-        inputs.write(loaded, seed, partial)
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:
