@@ -68,7 +68,7 @@ def read(variant: str, seed: int) -> Cell:
                     f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
                     f"diverged; try a smaller `lr` for it"
                 )
-            ids, paths = ([named[i] for i in rows] for named in (images.ids, images.paths))
-            splits[split] = Split(ids, images.labels[rows], logits, paths)  # type: ignore[arg-type]
+            ids, paths = [images.ids[i] for i in rows], [images.paths[i] for i in rows]
+            splits[split] = Split(ids, images.labels[rows], logits, paths)
     config = files.read_json(cells.train_folder(variant, seed) / "config.json")
     return Cell(variant, seed, images.classes, config, splits)

@@ -212,7 +212,7 @@ def _digest(part: nn.Module) -> list[str]:
 
 def _tensors(named: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
-    for name, value in named.items():
+    for name, value in sorted(named.items()):  # a file has them in another order
         whole.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         whole.update(value.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stages.train import sections as parts
@@ -30,7 +31,7 @@ class Optimisation:
         """As at the start of the phase, whose epochs have `steps` each."""
         self.optimizer = optimizer(cell.optimizer, network.groups(), phase.lr or cell.lr)
         self.rates = Rates(cell.schedule, self.optimizer, phase.epochs, steps)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.scaler = GradScaler(device.type, enabled=dtype == torch.float16)
 
     def step(self, clip_norm: float | None) -> None:
         """Change the parameters by their gradients, and forget the gradients."""

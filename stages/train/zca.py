@@ -43,9 +43,10 @@ def fit(step: Zca, images: Callable[[NDArray[np.int64]], Tensor], count: int) ->
     data = torch.empty(len(rows), pixels)
     for start in range(0, len(rows), _CHUNK):
         data[start : start + _CHUNK] = images(rows[start : start + _CHUNK]).flatten(1)
-    mean = torch.stack([chunk.double().sum(0) for chunk in data.split(_CHUNK)]).sum(0).div(len(rows)).float()
+    chunks = [data[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0).div(len(rows)).float()
     data -= mean
-    power = sum(float(chunk.double().square().sum()) for chunk in data.split(_CHUNK)) / len(rows)
+    power = float(torch.stack([chunk.double().square().sum() for chunk in chunks]).sum()) / len(rows)
     width = min(pixels, len(rows), step.components + _OVERSAMPLING)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

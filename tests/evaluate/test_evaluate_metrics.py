@@ -83,7 +83,7 @@ def test_loss_is_the_training_loss(smoothing: float, weights: list[float] | None
     logits, targets = rng.normal(size=(50, 4)).astype(np.float32), rng.integers(0, 4, 50)
     given = None if weights is None else torch.tensor(weights)
     found = metrics.all_metrics(logits, targets, top_k=5, loss=Loss(label_smoothing=smoothing), weights=given)
-    w = np.float32(weights or [1.0] * 4).astype(np.float64)
+    w = np.array(weights or [1.0] * 4, np.float32).astype(np.float64)
     log_p = metrics.log_softmax(logits)
     own, spread = -log_p[np.arange(50), targets] * w[targets], -(log_p * w).mean(axis=1)
     assert found["loss"] == pytest.approx(
