@@ -48,6 +48,9 @@ def test_heads_and_seeds_share_what_a_frozen_part_makes_of_changed_pictures(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (study / "params.yaml").write_text(json.dumps(study_of.params(["v"], [0, 1], evaluate=EVALUATE)))
+    engine.run(made.settings(BACKBONE, size=32, epochs=1), "v", 0)
+    (study / "runs/v/0/model.safetensors").rename(study / "pretrained.safetensors")
+    monkeypatch.setitem(BACKBONE, "weights", "pretrained.safetensors")  # else each seed draws features of its own
     cached, computed = outputs(monkeypatch, "plain", 0)
     assert computed == 4 * 9, "each of 9 test pictures once for each change; unchanged ones come from training"
     again, none = outputs(monkeypatch, "plain", 0)
