@@ -15,8 +15,8 @@ from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import number
 from stages.train import feed, machine
-from stages.train.losses import cross_entropy
 from stages.train.optimise import Optimisation
+from stages.train.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,11 +141,12 @@ class Trainer:
         optimisation = Optimisation(self.cell, self.network, phase, steps, self.device, self.dtype)
         if state is not None and self.progress.epoch > begin:
             optimisation.load_state_dict(state["optimisation"])
+        step = Step(self.cell, stage.rest, self.network, self.weights)
         for epoch in range(self.progress.epoch + 1, begin + phase.epochs + 1):
             start = time.perf_counter()
             in_phase = epoch - begin - 1
             rate = optimisation.rates.before_step(in_phase, 0)
-            trained = self._epoch(epoch, in_phase, stage, optimisation, bar)
+            trained = self._epoch(epoch, in_phase, stage, step, optimisation, bar)
             validated = self._validate(stage)
             self._record(epoch, rate, trained, validated)
             if validated[0] is not None:
@@ -161,6 +162,7 @@ class Trainer:
         epoch: int,
         in_phase: int,
         stage: Stage,
+        step: Step,
         optimisation: Optimisation,
         bar: tqdm[Any],
     ) -> tuple[float, float]:
@@ -173,14 +175,10 @@ class Trainer:
         losses, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
         for i, rows in enumerate(batches):
             x, mixed = stage.batch(epoch, rows, labels)
-            y = labels[torch.from_numpy(rows).to(self.device)]
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                logits = stage.rest(self._layout(x))
-            loss = cross_entropy(logits.float(), y, mixed, self.weights, self.cell.loss.label_smoothing)
+            y = labels[feed.place(rows, self.device)]
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
-            optimisation.scaler.scale(loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
-            losses[i], hits[i] = loss.detach(), (logits.detach().argmax(1) == y).sum()
+            losses[i], hits[i] = step(x, y, mixed, share, self.dtype, optimisation.scaler)
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
                 optimisation.rates.before_step(in_phase, i // accumulate)
                 optimisation.step(self.cell.clip_norm)
@@ -208,9 +206,6 @@ class Trainer:
             stop = len(order) if size > 1 and len(order) - start == size + 1 else start + size
             yield order[start:stop]
             start = stop
-
-    def _layout(self, x: Tensor) -> Tensor:
-        return x.to(memory_format=torch.channels_last) if self.cell.channels_last and x.dim() == 4 else x
 
     @torch.no_grad()
     def _validate(self, stage: Stage) -> tuple[float | None, float | None]:
