@@ -109,7 +109,7 @@ class Trainer:
             unit=" images",
             unit_scale=True,
         )
-        with bar, self._interruptible():
+        with bar, self._interruptible(checkpoint):
             for phase in self.cell.schedule_of_phases:
                 if begin + phase.epochs > self.progress.epoch and not self._stopped():
                     self._phase(phase, begin, stage_of(phase), checkpoint, state, bar)
@@ -119,11 +119,11 @@ class Trainer:
             self.network.load_state_dict(self.best_state, strict=False)
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
+    def _interruptible(self, checkpoint: Checkpoint) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            kept = f"the state after epoch {self.progress.epoch} is kept" if self.progress.epoch else "no epoch is done"
+            kept = f"the state after epoch {checkpoint.epoch} is kept" if checkpoint.epoch else "no epoch is kept"
             console.say(f"{self.name}: {kept}; the same command goes on from there")
             raise
 
@@ -152,7 +152,8 @@ class Trainer:
             if validated[0] is not None:
                 optimisation.rates.after_epoch(validated[0])
             self.seconds.append(time.perf_counter() - start)
-            checkpoint.save(self._state(optimisation))
+            if checkpoint.due:
+                checkpoint.save(self._state(optimisation))
             bar.set_postfix_str(_figures(self.progress.history[-1]))
             if self._stopped():
                 break
