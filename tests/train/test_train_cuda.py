@@ -193,6 +193,7 @@ class _Recorder:
     """Stands in for torch.cuda.CUDAGraph: gradients and outputs of a replay lie where those of the recording lay."""
 
     replays = 0
+    recorded: Any
 
     def replay(self) -> None:
         type(self).replays += 1
@@ -211,7 +212,8 @@ class _PlayedGraph(step._Graph):
         buffers = [buffer.clone() for buffer in network.buffers()]
         super().__init__(network, inputs, work)
         assert all(torch.equal(a, b) for a, b in zip(buffers, network.buffers(), strict=True))
-        self.graph.recorded = (work, self.inputs, self.parameters, self.gradients, self.outcome)  # type: ignore[attr-defined]
+        recorder: Any = self.graph
+        recorder.recorded = (work, self.inputs, self.parameters, self.gradients, self.outcome)
 
 
 @pytest.fixture
