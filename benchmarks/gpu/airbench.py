@@ -49,7 +49,7 @@ class Group(nn.Module):
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs, eps=1e-12, momentum=0.4) for _ in range(2))
         for conv in (self.first, self.second):
-            nn.init.dirac_(conv.weight[: conv.in_channels])  # type: ignore[no-untyped-call]
+            nn.init.dirac_(conv.weight[: conv.in_channels])
         for norm in self.norms:
             norm.weight.requires_grad_(False)
 
@@ -69,12 +69,12 @@ class Net(nn.Module):
         widths = (24, *WIDTHS)
         self.groups = nn.Sequential(*(Group(a, b) for a, b in itertools.pairwise(widths)))
         self.head = nn.Linear(widths[-1], 10, bias=False)
-        nn.init.zeros_(self.whiten.bias)
         patches = F.unfold(sample.float().cpu(), 2).transpose(1, 2).reshape(-1, 12)
         patches = patches - patches.mean(0)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + 5e-4).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
         with torch.no_grad():
+            self.whiten.bias.zero_()  # type: ignore[union-attr]
             self.whiten.weight.copy_(torch.cat([filters, -filters]))
         self.whiten.weight.requires_grad_(False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -125,13 +126,10 @@ def _archive(target: Path | io.BytesIO, sources: Iterable[tuple[Path, str]]) -> 
         info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
         return info
 
-    with (
-        gzip.GzipFile(
-            filename="", mode="wb", mtime=0, compresslevel=6,
-            fileobj=target.open("wb") if isinstance(target, Path) else target,
-        ) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(target.open("wb")) if isinstance(target, Path) else target
+        packed = stack.enter_context(gzip.GzipFile(filename="", mode="wb", mtime=0, compresslevel=6, fileobj=raw))
+        tar = stack.enter_context(tarfile.open(fileobj=packed, mode="w"))
         for source, name in sources:
             tar.add(source, name, filter=plain)
 

@@ -61,16 +61,13 @@ class Runner:
 
     def _train(self, cell: Cell, evaluating: ThreadPoolExecutor) -> None:
         variant, seed = cell
-        left = self.deadline - time.monotonic()
-        if self._trained(cell):
-            pass
-        elif left < self.seconds.get(variant, 0.0):
-            console.say(
-                f"{variant}-{seed}: not begun, {left:.0f} s are left and it takes {self.seconds[variant]:.0f} s"
-            )
-            return
-        elif left <= 0 or not self._stage("train", cell):
-            return
+        left, needed = self.deadline - time.monotonic(), self.seconds.get(variant, 0.0)
+        if not self._trained(cell):
+            if left < max(needed, 1.0):
+                console.say(f"{variant}-{seed}: not begun, {max(left, 0):.0f} s are left, and one took {needed:.0f} s")
+                return
+            if not self._stage("train", cell):
+                return
         if self.evaluate:
             evaluating.submit(self._stage, "evaluate", cell)
 
