@@ -23,7 +23,9 @@ from stages.core.errors import UserError
 from tests.train import made
 
 ROOT = Path(__file__).parents[2]
-ROBUSTNESS: dict[str, list[float]] = {name: [] for name in ("rotation", "shift", "scale", "brightness", "blur", "noise", "jpeg")}
+ROBUSTNESS: dict[str, list[float]] = {
+    name: [] for name in ("rotation", "shift", "scale", "brightness", "blur", "noise", "jpeg")
+}
 
 
 def study(folder: Path, name: str = "tiny", **train: Any) -> Path:
