@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
+    from torch.amp.grad_scaler import GradScaler
 
     from stages.train.params import Cell
 
@@ -52,7 +53,7 @@ class Step:
         mixed: Mixed | None,
         share: float,
         dtype: torch.dtype | None,
-        scaler: torch.amp.GradScaler,
+        scaler: GradScaler,
     ) -> Outcome:
         """Leave the gradients of the loss, times `share` and scaled, in `.grad`.
 

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stages.train import augment, data, feed, losses, machine, normalise, pixels, predict, step, zoo
 from stages.train import run as engine
-from stages.train.frozen import Cache
+from stages.train.frozen import Cache, Cut
 from stages.train.predict import Loaded
 from tests.train import made
 
@@ -80,11 +80,9 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Cell], Loaded]]:
             fitted = normalise.fit(cell, feed.Images(stored, images.rows["train"]))
             mode = FakeTensorMode()
             _move(network, mode)
-            moved = normalise.Normaliser(
-                fitted.steps, [{n: _faked(v, mode) for n, v in s.items()} for s in fitted.statistics]
-            )
+            _move(fitted, mode)
             stack.enter_context(mode)
-            return Loaded(machine.place(network, cell, torch.device("cpu")), moved, cell, images, stored, CUDA)
+            return Loaded(network, fitted, cell, images, stored, ["key"], CUDA)
 
         # The layout of a faked weight is told by its strides alone.
         monkeypatch.setattr(machine, "place", lambda network, _cell, _device: network)
@@ -113,9 +111,10 @@ def test_nothing_mixes_devices(study: Path, cuda: Callable[[Cell], Loaded], kind
     train = losses.class_weights(cell.loss, loaded.data.labels[loaded.data.rows["train"]], loaded.classes)
     trainer: Trainer = engine._trainer(loaded, 0, kind)
     assert trainer.device.type == "cuda"
-    stages = engine._Stages(loaded, 0, ["key"])
-    assert isinstance(stages.pixels, torch.Tensor)
-    assert stages.pixels.device.type == "cuda"
+    stages = engine._Stages(loaded, 0)
+    resident = feed.resident(loaded.pixels, CUDA)
+    assert isinstance(resident, torch.Tensor)
+    assert resident.device.type == "cuda"
     for phase in cell.schedule_of_phases:
         if cell.views is None and not (cell.model.name == "backbone" and cell.frozen == "cached"):
             stage = stages(phase)
@@ -131,13 +130,14 @@ def test_nothing_mixes_devices(study: Path, cuda: Callable[[Cell], Loaded], kind
             assert prefix is not None
             out = Cache.__new__(Cache)
             out.loaded, out.prefix = loaded, prefix
-            images = feed.Images(stages.pixels, loaded.data.rows["train"])
+            images = feed.Images(resident, loaded.data.rows["train"])
             x = feed.whole(images[rows], loaded.normaliser, CUDA)
             if cell.views is not None:
                 drawn, _ = augment.Augmenter(cell.augmentation, 0, images)(1, rows, trainer.labels["train"])
                 x = loaded.normaliser(drawn.to(CUDA))
             assert rest(out._forward(x)).device.type == "cuda"
-    evaluated = stages.logits("val") if stages.cache is None else predict.forward(loaded, x)
+    held_out = feed.Images(resident, loaded.data.rows["val"])
+    evaluated = Cut(loaded, None, loaded.network).pictures(held_out, held_out.rows, None, "val")
     assert evaluated.device.type == "cuda"
     assert evaluated.dtype == torch.float32
     for chunk in predict.normalised(loaded, loaded.images("test")):  # from pixels in memory, as evaluate has them
