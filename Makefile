@@ -6,7 +6,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro known study studies verify test test-all lint bench sweep ui systems leak lock
+OUT ?= gpu-results
+DATA = $(wildcard .gpu/cifar10_94.tar.gz)
+GPU = python -m benchmarks.gpu
+
+.PHONY: help setup repro known study studies verify test test-all lint bench gpu sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +64,12 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.clean search
 	python -m benchmarks.train
 	python -m benchmarks.report
+
+gpu: ## on a machine with a GPU: measure, repeat, train cifar10_gpu and cifar10_94 (OUT=folder; PYTHON's own packages where there is no .venv)
+	$(GPU) measure --minutes 3 --out $(OUT)/measure $(DATA:%=--data %)
+	$(GPU) repeat --gpu --minutes 2 --out $(OUT)/repeat $(DATA:%=--data %)
+	$(GPU) cells --gpu --minutes 9 --jobs 3 --out $(OUT)/cells --study studies/cifar10_gpu $(DATA:%=--data %)
+	$(GPU) cells --gpu --minutes 9 --jobs 2 --out $(OUT)/cells94 --study studies/cifar10_94 $(DATA:%=--data %)
 
 sweep: setup ## compare DVC experiments that differ in one setting: make sweep PARAM=lr
 	python -m stages.report.experiments $(PARAM)

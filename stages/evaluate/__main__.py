@@ -8,6 +8,8 @@ from stages.core import cells, errors, files, params
 from stages.evaluate import cell as cells_read
 from stages.evaluate import rerun, samples, tables
 from stages.evaluate.params import Evaluate
+from stages.train import machine
+from stages.train.params import Cell
 
 
 def main() -> None:
@@ -19,6 +21,7 @@ def main() -> None:
     study = params.read()
     settings = params.section(Evaluate, study.raw["evaluate"], "evaluate")
     cell = cells_read.read(arguments.variant, arguments.seed)
+    machine.prepare(Cell.model_validate(cell.config["cell"]))  # before anything is computed: it decides about bits
     with files.fresh_folder(cells.evaluate_folder(arguments.variant, arguments.seed)) as folder:
         tables.write(cell, settings, folder)
         samples.write(cell, settings.samples, folder)

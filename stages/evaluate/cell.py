@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stages.core import cells, files
 from stages.core.errors import UserError
+from stages.train import data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-SPLITS = ("train", "val", "test")
-MANIFEST, CLASSES = Path("data/clean/manifest.csv"), cells.SPLIT / "classes.json"
+SPLITS = data.SPLITS
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, in the order of its file: ids, class indices (images,) and logits (images, classes)."""
+    """The images of one split, in its order: ids, class indices (images,), logits (images, classes), and their files.
+
+    Where nobody looks at a picture, `paths` may be left out.
+    """
 
     ids: list[str]
     targets: NDArray[np.int64]
     logits: NDArray[np.float32]
+    paths: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,17 +52,12 @@ def read(variant: str, seed: int) -> Cell:
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro -s train@{variant}-{seed}` makes it, `dvc pull` fetches it")
-    classes: list[str] = files.read_json(CLASSES)
-    index = {label: number for number, label in enumerate(classes)}
-    label = {row["image_id"]: row["label"] for row in files.read_rows(MANIFEST)}
-    ids: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for row in files.read_rows(cells.split_file(seed)):
-        ids[row["split"]].append(row["image_id"])
+    images = data.load(seed)
     splits = {}
     with np.load(path) as archive:
-        for split in SPLITS:
+        for split, rows in images.rows.items():
             logits = archive[split]
-            expected = (len(ids[split]), len(classes))
+            expected = (len(rows), len(images.classes))
             if logits.shape != expected:
                 raise UserError(
                     f"{path}: `{split}` has shape {logits.shape} but {cells.split_file(seed)} asks for {expected}; the "
@@ -68,7 +68,7 @@ def read(variant: str, seed: int) -> Cell:
                     f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
                     f"diverged; try a smaller `lr` for it"
                 )
-            targets = np.array([index[label[image]] for image in ids[split]], dtype=np.int64)
-            splits[split] = Split(ids[split], targets, logits)
+            ids, paths = [images.ids[i] for i in rows], [images.paths[i] for i in rows]
+            splits[split] = Split(ids, images.labels[rows], logits, paths)
     config = files.read_json(cells.train_folder(variant, seed) / "config.json")
-    return Cell(variant, seed, classes, config, splits)
+    return Cell(variant, seed, images.classes, config, splits)

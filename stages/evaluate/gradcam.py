@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from stages.evaluate.cell import Cell
     from stages.evaluate.params import Evaluate, GradCam
+    from stages.train.feed import Images
     from stages.train.zoo.network import Network
 
 FINEST = 14  # cells along a side of a map that is kept as numbers
@@ -31,7 +32,7 @@ BATCH = 16
 def write(
     cell: Cell,
     network: Network,
-    images: NDArray[np.uint8],
+    images: Images,
     normalised: Callable[[NDArray[np.uint8]], Tensor],
     settings: Evaluate,
     folder: Path,
@@ -45,7 +46,7 @@ def write(
     Args:
         cell: whose predictions choose the images.
         network: in evaluation mode.
-        images: test images, uint8 (images, H, W, 3).
+        images: test images.
         normalised: from some of `images` to the input of the network, float32 (N, 3, H, W) on its device.
         settings: how many pictures, how large, and the layers that the user chose.
         folder: where to.
@@ -64,7 +65,7 @@ def write(
             for start in range(0, len(places), BATCH)
         ]
     )
-    px = min(settings.samples.px, images.shape[1])
+    px = min(settings.samples.px, images.size)
     test = cell.splits["test"]
     tiles: list[dict[str, Any]] = []
     for (place, target, kind), heat in zip(chosen, maps, strict=True):
@@ -81,7 +82,9 @@ def write(
     name = next(name for name, module in network.named_modules() if module is layer)
     head = {"skipped": None, "layer": name, "px": px, "columns": sprite.COLUMNS}
     files.write_json(folder / "gradcam.json", head | {"tiles": tiles})
-    sprite.write(folder / "gradcam.png", [_overlay(images[p], heat, px) for p, heat in zip(places, maps, strict=True)])
+    sprite.write(
+        folder / "gradcam.png", [_overlay(image, heat, px) for image, heat in zip(images[places], maps, strict=True)]
+    )
 
 
 def choose_layer(network: Network, name: str | None, variant: str) -> torch.nn.Module | None:

@@ -1,4 +1,4 @@
-"""What needs the trained network itself: robustness, Grad-CAM and cost."""
+"""What needs the trained network itself, or the pictures it was fed with: robustness, Grad-CAM, inputs and cost."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ CLOSE = 0.1  # of the spread of the logits, in the mean: hardware rounds otherwi
 
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
-    """Load the trained cell and write robustness.csv, gradcam.*, cost.json into `folder`, and the timings.
+    """Load the trained cell and write robustness.csv, gradcam.*, inputs.*, cost.json into `folder`, and the timings.
 
     Raises:
         UserError: the weights do not give the logits that were stored with them.
     """
     import torch
 
-    from stages.evaluate import cost, gradcam, robustness
-    from stages.train import predict
+    from stages.evaluate import cost, gradcam, inputs, robustness
+    from stages.train import feed, frozen, predict
 
     loaded = predict.load(cell.variant, cell.seed)
-    images = loaded.images("test")
-    test = cell.splits["test"]
-    check(cell, predict.logits(loaded, images))
+    images = feed.Images(loaded.pixels, loaded.data.rows["test"])
+    halves = frozen.cut(loaded)
+    clean = halves.split("test").cpu().numpy()
+    check(cell, clean)
 
     def normalised(some: NDArray[np.uint8]) -> Tensor:
         return torch.cat(list(predict.normalised(loaded, some)))
 
-    robustness.write(lambda some: predict.logits(loaded, some), images, test.targets, settings.robustness, folder)
+    robustness.write(halves, images, clean, cell.splits["test"].targets, settings.robustness, folder)
     gradcam.write(cell, loaded.network, images, normalised, settings, folder)
+    inputs.write(loaded, cell.seed, folder)
     one = normalised(images[:1])
     cost.write(cell, loaded.network, one, folder)
     cost.time_inference(cell, loaded.network, one)

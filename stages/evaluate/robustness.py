@@ -5,62 +5,67 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn import metrics as sk
 
 from stages.core import console, files, seeding
-from stages.evaluate import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from stages.evaluate.params import Robustness
-
-    Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    from stages.train.feed import Images
+    from stages.train.frozen import Cut
 
 COLUMNS = ["transform", "strength", "n", "changed", "top1", "macro_f1"]
 
 
 def write(
-    predict: Predict, images: NDArray[np.uint8], targets: NDArray[np.int64], settings: Robustness, folder: Path
+    cell: Cut,
+    images: Images,
+    clean: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    settings: Robustness,
+    folder: Path,
 ) -> None:
     """Write robustness.csv into `folder`; its first row, `none`, is the unchanged images.
 
     Args:
-        predict: from uint8 (images, height, width, 3) to logits (images, classes).
-        images: the test images, uint8 (images, height, width, 3).
+        cell: gives the logits.
+        images: the test images.
+        clean: their logits as they are, (images, classes).
         targets: their classes, (images,).
         settings: which changes, how strong, on how many images.
         folder: where to.
     """
-    files.write_rows(folder / "robustness.csv", COLUMNS, rows(predict, images, targets, settings))
+    files.write_rows(folder / "robustness.csv", COLUMNS, rows(cell, images, clean, targets, settings))
 
 
 def rows(
-    predict: Predict, images: NDArray[np.uint8], targets: NDArray[np.int64], settings: Robustness
+    cell: Cut, images: Images, clean: NDArray[np.float32], targets: NDArray[np.int64], settings: Robustness
 ) -> list[dict[str, Any]]:
     """The rows of robustness.csv.
 
-    `changed` is the fraction of images of which any pixel differs: a change that reached no image shows there. Where
-    none does, the clean logits are taken, which are equal to the bit.
+    `changed` is the fraction of images of which any pixel differs: a change that reached no image shows there. The
+    strength that changes no pixel is not computed: its row holds the clean figures.
     """
-    import torch
-
-    from stages.evaluate import transforms
+    from stages.evaluate import moved, transforms
+    from stages.train.feed import Images
 
     chosen = _subset(len(images), settings.images)
-    images, targets = images[chosen], targets[chosen]
-    clean = predict(images)
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
-    found = [_row("none", None, clean, targets, 0.0)]
+    images, targets = Images(images.pixels, images.rows[chosen]), targets[chosen]
+    unchanged = _figures(clean[chosen], targets, 0.0)
+    found = [{"transform": "none", "strength": None, **unchanged}]
     for name, strength in console.progress(
         list(_plan(settings, transforms.IDENTITY)), desc="robustness", unit="setting"
     ):
-        moved = transforms.apply(name, tensor, strength).permute(0, 2, 3, 1).contiguous().numpy()
-        changed = (moved != images).reshape(len(images), -1).any(axis=1)
-        logits = predict(moved) if changed.any() else clean
-        found.append(_row(name, strength, logits, targets, float(changed.mean())))
+        row = unchanged if strength == transforms.IDENTITY[name] else None
+        if row is None:
+            logits, changed = moved.logits(cell, images, name, strength)
+            row = _figures(logits, targets, changed)
+        found.append({"transform": name, "strength": strength, **row})
     return found
 
 
@@ -73,18 +78,13 @@ def _plan(settings: Robustness, identity: dict[str, float | None]) -> Iterator[t
         yield from ((name, strength) for strength in strengths if strength != unchanged)
 
 
-def _row(
-    name: str, strength: float | None, logits: NDArray[np.float32], targets: NDArray[np.int64], changed: float
-) -> dict[str, Any]:
-    guess = logits.argmax(axis=1).astype(np.int64)
-    values = metrics.from_confusion(metrics.confusion_matrix(targets, guess, logits.shape[1]))
+def _figures(logits: NDArray[np.float32], targets: NDArray[np.int64], changed: float) -> dict[str, Any]:
+    guess = logits.argmax(axis=1)
     return {
-        "transform": name,
-        "strength": strength,
         "n": len(targets),
         "changed": changed,
-        "top1": values["top1"],
-        "macro_f1": values["macro_f1"],
+        "top1": float(sk.accuracy_score(targets, guess)),
+        "macro_f1": float(sk.f1_score(targets, guess, average="macro", zero_division=0)),
     }
 
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from stages.core import files, seeding, sprite
 from stages.evaluate import metrics, tables
-from stages.evaluate.cell import MANIFEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 def write(cell: Cell, settings: Samples, folder: Path) -> None:
     """Write samples.png, a sprite, and samples.json, which says what stands in it, into `folder`."""
     chosen = choose(cell, settings)
-    paths = {row["image_id"]: MANIFEST.parent / row["path"] for row in files.read_rows(MANIFEST)}
     tiles = []
     for split, position in chosen:
-        with Image.open(paths[cell.splits[split].ids[position]]) as picture:
+        with Image.open(cell.splits[split].paths[position]) as picture:
             picture.load()
             tiles.append(picture)
     px = min(settings.px, max((max(picture.size) for picture in tiles), default=settings.px))

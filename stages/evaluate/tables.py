@@ -9,6 +9,8 @@ import numpy as np
 from stages.core import files
 from stages.evaluate import calibration, metrics
 from stages.evaluate.cell import SPLITS
+from stages.train import losses
+from stages.train.sections import Loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,8 @@ OUT_OF_SAMPLE = ("val", "test")
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     """Write metrics.csv, per_class.csv, confusion.csv, predictions.csv and calibration.csv into `folder`."""
-    smoothing, weights = _training_loss(cell)
+    loss = Loss.model_validate(cell.config.get("cell", {}).get("loss", {}))
+    weights = losses.class_weights(loss, cell.splits["train"].targets, cell.classes)
     val = cell.splits["val"]
     temperature = calibration.fit_temperature(val.logits, val.targets) if val.ids else None
     scalars: list[dict[str, Any]] = []
@@ -31,9 +34,7 @@ def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     for name, split in cell.splits.items():
         if not split.ids:
             continue
-        values = metrics.all_metrics(
-            split.logits, split.targets, top_k=settings.top_k, label_smoothing=smoothing, class_weights=weights
-        )
+        values = metrics.all_metrics(split.logits, split.targets, top_k=settings.top_k, loss=loss, weights=weights)
         rows = _reliability(split.logits, split.targets, settings.calibration_bins)
         values["ece"] = calibration.expected_calibration_error(rows)
         bins += [{"split": name, **row} for row in rows]
@@ -56,19 +57,6 @@ def probabilities(split: Split) -> NDArray[np.float64]:
 def short(value: float) -> float:
     """The float whose `repr` has just the digits that tell a float32 apart: the logits know no more."""
     return float(str(np.float32(value)))
-
-
-def _training_loss(cell: Cell) -> tuple[float, NDArray[np.float64] | None]:
-    """Label smoothing and class weights that the cell was trained with; `balanced` as train works it out."""
-    settings = cell.config.get("cell", {}).get("loss", {})
-    rule = settings.get("class_weights", "none")
-    weights = None
-    if isinstance(rule, list):
-        weights = np.array(rule, dtype=np.float64)
-    elif rule == "balanced":
-        counts = np.bincount(cell.splits["train"].targets, minlength=len(cell.classes))
-        weights = counts.sum() / (len(counts) * counts)
-    return float(settings.get("label_smoothing", 0.0)), weights
 
 
 def _reliability(logits: NDArray[np.floating], targets: NDArray[np.int64], bins: int) -> list[dict[str, Any]]:
@@ -94,7 +82,7 @@ def _write_classes(cell: Cell, folder: Path) -> None:
         split = cell.splits[name]
         predicted = split.logits.argmax(axis=1).astype(np.int64)
         confusion = metrics.confusion_matrix(split.targets, predicted, len(cell.classes))
-        columns = {key: column.tolist() for key, column in metrics.per_class(confusion).items()}
+        columns = metrics.per_class(split.targets, predicted, len(cell.classes))
         for index, label in enumerate(cell.classes):
             tables.append({"split": name, "label": label, **{key: column[index] for key, column in columns.items()}})
         for true, guess in np.argwhere(confusion).tolist():

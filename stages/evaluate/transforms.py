@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CHUNK = 256  # images at a time; even, so that directions alternate over chunks as within them
+CHUNK = 256  # images at a time; a multiple of 4, so that directions alternate over chunks as within them
+_PIXELS = 1 << 20  # changed at once, but for noise, which is drawn for a whole chunk
 
 
 def rotation(images: Tensor, strength: float, _chunk: int) -> Tensor:
@@ -100,19 +101,22 @@ IDENTITY: dict[str, float | None] = {
 }
 
 
-def apply(name: str, images: Tensor, strength: float) -> Tensor:
+def apply(name: str, images: Tensor, strength: float, first: int = 0) -> Tensor:
     """Change images by the transform `name`.
 
     Args:
         name: a key of TRANSFORMS.
         images: uint8 (images, 3, height, width), on the CPU.
         strength: in the unit of that transform.
+        first: position of the first image in the test set, a multiple of CHUNK.
 
     Returns:
         uint8, same shape.
     """
-    parts = [TRANSFORMS[name](images[start : start + CHUNK], strength, start) for start in range(0, len(images), CHUNK)]
-    return torch.cat(parts)
+    fit = _PIXELS // (images.shape[-2] * images.shape[-1]) // 4 * 4
+    step = CHUNK if name == "noise" else min(max(fit, 4), CHUNK)
+    change, starts = TRANSFORMS[name], range(0, len(images), step)
+    return torch.cat([change(images[start : start + step], strength, first + start) for start in starts])
 
 
 def _alternating(images: Tensor, moves: list[dict[str, float | list[float]]]) -> Tensor:

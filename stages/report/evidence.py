@@ -160,7 +160,7 @@ def _check(study: Study) -> None:
     wanted = [*DATA_FILES, *(REPORTS / name for name in TABLES)]
     wanted += [cells.split_file(seed) for seed in study.seeds]
     for variant, seed in study.cells:
-        wanted += [train_folder(variant, seed) / name for name in ("config.json", "inputs.json")]
+        wanted += [train_folder(variant, seed) / "config.json", evaluate_folder(variant, seed) / "inputs.json"]
         wanted += [evaluate_folder(variant, seed) / name for name in CELL_FILES]
     missing = [str(path) for path in wanted if not path.is_file()]
     if missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.core.cells import train_folder
+from stages.core.cells import evaluate_folder
 from stages.report import pictures, settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def build(evidence: Evidence) -> list[dict[str, Any]]:
 
 def _gallery(evidence: Evidence, variants: list[str], seed: int) -> dict[str, Any]:
     cell = evidence.configs[variants[0], seed]["cell"]
-    head, tiles = pictures.tiles(train_folder(variants[0], seed), "inputs")
+    head, tiles = pictures.tiles(evaluate_folder(variants[0], seed), "inputs")
     start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
     batch, later = tiles[:start], tiles[start:]
     rows: dict[str, list[Tile]] = {}

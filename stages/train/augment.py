@@ -73,7 +73,8 @@ class Augmenter:
         partner = (self._draw(epoch, "partner")[rows] * self.count).astype(np.int64)
         share, mask = self._shares(epoch, rows, x.device)
         mixed = x * mask + self._alone(epoch, partner) * (1 - mask)
-        return mixed, Mixed(labels[torch.from_numpy(partner).to(labels.device)], share)
+        # The pixels may be in the main memory of a machine whose labels and network are on a GPU.
+        return mixed, Mixed(labels[torch.from_numpy(partner).to(labels.device)], share.to(labels.device))
 
     def _alone(self, epoch: int, rows: NDArray[np.int64]) -> Tensor:
         s = self.settings
@@ -169,8 +170,10 @@ class Augmenter:
             s.scale, s.ratio, self._draw(epoch, "erase_area")[rows], self._draw(epoch, "erase_ratio")[rows]
         )
         hit = self._draw(epoch, "erase")[rows] < s.probability
-        inside = self._inside(epoch, rows, "erase", width * hit, height * hit)
-        return (~torch.from_numpy(inside)).to(x.device, torch.float32)
+        across, down = (
+            torch.from_numpy(s).to(x.device) for s in self._spans(epoch, rows, "erase", width * hit, height * hit)
+        )
+        return (~(across[:, None, None, :] & down[:, None, :, None])).float()
 
     def _shares(self, epoch: int, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
         """Each image's own share (n,), and the weight of its own pixels (n, 1, 1 or size, 1 or size)."""
@@ -189,13 +192,20 @@ class Augmenter:
         self, epoch: int, rows: NDArray[np.int64], name: str, width: NDArray[np.float64], height: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Which pixels lie in a rectangle of these sides (fractions): (n, 1, size, size)."""
+        across, down = self._spans(epoch, rows, name, width, height)
+        return across[:, None, None, :] & down[:, None, :, None]
+
+    def _spans(
+        self, epoch: int, rows: NDArray[np.int64], name: str, width: NDArray[np.float64], height: NDArray[np.float64]
+    ) -> list[NDArray[np.bool_]]:
+        """Which columns and which rows of pixels the rectangles cover: (n, size) each."""
         at = np.arange(self.size)
         spans = []
         for side, axis in ((width, "x"), (height, "y")):
             length = np.round(side * self.size)
             start = np.floor(self._draw(epoch, f"{name}_{axis}")[rows] * (self.size - length + 1))
             spans.append((at >= start[:, None]) & (at < (start + length)[:, None]))
-        return spans[0][:, None, None, :] & spans[1][:, None, :, None]
+        return spans
 
     # --- draws ---
 

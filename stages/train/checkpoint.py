@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,12 @@ from stages.train import data, store
 
 if TYPE_CHECKING:
     from stages.train.params import Cell
+
+CORE = ("cells.py", "files.py", "params.py", "seeding.py")  # of stages/core
+
+
+_SHARE = 0.05  # of the time, at most, goes into checkpoints; one that takes less than _FREE seconds is always written
+_FREE = 0.1
 
 
 def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, Any]) -> str:
@@ -39,9 +46,9 @@ def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, 
 
 
 def code() -> str:
-    """Digest of the engine's own source."""
+    """Digest of the source that decides about bytes: what dvc.yaml names as code that `train` depends on."""
     here = Path(__file__).parent
-    sources = sorted([*here.rglob("*.py"), *(here.parent / "core").rglob("*.py")])
+    sources = [*sorted(here.rglob("*.py")), *(here.parent / "core" / name for name in CORE)]
     return store.digest([[str(p.relative_to(here.parent)), files.sha256(p)] for p in sources])
 
 
@@ -51,17 +58,28 @@ class Checkpoint:
     def __init__(self, fingerprint: str) -> None:
         self.folder = store.home() / ".checkpoints" / fingerprint
         self.file = self.folder / "last.pt"
+        self.epoch = 0  # whose state is kept
+        self.saved, self.cost = 0.0, 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether to write the next one. On a GPU an epoch can be over before its state is on the disk."""
+        return self.cost < _FREE or time.perf_counter() - self.saved > self.cost / _SHARE
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the last state."""
+        begin = time.perf_counter()
         with files.atomic(self.file) as partial:
             torch.save(state, partial)
+        self.saved, self.epoch = time.perf_counter(), int(state["progress"]["epoch"])
+        self.cost = self.saved - begin
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state, or None where the cell begins."""
         if not self.file.exists():
             return None
         state: dict[str, Any] = torch.load(self.file, map_location=device, weights_only=True)
+        self.epoch = int(state["progress"]["epoch"])
         return state
 
     def remove(self) -> None:

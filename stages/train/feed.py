@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from stages.core.seeding import generator
-from stages.train.augment import Augmenter
+from stages.train.augment import Augmenter, Mixed
 from stages.train.normalise import to_float
 from stages.train.sections import Augment
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from stages.train.augment import Mixed
-    from stages.train.normalise import Normaliser
     from stages.train.params import Cell
 
 _KEEP = 1 << 29  # bytes of normalised training images that are kept instead of being made again every epoch
+_KEEP_ON_GPU = 1 << 32  # the same on a CUDA device, where each epoch's augmented images are kept too
 _CHUNK = 1 << 22  # pixels of one chunk
+_CHUNK_ON_GPU = 1 << 23  # pixels augmented at once on a CUDA device
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Images:
     def __getitem__(self, chosen: slice | NDArray[np.int64]) -> Any:
         rows = self.rows[chosen]
         if isinstance(self.pixels, torch.Tensor):
-            return self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
+            return self.pixels[place(rows, self.pixels.device)]
         return self.pixels[rows]
 
     @property
@@ -52,6 +52,12 @@ class Images:
     def device(self) -> torch.device:
         """Where the pixels are."""
         return self.pixels.device if isinstance(self.pixels, torch.Tensor) else torch.device("cpu")
+
+
+def place(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device; it is copied from pinned memory, so that nothing waits for the device to catch up."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
@@ -100,22 +106,49 @@ def in_groups(part: Callable[[Tensor], Tensor], x: Tensor, size: int | None) -> 
 class Live:
     """Feeds normalised images."""
 
-    def __init__(self, images: Images, cell: Cell, normaliser: Normaliser, seed: int, device: torch.device) -> None:
+    def __init__(self, images: Images, cell: Cell, normaliser: nn.Module, seed: int, device: torch.device) -> None:
         """`images` are those of training."""
         self.normaliser, self.device = normaliser, device
         self.augmenter = Augmenter(cell.augmentation, seed, images)
         self.kept: Tensor | None = None
-        if cell.augmentation == Augment() and len(images) * images.size**2 * 12 <= _KEEP:
+        self.mixed: Mixed | None = None
+        self.epoch = 0  # whose augmented images are kept
+        small = len(images) * images.size**2 * 12 <= (_KEEP_ON_GPU if device.type == "cuda" else _KEEP)
+        self.by_epoch = small and device.type == "cuda" and cell.augmentation != Augment()
+        if small and cell.augmentation == Augment():
             self.kept = torch.cat([whole(images[c], normaliser, device) for c in chunks(len(images), cell)])
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """Training images at `rows` of the training split: float32 (n, 3, size, size), and whom they are mixed with."""
-        if self.kept is not None:
-            return self.kept[torch.from_numpy(rows).to(self.device)], None
+        if self.by_epoch and epoch != self.epoch:
+            self._keep(epoch, labels)
+        if self.kept is None:
+            return self._made(epoch, rows, labels)
+        at = place(rows, self.device)
+        return self.kept[at], self.mixed and Mixed(self.mixed.labels[at], self.mixed.share[at])
+
+    def _made(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         x, mixed = self.augmenter(epoch, rows, labels)
-        return self.normaliser(x.to(self.device)), mixed
+        normalised: Tensor = self.normaliser(x.to(self.device))
+        return normalised, mixed
+
+    def _keep(self, epoch: int, labels: Tensor) -> None:
+        """Augment the whole epoch at once: batch by batch, a GPU would wait for each of the many small operations."""
+        self.kept = self.mixed = None  # frees the memory
+        size, count = self.augmenter.size, self.augmenter.count
+        kept = torch.empty(count, 3, size, size, device=self.device)
+        mixed: list[Mixed] = []
+        step = max(1, _CHUNK_ON_GPU // size**2)
+        for start in range(0, count, step):
+            rows = np.arange(start, min(start + step, count))
+            kept[start : start + step], more = self._made(epoch, rows, labels)
+            mixed += [more] if more else []
+        self.kept, self.epoch = kept, epoch
+        if mixed:
+            self.mixed = Mixed(torch.cat([m.labels for m in mixed]), torch.cat([m.share for m in mixed]))
 
 
-def whole(images: NDArray[np.uint8] | Tensor, normaliser: Normaliser, device: torch.device) -> Tensor:
+def whole(images: NDArray[np.uint8] | Tensor, normaliser: nn.Module, device: torch.device) -> Tensor:
     """Images as they are: uint8 (n, size, size, 3) to normalised float32 (n, 3, size, size)."""
-    return normaliser(to_float(images, device))
+    normalised: Tensor = normaliser(to_float(images, device))
+    return normalised

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from stages.core.console import progress
-from stages.train import checkpoint, feed, machine, store
+from stages.train import checkpoint, feed, machine, normalise, predict, store
 from stages.train.augment import Augmenter
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stages.train.augment import Mixed
-    from stages.train.params import Cell
     from stages.train.predict import Loaded
 
 VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
@@ -51,19 +50,18 @@ class Activations:
 class Cache:
     """The activations of one cell at one freeze boundary."""
 
-    def __init__(self, loaded: Loaded, prefix: nn.Module, pixels: list[object]) -> None:
+    def __init__(self, loaded: Loaded, prefix: nn.Module) -> None:
         """Nothing is computed before it is asked for.
 
         Args:
             loaded: the cell.
             prefix: the frozen part.
-            pixels: `pixels.key`, which stands for the images.
         """
         self.loaded, self.prefix = loaded, prefix
         self.key = {
             "part": _digest(prefix),
-            "pixels": pixels,
-            "normalise": [loaded.normaliser.describe(), _tensors(loaded.normaliser.tensors())],
+            "pixels": loaded.pixels_key,
+            "normalise": [normalise.describe(loaded.normaliser), _tensors(loaded.normaliser.state_dict())],
             "layout": loaded.cell.channels_last,
             "machine": machine.describe(loaded.cell, loaded.device),
             "code": checkpoint.code(),
@@ -71,34 +69,43 @@ class Cache:
 
     def split(self, name: str) -> Activations:
         """Of the images of a split, as they are."""
-        images = feed.Images(self.loaded.pixels, self.loaded.data.rows[name])
-        chunks = (
-            feed.whole(images[c], self.loaded.normaliser, self.loaded.device) for c in _chunks(images, self.loaded.cell)
-        )
-        return self._activations(images, None, chunks, f"frozen part, {name}")
+        rows = self.loaded.data.rows[name]
+        return self.pictures(feed.Images(self.loaded.pixels, rows), rows, None, name)
+
+    def pictures(self, images: Any, rows: NDArray[np.int64], change: object, title: str) -> Activations:
+        """Of pictures that were made of the images at `rows`.
+
+        Args:
+            images: gives uint8 (n, size, size, 3) by slices; asked only where the activations are not there yet.
+            rows: which images of the study they were made of.
+            change: everything that decides about what was made of them, as JSON; None for nothing.
+            title: for the progress bar.
+        """
+        return self._activations(rows, change, predict.normalised(self.loaded, images), title)
 
     def view(self, number: int) -> Activations:
         """Of the training images, augmented: the view `number`, from 1."""
-        images = feed.Images(self.loaded.pixels, self.loaded.data.rows["train"])
+        rows = self.loaded.data.rows["train"]
+        images = feed.Images(self.loaded.pixels, rows)
         augmenter = Augmenter(self.loaded.cell.augmentation, VIEWS_SEED, images)
         labels = torch.zeros(len(images), dtype=torch.int64)
         chunks = (
             self.loaded.normaliser(augmenter(number, np.arange(c.start, c.stop), labels)[0].to(self.loaded.device))
-            for c in _chunks(images, self.loaded.cell)
+            for c in feed.chunks(len(rows), self.loaded.cell)
         )
         settings = self.loaded.cell.augmentation.model_dump()
-        return self._activations(images, [number, settings], chunks, f"frozen part, view {number}")
+        return self._activations(rows, [number, settings], chunks, f"view {number}")
 
-    def _activations(self, images: feed.Images, view: object, chunks: Iterator[Tensor], title: str) -> Activations:
-
+    def _activations(self, rows: NDArray[np.int64], view: object, chunks: Iterator[Tensor], title: str) -> Activations:
         def build(target: Path) -> None:
             stored: np.memmap[Any, Any] | None = None
             start = 0
-            for chunk in progress(chunks, total=len(list(_chunks(images, self.loaded.cell))), desc=title):
+            total = len(list(feed.chunks(len(rows), self.loaded.cell)))
+            for chunk in progress(chunks, total=total, desc=f"frozen part, {title}"):
                 out = self._forward(chunk)
                 bits = out.contiguous().view(_BITS[out.dtype]).cpu().numpy()
                 if stored is None:
-                    stored = np.lib.format.open_memmap(target, "w+", bits.dtype, (len(images), *bits.shape[1:]))
+                    stored = np.lib.format.open_memmap(target, "w+", bits.dtype, (len(rows), *bits.shape[1:]))
                 stored[start : start + len(bits)] = bits
                 start += len(bits)
             if stored is None:
@@ -106,8 +113,8 @@ class Cache:
             else:
                 stored.flush()
 
-        rows = hashlib.sha256(images.rows.tobytes()).hexdigest()
-        stored = store.array("activations", self.key | {"rows": rows, "view": view}, build)
+        images = hashlib.sha256(rows.tobytes()).hexdigest()
+        stored = store.array("activations", self.key | {"rows": images, "view": view}, build)
         return Activations(stored, _DTYPES[stored.dtype], self.loaded.device)
 
     @torch.no_grad()
@@ -121,6 +128,36 @@ class Cache:
             out = feed.in_groups(self.prefix, x, feed.group(self.loaded.cell))
         network.train(training)
         return out
+
+
+class Cut:
+    """A cell cut at its freeze boundary: logits with the bits of `predict.logits`, from the cache where it can be."""
+
+    def __init__(self, loaded: Loaded, prefix: nn.Module | None, rest: nn.Module) -> None:
+        """Without a `prefix`, `rest` is the whole network, and nothing is cached."""
+        self.loaded, self.rest = loaded, rest
+        self.cache = Cache(loaded, prefix) if prefix is not None else None
+
+    def split(self, name: str) -> Tensor:
+        """Logits of the images of a split."""
+        rows = self.loaded.data.rows[name]
+        return self.pictures(feed.Images(self.loaded.pixels, rows), rows, None, name)
+
+    def pictures(self, images: Any, rows: NDArray[np.int64], change: object, title: str) -> Tensor:
+        """Logits of pictures; the arguments are those of `Cache.pictures`."""
+        if self.cache is None:
+            return self.loaded.logits(predict.normalised(self.loaded, images))
+        stored = self.cache.pictures(images, rows, change, title)
+        return self.loaded.logits((stored[c] for c in feed.chunks(len(stored), self.loaded.cell)), self.rest)
+
+
+def cut(loaded: Loaded) -> Cut:
+    """Cut a cell behind what no phase trains, so that heads and seeds that share it share its activations."""
+    cell, network = loaded.cell, loaded.network
+    if cell.model.name != "backbone" or cell.frozen != "cached":
+        return Cut(loaded, None, network)
+    network.set_trainable(*(phase.trainable or cell.model.trainable for phase in cell.schedule_of_phases))
+    return Cut(loaded, *network.split_frozen())
 
 
 class Cached:
@@ -169,17 +206,13 @@ _DTYPES = {
 }
 
 
-def _chunks(images: feed.Images, cell: Cell) -> Iterator[slice]:
-    return feed.chunks(len(images), cell)
-
-
 def _digest(part: nn.Module) -> list[str]:
     return [hashlib.sha256(f"{part}{getattr(part, 'code', '')}".encode()).hexdigest(), _tensors(part.state_dict())]
 
 
 def _tensors(named: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
-    for name, value in named.items():
+    for name, value in sorted(named.items()):  # a file has them in another order
         whole.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         whole.update(value.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

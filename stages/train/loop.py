@@ -15,8 +15,8 @@ from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import number
 from stages.train import feed, machine
-from stages.train.losses import cross_entropy
-from stages.train.optimise import LossScale, Optimiser, Rates, pair
+from stages.train.optimise import Optimisation
+from stages.train.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ class Trainer:
             unit=" images",
             unit_scale=True,
         )
-        with bar, self._interruptible():
+        with bar, self._interruptible(checkpoint):
             for phase in self.cell.schedule_of_phases:
                 if begin + phase.epochs > self.progress.epoch and not self._stopped():
                     self._phase(phase, begin, stage_of(phase), checkpoint, state, bar)
@@ -119,11 +119,11 @@ class Trainer:
             self.network.load_state_dict(self.best_state, strict=False)
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
+    def _interruptible(self, checkpoint: Checkpoint) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            kept = f"the state after epoch {self.progress.epoch} is kept" if self.progress.epoch else "no epoch is done"
+            kept = f"the state after epoch {checkpoint.epoch} is kept" if checkpoint.epoch else "no epoch is kept"
             console.say(f"{self.name}: {kept}; the same command goes on from there")
             raise
 
@@ -136,27 +136,24 @@ class Trainer:
         state: dict[str, Any] | None,
         bar: tqdm[Any],
     ) -> None:
-        groups = self.network.groups()
         self.trained |= {name for name, p in self.network.named_parameters() if p.requires_grad}
-        optimiser, scale = Optimiser(self.cell.optimizer, [groups["features"], groups["head"]]), LossScale(self.dtype)
         steps = math.ceil(len(list(self._batches(np.arange(len(self.labels["train"]))))) / self.cell.accumulate)
-        rates = Rates(self.cell.schedule, phase.epochs, steps)
+        optimisation = Optimisation(self.cell, self.network, phase, steps, self.device, self.dtype)
         if state is not None and self.progress.epoch > begin:
-            optimiser.load(state["optimiser"])
-            rates.load(state["rates"])
-            scale.load(state["scale"])
-        base = pair(phase.lr or self.cell.lr)
+            optimisation.load_state_dict(state["optimisation"])
+        step = Step(self.cell, stage.rest, self.network, self.weights)
         for epoch in range(self.progress.epoch + 1, begin + phase.epochs + 1):
             start = time.perf_counter()
             in_phase = epoch - begin - 1
-            rate = base[1] * rates.factor(in_phase, 0)
-            trained = self._epoch(epoch, in_phase, stage, (optimiser, scale, rates), base, bar)
+            rate = optimisation.rates.before_step(in_phase, 0)
+            trained = self._epoch(epoch, in_phase, stage, step, optimisation, bar)
             validated = self._validate(stage)
             self._record(epoch, rate, trained, validated)
             if validated[0] is not None:
-                rates.after_epoch(validated[0])
+                optimisation.rates.after_epoch(validated[0])
             self.seconds.append(time.perf_counter() - start)
-            checkpoint.save(self._state(optimiser, scale, rates))
+            if checkpoint.due:
+                checkpoint.save(self._state(optimisation))
             bar.set_postfix_str(_figures(self.progress.history[-1]))
             if self._stopped():
                 break
@@ -166,12 +163,12 @@ class Trainer:
         epoch: int,
         in_phase: int,
         stage: Stage,
-        moving: tuple[Optimiser, LossScale, Rates],
-        base: tuple[float, float],
+        step: Step,
+        optimisation: Optimisation,
         bar: tqdm[Any],
     ) -> tuple[float, float]:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
-        (optimiser, scale, rates), labels, accumulate = moving, self.labels["train"], self.cell.accumulate
+        labels, accumulate = self.labels["train"], self.cell.accumulate
         order = feed.order(self.seed, epoch, len(labels))
         torch.manual_seed(number(self.seed, "dropout", epoch))  # dropout alone draws from torch's global generator
         self.network.train()
@@ -179,21 +176,13 @@ class Trainer:
         losses, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
         for i, rows in enumerate(batches):
             x, mixed = stage.batch(epoch, rows, labels)
-            y = labels[torch.from_numpy(rows).to(self.device)]
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                logits = stage.rest(self._layout(x))
-            loss = cross_entropy(logits.float(), y, mixed, self.weights, self.cell.loss.label_smoothing)
+            y = labels[feed.place(rows, self.device)]
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
-            factor = share * scale.factor
-            (loss * factor if factor != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
-            losses[i], hits[i] = loss.detach(), (logits.detach().argmax(1) == y).sum()
+            losses[i], hits[i] = step(x, y, mixed, share, self.dtype, optimisation.scaler)
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
-                if scale.usable(optimiser.groups):
-                    self._clip(optimiser)
-                    now = rates.factor(in_phase, i // accumulate)
-                    optimiser.step([rate * now for rate in base])
-                optimiser.zero_grad()
+                optimisation.rates.before_step(in_phase, i // accumulate)
+                optimisation.step(self.cell.clip_norm)
             bar.update(len(rows))
             if i % 64 == 63:
                 self._check(losses[: i + 1], epoch)
@@ -211,10 +200,6 @@ class Trainer:
                 "lower `lr`, or set `clip_norm`, in params.yaml"
             )
 
-    def _clip(self, optimiser: Optimiser) -> None:
-        if self.cell.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_([p for g in optimiser.groups for p in g], self.cell.clip_norm)
-
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Batches of `batch` images; one image left over joins the last, since batch norm cannot take it."""
         size, start = self.cell.batch, 0
@@ -222,9 +207,6 @@ class Trainer:
             stop = len(order) if size > 1 and len(order) - start == size + 1 else start + size
             yield order[start:stop]
             start = stop
-
-    def _layout(self, x: Tensor) -> Tensor:
-        return x.to(memory_format=torch.channels_last) if self.cell.channels_last and x.dim() == 4 else x
 
     @torch.no_grad()
     def _validate(self, stage: Stage) -> tuple[float | None, float | None]:
@@ -271,14 +253,12 @@ class Trainer:
         frozen = {name for name, _ in self.network.named_parameters()} - self.trained
         return {name: value for name, value in self.network.state_dict().items() if name not in frozen}
 
-    def _state(self, optimiser: Optimiser, scale: LossScale, rates: Rates) -> dict[str, Any]:
+    def _state(self, optimisation: Optimisation) -> dict[str, Any]:
         return {
             "progress": vars(self.progress),
             "network": self._changing(),
             "best": self.best_state,
-            "optimiser": optimiser.state(),
-            "rates": rates.state(),
-            "scale": scale.state(),
+            "optimisation": optimisation.state_dict(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Cross entropy with smoothed, weighted and mixed labels."""
+"""Cross entropy with smoothed, weighted and mixed labels: what train minimises and evaluate reports as `loss`."""
 
 from __future__ import annotations
 
@@ -34,8 +34,22 @@ def cross_entropy(
     return loss.sum() / (mixed.share * weights[labels] + (1 - mixed.share) * weights[mixed.labels]).sum()
 
 
+def of_split(settings: Loss, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: Tensor | None) -> float:
+    """The mean loss of a whole split, in float64."""
+    loss = F.cross_entropy(
+        torch.from_numpy(logits).double(), torch.from_numpy(labels),
+        weight=None if weights is None else weights.double(), label_smoothing=settings.label_smoothing,
+    )  # fmt: skip
+    return float(loss)
+
+
 def class_weights(settings: Loss, labels: NDArray[np.int64], classes: list[str]) -> Tensor | None:
     """The weight of each class; `balanced` is images / (classes x images of the class), as scikit-learn has it.
+
+    Args:
+        settings: of the loss.
+        labels: class index of every training image.
+        classes: their names.
 
     Raises:
         UserError: as many weights as classes are needed, or a class has no training image.

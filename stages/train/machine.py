@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from stages.train.zoo.network import Network
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+# MKL takes other kernels on processors that are not Intel's, on every branch but COMPATIBLE (decision 0007).
+_LIMITS = {
+    "portable": _AVX2 | {"MKL_CBWR": "COMPATIBLE"},
+    "avx2": _AVX2 | {"MKL_CBWR": "AVX2,STRICT"},
+    "native": {},
+}
 
 
 def prepare(cell: Cell) -> torch.device:
@@ -26,9 +33,8 @@ def prepare(cell: Cell) -> torch.device:
     """
     torch.set_num_threads(cell.threads)
     _keep_memory()
-    if cell.instruction_set == "avx2":  # read at the first operation, so it is early enough here
-        limits = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2,STRICT"}
-        os.environ.update(limits | os.environ)  # who sets a lower limit around the process means it
+    # The libraries read these variables at their first operation, which comes later than this line.
+    os.environ.update(_LIMITS[cell.instruction_set] | os.environ)  # who sets a lower limit around the process means it
     # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every tensor here is written before it is read
@@ -64,6 +70,7 @@ def describe(cell: Cell, device: torch.device) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "mkl": os.environ.get("MKL_CBWR"),
         "torch": torch.__version__,
         "threads": cell.threads,
         "autocast": str(dtype).removeprefix("torch.") if dtype else None,

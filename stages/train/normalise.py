@@ -1,4 +1,4 @@
-"""From bytes to the numbers that a network is fed with.
+"""From bytes to the numbers that a network is fed with: modules in order, whose buffers are the fitted statistics.
 
 Whatever is fitted is fitted on the training images as they are stored, before any augmentation, and travels with the
 model: the same statistics serve training, validation, test and the report.
@@ -6,56 +6,103 @@ model: the same statistics serve training, validation, test and the report.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from stages.core.errors import UserError
 from stages.train import sections as parts
 from stages.train import zoo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from stages.train.feed import Images
     from stages.train.params import Cell
 
+PREFIX = "normalise."  # of the statistics' names beside the network's own in model.safetensors
 _CHUNK = 1024  # training images read at once while fitting
 
 
-@dataclass
-class Normaliser:
-    """Steps in order; `statistics` are the fitted numbers, one mapping of tensors per step."""
+class Step(nn.Module):
+    """One step; it overwrites float32 pixels (N, 3, size, size) of 0 to 255, or what the step before made of them."""
 
-    steps: Sequence[parts.NormaliseStep]
-    statistics: list[dict[str, Tensor]] = field(default_factory=list)
+    def __init__(self, settings: parts.NormaliseStep, statistics: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.settings = settings
+        for name, value in statistics.items():
+            self.register_buffer(name, value)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Normalise float32 pixels of 0 to 255, shape (N, 3, size, size); `x` itself is overwritten."""
-        for step, fitted in zip(self.steps, self.statistics, strict=True):
-            x = _apply(step, fitted, x)
-        return x
+    def describe(self) -> dict[str, Any]:
+        """Settings and statistics, for config.json; a large matrix is told by its shape."""
+        told = {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in self.named_buffers()}
+        return self.settings.model_dump() | told
 
-    def to(self, device: torch.device) -> Normaliser:
-        """The same on another device."""
-        moved = [{name: value.to(device) for name, value in fitted.items()} for fitted in self.statistics]
-        return Normaliser(self.steps, moved)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The fitted statistics under names that stand beside the network's own in model.safetensors."""
-        return {f"normalise.{i}.{n}": v for i, fitted in enumerate(self.statistics) for n, v in fitted.items()}
+class Scale(Step):
+    """Divide by 255."""
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Steps with their statistics, for config.json; a whitening matrix is told by its shape."""
-        return [
-            step.model_dump() | {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in fitted.items()}
-            for step, fitted in zip(self.steps, self.statistics, strict=True)
-        ]
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Step`."""
+        return x.div_(255.0)
+
+
+class Channels(Step):
+    """Subtract a mean and divide by a standard deviation per channel."""
+
+    mean: Tensor
+    std: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Step`."""
+        return x.sub_(self.mean.view(1, 3, 1, 1)).div_(self.std.view(1, 3, 1, 1))
+
+
+class Pretrained(Channels):
+    """The preprocessing that pretrained weights were trained with; for those from Caffe, channels are reversed."""
+
+    scale: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Step`."""
+        x = super().forward(x.mul_(self.scale))
+        return x.flip(1) if hasattr(self, "bgr") else x
+
+
+class Samplewise(Step):
+    """Subtract each image's own mean and divide by its own standard deviation."""
+
+    settings: parts.Samplewise
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Step`."""
+        std, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
+        return x.sub_(mean).div_(std + self.settings.epsilon)
+
+
+class Zca(Step):
+    """Whiten along the leading directions by the variance of each, and across them by one variance."""
+
+    mean: Tensor
+    directions: Tensor
+    inside: Tensor
+    outside: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Step`."""
+        centred = x.flatten(1) - self.mean
+        along = centred @ self.directions
+        white = centred * self.outside + (along * (self.inside - self.outside)) @ self.directions.T
+        return white.view_as(x)
+
+
+_STEPS: dict[str, type[Step]] = {
+    "scale": Scale, "backbone": Pretrained, "standardise": Channels, "samplewise": Samplewise,
+    "featurewise": Channels, "zca": Zca,
+}  # fmt: skip
 
 
 def resolve(cell: Cell) -> list[parts.NormaliseStep]:
@@ -67,25 +114,31 @@ def resolve(cell: Cell) -> list[parts.NormaliseStep]:
     return [parts.Scale(name="scale")]
 
 
-def fit(cell: Cell, training: Images) -> Normaliser:
+def fit(cell: Cell, training: Images) -> nn.Sequential:
     """Fit the steps of `cell` one after another.
 
     Args:
         cell: the settings.
         training: the training images; no other image may stand in it.
     """
-    normaliser = Normaliser([])
+    normaliser = nn.Sequential()
     for step in resolve(cell):
-        fitted = _fit(step, cell, normaliser, training)
-        normaliser = Normaliser([*normaliser.steps, step], [*normaliser.statistics, fitted])
+        normaliser.append(_STEPS[step.name](step, _fit(step, cell, normaliser, training)))
     return normaliser
 
 
-def load(cell: Cell, tensors: dict[str, Tensor]) -> Normaliser:
-    """The normaliser that was stored in `tensors` of model.safetensors."""
-    steps = resolve(cell)
-    names = [[name for name in tensors if name.startswith(f"normalise.{i}.")] for i in range(len(steps))]
-    return Normaliser(steps, [{name.split(".", 2)[2]: tensors[name] for name in group} for group in names])
+def load(cell: Cell, tensors: dict[str, Tensor]) -> nn.Sequential:
+    """The normaliser whose statistics stand in `tensors` of model.safetensors."""
+    made = []
+    for i, step in enumerate(resolve(cell)):
+        own = f"{PREFIX}{i}."
+        made.append(_STEPS[step.name](step, {n.removeprefix(own): v for n, v in tensors.items() if n.startswith(own)}))
+    return nn.Sequential(*made)
+
+
+def describe(normaliser: nn.Sequential) -> list[dict[str, Any]]:
+    """Each step with its statistics, for config.json."""
+    return [step.describe() for step in normaliser if isinstance(step, Step)]
 
 
 def to_float(images: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
@@ -95,7 +148,7 @@ def to_float(images: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor
     return images.to(device).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def _fit(step: parts.NormaliseStep, cell: Cell, before: Normaliser, training: Images) -> dict[str, Tensor]:
+def _fit(step: parts.NormaliseStep, cell: Cell, before: nn.Sequential, training: Images) -> dict[str, Tensor]:
     if isinstance(step, parts.Standardise):
         return {"mean": torch.tensor(step.mean), "std": torch.tensor(step.std)}
     if isinstance(step, parts.Backbone):
@@ -114,23 +167,7 @@ def _fit(step: parts.NormaliseStep, cell: Cell, before: Normaliser, training: Im
     return {}
 
 
-def _apply(step: parts.NormaliseStep, fitted: dict[str, Tensor], x: Tensor) -> Tensor:
-    if isinstance(step, parts.Scale):
-        return x.div_(255.0)
-    if isinstance(step, parts.Backbone):
-        x = x.mul_(fitted["scale"]).sub_(_channels(fitted["mean"])).div_(_channels(fitted["std"]))
-        return x.flip(1) if "bgr" in fitted else x
-    if isinstance(step, parts.Samplewise):
-        std, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True, correction=0)
-        return x.sub_(mean).div_(std + step.epsilon)
-    if isinstance(step, parts.Zca):
-        from stages.train import zca
-
-        return zca.apply(fitted, x)
-    return x.sub_(_channels(fitted["mean"])).div_(_channels(fitted["std"]))
-
-
-def _moments(before: Normaliser, training: Images) -> tuple[Tensor, Tensor]:
+def _moments(before: nn.Sequential, training: Images) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (divisor n) per channel, summed in float64."""
     total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
     for start in range(0, len(training), _CHUNK):
@@ -140,7 +177,3 @@ def _moments(before: Normaliser, training: Images) -> tuple[Tensor, Tensor]:
         count += x.numel() // 3
     mean = total / count
     return mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float()
-
-
-def _channels(values: Tensor) -> Tensor:
-    return values.view(1, 3, 1, 1)

@@ -1,194 +1,127 @@
-"""Optimisers and learning rates.
+"""torch's optimisers and learning rates, by the settings of a cell.
 
-torch's functional optimisers are called directly: their classes load torch's compiler at the first step, which costs
-every cell two seconds. A learning rate is a pure function of the step: a resumed cell needs no scheduler's memory.
+But for a plateau a learning rate is a pure function of the step, so a resumed cell needs no scheduler's memory.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim.adam import adam
-from torch.optim.adamw import adamw
-from torch.optim.rmsprop import rmsprop
-from torch.optim.sgd import sgd
+from torch.amp.grad_scaler import GradScaler
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stages.train import sections as parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from torch import nn
 
-    from torch import Tensor
+    from stages.train.params import Cell
+    from stages.train.sections import Phase
+    from stages.train.zoo.network import Network
 
-_STATE = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2}  # tensors of memory that each method keeps per parameter
 
+class Optimisation:
+    """What changes the weights in one phase: the optimiser, its rates, and the scale that float16 gradients need."""
 
-class Optimiser:
-    """One method over groups of parameters, each with its own rate."""
-
-    def __init__(self, settings: parts.Optimizer, groups: Sequence[Sequence[Tensor]]) -> None:
-        """Memory starts at zero.
-
-        Args:
-            settings: the method and its constants.
-            groups: parameters that share a learning rate; each needs a gradient at every step.
-        """
-        self.settings = settings
-        self.groups = [list(group) for group in groups]
-        self.memory = [
-            [[torch.zeros_like(p) for p in group] for _ in range(_STATE[settings.name])] for group in self.groups
-        ]
-        self.steps = [[torch.zeros((), device=p.device) for p in group] for group in self.groups]
-
-    @torch.no_grad()
-    def step(self, rates: Sequence[float]) -> None:
-        """Change the parameters by their gradients, at one rate per group."""
-        for group, memory, steps, rate in zip(self.groups, self.memory, self.steps, rates, strict=True):
-            if group:
-                self._update(group, [_gradient(p) for p in group], memory, steps, rate)
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for group in self.groups:
-            for parameter in group:
-                parameter.grad = None
-
-    def state(self) -> dict[str, object]:
-        """Everything that a resumed cell needs; tensors and plain values."""
-        return {"memory": self.memory, "steps": self.steps}
-
-    def load(self, state: dict[str, object]) -> None:
-        """Go on from `state()`."""
-        for name in ("memory", "steps"):
-            for mine, saved in zip(_flat(getattr(self, name)), _flat(state[name]), strict=True):
-                mine.copy_(saved)
-
-    def _update(
-        self, group: list[Tensor], gradients: list[Tensor], memory: list[list[Tensor]], steps: list[Tensor], rate: float
+    def __init__(
+        self, cell: Cell, network: Network, phase: Phase, steps: int, device: torch.device, dtype: torch.dtype | None
     ) -> None:
-        s = self.settings
-        if isinstance(s, parts.Sgd):
-            # torch's first step sets the momentum where this adds to zero; without dampening both are the same.
-            buffers: list[Tensor | None] = list(memory[0]) if s.momentum else [None] * len(group)
-            sgd(
-                group, gradients, buffers, fused=True, weight_decay=s.weight_decay, momentum=s.momentum, lr=rate,
-                dampening=0.0, nesterov=s.nesterov, maximize=False,
-            )  # fmt: skip
-        elif isinstance(s, parts.RmsProp):
-            rmsprop(
-                group, gradients, memory[0], [], memory[1] if s.momentum else [], steps, foreach=group[0].is_cuda,
-                lr=rate, alpha=s.rho, eps=s.epsilon, weight_decay=s.weight_decay, momentum=s.momentum, centered=False,
-            )  # fmt: skip
-        else:
-            method = adam if isinstance(s, parts.Adam) else adamw
-            method(
-                group, gradients, memory[0], memory[1], [], steps, fused=True, amsgrad=False, beta1=s.betas[0],
-                beta2=s.betas[1], lr=rate, weight_decay=s.weight_decay, eps=s.epsilon, maximize=False,
-            )  # fmt: skip
+        """As at the start of the phase, whose epochs have `steps` each."""
+        self.optimizer = optimizer(cell.optimizer, network.groups(), phase.lr or cell.lr)
+        self.rates = Rates(cell.schedule, self.optimizer, phase.epochs, steps)
+        self.scaler = GradScaler(device.type, enabled=dtype == torch.float16)
+
+    def step(self, clip_norm: float | None) -> None:
+        """Change the parameters by their gradients, and forget the gradients."""
+        if clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed cell needs."""
+        return {name: part.state_dict() for name, part in vars(self).items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        for name, part in vars(self).items():
+            part.load_state_dict(state[name])
 
 
-class LossScale:
-    """Keeps float16 gradients from vanishing (Micikevicius et al. 2017); 1 and without effect in other dtypes.
+def optimizer(
+    settings: parts.Optimizer, groups: dict[str, list[nn.Parameter]], rate: float | parts.GroupRates
+) -> torch.optim.Optimizer:
+    """The optimiser of one phase.
 
-    Twice as large after 2,000 good steps; half as large after a step whose gradients overflowed, which is left out.
+    Args:
+        settings: the method and its constants.
+        groups: what is trained of the `features` and of the `head`; an empty group is left out.
+        rate: of both, or of each.
     """
-
-    def __init__(self, dtype: torch.dtype | None) -> None:
-        self.active, self.factor, self.good = dtype == torch.float16, 2.0**16 if dtype == torch.float16 else 1.0, 0
-
-    def usable(self, groups: Sequence[Sequence[Tensor]]) -> bool:
-        """Undo the scaling of the gradients; False where they overflowed."""
-        if not self.active:
-            return True
-        gradients = [_gradient(p) for group in groups for p in group]
-        finite = bool(torch.isfinite(torch.stack([g.sum() for g in gradients])).all())
-        for gradient in gradients:
-            gradient.div_(self.factor)
-        self.good = self.good + 1 if finite else 0
-        if not finite:
-            self.factor /= 2
-        elif self.good % 2000 == 0:
-            self.factor *= 2
-        return finite
-
-    def state(self) -> list[float]:
-        """What a resumed cell needs."""
-        return [self.factor, self.good]
-
-    def load(self, state: list[float]) -> None:
-        """Go on from `state()`."""
-        self.factor, self.good = state[0], int(state[1])
+    rates = rate.model_dump() if isinstance(rate, parts.GroupRates) else dict.fromkeys(("features", "head"), rate)
+    trained = [{"params": groups[name], "lr": rates[name]} for name in ("features", "head") if groups[name]]
+    s, decay = settings, settings.weight_decay
+    if isinstance(s, parts.Sgd):
+        return torch.optim.SGD(trained, momentum=s.momentum, nesterov=s.nesterov, weight_decay=decay, fused=True)
+    if isinstance(s, parts.RmsProp):  # it has no fused kernel; torch itself takes `foreach` on a GPU
+        return torch.optim.RMSprop(trained, alpha=s.rho, eps=s.epsilon, momentum=s.momentum, weight_decay=decay)
+    method = torch.optim.Adam if isinstance(s, parts.Adam) else torch.optim.AdamW
+    return method(trained, betas=(s.betas[0], s.betas[1]), eps=s.epsilon, weight_decay=decay, fused=True)
 
 
 class Rates:
-    """The learning rate within one phase, as a factor on the cell's rate."""
+    """Sets the learning rates of an optimiser within one phase."""
 
-    def __init__(self, schedule: parts.Schedule, epochs: int, steps: int) -> None:
-        """`epochs` of the phase, `steps` per epoch."""
-        self.schedule, self.epochs, self.steps = schedule, epochs, steps
-        self.best, self.bad, self.reduced = math.inf, 0, 1.0
+    def __init__(self, schedule: parts.Schedule, moved: torch.optim.Optimizer, epochs: int, steps: int) -> None:
+        """`moved` is fresh; the phase has `epochs` of `steps` each."""
+        self.schedule, self.moved, self.epochs, self.steps = schedule, moved, epochs, steps
+        self.base = [group["lr"] for group in moved.param_groups]
+        self.plateau: ReduceLROnPlateau | None = None
+        if isinstance(schedule, parts.Plateau):
+            self.plateau = ReduceLROnPlateau(moved, factor=schedule.factor, patience=schedule.patience)
 
-    def factor(self, epoch: int, step: int) -> float:
-        """The factor at `step` of `epoch`, both from 0 within the phase."""
-        s, now = self.schedule, epoch + step / self.steps
-        if isinstance(s, parts.Plateau):
-            return self.reduced
-        if isinstance(s, parts.OneCycle):
-            return _one_cycle(s, epoch * self.steps + step, self.epochs * self.steps)
-        if now < s.warmup:
-            return (epoch * self.steps + step + 1) / (s.warmup * self.steps + 1)
-        if isinstance(s, parts.Step):
-            return float(s.factor ** (epoch // s.every))
-        if isinstance(s, parts.Cosine):
-            done = (now - s.warmup) / max(self.epochs - s.warmup, 1e-12)
-            return s.final + (1 - s.final) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
-        return 1.0
+    def before_step(self, epoch: int, step: int) -> float:
+        """Set the rates for `step` of `epoch`, both from 0 within the phase; returns the one of the last group."""
+        if self.plateau is None:
+            factor = _factor(self.schedule, epoch, step, self.epochs, self.steps)
+            for group, base in zip(self.moved.param_groups, self.base, strict=True):
+                group["lr"] = base * factor
+        return float(self.moved.param_groups[-1]["lr"])
 
     def after_epoch(self, val_loss: float) -> None:
-        """Tell a plateau what the epoch came to (torch's ReduceLROnPlateau, relative threshold 1e-4)."""
-        if not isinstance(self.schedule, parts.Plateau):
-            return
-        if val_loss < self.best * (1 - 1e-4):
-            self.best, self.bad = val_loss, 0
-        else:
-            self.bad += 1
-        if self.bad > self.schedule.patience:
-            self.reduced, self.bad = self.reduced * self.schedule.factor, 0
+        """Tell a plateau what the epoch came to."""
+        if self.plateau is not None:
+            self.plateau.step(val_loss)
 
-    def state(self) -> list[float]:
+    def state_dict(self) -> dict[str, Any]:
         """Memory of a plateau."""
-        return [self.best, self.bad, self.reduced]
+        return self.plateau.state_dict() if self.plateau is not None else {}
 
-    def load(self, state: list[float]) -> None:
-        """Go on from `state()`."""
-        self.best, self.bad, self.reduced = state[0], int(state[1]), state[2]
-
-
-def pair(rate: float | parts.GroupRates) -> tuple[float, float]:
-    """Rates of features and head."""
-    return (rate.features, rate.head) if isinstance(rate, parts.GroupRates) else (rate, rate)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        if self.plateau is not None:
+            self.plateau.load_state_dict(state)
 
 
-def _one_cycle(s: parts.OneCycle, step: int, total: int) -> float:
-    low, peak = 1 / s.start, max(s.rise * total - 1, 1e-12)
-    if step <= peak:
-        return _between(low, 1.0, step / peak)
-    return _between(1.0, low / s.end, (step - peak) / max(total - 1 - peak, 1e-12))
+def _factor(s: parts.Schedule, epoch: int, step: int, epochs: int, steps: int) -> float:
+    now, done = epoch + step / steps, epoch * steps + step
+    if isinstance(s, parts.OneCycle):
+        low, last, peak = 1 / s.start, epochs * steps - 1, max(s.rise * epochs * steps - 1, 1e-12)
+        if done <= peak:
+            return _half_cosine(low, 1.0, done / peak)
+        return _half_cosine(1.0, low / s.end, (done - peak) / max(last - peak, 1e-12))
+    if not isinstance(s, parts.Plateau) and now < s.warmup:
+        return (done + 1) / (s.warmup * steps + 1)
+    if isinstance(s, parts.Step):
+        return float(s.factor ** (epoch // s.every))
+    if isinstance(s, parts.Cosine):
+        return _half_cosine(1.0, s.final, min((now - s.warmup) / max(epochs - s.warmup, 1e-12), 1.0))
+    return 1.0
 
 
-def _between(start: float, end: float, done: float) -> float:
+def _half_cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    if parameter.grad is None:
-        raise RuntimeError("a trainable parameter took no part in the loss")
-    return parameter.grad
-
-
-def _flat(nested: object) -> list[Tensor]:
-    if isinstance(nested, list):
-        return [tensor for part in nested for tensor in _flat(part)]
-    return [nested]  # type: ignore[list-item]

@@ -44,7 +44,7 @@ class Cell(Section):
     # hardware
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: PositiveInt = 1
-    instruction_set: Literal["native", "avx2"] = "native"
+    instruction_set: Literal["portable", "avx2", "native"] = "portable"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
     channels_last: bool = False
     compile: bool = False

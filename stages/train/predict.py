@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from stages.core import cells, files
@@ -17,12 +16,12 @@ from stages.train import data, feed, machine, normalise, pixels, zoo
 from stages.train.params import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from stages.train.normalise import Normaliser
     from stages.train.zoo.network import Network
 
 
@@ -31,10 +30,12 @@ class Loaded:
     """A trained cell, ready to predict."""
 
     network: Network
-    normaliser: Normaliser
+    normaliser: nn.Sequential
     cell: Cell
     data: data.Data
     pixels: NDArray[np.uint8]
+    pixels_key: list[object]
+    """`pixels.key`, which stands for the images"""
     device: torch.device
 
     @property
@@ -45,6 +46,11 @@ class Loaded:
     def images(self, split: str) -> NDArray[np.uint8]:
         """The images of a split, uint8 (n, size, size, 3), in the order of the split."""
         return self.pixels[self.data.rows[split]]
+
+    def logits(self, inputs: Iterable[Tensor], rest: nn.Module | None = None) -> Tensor:
+        """Logits (images, classes) on the device, of chunks of inputs for `forward`."""
+        parts = [forward(self, x, rest) for x in inputs]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.classes), device=self.device)
 
 
 def load(variant: str, seed: int) -> Loaded:
@@ -67,30 +73,31 @@ def load(variant: str, seed: int) -> Loaded:
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
         model = model.model_copy(update={"weights": "none"})
     network = zoo.build(model, len(images.classes), cell.size, seed, images.prior)
-    network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith("normalise.")})
-    normaliser = normalise.load(cell, tensors).to(device)
+    network.load_state_dict({n: value for n, value in tensors.items() if not n.startswith(normalise.PREFIX)})
+    key = pixels.key(images.paths, cell.size, cell.resize)
     return Loaded(
         machine.place(network, cell, device).eval(),
-        normaliser,
+        normalise.load(cell, tensors).to(device),
         cell,
         images,
-        pixels.load(images.paths, cell.size, cell.resize),
+        pixels.load(images.paths, cell.size, cell.resize, key),
+        key,
         device,
     )
 
 
-def logits(loaded: Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def logits(loaded: Loaded, images: Any) -> NDArray[np.float32]:
     """Logits of images.
 
     Args:
         loaded: a trained cell.
-        images: uint8 (n, size, size, 3); a whole split in its own order gives the bits of logits.npz.
+        images: uint8 (n, size, size, 3), or what gives them by slices; a whole split in its own order gives the bits of
+            logits.npz.
 
     Returns:
         float32 (n, classes).
     """
-    parts = [forward(loaded, x) for x in normalised(loaded, images)]
-    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, len(loaded.classes)), np.float32)
+    return loaded.logits(normalised(loaded, images)).cpu().numpy()
 
 
 def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:

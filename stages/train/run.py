@@ -11,15 +11,14 @@ import torch
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.train import checkpoint, data, feed, inputs, losses, machine, normalise, pixels, predict, zoo
-from stages.train.frozen import Cache, Cached, LivePrefix
+from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, zoo
+from stages.train.frozen import Cached, Cut, LivePrefix, cut
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
 from stages.train.sections import Augment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from stages.train.params import Cell
     from stages.train.sections import Phase
@@ -48,14 +47,11 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     loaded = Loaded(
         machine.place(network, cell, device),
         normalise.fit(cell, training).to(device),
-        cell, images, stored, device,
+        cell, images, stored, key, device,
     )  # fmt: skip
     trainer = _trainer(loaded, seed, f"{variant}-{seed}")
     saved = checkpoint.Checkpoint(fingerprint)
-    stages = _Stages(loaded, seed, key)
-    trainer.fit(stages, saved)
-    if any(phase.trainable for phase in cell.schedule_of_phases):
-        stages.cache = None  # the chosen epoch may be of a phase that trained what the last one froze
+    trainer.fit(_Stages(loaded, seed), saved)
     fitted = time.perf_counter()
     config = {
         "variant": variant,
@@ -67,11 +63,11 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "params_trainable": trainable,
         "best_epoch": trainer.progress.best_epoch,
         "epochs_run": trainer.progress.epoch,
-        "normalisation": loaded.normaliser.describe(),
+        "normalisation": normalise.describe(loaded.normaliser),
         "machine": described,
         "fingerprint": fingerprint,
     }
-    _write(loaded, stages, trainer, config)
+    _write(loaded, trainer, config)
     files.write_json(cells.timing_file(variant, seed), _timings(trainer, begin, fitted, device))
     saved.remove()
 
@@ -86,29 +82,25 @@ def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
 class _Stages:
     """Sets what a phase trains, and where its inputs come from: the images, or a cache at the freeze boundary."""
 
-    def __init__(self, loaded: Loaded, seed: int, key: list[object]) -> None:
-        self.loaded, self.seed, self.key = loaded, seed, key
-        self.cache: Cache | None = None
-        self.rest: torch.nn.Module = loaded.network
+    def __init__(self, loaded: Loaded, seed: int) -> None:
+        self.loaded, self.seed = loaded, seed
 
     def __call__(self, phase: Phase) -> Stage:
         loaded, cell = self.loaded, self.loaded.cell
         if phase.trainable is not None:
             loaded.network.set_trainable(phase.trainable)
-        self.cache, self.rest = None, loaded.network
         augmented = cell.augmentation != Augment()
-        cut = cell.model.name == "backbone" and (cell.frozen == "cached" or not augmented)
-        prefix, rest = loaded.network.split_frozen() if cut else (None, loaded.network)
-        if prefix is not None and cell.frozen == "cached":
-            self.cache, self.rest = Cache(loaded, prefix, self.key), rest
-            if cell.views is not None or not augmented:
-                return Stage(self._compiled(rest), Cached(self.cache, cell.views), lambda: self.logits("val"))
+        two_parts = cell.model.name == "backbone" and (cell.frozen == "cached" or not augmented)
+        prefix, rest = loaded.network.split_frozen() if two_parts else (None, loaded.network)
+        halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, loaded.network)
+        if halves.cache is not None and (cell.views is not None or not augmented):
+            return Stage(self._compiled(rest), Cached(halves.cache, cell.views), lambda: halves.split("val"))
         images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.rows["train"])
         live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
         network = self._compiled(loaded.network)
         if prefix is not None and not augmented:
             network = LivePrefix(prefix, self._compiled(rest), feed.group(cell))
-        return Stage(network, live, lambda: self.logits("val"))
+        return Stage(network, live, lambda: halves.split("val"))
 
     def _compiled(self, part: torch.nn.Module) -> torch.nn.Module:
         if not self.loaded.cell.compile:
@@ -116,24 +108,15 @@ class _Stages:
         # Dropout draws what it draws without the compiler, which by itself has random numbers of its own.
         return cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True}))
 
-    def logits(self, split: str) -> Tensor:
-        """Logits of a split, with the bits that `predict.logits` gives."""
-        if self.cache is None:
-            images = feed.Images(self.loaded.pixels, self.loaded.data.rows[split])
-            parts = [predict.forward(self.loaded, x) for x in predict.normalised(self.loaded, images)]
-        else:
-            stored = self.cache.split(split)
-            chunks = feed.chunks(len(stored), self.loaded.cell)
-            parts = [predict.forward(self.loaded, stored[c], self.rest) for c in chunks]
-        return torch.cat(parts) if parts else torch.zeros(0, len(self.loaded.classes))
 
-
-def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, Any]) -> None:
+def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     variant, seed = config["variant"], config["seed"]
-    logits: dict[str, NDArray[np.float32]] = {split: stages.logits(split).cpu().numpy() for split in loaded.data.rows}
-    tensors = loaded.network.state_dict() | loaded.normaliser.tensors()
+    halves = cut(loaded)  # not where the last phase cut: the chosen epoch may have trained what that phase froze
+    logits: dict[str, NDArray[np.float32]] = {split: halves.split(split).cpu().numpy() for split in loaded.data.rows}
+    statistics = loaded.normaliser.state_dict(prefix=normalise.PREFIX)
+    tensors = loaded.network.state_dict() | statistics
     folder = cells.run_folder(variant, seed)
     with files.atomic(folder / "model.safetensors") as partial:  # without metadata: their order is not stable
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, partial)
@@ -142,7 +125,6 @@ def _write(loaded: Loaded, stages: _Stages, trainer: Trainer, config: dict[str, 
     with files.fresh_folder(cells.train_folder(variant, seed)) as partial:
         files.write_json(partial / "config.json", config)
         files.write_rows(partial / "history.csv", _HISTORY, trainer.progress.history)
-        inputs.write(loaded, seed, partial)
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:

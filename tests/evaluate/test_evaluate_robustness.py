@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import numpy as np
 import pytest
 import torch
 
 from stages.evaluate import robustness, transforms
+from stages.evaluate.moved import Moved
 from stages.evaluate.params import Robustness
+from stages.train.feed import Images
+
+if TYPE_CHECKING:
+    from stages.train.frozen import Cut
 
 STRONG = {
     "rotation": 45, "shift": 0.3, "scale": 2, "horizontal_flip": 1, "vertical_flip": 1, "brightness": 0.5, "blur": 0.1,
@@ -74,12 +81,26 @@ def test_directions_do_not_depend_on_how_many_images_there_are() -> None:
     assert torch.equal(transforms.apply("rotation", many, 45)[2 * transforms.CHUNK :], last)
 
 
+class Cell:
+    """Stands for a cell that is cut nowhere."""
+
+    cache = None
+
+    def pictures(self, images: Any, rows: np.ndarray, change: object, title: str) -> torch.Tensor:  # noqa: ARG002
+        half = len(rows) // 2 + 1  # slices that meet no chunk of the changes
+        return torch.from_numpy(np.concatenate([predict(images[s : min(s + half, len(rows))]) for s in (0, half)]))
+
+
+def found_rows(count: int, settings: Robustness) -> list[dict[str, Any]]:
+    """Of pictures that are all predicted rightly as they are."""
+    images = pictures(count).permute(0, 2, 3, 1).numpy()
+    clean = predict(images)
+    cell = cast("Cut", Cell())
+    return robustness.rows(cell, Images(images, np.arange(count)), clean, clean.argmax(axis=1), settings)
+
+
 def test_rows() -> None:
-    images = pictures(30).permute(0, 2, 3, 1).numpy()
-    targets = predict(images).argmax(axis=1)
-    found = {
-        (row["transform"], row["strength"]): row for row in robustness.rows(predict, images, targets, Robustness())
-    }
+    found = {(row["transform"], row["strength"]): row for row in found_rows(30, Robustness())}
     clean = found["none", None]
     assert (clean["top1"], clean["macro_f1"], clean["changed"], clean["n"]) == (1.0, 1.0, 0.0, 30)
     for name, strength in transforms.IDENTITY.items():
@@ -92,11 +113,43 @@ def test_rows() -> None:
     assert {0.1, 0.3, 0.4} <= {strength for name, strength in found if name == "shift"}
 
 
+def test_an_identity_strength_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    whole = transforms.apply
+
+    def spy(name: str, images: torch.Tensor, strength: float, first: int) -> torch.Tensor:
+        seen.append((name, strength))
+        return whole(name, images, strength, first)
+
+    monkeypatch.setattr(transforms, "apply", spy)
+    rows = found_rows(9, Robustness())
+    assert not set(transforms.IDENTITY.items()) & set(seen)
+    assert len(rows) == 1 + len(set(seen)) + 8
+
+
+@pytest.mark.parametrize("name", transforms.TRANSFORMS)
+def test_pictures_that_are_asked_for_by_slices_are_those_that_are_changed_at_once(name: str) -> None:
+    count, step = 2 * transforms.CHUNK + 5, 83
+    images = pictures(count, 8)
+    at_once = transforms.apply(name, images, STRONG[name]).permute(0, 2, 3, 1).numpy()
+    before = images.permute(0, 2, 3, 1).contiguous().numpy()
+    lazily = Moved(Images(before, np.arange(count)), name, STRONG[name])
+    found = [lazily[start : min(start + step, count)] for start in range(0, count, step)]
+    assert np.array_equal(np.concatenate(found), at_once)
+    assert np.array_equal(lazily.changed, (at_once != before).any(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("name", transforms.TRANSFORMS)
+def test_how_many_pictures_are_changed_at_once_moves_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pictures(50)
+    expected = transforms.apply(name, images, STRONG[name])
+    monkeypatch.setattr(transforms, "_PIXELS", 4 * 16 * 16)
+    assert torch.equal(transforms.apply(name, images, STRONG[name]), expected)
+
+
 def test_a_cap_on_images_takes_the_same_ones_for_every_cell_and_an_empty_list_leaves_a_change_out() -> None:
-    images = pictures(30).permute(0, 2, 3, 1).numpy()
-    targets = predict(images).argmax(axis=1)
     settings = Robustness(images=10, rotation=[], jpeg=[])
-    found = robustness.rows(predict, images, targets, settings)
+    found = found_rows(30, settings)
     assert {row["n"] for row in found} == {10}
     assert not {"rotation", "jpeg"} & {row["transform"] for row in found}
-    assert found == robustness.rows(predict, images, targets, settings)
+    assert found == found_rows(30, settings)

@@ -27,7 +27,7 @@ BLOCKS = [{"filters": [4]}, {"filters": [8]}]
 VARIANTS = {"cnn": {"model": {"name": "cnn", "blocks": BLOCKS}}, "mlp": {"model": {"name": "mlp", "widths": [16]}}}
 FILES = {
     "metrics.csv", "per_class.csv", "confusion.csv", "predictions.csv", "calibration.csv", "robustness.csv",
-    "cost.json", "samples.png", "samples.json", "gradcam.json",
+    "cost.json", "samples.png", "samples.json", "gradcam.json", "inputs.json", "inputs.png",
 }  # fmt: skip
 
 

@@ -114,7 +114,9 @@ def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str 
     weights = np.array(each)[test.targets]
     nll = -np.log(tables.probabilities(test)[range(len(weights)), test.targets])
     written = pd.read_csv("out/metrics.csv").set_index(["split", "metric"])["value"]
-    assert written["test", "loss"] == pytest.approx((nll * weights).sum() / weights.sum(), abs=1e-11)
+    assert written["test", "loss"] == pytest.approx(
+        (nll * weights).sum() / weights.sum(), rel=1e-7
+    )  # train weighs in float32
     assert written["test", "nll"] == pytest.approx(nll.mean(), abs=1e-11)
 
 

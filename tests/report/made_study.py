@@ -197,7 +197,7 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         "fingerprint": f"{index:032x}", "cell": _settings(made, index),
     }  # fmt: skip
     _json(folder / "train/config.json", config)
-    _inputs(folder / "train", made, images["train"])
+    _inputs(folder / "evaluate", made, images["train"])
     columns = "epoch lr train_loss train_top1 val_loss val_top1"
     _write(folder / "train/history.csv", columns, _history(made, index, seed))
     splits = {name: Split(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}

@@ -126,6 +126,18 @@ def test_what_was_run_elsewhere_is_the_same_system() -> None:
             assert here["model"] == published["model"] | ({"weights": "none"} if "weights" in here["model"] else {})
 
 
+@pytest.mark.parametrize("system", ["E2", "E3", "P2", "P3"])
+def test_the_gpu_study_is_as_published_but_for_what_makes_it_fast(system: str) -> None:
+    here = cell(study_of("cifar10_gpu"), system).model_dump()
+    published = cell(study_of(PUBLISHED[system]["study"]), system).model_dump()
+    assert {key for key in here if here[key] != published[key]} == {"precision", "channels_last"}
+    assert study_of("cifar10_gpu").raw["split"] == study_of(PUBLISHED[system]["study"]).raw["split"]
+
+
+def test_the_network_of_both_gpu_studies_is_one() -> None:
+    assert cell(study_of("cifar10_94"), "cnn_bn") == cell(study_of("cifar10_gpu"), "cnn_bn")
+
+
 def test_an_unexplained_difference_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = PUBLISHED["U1"] | {"params_total": "4561"}
     monkeypatch.setattr(systems, "SYSTEMS", f"{tmp_path}/systems.csv")

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from stages.core import files
 from stages.core.errors import UserError
+from stages.train import checkpoint, predict
 from stages.train import run as engine
 from stages.train.checkpoint import Checkpoint
 from tests.train import made
@@ -63,6 +64,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         if state["progress"]["epoch"] == after:
             raise Stop
 
+    monkeypatch.setattr(Checkpoint, "due", True)
     monkeypatch.setattr(Checkpoint, "save", save)
 
 
@@ -127,11 +129,46 @@ def test_ctrl_c_says_what_is_kept(
         if state["progress"]["epoch"] == 2:
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(Checkpoint, "due", True)
     monkeypatch.setattr(Checkpoint, "save", save)
     with pytest.raises(KeyboardInterrupt):
         engine.run(made.settings(), "v", 0)
     assert "v-0: the state after epoch 2 is kept; the same command goes on from there" in capsys.readouterr().err
     assert not (study / "results").exists()
+
+
+def test_a_slow_disk_gets_few_checkpoints(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.run(made.settings(), "v", 0)
+    expected = made.outputs()
+    saved: list[int] = []
+    whole, forward = Checkpoint.save, predict.forward
+
+    def save(self: Checkpoint, state: dict[str, Any]) -> None:
+        whole(self, state)
+        saved.append(state["progress"]["epoch"])
+
+    def stop(*given: Any) -> Any:
+        if trained[0] == 3:
+            raise KeyboardInterrupt
+        trained[0] += 1
+        return forward(*given)
+
+    trained = [1]  # validation of the third epoch never ends
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_FREE", 0.0)
+        patch.setattr(checkpoint, "_SHARE", 1e-9)
+        patch.setattr(Checkpoint, "save", save)
+        patch.setattr(predict, "forward", stop)
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(made.settings(), "v", 0)
+    assert saved == [1]
+    assert "the state after epoch 1 is kept" in capsys.readouterr().err
+    engine.run(made.settings(), "v", 0)
+    assert files.read_json("timings/v/0.json")["epochs_here"] == 2
+    assert made.outputs() == expected
+    assert not list((study / ".checkpoints").iterdir())
 
 
 def test_exploding_loss_names_epoch_and_step(study: Path) -> None:

@@ -43,13 +43,13 @@ class Network(nn.Module):
         """
         return self._cam[0]
 
-    def set_trainable(self, spec: Trainable) -> None:
-        """Freeze everything but what `spec` names, for example between two phases of training.
+    def set_trainable(self, *specs: Trainable) -> None:
+        """Freeze everything but what any of `specs` names, for example between two phases of training.
 
         Raises:
-            UserError: `spec` names what the network does not have.
+            UserError: a spec names what the network does not have.
         """
-        chosen = trainable.select(self, spec)
+        chosen = set[str]().union(*(trainable.select(self, spec) for spec in specs))
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in chosen)
         self.train(self.training)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".cache/weights")
 SUFFIXES = (".safetensors", ".pth")
-_PROBE_SECONDS = 10.0
 # What a published file may hold beyond the features: the classifier that the head replaces.
 _CLASSIFIERS = ("fc", "head", "classifier", "last_linear", "pre_logits", "aux", "AuxLogits", "num_batches_tracked")
 
@@ -53,12 +50,6 @@ def imagenet(published: Published) -> Path:
     for path in (folder / f"{published.name}{suffix}" for folder in folders for suffix in SUFFIXES):
         if path.is_file():
             return path
-    if published.hub:
-        import huggingface_hub
-
-        cached = huggingface_hub.try_to_load_from_cache(published.hub, published.file)
-        if isinstance(cached, str):
-            return Path(cached)
     if not published.hub and not published.url:
         raise UserError(
             f"params.yaml: no ImageNet weights are published for `{published.name}`; set `weights:` to a file"
@@ -67,32 +58,22 @@ def imagenet(published: Published) -> Path:
 
 
 def _fetch(published: Published) -> Path:
-    import huggingface_hub
-
-    url = huggingface_hub.hf_hub_url(published.hub, published.file) if published.hub else str(published.url)
     place = FOLDER / f"{published.name}{Path(published.file).suffix}"
     try:
-        if huggingface_hub.constants.HF_HUB_OFFLINE:
-            raise OSError("HF_HUB_OFFLINE is set")  # noqa: TRY301 - said below, with the other reasons
-        # The hub's client tries for half a minute before it gives up; one request tells at once whether there is a way.
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - https, from the library's own table
-        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310
-            pass
         if published.hub:
-            return Path(huggingface_hub.hf_hub_download(published.hub, published.file))
-        import torch.hub
+            import huggingface_hub
 
+            return Path(huggingface_hub.hf_hub_download(published.hub, published.file))  # its own cache comes first
+        from torch import hub
+
+        digest = hub.HASH_REGEX.search(published.file)  # torch's convention: name-<first digits of sha256>.pth
         with files.atomic(place) as partial:
-            digest = torch.hub.HASH_REGEX.search(
-                published.file
-            )  # torch's convention: name-<first digits of sha256>.pth
-            torch.hub.download_url_to_file(url, str(partial), digest.group(1) if digest else None)
+            hub.download_url_to_file(published.page, str(partial), digest.group(1) if digest else None)
     except (OSError, RuntimeError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise UserError(
-            f"the ImageNet weights of `{published.name}` are not on this machine and cannot be fetched ({reason}). "
-            f"Fetch `{published.file}` from {published.page} and put it at `{place}`; or set the variant's "
-            f"`weights:` to a file that you have, or to `none` to train from scratch"
+            f"the ImageNet weights of `{published.name}` are not on this machine and cannot be fetched "
+            f"({str(error).splitlines()[0]}). Fetch `{published.file}` from {published.page} and put it at `{place}`; "
+            f"or set the variant's `weights:` to a file that you have, or to `none` to train from scratch"
         ) from None
     return place
 
@@ -109,26 +90,23 @@ def load(features: nn.Module, path: Path, adapt: Callable[[dict[str, torch.Tenso
 
     Raises:
         UserError: the file is missing, is not a file of weights, or belongs to another network; names the first
-            parameter that is missing, too much, or of another shape.
+            parameter that is of another shape, missing, or too much.
     """
-    given = _read(path)
-    wanted = features.state_dict()
-    if any(key not in wanted for key in given) and any(key.startswith("features.") for key in given):
-        own = {key.removeprefix("features."): value for key, value in given.items() if key.startswith("features.")}
-        given = own if set(own) & set(wanted) else given
-    given = adapt(given)
-    for key, tensor in wanted.items():
-        if key not in given:
-            if key.endswith("num_batches_tracked"):  # old files have none, and nothing reads it
-                given[key] = tensor
-                continue
-            _refuse(path, f"it has no `{key}`")
-        if given[key].shape != tensor.shape:
-            _refuse(path, f"`{key}` is {tuple(given[key].shape)} in it and {tuple(tensor.shape)} in the network")
-    for key in given:
-        if key not in wanted and not any(part in _CLASSIFIERS for part in key.split(".")):
-            _refuse(path, f"the network has no `{key}`")
-    features.load_state_dict({key: given[key] for key in wanted})
+    given, wanted = _read(path), features.state_dict()
+    own = {key.removeprefix("features."): value for key, value in given.items() if key.startswith("features.")}
+    given = adapt(own if set(own) & set(wanted) and not set(given) <= set(wanted) else given)
+    refused = f"{path} holds the weights of another network"
+    try:
+        missing, extra = features.load_state_dict(given, strict=False)
+    except RuntimeError as error:  # torch lists every parameter of another shape, one a line
+        raise UserError(f"{refused}: {str(error).splitlines()[1].strip()}") from None
+    # Old files have no count of batches, and nothing reads it.
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    extra = [key for key in extra if not any(part in _CLASSIFIERS for part in key.split("."))]
+    if missing or extra:
+        raise UserError(
+            f"{refused}: " + (f"it has no `{missing[0]}`" if missing else f"the network has no `{extra[0]}`")
+        )
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -147,7 +125,3 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"{path} holds no mapping from parameter names to tensors")
     return dict(state)
-
-
-def _refuse(path: Path, difference: str) -> None:
-    raise UserError(f"{path} holds the weights of another network: {difference}")

@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.core import files
-from stages.train import feed
+from stages.core import cells, files
+from stages.evaluate import inputs
+from stages.train import feed, predict
 from stages.train import run as engine
 from tests.train import made
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FOLDER = Path("results/v/0/train")
+    from stages.train.params import Cell
+
+FOLDER = Path("results/v/0/evaluate")
+
+
+def _run(cell: Cell, seed: int = 0) -> None:
+    engine.run(cell, "v", seed)
+    inputs.write(predict.load("v", seed), seed, cells.evaluate_folder("v", seed))
 
 
 def _tiles() -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
@@ -39,7 +47,7 @@ def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.Mo
         return x, mixed
 
     monkeypatch.setattr(feed.Live, "__call__", spy)
-    engine.run(made.settings(augment=augment, batch=8, epochs=3), "v", 0)
+    _run(made.settings(augment=augment, batch=8, epochs=3))
     parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/seeds/0.csv")}
     train = [image for image, part in parts.items() if part == "train"]
     tiles = _tiles()
@@ -54,7 +62,7 @@ def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.Mo
 
 
 def test_large_pictures_are_kept_small(study: Path) -> None:  # noqa: ARG001
-    engine.run(made.settings(size=96, augment="bananas", batch=64, epochs=3), "v", 0)
+    _run(made.settings(size=96, augment="bananas", batch=64, epochs=3))
     about = files.read_json(FOLDER / "inputs.json")
     assert (about["px"], len(about["tiles"])) == (48, 16 + 4 * 3)
     assert (FOLDER / "inputs.png").stat().st_size < 205_000
@@ -62,8 +70,8 @@ def test_large_pictures_are_kept_small(study: Path) -> None:  # noqa: ARG001
 
 def test_cached_views_take_turns(study: Path) -> None:  # noqa: ARG001
     backbone = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
-    engine.run(made.settings(backbone, size=32, augment="flip_crop", views=1, epochs=2, normalise="auto"), "v", 3)
-    folder = Path("results/v/3/train")
+    _run(made.settings(backbone, size=32, augment="flip_crop", views=1, epochs=2, normalise="auto"), 3)
+    folder = Path("results/v/3/evaluate")
     about, sheet = files.read_json(folder / "inputs.json"), np.asarray(Image.open(folder / "inputs.png"))
     tile = [sheet[i // 10 * 32 :, i % 10 * 32 :][:32, :32] for i in range(len(about["tiles"]))]
     assert [a["epoch"] for a in about["tiles"][8:]] == [0, 2] * 4

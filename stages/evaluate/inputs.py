@@ -31,7 +31,10 @@ PX = 48  # longest side of a tile; smaller pictures are not magnified
 
 
 def write(loaded: Loaded, seed: int, folder: Path) -> None:
-    """Write inputs.png and inputs.json into `folder`: before normalisation, which is no picture any more."""
+    """Write inputs.png and inputs.json into `folder`: before normalisation, which is no picture any more.
+
+    Augmentation is a function of seed, epoch and image, so the pictures can be made again after training.
+    """
     cell, images = loaded.cell, feed.Images(loaded.pixels, loaded.data.rows["train"])
     rows = feed.order(seed, 1, len(images))[: min(BATCH, cell.batch)]
     shown, pictures = _received(loaded, seed, 1, rows)

@@ -1,4 +1,4 @@
-"""`python -m stages.train.sheet out.png [--size 96]`: what each augmentation preset does to pictures of this study."""
+"""`python -m stages.tools.sheet out.png [--size 96]`: what each augmentation preset does to pictures of this study."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from stages.core import errors, files, params
+from stages.evaluate.inputs import to_bytes
 from stages.train import data, pixels
 from stages.train.augment import Augmenter
 from stages.train.feed import Images
-from stages.train.inputs import to_bytes
 from stages.train.presets import AUGMENT
 from stages.train.sections import Augment, Resize
 
@@ -53,7 +53,7 @@ def sheet(stored: NDArray[np.uint8], rows: NDArray[np.int64]) -> Image.Image:
 
 def main() -> None:
     """Write the sheet."""
-    parser = argparse.ArgumentParser(prog="python -m stages.train.sheet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.tools.sheet", description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=96, help="px")
     chosen = parser.parse_args()
