@@ -49,9 +49,10 @@ def hash_pairs(queries: Words, targets: Words, radius: int) -> tuple[Index, Inde
     Returns:
         Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
     """
-    bands = min(max(round(64 / max(math.log2(len(targets) + 1), 8)), 2), radius + 1, 8)
+    bands = min(max(round(64 / max(math.log2(len(targets) + 1), 8)), 3), 8)
     edges = [64 * k // bands for k in range(bands + 1)]
-    radii = [(radius + 1 - bands) // bands + (k < (radius + 1 - bands) % bands) for k in range(bands)]
+    spare = max(radius + 1 - bands, 0)  # with fewer bits than bands, as many bands as bits and one more are enough
+    radii = [spare // bands + (k < spare % bands) for k in range(min(bands, radius + 1))]
     found = [np.zeros((3, 0), np.int64)]
     for start, end, within in zip(edges, edges[1:], radii, strict=False):
         shift, width = np.uint64(start), end - start

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from stages.clean.params import Clean
 from stages.clean.run import run
@@ -30,6 +30,18 @@ def photo(seed: int, width: int = 120, height: int = 90) -> Image.Image:
     return Image.blend(coarse, noise.filter(ImageFilter.GaussianBlur(2)), 0.35)
 
 
+def scene(seed: int) -> Image.Image:
+    """A picture with shapes and texture, 320 x 240 px, as a JPEG of a good camera has it."""
+    rng = np.random.default_rng(seed)
+    image = photo(seed, 320, 240)
+    draw = ImageDraw.Draw(image)
+    for _ in range(25):
+        x, y = rng.integers(0, 300), rng.integers(0, 220)
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        draw.ellipse((x, y, x + int(rng.integers(8, 60)), y + int(rng.integers(8, 60))), colour)
+    return image.filter(ImageFilter.GaussianBlur(0.7))
+
+
 class Raw:
     """A raw folder under construction, and the stage run on it."""
 
@@ -37,6 +49,7 @@ class Raw:
         self.root = root
         self.rows: list[dict[str, str]] = []
         self.cache: Path | None = None
+        self.published: list[str] = []
         (root / "data/raw/files").mkdir(parents=True)
 
     def add(self, path: str, content: Image.Image | bytes, label: str = "a", **more: Any) -> Path:
@@ -68,6 +81,7 @@ class Raw:
             self.root / "data/clean",
             self.root / "reports/clean",
             self.cache,
+            self.published,
         )
 
     def ledger(self) -> dict[str, dict[str, str]]:

@@ -1,63 +1,72 @@
-"""The search finds every pair within a distance and no other."""
+"""The searches find every pair that they promise, and no other."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import ImageOps
 
-from stages.clean import hashes, neighbours, search
+from stages.clean import search
+from stages.clean.features import NONE, Features, fit
+
+from .conftest import scene
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("radius", [0, 2, 4, 8, 10, 16])
-def test_equal_to_all_with_all(radius: int, compiled: bool) -> None:
-    if compiled:
-        pytest.importorskip("numba")
+@pytest.mark.parametrize("radius", [0, 2, 4, 7, 8, 10, 16])
+def test_hash_pairs_equal_all_with_all(radius: int) -> None:
     rng = np.random.default_rng(radius)
     queries = rng.integers(0, 2**64, 300, dtype=np.uint64)
     targets = queries[rng.integers(0, 300, 400)].copy()
     for _ in range(10):
         targets ^= np.uint64(1) << rng.integers(0, 64, 400, dtype=np.uint64)
-    q, t, d = search.pairs_between(queries, targets, radius, compiled=compiled)
+    q, t, d = search.hash_pairs(queries, targets, radius)
     distance = np.bitwise_count(queries[:, None] ^ targets[None])
     expected = np.nonzero(distance <= radius)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
     assert np.array_equal(d, distance[expected])
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("radius", [2, 8])
-def test_in_itself_each_pair_comes_once(radius: int, compiled: bool) -> None:
-    if compiled:
-        pytest.importorskip("numba")
+def test_many_equal_hashes_are_all_found() -> None:
     words = np.random.default_rng(1).integers(0, 2**10, 200, dtype=np.uint64)
-    q, t, _ = search.pairs_between(words, words, radius, later=True, compiled=compiled)
-    expected = np.nonzero(np.triu(np.bitwise_count(words[:, None] ^ words[None]) <= radius, 1))
+    q, t, _ = search.hash_pairs(words, words, 2)
+    expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 2)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
 
 
-def test_neighbours_by_cosine() -> None:
-    rng = np.random.default_rng(2)
-    vectors = rng.normal(size=(500, 64))
+def test_vector_pairs_are_the_nearest_above_a_cosine() -> None:
+    vectors = np.random.default_rng(2).normal(size=(1500, 64))
     vectors = np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.int8)
-    i, j, dots = neighbours.pairs(vectors, vectors, 0.3)
-    products = vectors.astype(int) @ vectors.T.astype(int)
-    expected = np.nonzero(np.triu(products >= round(0.3 * 127 * 127), 1))
-    assert np.array_equal(np.stack([i, j]), np.stack(expected))
-    assert np.array_equal(dots, products[expected])
+    q, t, d = search.vector_pairs(vectors[:1100], vectors, 0.2, 3)
+    products = vectors[:1100].astype(int) @ vectors.T.astype(int)
+    assert np.array_equal(d, products[q, t])
+    for row in range(1100):
+        best = np.sort(products[row])[::-1][:3]
+        assert sorted(d[q == row], reverse=True) == [v for v in best if v >= round(0.2 * 127 * 127)]
 
 
-def test_neighbours_as_they_are_and_mirrored() -> None:
-    rng = np.random.default_rng(3)
-    low = rng.normal(size=(1500, 8, 8))  # more than a block of rows, and of columns
-    low[700] = low[3] * np.where(np.arange(8) % 2, -1, 1)  # one mirrored
-    vectors = np.rint(127 * low / np.linalg.norm(low, axis=(1, 2), keepdims=True)).astype(np.int8)
-    turned = hashes.orientations(vectors)[:, :2].reshape(len(low), 2, 64)
-    expected = set()
-    for orientation in (0, 1):
-        i, j, _ = neighbours.pairs(turned[:, orientation], turned[:, 0], 0.3)
-        expected |= {(a, b, orientation) for a, b in zip(i.tolist(), j.tolist(), strict=True)}
-    found = list(zip(*(c.tolist() for c in neighbours.mirrored_pairs(turned[:, 0], 0.3)), strict=True))
-    assert (3, 700, 1) in found
-    assert len(found) == len(expected)
-    assert set(found) == expected
+def test_features_find_a_crop_and_a_mirrored_crop_among_others() -> None:
+    pictures = [scene(seed) for seed in range(12)]
+    pictures.append(pictures[3].crop((60, 40, 272, 199)).resize((320, 240)))
+    pictures.append(ImageOps.mirror(pictures[5]).crop((10, 20, 260, 230)))
+    every = [Features.of(np.asarray(p)) for p in pictures]
+    a, b, mirrored, votes = search.feature_pairs(every, 4)
+    found = dict(zip(zip(a.tolist(), b.tolist(), mirrored.tolist(), strict=True), votes.tolist(), strict=True))
+    assert found[3, 12, 0] >= 10
+    assert found[5, 13, 1] >= 10
+    best = sorted(found, key=lambda pair: -found[pair])
+    assert {frozenset(pair[:2]) for pair in best[:2]} == {frozenset((3, 12)), frozenset((5, 13))}
+    there = fit(every[3].upright, every[12].upright)
+    assert there is not None
+    assert np.allclose(there.warp @ [0, 0, 1], [60, 40], atol=3)  # the corner of the crop
+    assert there.warp[0, 0] == pytest.approx(212 / 320, abs=0.03)
+
+
+def test_pictures_without_features_are_no_pairs() -> None:
+    assert all(len(column) == 0 for column in search.feature_pairs([NONE, NONE], 4))
+
+
+def test_features_come_back_from_their_bytes() -> None:
+    one = Features.of(np.asarray(scene(1)))
+    again = Features.unpacked(one.packed())
+    assert np.array_equal(one.upright, again.upright)
+    assert np.array_equal(one.mirrored, again.mirrored)
