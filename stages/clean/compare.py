@@ -70,7 +70,7 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         size = max(1, round(left.shape[1] / scale)), max(1, round(left.shape[0] / scale))
         left, warp = cv2.resize(left, size, interpolation=cv2.INTER_AREA), warp / scale
     core = _hull(places, right.shape[:2])
-    found = register(_grey(left), _grey(right), warp.astype(np.float32), core)
+    found = _halved(_grey(left), _grey(right), warp, core)
     if found is None:
         return UNLIKE
     height, width = right.shape[:2]
@@ -100,6 +100,14 @@ def register(left: Floats, right: Floats, warp: Floats, mask: Pixels | None = No
     except cv2.error:  # it does not converge
         found = warp
     return found if 0.4 < _scale(found) / max(_scale(warp), 1e-6) < 2.5 else None
+
+
+def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels | None) -> Floats | None:
+    """Registration at half of the size, which is exact enough and costs a quarter."""
+    small = [cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for x in (left, right)]
+    mask = None if core is None else cv2.resize(core, small[1].shape[::-1], interpolation=cv2.INTER_NEAREST)
+    found = register(*small, (warp * [1, 1, 0.5]).astype(np.float32), mask)
+    return None if found is None else np.asarray(found * [1, 1, 2], np.float32)
 
 
 def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:

@@ -77,12 +77,14 @@ def fit(first: NDArray[np.void], second: NDArray[np.void]) -> Fit | None:
     """Find the similarity transform that most one-to-one matches of two sets of features agree on."""
     if min(len(first), len(second)) < 4:
         return None
-    matcher = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True)
-    pairs = matcher.match(np.ascontiguousarray(first["bits"]), np.ascontiguousarray(second["bits"]))
-    near = sorted((m.queryIdx, m.trainIdx) for m in pairs if m.distance <= _FAR)
-    if len(near) < 4:
+    words = [np.ascontiguousarray(side["bits"]).view(np.uint64) for side in (first, second)]
+    bits = np.bitwise_count(words[0][:, None] ^ words[1][None]).sum(axis=2, dtype=np.uint16)
+    right = bits.argmin(axis=1)
+    left = np.arange(len(first))
+    mutual = (bits.argmin(axis=0)[right] == left) & (bits[left, right] <= _FAR)  # one to one
+    left, right = left[mutual], right[mutual]
+    if len(left) < 4:
         return None
-    left, right = np.array(near).T
     source, target = second["at"][right].astype(np.float32), first["at"][left].astype(np.float32)
     cv2.setRNGSeed(0)
     warp, inside = cv2.estimateAffinePartial2D(source, target, method=cv2.RANSAC, ransacReprojThreshold=_REACH,

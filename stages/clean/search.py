@@ -28,7 +28,7 @@ Index = NDArray[np.int64]
 Words = NDArray[np.uint64]
 _CHUNK = 4_000_000  # candidate pairs compared at a time
 _ROWS = 1024  # vectors of a block of products
-_NEAREST, _PROBES, _FAR = 6, 8, 48  # features looked at, cells visited, bits of 256
+_NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
 _TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
 
 faiss.omp_set_num_threads(1)
