@@ -15,7 +15,7 @@ class Match(Section):
     min_side: int = Field(default=16, ge=1)
     distance: int = Field(default=8, ge=0, le=16)
     votes: int = Field(default=4, ge=2)
-    cosine: float = Field(default=0.82, gt=0, le=1)
+    cosine: float = Field(default=0.76, gt=0, le=1)
     nearest: int = Field(default=8, ge=1)
     inliers: int = Field(default=6, ge=4)
     tiles: int = Field(default=6, ge=1)
