@@ -163,7 +163,7 @@ def _ledger_row(entry: Entry) -> tuple[str, ...]:
 def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
     """What `files.write_rows` writes of text and whole numbers, without looking for what has to be rounded."""
     with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(files.UnixLines(file), lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows(rows)
 
