@@ -82,7 +82,7 @@ def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[
 
 
 class UnixLines:
-    """What a `csv.writer` with the line end CR LF writes to: it quotes a CR in a field then, and rows end in LF here."""
+    """What a `csv.writer` with the line end CR LF writes to: it quotes CR in fields then, and rows end in LF here."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file

@@ -77,9 +77,7 @@ def bring(params: Archive, target: Path) -> list[Entry]:
             if left >= 0:
                 problem = _unpack(member, target / name)
         if left < 0:
-            raise UserError(
-                f"{source} is over `ingest.max_gigabytes` = {params.max_gigabytes:g} unpacked; raise it if that is right"
-            )
+            raise tar.too_much(source, params.max_gigabytes)
         label = "" if problem == HIDDEN else label_of(name, params.label_level)
         entries.append(Entry(name, "" if problem else f"files/{name}", label, "archive", problem=problem))
     return entries

@@ -50,7 +50,7 @@ class Entry:
 
 
 class Names:
-    """Gives each path of a source a path that can be written: as it is where possible, else escaped; never two alike."""
+    """Gives each path of a source one that can be written: as it is where possible, else escaped; never two alike."""
 
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
@@ -108,7 +108,7 @@ def _writable(name: str) -> str:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether the file, or a folder above it, is hidden or was left there by an operating system, a NAS or a program."""
+    """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
     return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
 
 

@@ -8,22 +8,29 @@ import lzma
 import tarfile
 import zlib
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import Self
 
+_END: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 MAX_HEADER = 1 << 20  # bytes of a long name or of a set of attributes; Python reads them whole
-_HEADERS = {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
-_PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
-    b"\x1f\x8b": lambda path: cast("IO[bytes]", gzip.open(path)),
-    b"BZh": lambda path: cast("IO[bytes]", bz2.open(path)),
-    b"\xfd7zXZ\x00": lambda path: cast("IO[bytes]", lzma.open(path)),
-    b"\x5d\x00\x00": lambda path: cast("IO[bytes]", lzma.open(path)),
+_HEADERS = {
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+}
+_PACKED: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"\x5d\x00\x00": lzma.open,  # its predecessor, .lzma
 }
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError, OverflowError)
 
@@ -40,13 +47,13 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
-        return cls._whole(super().fromtarfile, tarfile)
+        return cast("Self", cls._whole(super().fromtarfile, tarfile))
 
     @staticmethod
     def _whole(read: Callable[[Any], Any], archive: object) -> Any:
         try:
             return read(archive)
-        except tarfile.EOFHeaderError:
+        except _END:
             raise  # the mark of the end
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("it ends without its end mark" if "empty" in str(error) else str(error)) from None
@@ -62,10 +69,13 @@ class _Bounded:
         data = self.stream.read(size)
         self.left -= len(data)
         if self.left < 0:
-            raise UserError(
-                f"{self.path} is over `ingest.max_gigabytes` = {self.max_gigabytes:g} unpacked; raise it if that is right"
-            )
+            raise too_much(self.path, self.max_gigabytes)
         return data
+
+
+def too_much(path: Path, max_gigabytes: float) -> UserError:
+    """What is said of an archive that is over the limit."""
+    return UserError(f"{path} is over `ingest.max_gigabytes` = {max_gigabytes:g} unpacked; raise it if that is right")
 
 
 def is_tar(path: Path) -> bool:
@@ -76,7 +86,7 @@ def is_tar(path: Path) -> bool:
     try:
         with _open(path) as stream:
             tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:
+    except _END:
         return True
     except tarfile.HeaderError:
         return packed and start[:1] != b"\x5d"
@@ -85,7 +95,9 @@ def is_tar(path: Path) -> bool:
     return True
 
 
-def members(path: Path, max_gigabytes: float) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes] | None] | None]]:
+def members(
+    path: Path, max_gigabytes: float
+) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes] | None] | None]]:
     """The members that are no folders, each with how to read it; None for what is no regular file.
 
     Raises:
@@ -126,11 +138,11 @@ def _check_end(stream: IO[bytes]) -> None:
         rest = stream.read(1 << 16)
 
 
-def _opener(start: bytes) -> Callable[[Path], IO[bytes]] | None:
+def _opener(start: bytes) -> Callable[..., Any] | None:
     return next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), None)
 
 
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         opener = _opener(file.read(8))
-    return opener(path) if opener else path.open("rb")
+    return cast("IO[bytes]", opener(path)) if opener else path.open("rb")
