@@ -66,15 +66,16 @@ def _walk(source: Path, label_level: int) -> list[str]:
         found.append(os.path.relpath(error.filename, source))
 
     for folder, subfolders, names in os.walk(source, onerror=refuse):
-        odd = [name for name in subfolders if Path(folder, name).is_symlink() or _named_like_a_picture(name)]
-        found += [os.path.relpath(os.path.join(folder, name), source) for name in names + odd]  # noqa: PTH118 - bytes names
+        inside = "" if folder == str(source) else f"{os.path.relpath(folder, source)}/"
+        odd = [f for f in subfolders if Path(folder, f).is_symlink() or _named_like_a_picture(f, inside)]
+        found += [inside + name for name in names + odd]
         if not names and not subfolders and len(Path(folder).relative_to(source).parts) == label_level:
             console.say(f"the label folder {printable(str(folder))} is empty: there will be no such class")
     return sorted(found)
 
 
-def _named_like_a_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in Image.registered_extensions()
+def _named_like_a_picture(name: str, inside: str) -> bool:
+    return Path(name).suffix.lower() in Image.registered_extensions() and not is_hidden(inside + name)
 
 
 def _copy(source: Path, target: Path, inside: Path | None) -> str:

@@ -92,6 +92,8 @@ def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.st
     if not params.stratify or not sizes.any():
         return
     asked = _deal(sizes, params.test, total) + _deal(sizes, params.val, total)
+    if asked.sum() >= sizes.sum():
+        return  # no class is to blame: nothing would be left
     for name, size, wanted in zip(names, sizes, asked, strict=True):
         if wanted > size:
             raise UserError(
