@@ -18,7 +18,8 @@ SYSTEM = {
     "system volume information", "lost+found", "network trash folder", "temporary items", "thumbs.db", "ehthumbs.db",
     "ehthumbs_vista.db", "desktop.ini", "folder.ini", "icon\r", "picasa.ini",
 }  # fmt: skip
-TAKEN_BY_DVC = {".dvc", ".dvcignore", ".git", ".hg"}  # DVC leaves out what is called so, at any depth
+# DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
+TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
@@ -97,8 +98,8 @@ def _escaped(text: str) -> str:
 
 def _writable(name: str) -> str:
     text = _escaped(name)
-    if text.casefold() in TAKEN_BY_DVC:
-        text = f"\\x2e{text[1:]}"
+    if text.casefold() in TAKEN_BY_DVC or text.casefold().endswith(".dvc"):
+        text = f"\\x{ord(text[0]):02x}{text[1:]}"
     if len(text.encode()) > LONGEST_NAME - 5:  # escapes are longer than what they stand for; `~99` may follow
         if text == name and len(text.encode()) <= LONGEST_NAME:
             return text
