@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import lzma
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 LEAST = 1024  # bytes that a member counts for, however small it is: rows and inodes have a price too
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, OverflowError)
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)

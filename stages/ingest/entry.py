@@ -99,7 +99,7 @@ def _escaped(text: str) -> str:
 def _writable(name: str) -> str:
     text = _escaped(name)
     if text.casefold() in TAKEN_BY_DVC or text.casefold().endswith(".dvc"):
-        text = f"\\x{ord(text[0]):02x}{text[1:]}"
+        text = f"{text[:-1]}\\x{ord(text[-1]):02x}"
     if len(text.encode()) > LONGEST_NAME - 5:  # escapes are longer than what they stand for; `~99` may follow
         if text == name and len(text.encode()) <= LONGEST_NAME:
             return text
