@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 LEAST = 1024  # bytes that a member counts for, however small it is: rows and inodes have a price too
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, OverflowError)
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, OverflowError,
+    struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,7 @@ _REASONS = {
 
 def _copy(member: Member, file: IO[bytes]) -> str:
     try:
-        stream = member.open() if member.open else None
-        while stream and (piece := _read(stream)):
+        for piece in _pieces(member):
             file.write(piece)
     except NotImplementedError:
         return "unsupported_compression"
@@ -158,10 +161,12 @@ def _copy(member: Member, file: IO[bytes]) -> str:
     return ""
 
 
-def _read(stream: IO[bytes]) -> bytes:
+def _pieces(member: Member) -> Iterator[bytes]:
     try:
-        return stream.read(CHUNK)
+        stream = member.open() if member.open else None
+        while stream and (piece := stream.read(CHUNK)):
+            yield piece
     except OSError as error:
-        if error.errno is None:  # bz2's way to say that the data is wrong
-            raise EOFError from None
-        raise
+        if error.errno not in {None, errno.EINVAL}:
+            raise
+        raise EOFError from None  # what bz2 says of wrong data, and a system of a place that no file has

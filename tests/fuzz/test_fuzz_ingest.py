@@ -71,7 +71,7 @@ def test_mutated_archives(tmp_path: Path, kind: str) -> None:
     import zipfile
 
     methods = {"stored": 0, "deflated": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
-    whole = PACK[kind](tar()) if kind in PACK else zipped(method=methods[kind.split(".")[0]])
+    whole = PACK[kind](tar()) if kind in PACK else zipped(method=methods[kind.split(".", maxsplit=1)[0]])
     rng = random.Random(kind)  # noqa: S311
     expected = {content(name) for name in NAMES}
     for number in range(125 * TIMES):
@@ -98,14 +98,18 @@ FIELDS = st.one_of(
     st.text(max_size=30),
     st.sampled_from(
         ["http://u%5B@host/a", "http://[::1", "http://h:" + "9" * 5000, "ftp://h/a", "http://h/" + "a" * 200_000, "//",
-         "http://u:p@h/a?token=s", "http://\udcff/", "http://h/%zz", "http://\u2024/", "http://a..b/", "HTTP://H/\r\n", "\0"],
+         "http://u:p@h/a?token=s", "http://\udcff/", "http://h/%zz", "http://\u2024/", "http://a..b/",
+         "HTTP://H/\r\n", "\0"],
     ),
 )  # fmt: skip
 
 
 @seed(0)
 @settings(LISTS)
-@given(st.lists(st.tuples(FIELDS, FIELDS, FIELDS), max_size=8), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]))
+@given(
+    st.lists(st.tuples(FIELDS, FIELDS, FIELDS), max_size=8),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]),
+)
 def test_address_lists_as_csv(rows: list[tuple[str, str, str]], encoding: str) -> None:
     """Every row that a CSV writer wrote comes back as a row, and none reaches the network."""
     text = io.StringIO()
@@ -131,17 +135,25 @@ def check_list(data: bytes, number: int | None) -> None:
     # Addresses that could be asked for are made unreachable: what is tried here is the reading.
     Path("list.csv").write_text("url,label,sha256\n", encoding="utf-8")
     with Path("list.csv").open("a", encoding="utf-8", newline="", errors="replace") as file:
-        csv.writer(file).writerows((row["url"].replace("h", "").replace("H", ""), row["label"], row["sha256"]) for row in rows)
+        csv.writer(file).writerows(
+            (row["url"].replace("h", "").replace("H", ""), row["label"], row["sha256"]) for row in rows
+        )
     with pytest.raises(UserError, match="the first reason: not_http"):
         bring("urls", Path("list.csv"), retries=0, timeout_seconds=1.0)
     for row in rows:
         assert "\n" not in printable(address_list.without_secrets(row["url"])) or "\n" in row["url"]
 
 
-PARTS = st.one_of(
-    st.binary(min_size=1, max_size=60).map(os.fsdecode),
-    st.sampled_from([".git", ".DVC", "a.dvc", "dvc.yaml", "Icon\r", "\\udcff", "x~2", "x", "x" * 255, "\xe9", "e\u0301"]),
-).map(lambda name: "".join(c for c in name if c not in "/\0") or "_").filter(lambda name: name not in {".", ".."})
+PARTS = (
+    st.one_of(
+        st.binary(min_size=1, max_size=60).map(os.fsdecode),
+        st.sampled_from(
+            [".git", ".DVC", "a.dvc", "dvc.yaml", "Icon\r", "\\udcff", "x~2", "x", "x" * 255, "\xe9", "e\u0301"]
+        ),
+    )
+    .map(lambda name: "".join(c for c in name if c not in "/\0") or "_")
+    .filter(lambda name: name not in {".", ".."})
+)
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 
 

@@ -122,7 +122,8 @@ def test_a_cut_zip_and_a_short_directory_are_refused(tmp_path: Path) -> None:
 def test_odd_members_get_a_reason_each(tmp_path: Path) -> None:
     odd = {
         "x" * 300 + "/1.png": "name_too_long", "cat/" + "\u65e5" * 100 + ".png": "name_too_long",
-        "d/" * 600 + "1.png": "name_too_long", "q": "", "q/x.png": "file_and_folder", "r/x.png": "", "r": "file_and_folder",
+        "d/" * 600 + "1.png": "name_too_long", "q": "", "q/x.png": "file_and_folder",
+        "r/x.png": "", "r": "file_and_folder",
         "../up.png": "forbidden_path", "cat/method.png": "unsupported_compression", "cat/secret.png": "encrypted",
         "cat/strong.png": "encrypted", "cat/.hidden.png": "hidden", "./dog/1.png": "twice_in_archive",
     }  # fmt: skip
@@ -176,7 +177,7 @@ def test_bombs_are_stopped_by_the_limit(tmp_path: Path, kind: str) -> None:
             block = b"".join(tarfile.TarInfo(f"cat/{i}.png").tobuf() for i in range(30_000))
             file.write(block)
         file.write(bytes(1024))
-    with pytest.raises(UserError, match="is over `ingest.max_gigabytes`"):
+    with pytest.raises(UserError, match=r"is over `ingest\.max_gigabytes`"):
         bring("archive", path, max_gigabytes=0.02)
     assert not Path("data/raw").exists()
 

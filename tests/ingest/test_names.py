@@ -46,7 +46,8 @@ def test_a_carriage_return_in_a_name_is_one_row(tmp_path: Path) -> None:
 def test_names_that_cannot_be_written_are_escaped_and_stay_apart(tmp_path: Path) -> None:
     names = [
         os.fsdecode(b"a/\xff.png"), "a/\\udcff.png", os.fsdecode(b"a/\xfe.png"),
-        os.fsdecode(b"\xff/1.png"), "\\udcff/1.png", os.fsdecode(b"a/" + b"\xff" * 250), os.fsdecode(b"a/" + b"\xff" * 251),
+        os.fsdecode(b"\xff/1.png"), "\\udcff/1.png", os.fsdecode(b"a/" + b"\xff" * 250),
+        os.fsdecode(b"a/" + b"\xff" * 251),
     ]  # fmt: skip
     rows = bring("folder", tree(tmp_path / "s", *names))
     everything_is_there(tmp_path / "s", names)
@@ -78,9 +79,8 @@ def test_what_systems_leave_is_no_class_and_is_told(tmp_path: Path, capsys: pyte
     ]  # fmt: skip
     source = tree(tmp_path / "s", *pictures, *left)
     rows = bring("folder", source)
-    assert {path: row["problem"] for path, row in rows.items()} == {name: "" for name in pictures} | {
-        name: "hidden" for name in left
-    }
+    problems = {path: row["problem"] for path, row in rows.items()}
+    assert problems == dict.fromkeys(pictures, "") | dict.fromkeys(left, "hidden")
     assert {row["label"] for row in rows.values()} == {"cat", "dog", ""}
     assert "10 hidden" in capsys.readouterr().err
     bring("folder", source, hidden=True)
@@ -128,7 +128,8 @@ def test_a_class_with_nothing_in_it_is_told(tmp_path: Path, capsys: pytest.Captu
 def test_labels_are_utf8_under_every_locale(tmp_path: Path) -> None:
     tree(tmp_path / "s", "b é/1.png", "日本/2.png")
     program = (
-        "from stages.core import errors; from stages.ingest import ingest; from stages.ingest.params import check_source\n"
+        "from stages.core import errors; from stages.ingest import ingest\n"
+        "from stages.ingest.params import check_source\n"
         "errors.run(lambda: ingest(check_source({'source': 'folder', 'path': 's'})) and None)"
     )
     (tmp_path / "go.py").write_text(program)
@@ -139,7 +140,18 @@ def test_labels_are_utf8_under_every_locale(tmp_path: Path) -> None:
 
 def test_the_names_of_one_source_never_meet() -> None:
     names = Names()
-    paths = ["a", "a/b", "\udcff", "\\udcff", "\\udcff~2", ".git", ".gi\\x74", "\udcff/x.png", "\\udcff/x.png", "x" * 255]
+    paths = [
+        "a",
+        "a/b",
+        "\udcff",
+        "\\udcff",
+        "\\udcff~2",
+        ".git",
+        ".gi\\x74",
+        "\udcff/x.png",
+        "\\udcff/x.png",
+        "x" * 255,
+    ]
     assert len({names(path) for path in paths}) == len(paths)
     assert [names(path) for path in paths] == [names(path) for path in paths]
     assert all(len(part.encode()) <= 255 for path in paths for part in names(path).split("/"))
