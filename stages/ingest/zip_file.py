@@ -48,9 +48,10 @@ def members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, Callable[[], IO[bytes
         if (declared := _declared(path)) not in {0xFFFF, len(infos) & 0xFFFF}:
             raise _damaged(path, f"its directory lists {len(infos)} members, its end says {declared}")
         for info in infos:
-            if info.is_dir():
-                continue
-            if info.flag_bits & _ENCRYPTED:
+            if info.filename.endswith("/"):
+                if info.file_size:  # no folder has content: it was a file, whose name is damaged
+                    yield info, None, "damaged"
+            elif info.flag_bits & _ENCRYPTED:
                 yield info, None, "encrypted"
             elif stat.S_ISLNK(info.external_attr >> 16):
                 yield info, None, "not_a_file"
