@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -21,6 +22,8 @@ def run(main: Callable[[], None]) -> None:
     A `UserError` is printed as one sentence, a full or read-only disk too; anything else is a bug and keeps its
     traceback. A polite kill (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
     """
+    if sys.getfilesystemencoding() != "utf-8":  # under an old locale, names of files and so labels would change
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stages.core.errors import UserError
 
@@ -76,9 +76,20 @@ def read_json(path: str | Path) -> Any:
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV: None is an empty field, floats are rounded, every row has exactly `columns`."""
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(UnixLines(file), columns, lineterminator="\r\n")
         writer.writeheader()
         writer.writerows(_rounded(dict(row)) for row in rows)
+
+
+class UnixLines:
+    """What a `csv.writer` with the line end CR LF writes to: it quotes CR in fields then, and rows end in LF here."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return self.file.write(row.removesuffix("\r\n") + "\n")
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

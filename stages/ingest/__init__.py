@@ -5,13 +5,14 @@ Nothing is judged here: whether a file is an image is for `clean` to say. Every 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.core import files
+from stages.core import console, files
 from stages.core.errors import UserError
 from stages.ingest import archive, cifar10, digits, folder, uecfood256, urls
-from stages.ingest.entry import COLUMNS
+from stages.ingest.entry import COLUMNS, HIDDEN, alike
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
@@ -37,7 +38,22 @@ def ingest(source: Ingest) -> list[Entry]:
         if not rows:
             raise UserError(f"{source.path} holds no files; `ingest.path` must lead to a tree of label folders")
         files.write_rows(raw / "manifest.csv", COLUMNS, [entry.row() for entry in rows])
+    _tell(rows)
     return rows
+
+
+def _tell(rows: list[Entry]) -> None:
+    """Say what somebody who counts files or classes would miss."""
+    problems = Counter(entry.problem for entry in rows if entry.problem)
+    console.say(f"{len(rows)} files, {problems.total()} of them not brought in" + (":" if problems else ""))
+    for problem, number in sorted(problems.items()):
+        hint = ", of systems and programs; `ingest.hidden: true` brings them in" if problem == HIDDEN else ""
+        console.say(f"  {number} {problem}{hint}")
+    for labels in alike({entry.label for entry in rows if entry.label}):
+        console.say(f"the labels {', '.join(map(repr, labels))} look the same, but are separate classes")
+    whole = {entry.label for entry in rows if entry.file}
+    for label in sorted({entry.label for entry in rows if entry.label} - whole):
+        console.say(f"nothing of the label {label!r} could be brought in: there will be no such class")
 
 
 def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
@@ -46,10 +62,10 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
         case Digits():
             return digits.bring(Path(source.path), target)
         case Folder():
-            return folder.bring(Path(source.path), target, source.label_level, source.fraction)
+            path, level, part = Path(source.path), source.label_level, source.fraction
+            return folder.bring(path, target, level, part, hidden=source.hidden, links_out=source.links_out)
         case Archive():
-            path = Path(source.path)
-            return archive.bring(path, target, source.label_level, source.max_gigabytes, source.fraction)
+            return archive.bring(source, target)
         case Cifar10():
             return cifar10.bring(Path(source.path), target)
         case Uecfood256():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from stages.core import console, errors, params
+from stages.core import errors, params
 from stages.ingest import ingest
 from stages.ingest.params import check_source
 
 
 def main() -> None:
     """Read the section `ingest`, fill data/raw, say what came in."""
-    rows = ingest(check_source(params.read().raw["ingest"]))
-    console.say(f"{len(rows)} files, {sum(bool(row.problem) for row in rows)} of them could not be brought in")
+    ingest(check_source(params.read().raw["ingest"]))
 
 
 if __name__ == "__main__":

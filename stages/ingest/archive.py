@@ -1,98 +1,172 @@
-"""Source `archive`: a zip or tar of label folders, unpacked file by file so that nothing lands outside of data/raw."""
+"""Source `archive`: a zip or tar of label folders, unpacked file by file so that nothing lands outside of data/raw.
+
+A member that cannot be unpacked gets a row with the reason, and the rest goes on. A tar is one stream: where it is
+damaged nobody knows what comes behind, so a damaged tar is refused whole.
+"""
 
 from __future__ import annotations
 
-import shutil
+import errno
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import Entry, draw, label_of, printable
+from stages.ingest import tar, zip_file
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, label_of, printable, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from stages.ingest.params import Archive
+
+CHUNK = 1 << 20
+LEAST = 1024  # bytes that a member counts for, however small it is: rows and inodes have a price too
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, IndexError, OverflowError,
+    struct.error,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Member:
-    """One member of an archive: its name, its declared size in bytes, and how to read it (None: no regular file)."""
+    """One member of an archive.
+
+    Attributes:
+        name: as it stands in the archive.
+        size: bytes, unpacked, as the archive declares it.
+        open: how to read it; None for what is no regular file.
+        problem: why it cannot be unpacked, where the archive itself says so.
+    """
 
     name: str
     size: int
     open: Callable[[], IO[bytes] | None] | None
+    problem: str = ""
+
+    @property
+    def path(self) -> str:
+        """The name with `/` between folders, without `.` and empty parts; what leads out of the archive stays so."""
+        name = self.name.replace("\\", "/")
+        parts = [part for part in name.split("/") if part not in {"", "."}]
+        return name if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
 
 
-def bring(source: Path, target: Path, label_level: int, max_gigabytes: float, fraction: float = 1.0) -> list[Entry]:
-    """Unpack the regular files of the archive below `target`: all, or a `fraction` of each folder.
-
-    Members with an absolute path or `..`, links and devices, and second members of one name are not unpacked; the
-    manifest names them.
+def bring(params: Archive, target: Path) -> list[Entry]:
+    """Unpack the regular files of the archive below `target`: all, or a fraction of each folder.
 
     Raises:
-        UserError: `source` is no zip or tar, is damaged, or would unpack to more than `max_gigabytes`.
+        UserError: it is no zip or tar, a tar is damaged, or it would unpack to more than `max_gigabytes`.
     """
+    source, names, seen = Path(params.path), Names(), set[str]()
+    left = params.max_gigabytes * 1e9
+    drawn = _drawn(params) if params.fraction < 1 else None
     entries = []
-    left = max_gigabytes * 1e9
-    try:
-        drawn = set(draw(sorted({_name(member) for member in _members(source)}), fraction)) if fraction < 1 else None
-        for member in console.progress(_members(source), desc="ingest", unit=" files"):
-            name = _name(member)
-            if drawn is not None and name not in drawn:
-                continue
-            problem = _problem(member, name, target)
-            left -= 0 if problem else member.size
-            if left < 0:
-                raise UserError(
-                    f"{source} is over `ingest.max_gigabytes` = {max_gigabytes:g} unpacked; raise it if that is right"
-                )
-            if not problem:
-                _unpack(member, target / name)
-            entries.append(
-                Entry(name, "" if problem else f"files/{name}", label_of(name, label_level), "archive", problem=problem)
-            )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(f"{source} is damaged ({error}); fetch it again") from None
+    for member in console.progress(_members(params), desc="ingest", unit=" files"):
+        path = member.path
+        problem = _problem(member, path, seen, params)
+        if drawn is not None and path not in drawn and problem != HIDDEN:
+            continue
+        name = printable(path)
+        left -= LEAST
+        if not problem:
+            seen.add(path)
+            name = names(path)
+            left -= member.size
+            if left >= 0:
+                problem = _unpack(member, target / name)
+        if left < 0:
+            raise tar.too_much(source, params.max_gigabytes)
+        label = "" if problem == HIDDEN else label_of(name, params.label_level)
+        entries.append(Entry(name, "" if problem else f"files/{name}", label, "archive", problem=problem))
     return entries
 
 
-def _name(member: Member) -> str:
-    return printable(member.name.replace("\\", "/"))
-
-
-def _members(source: Path) -> Iterator[Member]:
-    if source.is_file() and zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    encrypted = info.flag_bits & 1
-                    yield Member(info.filename, info.file_size, None if encrypted else lambda i=info: archive.open(i))  # type: ignore[misc]
-    elif source.is_file() and tarfile.is_tarfile(source):
-        with tarfile.open(source) as tar:
-            for item in tar:
-                if not item.isdir():
-                    yield Member(item.name, item.size, (lambda i=item: tar.extractfile(i)) if item.isreg() else None)  # type: ignore[misc]
+def _members(params: Archive) -> Iterator[Member]:
+    source = Path(params.path)
+    if source.is_file() and tar.is_tar(source):
+        for item, reader in tar.members(source, params.max_gigabytes):
+            yield Member(item.name, item.size, reader)
+    elif source.is_file() and zip_file.is_zip(source):
+        for info, reader, problem in zip_file.members(source):
+            yield Member(zip_file.name(info), info.file_size, reader, problem)
     else:
         raise UserError(
-            f"`ingest.path` is {source}, which is no zip and no tar file; for a folder use `source: folder`"
+            f"`ingest.path` is {source}, which is {'no zip and no tar file' if source.exists() else 'not here'}; "
+            "for a folder use `source: folder`"
         )
 
 
-def _problem(member: Member, name: str, target: Path) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
+def _drawn(params: Archive) -> set[str]:
+    paths = {member.path for member in _members(params)}
+    return set(draw(sorted(path for path in paths if params.hidden or not is_hidden(path)), params.fraction))
+
+
+def _problem(member: Member, path: str, seen: set[str], params: Archive) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or path in {"", "."}:
         return "forbidden_path"
-    if member.open is None:
-        return "not_a_file"
-    return "twice_in_archive" if (target / name).exists() else ""
+    if too_long(path):
+        return "name_too_long"
+    if not params.hidden and is_hidden(path):
+        return HIDDEN
+    if member.problem or member.open is None:
+        return member.problem or "not_a_file"
+    return "twice_in_archive" if path in seen else ""
 
 
-def _unpack(member: Member, target: Path) -> None:
+def _unpack(member: Member, target: Path) -> str:
+    """Write one member; returns the reason code when that is impossible, else an empty text."""
     assert member.open is not None  # noqa: S101 - `_problem` has told those apart
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with member.open() as stream, target.open("wb") as file:  # type: ignore[union-attr]
-        shutil.copyfileobj(stream, file)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        return _REASONS[error.errno]
+    with file:
+        problem = _copy(member, file)
+    if problem:
+        target.unlink()
+    return problem
+
+
+_REASONS = {
+    errno.EEXIST: "file_and_folder",
+    errno.ENOTDIR: "file_and_folder",
+    errno.EISDIR: "file_and_folder",
+    errno.ENAMETOOLONG: "name_too_long",
+    errno.EILSEQ: "forbidden_path",
+    errno.EINVAL: "forbidden_path",
+}
+
+
+def _copy(member: Member, file: IO[bytes]) -> str:
+    try:
+        for piece in _pieces(member):
+            file.write(piece)
+    except NotImplementedError:
+        return "unsupported_compression"
+    except RuntimeError:  # zipfile: it wants a password
+        return "encrypted"
+    except DAMAGED:
+        return "damaged"
+    return ""
+
+
+def _pieces(member: Member) -> Iterator[bytes]:
+    try:
+        stream = member.open() if member.open else None
+        while stream and (piece := stream.read(CHUNK)):
+            yield piece
+    except OSError as error:
+        if error.errno not in {None, errno.EINVAL}:
+            raise
+        raise EOFError from None  # what bz2 says of wrong data, and a system of a place that no file has

@@ -1,7 +1,9 @@
-"""A row of data/raw/manifest.csv, and the names under which files are kept."""
+"""A row of data/raw/manifest.csv, the names under which files are kept, and the labels that folders give."""
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -9,6 +11,16 @@ from pathlib import PurePosixPath
 from stages.core.seeding import generator
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
+HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
+# Without a leading dot, which hides a name anyhow; compared without regard to case.
+SYSTEM = {
+    "__macosx", "__pycache__", "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    "system volume information", "lost+found", "network trash folder", "temporary items", "thumbs.db", "ehthumbs.db",
+    "ehthumbs_vista.db", "desktop.ini", "folder.ini", "icon\r", "picasa.ini",
+}  # fmt: skip
+# DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
+TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
+LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
 @dataclass(frozen=True)
@@ -38,15 +50,88 @@ class Entry:
         return asdict(self)
 
 
-def printable(path: str) -> str:
-    """The path as text that UTF-8 can hold: a name from disk may be any bytes."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+class Names:
+    """Gives each path of a source one that can be written: as it is where possible, else escaped; never two alike."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def __call__(self, path: str) -> str:
+        """The path under which to write `path`; the same for the same path."""
+        whole = written = ""
+        for part in path.split("/"):
+            whole += f"/{part}"
+            if whole not in self._written:
+                self._written[whole] = self._free(f"{written}/{_writable(part)}")
+                self._taken.add(self._written[whole])
+            written = self._written[whole]
+        return written[1:]
+
+    def _free(self, path: str) -> str:
+        """The path, or the first of `a~2.png`, `a~3.png` ... that no other has."""
+        suffix = PurePosixPath(path).suffix
+        free, number = path, 1
+        while free in self._taken:
+            number += 1
+            free = f"{path.removesuffix(suffix)}~{number}{suffix}"
+        return free
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it (a name from disk may be any bytes), and of a giant one the beginning."""
+    text = _escaped(text)
+    if len(text) <= LONGEST_PATH:
+        return text
+    return f"{text[:100]}... ({len(text)} characters, SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+
+
+def too_long(path: str) -> bool:
+    """Whether a file system, or DVC, could not hold the path."""
+    encoded = path.encode("utf-8", "surrogateescape")
+    return len(encoded) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in encoded.split(b"/"))
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _writable(name: str) -> str:
+    text = _escaped(name)
+    if text.casefold() in TAKEN_BY_DVC or text.casefold().endswith(".dvc"):
+        text = f"{text[:-1]}\\x{ord(text[-1]):02x}"
+    if len(text.encode()) > LONGEST_NAME - 5:  # escapes are longer than what they stand for; `~99` may follow
+        if text == name and len(text.encode()) <= LONGEST_NAME:
+            return text
+        suffix = PurePosixPath(text).suffix[:10]
+        text = f"{text.encode()[:200].decode(errors='ignore')}~{hashlib.sha256(text.encode()).hexdigest()[:16]}{suffix}"
+    return text
+
+
+def is_hidden(path: str) -> bool:
+    """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
+    return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
 
 
 def label_of(path: str, level: int) -> str:
     """The name of the folder `level` steps below the source, or empty for an entry that lies above it."""
-    folders = PurePosixPath(path).parts[:-1]
-    return folders[level - 1] if len(folders) >= level else ""
+    folders = path.split("/")[:-1]
+    return tidy(folders[level - 1]) if len(folders) >= level else ""
+
+
+def tidy(label: str) -> str:
+    """The label as everybody reads it: accents composed, no spaces around it, so that these make no second class."""
+    return unicodedata.normalize("NFC", label).strip()
+
+
+def alike(labels: set[str]) -> list[list[str]]:
+    """Labels that differ in nothing but case, width, spaces or characters that nobody sees."""
+    same: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        seen = unicodedata.normalize("NFKC", label).casefold()
+        key = "".join(char for char in seen if unicodedata.category(char) not in {"Cf", "Cc", "Zs"})
+        same.setdefault(key, []).append(label)
+    return [found for found in same.values() if len(found) > 1]
 
 
 def draw(paths: list[str], fraction: float) -> list[str]:
@@ -66,6 +151,6 @@ def draw(paths: list[str], fraction: float) -> list[str]:
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):
         files = [path for _, path in pairs]
         # Named by the folder: what else the source holds does not move the draw.
-        order = generator(0, f"ingest {printable(folder)}").permutation(len(files))
+        order = generator(0, f"ingest {_escaped(folder)}").permutation(len(files))
         drawn += [files[i] for i in order[: max(1, round(fraction * len(files)))]]
     return sorted(drawn)

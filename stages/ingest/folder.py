@@ -12,31 +12,53 @@ from PIL import Image
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import Entry, draw, label_of, printable
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, label_of, printable
 
 
-def bring(source: Path, target: Path, label_level: int, fraction: float = 1.0) -> list[Entry]:
+def bring(
+    source: Path,
+    target: Path,
+    label_level: int,
+    fraction: float = 1.0,
+    *,
+    hidden: bool = False,
+    links_out: bool = False,
+) -> list[Entry]:
     """Copy the files below `source` to `target`, under their own paths: all, or a `fraction` of each folder.
 
     Links to files are followed; links to folders are not (they can lead back up), and are named in the manifest.
+
+    Args:
+        source: the folder.
+        target: where the files go.
+        label_level: which folder below `source` names the label.
+        fraction: of the files of each folder.
+        hidden: bring in hidden and system files too.
+        links_out: follow links to files outside of `source` too.
 
     Raises:
         UserError: `source` is not a folder that can be read.
     """
     if not source.is_dir():
         raise UserError(
-            f"`ingest.path` is {source}, which is not a folder; name the folder that holds the label folders"
+            f"`ingest.path` is {source}, which is not a folder that can be read; name the folder that holds the label "
+            "folders, or plug its disk in. To go on with what was brought in last: `dvc checkout ingest`, then "
+            "`dvc repro --downstream clean`"
         )
-    entries = []
-    for path in console.progress(draw(_walk(source), fraction), desc="ingest", unit=" files"):
-        name = printable(path)
-        problem = _copy(source / path, target / name)
+    found = _walk(source, label_level)
+    left_out = [] if hidden else [path for path in found if is_hidden(path)]
+    names, inside = Names(), None if links_out else source.resolve()
+    entries = [Entry(names(path), "", "", "folder", problem=HIDDEN) for path in left_out]
+    drawn = draw(sorted(set(found) - set(left_out)), fraction)
+    for path in console.progress(drawn, desc="ingest", unit=" files"):
+        name = names(path)
+        problem = _copy(source / path, target / name, inside)
         file = "" if problem else f"files/{name}"
         entries.append(Entry(name, file, label_of(name, label_level), "folder", problem=problem))
     return entries
 
 
-def _walk(source: Path) -> list[str]:
+def _walk(source: Path, label_level: int) -> list[str]:
     """Paths of all files, of links to folders and of folders that are named like a picture, relative to `source`."""
     found = []
 
@@ -44,25 +66,32 @@ def _walk(source: Path) -> list[str]:
         found.append(os.path.relpath(error.filename, source))
 
     for folder, subfolders, names in os.walk(source, onerror=refuse):
-        odd = [name for name in subfolders if Path(folder, name).is_symlink() or _named_like_a_picture(name)]
-        found += [os.path.relpath(os.path.join(folder, name), source) for name in names + odd]  # noqa: PTH118 - bytes names
+        inside = "" if folder == str(source) else f"{os.path.relpath(folder, source)}/"
+        odd = [f for f in subfolders if Path(folder, f).is_symlink() or _named_like_a_picture(f, inside)]
+        found += [inside + name for name in names + odd]
+        if not names and not subfolders and len(Path(folder).relative_to(source).parts) == label_level:
+            console.say(f"the label folder {printable(str(folder))} is empty: there will be no such class")
     return sorted(found)
 
 
-def _named_like_a_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in Image.registered_extensions()
+def _named_like_a_picture(name: str, inside: str) -> bool:
+    return Path(name).suffix.lower() in Image.registered_extensions() and not is_hidden(inside + name)
 
 
-def _copy(source: Path, target: Path) -> str:
+def _copy(source: Path, target: Path, inside: Path | None) -> str:
     """Copy one file; returns the reason code when that is impossible, else an empty text."""
     try:
         before = source.stat()
         if not stat.S_ISREG(before.st_mode):
             return _not_a_file(source, before.st_mode)
+        if inside and source.is_symlink() and not source.resolve().is_relative_to(inside):
+            return "link_leads_out"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
         after = source.stat()
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return "name_too_long"
         if str(error.filename) == str(target) or error.errno not in _REASONS:
             raise  # not the source's fault: the disk is full, or data/raw cannot be written
         return "dangling_link" if error.errno == errno.ENOENT and source.is_symlink() else _REASONS[error.errno]
@@ -74,9 +103,11 @@ def _copy(source: Path, target: Path) -> str:
 
 _REASONS = {
     errno.ENOENT: "vanished",
+    errno.ENOTDIR: "vanished",
     errno.EACCES: "unreadable",
     errno.EPERM: "unreadable",
     errno.EIO: "unreadable",
+    errno.ESTALE: "unreadable",
     errno.ELOOP: "link_loop",
 }
 

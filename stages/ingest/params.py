@@ -24,6 +24,8 @@ class Folder(Section):
     path: str
     label_level: int = Field(default=1, ge=1)  # which folder below `path` names the label; 2 for train/cat/1.jpg
     fraction: float = Field(default=1.0, gt=0, le=1)  # of the files of each folder, drawn once and for all
+    hidden: bool = False  # bring in hidden and system files too (.ipynb_checkpoints, @eaDir, Thumbs.db ...)
+    links_out: bool = False  # follow links to files outside of `path` too
 
 
 class Archive(Section):
@@ -34,6 +36,7 @@ class Archive(Section):
     label_level: int = Field(default=1, ge=1)
     fraction: float = Field(default=1.0, gt=0, le=1)
     max_gigabytes: float = Field(default=50.0, gt=0)  # of all files together, unpacked
+    hidden: bool = False
 
 
 class Cifar10(Section):
@@ -57,7 +60,7 @@ class Urls(Section):
     source: Literal["urls"]
     path: str
     max_megabytes: float = Field(default=50.0, gt=0)  # of one picture
-    timeout_seconds: float = Field(default=30.0, gt=0)  # of one request
+    timeout_seconds: float = Field(default=30.0, gt=0)  # of one address, with its redirects and retries
     retries: int = Field(default=3, ge=0)
     connections: int = Field(default=8, ge=1)  # at the same time
     allow_private: bool = False  # addresses of private networks and of this machine

@@ -6,207 +6,211 @@ are named in the manifest, and the rest goes on.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import ipaddress
+import re
 import time
 import urllib.robotparser
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import Entry
+from stages.ingest import address_list
+from stages.ingest.connections import AGENT, Budget, PrivateAddressError, SpentError, get, make_pool
+from stages.ingest.entry import Entry, printable, tidy
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
+
+    import urllib3
 
     from stages.ingest.params import Urls
 
-AGENT = "evenhand"
 FETCHED = Path(".cache/fetched")  # by content: an interrupted fetch goes on, a second one asks for nothing
-COLUMNS = {"url", "label", "sha256"}
+ADDRESSES = FETCHED / "addresses"  # address -> digest of what came from it, for lists that give no digest
 REDIRECTS, CHUNK = 5, 1 << 16
+AGAIN = {"unreachable", "http_429", "http_502", "http_503", "http_504"}  # what may pass
 
 
 class RefusedError(Exception):
     """A picture that is not to be had; the message is the reason code."""
 
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait  # seconds that the server asks for
+
+
+@dataclass(frozen=True)
+class _Fetcher:
+    """What the threads share."""
+
+    params: Urls
+    pool: urllib3.PoolManager
+    robots: Callable[[str], Any]
+
 
 def bring(params: Urls, target: Path) -> list[Entry]:
-    """Fetch every row of the list, in parallel, into `target`.
+    """Fetch every address of the list once, in parallel, into `target`; every row of the list becomes an entry.
 
     Raises:
         UserError: the list is missing or lacks a column, or nothing at all could be fetched.
     """
-    rows = _read(Path(params.path))
-    http = _pool(params)
-    allowed = cache(lambda origin: _robots(http, origin, params.timeout_seconds))
+    rows = address_list.read(Path(params.path))
+    by_address: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in rows:
+        by_address[row["url"]].append(row)
+    pool = make_pool(params.connections, allow_private=params.allow_private)
+    fetcher = _Fetcher(params, pool, cache(lambda origin: _robots(pool, origin, params)))
 
-    def one(row: dict[str, str]) -> Entry:
-        try:
-            content = _content(http, allowed, row, params)
-        except RefusedError as reason:
-            return Entry(row["url"], "", row["label"], "urls", problem=str(reason))
-        suffix = PurePosixPath(urlsplit(row["url"]).path).suffix[:10]
-        name = hashlib.sha256(row["url"].encode()).hexdigest()[:32] + suffix
-        (target / name).write_bytes(content)
-        return Entry(row["url"], f"files/{name}", row["label"], "urls")
+    def one(url: str) -> list[Entry]:
+        return _entries(fetcher, url, by_address[url], target)
 
-    with ThreadPoolExecutor(params.connections) as pool:
-        entries = list(console.progress(pool.map(one, rows), total=len(rows), desc="fetch", unit=" files"))
+    with ThreadPoolExecutor(params.connections) as threads:
+        fetched = threads.map(one, by_address)
+        entries = [e for some in console.progress(fetched, total=len(by_address), desc="fetch") for e in some]
     if all(entry.problem for entry in entries):
         raise UserError(f"nothing that {params.path} names could be fetched; the first reason: {entries[0].problem}")
     return entries
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise UserError(f"`ingest.path` is {path}, which is not here; name a CSV with the columns url, label, sha256")
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-    missing = COLUMNS - set(reader.fieldnames or [])
-    if missing:
-        raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")
-    return list({row["url"]: {key: value or "" for key, value in row.items() if key} for row in reader}.values())
+def _entries(fetcher: _Fetcher, url: str, rows: list[dict[str, str]], target: Path) -> list[Entry]:
+    """The entries of all rows with this address, which is asked for at most once."""
+    path, entries, seen = printable(address_list.without_secrets(url)), [], set[tuple[str, str]]()
+    fetch = cache(lambda: _fetch(fetcher, url))
+    for row in rows:
+        label, expected = printable(tidy(row["label"])), row["sha256"].strip().lower()
+        file = problem = ""
+        if (label, expected) in seen:
+            problem = "twice_in_list"
+        else:
+            seen.add((label, expected))
+            content = _kept(expected) if expected else None
+            if content is None:
+                content, problem = fetch()
+            if not problem and expected and _digest(content) != expected:
+                problem = "hash_differs"
+            if not problem:
+                name = _digest(f"{url}\n{_digest(content)}".encode())[:32] + _suffix(url)
+                (target / name).write_bytes(content)
+                file = f"files/{name}"
+        entries.append(Entry(path, file, label, "urls", problem=problem))
+    return entries
 
 
-def _content(http: urllib3.PoolManager, allowed: Callable[[str], Any], row: dict[str, str], params: Urls) -> bytes:
-    expected = row["sha256"].strip().lower()
-    kept = FETCHED / expected
-    if expected and kept.is_file() and _digest(content := kept.read_bytes()) == expected:
-        return content
-    content = _follow(http, allowed, row["url"], params)
-    if expected and _digest(content) != expected:
-        raise RefusedError("hash_differs")
-    FETCHED.mkdir(parents=True, exist_ok=True)
+def _fetch(fetcher: _Fetcher, url: str) -> tuple[bytes, str]:
+    """The content of an address, from the cache or the network; or the reason why there is none."""
+    known = ADDRESSES / _digest(url.encode("utf-8", "surrogatepass"))
+    if known.is_file() and (content := _kept(known.read_text(errors="replace").strip())) is not None:
+        return content, ""
+    try:
+        content = _follow(fetcher, url)
+    except RefusedError as reason:
+        return b"", str(reason)
+    ADDRESSES.mkdir(parents=True, exist_ok=True)
     (FETCHED / _digest(content)).write_bytes(content)
-    return content
+    known.write_text(_digest(content))
+    return content, ""
 
 
-def _follow(http: urllib3.PoolManager, allowed: Callable[[str], Any], url: str, params: Urls) -> bytes:
+def _kept(digest: str) -> bytes | None:
+    path = FETCHED / digest
+    if not re.fullmatch("[0-9a-f]{64}", digest) or not path.is_file():
+        return None
+    content = path.read_bytes()
+    return content if _digest(content) == digest else None
+
+
+def _follow(fetcher: _Fetcher, url: str) -> bytes:
     """Fetch an address, and where it redirects to; every site on the way is asked for its robots.txt."""
+    params = fetcher.params
+    max_bytes = int(params.max_megabytes * 1e6)
+    budget = Budget(params.timeout_seconds, max_bytes)
     for _ in range(REDIRECTS + 1):
         try:
             parts = urlsplit(url)
-        except ValueError:  # a bracket that nobody closed
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise RefusedError("not_http")
+            rules = fetcher.robots(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+            if isinstance(rules, str):
+                raise RefusedError(rules)
+            if not rules.can_fetch(AGENT, url):
+                raise RefusedError("forbidden_by_robots")
+        except ValueError:  # a bracket that nobody closed, in one spelling or the other
             raise RefusedError("not_http") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise RefusedError("not_http")
-        rules = allowed(f"{parts.scheme}://{parts.netloc}")
-        if isinstance(rules, str):
-            raise RefusedError(rules)
-        if not rules.can_fetch(AGENT, url):
-            raise RefusedError("forbidden_by_robots")
-        content, url = _get(http, url, int(params.max_megabytes * 1e6), params.timeout_seconds)
+        content, url = _get(fetcher.pool, url, max_bytes, budget, params.retries)
         if not url:
             return content
     raise RefusedError("too_many_redirects")
 
 
-def _get(http: urllib3.PoolManager, url: str, max_bytes: int, seconds: float) -> tuple[bytes, str]:
-    """The content of an address, or the address that it redirects to, and no content.
+def _get(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget, retries: int) -> tuple[bytes, str]:
+    """The content of an address, or the address that it redirects to and no content; tried again while time is left."""
+    for attempt in range(retries + 1):
+        try:
+            return _once(pool, url, max_bytes, budget)
+        except RefusedError as refused:
+            wait = max(0.5 * 2**attempt, refused.wait)
+            if attempt == retries or str(refused) not in AGAIN or wait > budget.end - time.monotonic():
+                raise
+        time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
 
-    A server that sends a byte now and then keeps within the timeout of a socket for ever: the whole has an end, too.
-    """
-    end = time.monotonic() + seconds
+
+def _once(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget) -> tuple[bytes, str]:
     try:
-        response = http.request("GET", url, preload_content=False, redirect=False)
-        with response:
+        with get(pool, url, budget) as response:
             if location := response.get_redirect_location():
                 return b"", urljoin(url, location)
             if response.status != 200:
-                raise RefusedError(f"http_{response.status}")
+                wait = response.headers.get("Retry-After", "")
+                raise RefusedError(f"http_{response.status}", float(wait) if re.fullmatch("[0-9]{1,9}", wait) else 0.0)
             content = bytearray()
             while piece := response.read1(CHUNK, decode_content=True):
                 content += piece
                 if len(content) > max_bytes:
                     raise RefusedError("too_large")
-                if time.monotonic() > end:
-                    raise RefusedError("too_slow")
-    except MaxRetryError as error:
-        raise RefusedError(
-            "private_address" if isinstance(error.reason, _PrivateAddressError) else "unreachable"
-        ) from None
-    except _PrivateAddressError:
+            return bytes(content), ""
+    except SpentError as error:
+        raise RefusedError(str(error)) from None
+    except PrivateAddressError:
         raise RefusedError("private_address") from None
-    except (HTTPError, UnicodeError, ValueError):  # ValueError: a redirect to what is no address
-        raise RefusedError("unreachable") from None
-    return bytes(content), ""
+    except (HTTPError, ValueError, OSError):  # ValueError: no address, or a redirect to what is none
+        raise RefusedError("too_slow" if time.monotonic() > budget.end else "unreachable") from None
 
 
-def _robots(http: urllib3.PoolManager, origin: str, seconds: float) -> urllib.robotparser.RobotFileParser | str:
+def _robots(pool: urllib3.PoolManager, origin: str, params: Urls) -> urllib.robotparser.RobotFileParser | str:
     """The rules of a site (RFC 9309): none without a robots.txt, all forbidden where the site refuses to tell.
 
     Of a site that cannot or must not be reached at all: the reason.
     """
     rules, url = urllib.robotparser.RobotFileParser(), f"{origin}/robots.txt"
+    budget = Budget(params.timeout_seconds, 512_000)
     try:
         for _ in range(REDIRECTS + 1):
-            content, url = _get(http, url, 512_000, seconds)
+            content, url = _get(pool, url, 512_000, budget, params.retries)
             if not url:
                 break
         rules.parse(content.decode("utf-8", "replace").splitlines())
     except RefusedError as reason:
-        if str(reason) in ("private_address", "unreachable"):
+        if str(reason) in ("private_address", "unreachable", "too_slow"):
             return str(reason)
         rules.parse([] if str(reason).startswith("http_4") else ["User-agent: *", "Disallow: /"])
     return rules
 
 
+def _suffix(url: str) -> str:
+    try:
+        return re.sub("[^A-Za-z0-9.]", "", PurePosixPath(urlsplit(url).path).suffix[:10])
+    except ValueError:
+        return ""
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-# --- connections that look where they lead, after the name is resolved and after every redirect ---
-
-
-class _PrivateAddressError(HTTPError):
-    """The name leads into a private, local or reserved network."""
-
-
-def _look(connection: socket.socket) -> socket.socket:
-    if not ipaddress.ip_address(connection.getpeername()[0].split("%")[0]).is_global:
-        connection.close()
-        raise _PrivateAddressError
-    return connection
-
-
-class _Http(urllib3.connection.HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _look(super()._new_conn())
-
-
-class _Https(urllib3.connection.HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _look(super()._new_conn())
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-def _pool(params: Urls) -> urllib3.PoolManager:
-    http = urllib3.PoolManager(
-        num_pools=100,
-        maxsize=params.connections,
-        headers={"User-Agent": AGENT},
-        timeout=urllib3.Timeout(total=params.timeout_seconds),
-        retries=urllib3.Retry(
-            params.retries, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
-        ),
-    )
-    if not params.allow_private:
-        http.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return http

@@ -62,6 +62,7 @@ def assign(
     for part in ("test", "val"):
         _take_published(part, getattr(params, part), paths, members, parts)
     rest = parts == ""
+    _check_large_enough(classes[rest], names, params, len(labels))
     parts[rest] = _deal_groups(classes[rest], members[rest], params, len(labels), draw)
     if params.train is not None:
         inside = np.flatnonzero(parts == "train")
@@ -83,6 +84,23 @@ def _take_published(
         raise UserError(f"`split.{part}.folder` is {share.folder}, but no kept image came from a folder of that name")
     parts[inside] = part
     parts[(parts == "") & np.isin(members, members[inside])] = "left_out"
+
+
+def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.str_], params: Split, total: int) -> None:
+    """Stratified, each class must be able to give what the held-out parts ask of it."""
+    sizes = np.bincount(classes, minlength=len(names))
+    if not params.stratify or not sizes.any():
+        return
+    asked = _deal(sizes, params.test, total) + _deal(sizes, params.val, total)
+    if asked.sum() >= sizes.sum():
+        return  # no class is to blame: nothing would be left
+    for name, size, wanted in zip(names, sizes, asked, strict=True):
+        if wanted > size:
+            raise UserError(
+                f"the class `{name}` has {size} {'image' if size == 1 else 'images'}, but `split.test` = {params.test} "
+                f"and `split.val` = {params.val} of {total} images ask for {wanted} of it; add images of it, leave the "
+                "class out, or lower the shares"
+            )
 
 
 def _deal_groups(

@@ -16,9 +16,11 @@ def main() -> None:
     split = params.section(Split, study.raw["split"], "split")
     manifest = files.read_rows("data/clean/manifest.csv")
     labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
-    origin = {
-        row["image_id"]: row["path"] for row in files.read_rows("data/clean/ledger.csv") if row["status"] == "kept"
-    }
+    ledger = files.read_rows("data/clean/ledger.csv")
+    origin = {row["image_id"]: row["path"] for row in ledger if row["status"] == "kept"}
+    in_source = Counter(row.get("label", "") for row in ledger)
+    for label in sorted(in_source.keys() - {"", *labels}):
+        console.say(f"no class {label!r}: none of its {in_source[label]} files was kept; data/clean/ledger.csv has why")
     paths = [origin[row["image_id"]] for row in manifest]
     # Folders are numbered in the natural order of the labels, so their order is the order of the class indices.
     folders = {row["path"].split("/")[1]: row["label"] for row in manifest}

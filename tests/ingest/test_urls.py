@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stages.core.errors import UserError
-from stages.ingest import urls
+from stages.ingest import connections
 from tests.ingest.test_ingest import bring
 
 PNG = io.BytesIO()
@@ -151,7 +151,7 @@ def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pyte
     def address(text: str) -> SimpleNamespace:
         return SimpleNamespace(is_global=text == "127.0.0.2")
 
-    monkeypatch.setattr(urls, "ipaddress", SimpleNamespace(ip_address=address))
+    monkeypatch.setattr(connections, "ipaddress", SimpleNamespace(ip_address=address))
     server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), Site)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

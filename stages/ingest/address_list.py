@@ -1,0 +1,68 @@
+"""The list of a scrape: a CSV with the columns url, label and sha256."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING
+
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = ("url", "label", "sha256")
+_USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)[^/?#]*@")
+_SECRET = re.compile(
+    r"token|key|secret|sig|pass|pwd|auth|cred|sess|sid|jwt|code|hash|hmac|policy|ticket|user|login", re.I
+)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of the list, each with all three columns.
+
+    Raises:
+        UserError: there is no list, or it is none that can be read whole.
+    """
+    if not path.is_file():
+        raise UserError(f"`ingest.path` is {path}, which is not here; name a CSV with the columns url, label, sha256")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{path} is not UTF-8 in line {line}; save it as UTF-8 text") from None
+    limit = csv.field_size_limit(len(text) + 1)  # the longest field may be the whole list
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        table = [row for row in reader if row]
+    except csv.Error as error:
+        raise UserError(
+            f"{path} is no CSV in line {reader.line_num} ({error}); quote the field, or mend the row"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+    names = [name.strip().lower() for name in table[0]] if table else []
+    if missing := set(COLUMNS) - set(names):
+        raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")
+    if not table[1:]:
+        raise UserError(f"{path} names no address; give it a row for every picture")
+    at = [names.index(column) for column in COLUMNS]
+    return [
+        {column: row[i] if i < len(row) else "" for column, i in zip(COLUMNS, at, strict=True)} for row in table[1:]
+    ]
+
+
+def without_secrets(url: str) -> str:
+    """The address as it may be published: without user and password, and without values that may be keys."""
+    address, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
+    address = re.sub(r"(;[^=/;]*=)[^/;]*", r"\1***", _USER.sub(r"\1", address))
+    return address + mark + re.sub(r"[^&;?#]+", lambda found: _harmless(found[0]), rest)
+
+
+def _harmless(part: str) -> str:
+    name, equals, value = part.partition("=")
+    if len(name) > 32:
+        return "***"
+    secret = _SECRET.search(name) or len(value) > 32 or "@" in value or "%40" in value
+    return f"{name}{equals}***" if value and secret else part

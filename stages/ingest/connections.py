@@ -1,0 +1,148 @@
+"""Connections that look where they lead, and that a server cannot keep open or fill for ever.
+
+A socket's own timeout begins anew with every byte, and headers, chunk marks and `100 Continue` are read by libraries
+that count neither. So each address has a budget of seconds and bytes, which every single read is held against.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import threading
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Buffer  # type: ignore[attr-defined]
+
+AGENT = "evenhand"
+OVERHEAD = 1_000_000  # bytes of headers and the like, beside the content
+_now = threading.local()  # the budget that the reads of this thread are held against
+
+
+class PrivateAddressError(HTTPError):
+    """The name leads into a private, local or reserved network."""
+
+
+class SpentError(HTTPError):
+    """The budget is spent; the message is the reason code."""
+
+
+class Budget:
+    """What an address may cost, with all that is asked on its behalf."""
+
+    def __init__(self, seconds: float, max_bytes: int) -> None:
+        self.end, self.left = time.monotonic() + seconds, max_bytes + OVERHEAD
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            SpentError: none are.
+        """
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise SpentError("too_slow")
+        return left
+
+    def count(self, number: int) -> None:
+        """Take `number` bytes off.
+
+        Raises:
+            SpentError: there were not so many left.
+        """
+        self.left -= number
+        if self.left < 0:
+            raise SpentError("too_large")
+
+
+def get(pool: urllib3.PoolManager, url: str, budget: Budget) -> urllib3.BaseHTTPResponse:
+    """Ask for an address once, neither following redirects nor trying again; its content is still to be read."""
+    _now.budget = budget
+    timeout = urllib3.Timeout(total=budget.seconds)
+    return pool.request("GET", url, preload_content=False, redirect=False, retries=False, timeout=timeout)
+
+
+def make_pool(connections: int, *, allow_private: bool) -> urllib3.PoolManager:
+    """A pool of such connections."""
+    pool = urllib3.PoolManager(num_pools=100, maxsize=connections, headers={"User-Agent": AGENT})
+    pool.pool_classes_by_scheme = (
+        {"http": _HttpPool, "https": _HttpsPool}
+        if allow_private
+        else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+    )
+    return pool
+
+
+class _Stream(io.RawIOBase):
+    """What comes out of a socket, held against the budget of the address that this thread is at."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self.raw, self.socket, self.budget = raw, connection, cast("Budget", _now.budget)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        self.socket.settimeout(self.budget.seconds)
+        number = cast("int | None", self.raw.readinto(buffer))
+        self.budget.count(number or 0)
+        return number
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Stream(cast("Any", self.fp).detach(), sock))
+
+
+class _Http(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _Https(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+def _look(connection: socket.socket) -> socket.socket:
+    """Looked at is where the connection leads, after the name is resolved and after every redirect."""
+    if not ipaddress.ip_address(connection.getpeername()[0].split("%")[0]).is_global:
+        connection.close()
+        raise PrivateAddressError
+    return connection
+
+
+class _PublicHttp(_Http):
+    def _new_conn(self) -> socket.socket:
+        return _look(super()._new_conn())
+
+
+class _PublicHttps(_Https):
+    def _new_conn(self) -> socket.socket:
+        return _look(super()._new_conn())
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _PublicHttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PublicHttp
+
+
+class _PublicHttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicHttps

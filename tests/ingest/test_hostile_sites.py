@@ -1,0 +1,199 @@
+"""Sites that drip, flood or stall, and lists that are odd: one deadline for an address, a reason or a word for each."""
+
+import csv
+import gzip
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from stages.core import files
+from stages.core.errors import UserError
+from stages.ingest import address_list
+from tests.ingest.test_ingest import PNG, bring
+
+OK = b"HTTP/1.1 200 OK\r\n"
+LOCAL = {"allow_private": True, "retries": 3, "timeout_seconds": 1.0, "max_megabytes": 0.1}
+DRIPS = {
+    "headers": (OK, b"X-A: b\r\n"),
+    "one_header": (OK + b"X-A: ", b"b"),
+    "status": (b"HTTP/1.1 ", b"2"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunk_extension": (OK + b"Transfer-Encoding: chunked\r\n\r\n5;", b"x"),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n"),
+    "gzip_header": (OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\x03", b"n"),
+    "body": (OK + b"Content-Length: 9999\r\n\r\n", b"x"),
+    "nothing": (b"", b""),
+}
+FLOODS = {
+    **{
+        name: DRIPS[name]
+        for name in ("continue", "chunk_extension", "one_header", "gzip_header", "trailers", "headers")
+    },
+    "bomb": (OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(1 << 24))[:8000], b""),
+}
+ASKED: list[str] = []
+
+
+def serve(connection: socket.socket, pause: float) -> None:
+    with connection, suppress(OSError):
+        path = connection.recv(4096).split(b" ")[1].decode()
+        ASKED.append(path)
+        name = path.strip("/").partition("?")[0]
+        if name == "robots.txt":
+            connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        elif name == "later":
+            connection.sendall(
+                b"HTTP/1.1 503 No\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+        elif name in DRIPS or name in FLOODS:
+            start, piece = (DRIPS if pause else FLOODS)[name]
+            connection.sendall(start)
+            piece = piece if pause else piece * 1000
+            while True:
+                connection.sendall(piece)
+                time.sleep(pause or (0 if piece else 0.1))
+        else:
+            body = PNG.getvalue()
+            connection.sendall(OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def started(pause: float) -> tuple[socket.socket, str]:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(server.accept()[0], pause), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def dripping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    ASKED.clear()
+    server, address = started(0.05)
+    with server:
+        yield address
+
+
+def listed(*rows: tuple[str, str, str], encoding: str = "utf-8") -> Path:
+    text = io.StringIO()
+    csv.writer(text).writerows([("url", "label", "sha256"), *rows])
+    Path("list.csv").write_bytes(text.getvalue().encode(encoding))
+    return Path("list.csv")
+
+
+def test_a_server_that_drips_costs_its_deadline_once(dripping: str) -> None:
+    path = listed((f"{dripping}/good.png", "a", ""), *((f"{dripping}/{name}", "a", "") for name in DRIPS))
+    began = time.monotonic()
+    rows = bring("urls", path, connections=20, **LOCAL)
+    assert time.monotonic() - began < 4, "the attempts of an address share its deadline"
+    assert {url.rpartition("/")[2]: row["problem"] for url, row in rows.items()} == {
+        "good.png": "", **dict.fromkeys(DRIPS, "too_slow"),
+    }  # fmt: skip
+
+
+def test_a_server_that_floods_is_cut(dripping: str) -> None:
+    server, address = started(0)
+    with server:
+        path = listed((f"{dripping}/good.png", "a", ""), *((f"{address}/{name}", "a", "") for name in FLOODS))
+        began = time.monotonic()
+        rows = bring("urls", path, connections=2, **{**LOCAL, "timeout_seconds": 2.0})
+    assert time.monotonic() - began < 12
+    problems = {url.rpartition("/")[2]: row["problem"] for url, row in rows.items()}
+    assert problems.pop("good.png") == ""
+    assert set(problems.values()) <= {"too_large", "too_slow", "unreachable"}
+
+
+def test_a_server_is_not_waited_for_an_hour(dripping: str) -> None:
+    began = time.monotonic()
+    rows = bring("urls", listed((f"{dripping}/later", "a", ""), (f"{dripping}/b.png", "a", "")), **LOCAL)
+    assert rows[f"{dripping}/later"]["problem"] == "http_503"
+    assert time.monotonic() - began < 2
+
+
+def test_two_labels_of_one_address_are_two_rows_and_one_request(dripping: str) -> None:
+    url = f"{dripping}/x.png"
+    bring("urls", listed((url, "cat", ""), (url, "dog", ""), (url, "cat", ""), (url, "cow", "0" * 64)), **LOCAL)
+    rows = files.read_rows("data/raw/manifest.csv")
+    assert sorted((row["label"], row["problem"]) for row in rows) == [
+        ("cat", ""), ("cat", "twice_in_list"), ("cow", "hash_differs"), ("dog", ""),
+    ]  # fmt: skip
+    assert ASKED.count("/x.png") == 1
+
+
+def test_what_was_fetched_without_a_digest_is_not_fetched_again(dripping: str) -> None:
+    path = listed((f"{dripping}/x.png", "cat", ""))
+    bring("urls", path, **LOCAL)
+    asked = list(ASKED)
+    bring("urls", path, **LOCAL)
+    assert asked == ASKED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16"])
+def test_other_encodings(dripping: str, encoding: str) -> None:
+    path = listed((f"{dripping}/x.png", "caf\u00e9", ""), encoding=encoding)
+    if encoding == "utf-8-sig":
+        assert bring("urls", path, **LOCAL)[f"{dripping}/x.png"]["label"] == "caf\u00e9"
+    else:
+        with pytest.raises(UserError, match="is not UTF-8 in line"):
+            bring("urls", path, **LOCAL)
+
+
+def test_odd_rows_get_a_reason_and_end_nothing(dripping: str) -> None:
+    odd = [
+        "http://u%5B@host/", "http://127.0.0.1:" + "9" * 5000 + "/", dripping + "/" + "a" * 200_000, "http://[::1", "http://%5B/",
+        "http://\u2024\u2024/", "\x00", "http://a\nb/", "mailto:x@y", "//h", "http://" + "a" * 300 + "/", "http://:80/",
+    ]  # fmt: skip
+    bring("urls", listed(*((url, "l" * 200_000, "") for url in odd), (f"{dripping}/x.png", "a", "")), **LOCAL)
+    rows = files.read_rows("data/raw/manifest.csv")
+    assert len(rows) == len(odd) + 1
+    assert sum(not row["problem"] for row in rows) >= 1
+    assert max(len(field) for row in rows for field in row.values()) < 1100
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "lacks the column"),
+        (b"url,label,sha256\n", "names no address"),
+        (b'url,label,sha256\n"http://a/,b,\nhttp://c/,d,\n', "is no CSV in line"),
+        (b"\xff\xfe\0", "is not UTF-8"),
+    ],
+)
+def test_a_list_that_cannot_be_read_whole_is_refused(dripping: str, data: bytes, message: str) -> None:  # noqa: ARG001
+    Path("list.csv").write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        bring("urls", Path("list.csv"), **LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hunter2@host/a.png", "https://host/a.png"),
+        ("https://u%5B:hunter2@host/a.png?id=7", "https://host/a.png?id=7"),
+        ("https://hunter2@host/@me/a.png", "https://host/@me/a.png"),
+        ("https://h/a.png?id=7&access_token=hunter2&w=100", "https://h/a.png?id=7&access_token=***&w=100"),
+        (
+            "https://h/a?X-Amz-Signature=hunter2&X-Amz-Credential=hunter2",
+            "https://h/a?X-Amz-Signature=***&X-Amz-Credential=***",
+        ),
+        ("https://h/a;jsessionid=hunter2?q=1#token=hunter2", "https://h/a;jsessionid=***?q=1#token=***"),
+        ("https://h/a?z=" + "hunter2" * 9, "https://h/a?z=***"),
+        ("https://h/a?" + "hunter2" * 9, "https://h/a?***"),
+        ("https://h/a?from=http://u:hunter2@i/", "https://h/a?from=***"),
+        ("https://h/a.png", "https://h/a.png"),
+    ],
+)
+def test_secrets_stay_out_of_the_manifest(url: str, shown: str) -> None:
+    assert address_list.without_secrets(url) == shown
+    assert "hunter2" not in address_list.without_secrets(url)
