@@ -33,13 +33,13 @@ from typing import TYPE_CHECKING, Any
 import imagehash
 import numpy as np
 from PIL import Image
+from stages.clean.fingerprint import Job
+from stages.clean.thumbs import Reader
 
 from stages.clean import decode, fast, fingerprint, hashes, jpeg, search
 from stages.clean.cache import Cache
-from stages.clean.fingerprint import Job
 from stages.clean.params import Clean
 from stages.clean.run import run
-from stages.clean.thumbs import Reader
 from stages.core import files
 from stages.split import assign
 from stages.split.params import Split

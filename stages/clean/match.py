@@ -81,7 +81,9 @@ class Pair:
         if self.whole:
             found = f"detail {self.whole.detail:.2f}, colour {self.whole.colour:.2f}"
         else:
-            found = f"{self.evidence.agree:.0%} of {self.evidence.tiles} tiles agree, overlap {self.evidence.overlap:.0%}"
+            found = (
+                f"{self.evidence.agree:.0%} of {self.evidence.tiles} tiles agree, overlap {self.evidence.overlap:.0%}"
+            )
         return ", ".join(filter(None, [self.turned, found]))
 
 

@@ -79,7 +79,9 @@ def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
     level = float(np.abs(a[inside].mean(axis=0) - b[inside].mean(axis=0)).max())
     grey_a, grey_b = _grey(a), _grey(b)
     spread = float(np.std(grey_a[inside]))
-    gain = correlation(grey_a[inside][:, None], grey_b[inside][:, None]) * float(np.std(grey_b[inside])) / max(spread, 1)
+    gain = (
+        correlation(grey_a[inside][:, None], grey_b[inside][:, None]) * float(np.std(grey_b[inside])) / max(spread, 1)
+    )
     tuned = (a - a[inside].mean(axis=0)) * (gain if spread > 1 else 1.0) + b[inside].mean(axis=0)
     soft_a, soft_b = _soft(tuned.astype(np.float32)), _soft(b)
     contrast = np.minimum(_contrast(_grey(soft_a)), _contrast(_grey(soft_b)))

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest

@@ -121,7 +121,9 @@ def test_one_smooth_background_with_other_grain_is_no_copy(raw: Raw) -> None:
 def test_two_outlines_that_agree_are_not_similar(raw: Raw) -> None:
     """Two shirts on two floors: one silhouette, other folds."""
     mask = Image.new("L", (240, 300))
-    ImageDraw.Draw(mask).polygon([(20, 60), (80, 30), (160, 30), (220, 60), (190, 110), (180, 280), (60, 280), (50, 110)], 255)
+    ImageDraw.Draw(mask).polygon(
+        [(20, 60), (80, 30), (160, 30), (220, 60), (190, 110), (180, 280), (60, 280), (50, 110)], 255
+    )
     for seed in range(8):
         floor, cloth = photo(seed, 240, 300), photo(100 + seed, 240, 300).point(lambda v: v // 2)
         raw.add(f"a/{seed}.jpg", Image.composite(cloth, floor, mask))
