@@ -76,4 +76,4 @@ leak: setup ## what the copies in bananas were worth: run both halves of the stu
 	dvc repro studies/bananas_scratch/dvc.yaml:report
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes -o requirements.lock
