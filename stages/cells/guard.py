@@ -1,5 +1,7 @@
 """Every DVC of this environment checks params.yaml before it renders dvc.yaml, and writes its own files whole.
 
+MLflow's telemetry is off there too, unless MLFLOW_DISABLE_TELEMETRY=false is set.
+
 `make setup` runs this file, which copies itself and `core/rendered.py` to the packages of .venv, with a `.pth` line
 that has every Python there load it. DVC has no plug-in for either (docs/decisions/0605 says what holds without it):
 
@@ -102,7 +104,10 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
 
     with contextlib.suppress(FileNotFoundError), fs.open(path, "rb") as file:  # DVC itself names a missing file
         try:
-            rendered.check(rendered.parse(file.read(rendered.MAX_BYTES + 1), path), path)
+            name = os.path.relpath(path)
+            raw = rendered.parse(file.read(rendered.MAX_BYTES + 1), name)
+            rendered.check(raw, name)
+            rendered.check_paths(raw, name)
         except rendered.RefusedError as error:
             raise DvcException(str(error)) from None
 
@@ -145,6 +150,7 @@ def install() -> None:
 
 
 if __name__ == INSTALLED:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # also for a bare `mlflow ui`
     sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
 elif __name__ == "__main__":
     install()

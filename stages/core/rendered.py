@@ -54,12 +54,12 @@ def parse(data: bytes, path: str = PARAMS) -> dict[str, Any]:
 
 
 def check(raw: dict[str, Any], path: str = PARAMS) -> None:
-    """Check what DVC puts into dvc.yaml, or uses as the name of a stage: only then may it render.
+    """Check the names and numbers that DVC makes names of stages, folders and columns of.
 
     Raises:
         RefusedError: a name, number, seed or path is missing or of the wrong kind.
     """
-    for key in ("study", "lr", "seeds", "variants", "ingest", "report"):
+    for key in ("study", "lr", "seeds", "variants"):
         if key not in raw:
             raise RefusedError(f"{path}: the key `{key}` is missing")
     study, lr = raw["study"], raw["lr"]
@@ -72,7 +72,17 @@ def check(raw: dict[str, Any], path: str = PARAMS) -> None:
         raise RefusedError(f"{path}: `lr` is {_shown(lr)}; it must be a number above 0")
     _check_seeds(raw["seeds"], path)
     _check_variants(raw["variants"], path)
+
+
+def check_paths(raw: dict[str, Any], path: str = PARAMS) -> None:
+    """Check the paths that stand in dvc.yaml.
+
+    Raises:
+        RefusedError: one is missing, no text, or an address.
+    """
     for section, key in PATHS:
+        if section not in raw:
+            raise RefusedError(f"{path}: the key `{section}` is missing")
         _check_path(raw[section], section, key, path)
 
 

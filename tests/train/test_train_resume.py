@@ -96,7 +96,7 @@ def test_other_settings_do_not_resume(study: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("moment", [pytest.param("before the first epoch", marks=pytest.mark.slow), "after an epoch"])
 def test_kill_9(study: Path, moment: str) -> None:
     raw = {
-        "study": "test", "root": ".", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
+        "study": "test", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
         "aggregate": {},
         "report": {"published": "", "leak": ""}, "train": {**made.TRAIN, "epochs": 40},
         "variants": {"v": {"model": made.CNN_BN}},
