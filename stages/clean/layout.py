@@ -18,7 +18,7 @@ from stages.clean import decode, verify
 from stages.clean.cache import Cache, key
 from stages.clean.decide import Decisions, Entry, natural
 from stages.clean.fingerprint import Job, content, identity, read
-from stages.core import files
+from stages.core import files, intact
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str
     with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([intact.escaped(field) for field in row] for row in rows)
 
 
 def _png(data: bytes, entry: Entry, clean: Clean) -> bytes:

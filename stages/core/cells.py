@@ -10,7 +10,9 @@ import argparse
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from stages.core.errors import UserError
 
@@ -21,6 +23,28 @@ if TYPE_CHECKING:
 
 RUNS, RESULTS, TIMINGS = Path("runs"), Path("results"), Path("timings")
 SPLIT = Path("data/split")
+HISTORY = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1")  # columns of history.csv
+
+
+class SplitEntry(TypedDict):
+    """One split of the study in data/split/summary.json."""
+
+    seeds: list[int]
+    counts: dict[str, dict[str, int]]  # part -> label -> images
+
+
+class Summary(TypedDict):
+    """data/split/summary.json."""
+
+    splits: list[SplitEntry]
+
+
+class Sheet(TypedDict):
+    """What stands beside a sprite: samples.json, gradcam.json, inputs.json (no px where there is no sprite)."""
+
+    px: NotRequired[int]
+    columns: NotRequired[int]
+    tiles: list[dict[str, Any]]
 
 
 def split_file(seed: int) -> Path:

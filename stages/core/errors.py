@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ class UserError(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main` and exit: 0 done, 1 an error said in words, 130 interrupted.
 
-    A `UserError` is printed as one sentence, a full or read-only disk too; anything else is a bug and keeps its
-    traceback. A polite kill (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
+    A `UserError` is printed as one sentence, and so is what the disk refuses. Where anything else goes wrong and a file
+    is not what an earlier stage left, that file is named; else it is a bug, and keeps its traceback. A polite kill
+    (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -30,8 +31,29 @@ def run(main: Callable[[], None]) -> None:
         print("\ninterrupted: nothing half-written is left; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        traceback.print_exc()
-        where = f" ({error.filename})" if error.filename else ""
-        sys.exit(
-            f"error: {error.strerror or error}{where}: free the space or the path, then run the same command again"
-        )
+        if error.errno not in _DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror}; {_DISK[error.errno]}, then run the same command again")
+    except Exception as error:
+        from stages.core import intact
+
+        changed = intact.unlike_lock()
+        if not changed:
+            raise
+        path, stage = changed[0]
+        words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        sys.exit(f"error: {path} is not what the stage left ({words}); `dvc repro {stage}` makes it again")
+
+
+_DISK = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space in your quota",
+    errno.EROFS: "make its disk writable",
+    errno.EACCES: "give yourself the right to it",
+    errno.EPERM: "give yourself the right to it",
+    errno.ENOENT: "bring it back (`dvc repro` or `dvc pull`)",
+    errno.EISDIR: "remove the folder of that name",
+    errno.ENOTDIR: "remove the file that stands in the place of a folder",
+    errno.EIO: "look at its disk",
+}

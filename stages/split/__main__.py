@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from stages.core import cells, console, errors, files, params
+from stages.core.errors import UserError
 from stages.split import NAMES, OUTSIDE, assign
 from stages.split.params import Split
 
@@ -19,9 +21,12 @@ def main() -> None:
     origin = {
         row["image_id"]: row["path"] for row in files.read_rows("data/clean/ledger.csv") if row["status"] == "kept"
     }
+    lost = [row["image_id"] for row in manifest if row["image_id"] not in origin]
+    if lost:
+        raise UserError(f"data/clean/ledger.csv keeps no {lost[0]!r}, which manifest.csv has; run `dvc repro clean`")
     paths = [origin[row["image_id"]] for row in manifest]
     # Folders are numbered in the natural order of the labels, so their order is the order of the class indices.
-    folders = {row["path"].split("/")[1]: row["label"] for row in manifest}
+    folders = {Path(row["path"]).parent.name: row["label"] for row in manifest}
     classes = [folders[folder] for folder in sorted(folders)]
     splits: list[dict[str, Any]] = []
     with files.fresh_folder(cells.SPLIT / "seeds") as folder:
