@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import cells, files, intact
+from stages.core import cells, files
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def _read(variant: str, seed: int) -> Cell:
         files.read_json(train / "config.json"),
         {(row["split"], row["metric"]): float(row["value"]) for row in rows},
         files.read_rows(train / "history.csv", cells.HISTORY),
-        intact.frame(evaluate / "predictions.csv", ("split", "image_id", "label", "predicted"), ("confidence", "loss")),
+        files.read_frame(
+            evaluate / "predictions.csv", ("split", "image_id", "label", "predicted"), ("confidence", "loss")
+        ),
     )
 
 

@@ -22,6 +22,8 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    import pandas as pd
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -109,6 +111,11 @@ def read_rows(path: str | Path, numbers: Collection[str] = (), *, by_hand: bool 
         by_hand: a person wrote it, so the last line may lack its end.
     """
     return intact.rows(Path(path), _text(Path(path)), numbers, by_hand=by_hand)
+
+
+def read_frame(path: str | Path, columns: Collection[str] = (), numbers: Collection[str] = ()) -> pd.DataFrame:
+    """Read a CSV of ours as a table of text, `numbers` as numbers; damage is a `UserError`, as for `read_rows`."""
+    return intact.frame(Path(path), _text(Path(path)), columns, numbers)
 
 
 def sha256(path: str | Path) -> str:

@@ -74,6 +74,19 @@ def rows(path: Path, text: str, numbers: Collection[str], *, by_hand: bool) -> l
         numbers: columns that hold a number or nothing.
         by_hand: a person wrote it, so the last line may lack its end.
     """
+    header, lines = _lines(path, text, by_hand=by_hand)
+    found: list[dict[str, str]] = []
+    for number, line in enumerate(lines, 2):
+        row = Row(zip(header, line, strict=True))
+        row.path = path
+        for column in numbers:
+            _number(row, column, number)
+        found.append(row)
+    return found
+
+
+def _lines(path: Path, text: str, *, by_hand: bool) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the fields of each row: as many."""
     try:
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
     except csv.Error as error:
@@ -84,38 +97,21 @@ def rows(path: Path, text: str, numbers: Collection[str], *, by_hand: bool) -> l
         raise damaged(path, "two columns have the same name")
     if not by_hand and not text.endswith("\n"):
         raise damaged(path, "it ends within a row")
-    found: list[dict[str, str]] = []
     for number, line in enumerate(lines, 2):
-        if not line:
-            continue
-        if len(line) != len(header):
+        if line and len(line) != len(header):
             raise damaged(path, f"row {number} has {len(line)} fields, the first row {len(header)}")
-        row = Row(zip(header, map(unescaped, line), strict=True))
-        row.path = path
-        for column in numbers:
-            _number(row, column, number)
-        found.append(row)
-    return found
+    return header, [[unescaped(field) for field in line] for line in lines if line]
 
 
-def frame(path: Path, columns: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
+def frame(path: Path, text: str, columns: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
     """A CSV of ours as a table of text, `numbers` as numbers: for those with a row for every image."""
     import pandas as pd
 
-    try:
-        text = path.read_bytes()
-        found = pd.read_csv(io.BytesIO(text), dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise damaged(path, " ".join(str(error).split())) from None
-    if not text.endswith(b"\n") or found.isna().to_numpy().any():
-        raise damaged(path, "a row is not whole")
+    header, lines = _lines(path, text, by_hand=False)
     for column in [*columns, *numbers]:
-        if column not in found:
+        if column not in header:
             raise damaged(path, f"it has no column {column!r}")
-    for column in found.columns:
-        if column not in numbers and found[column].str.startswith("'").any():
-            found[column] = found[column].map(unescaped)
-    return numeric(path, found, numbers)
+    return numeric(path, pd.DataFrame(lines, columns=header, dtype="str"), numbers)
 
 
 def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.DataFrame:
@@ -188,7 +184,7 @@ def arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, NotImplementedError) as error:
         raise damaged(path, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None

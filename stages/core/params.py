@@ -60,6 +60,9 @@ def read(path: str | Path = FILE) -> Study:
     for key in TOP_LEVEL:
         if key not in raw:
             raise UserError(f"{path}: the key `{key}` is missing")
+    for key in SECTIONS:
+        if raw[key] is not None and not isinstance(raw[key], dict):
+            raise UserError(f"{path}: `{key}` must be a mapping of settings")
     try:
         rendered.check(raw, str(path))
     except rendered.RefusedError as error:

@@ -173,7 +173,7 @@ def _check(study: Study) -> None:
 
 def table(path: Path, *, text: bool = False) -> pd.DataFrame:
     """Read a CSV. Labels such as "NA" or "007" stay what they are: only number columns are parsed."""
-    frame = intact.frame(path, (), ())
+    frame = files.read_frame(path)
     return frame if text else intact.numeric(path, frame, [name for name in frame.columns if name not in WORDS])
 
 
