@@ -24,7 +24,7 @@ VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionari
 
 
 def one_sentence(error: Exception) -> None:
-    assert "\n" not in str(error), "it stands on one line of a terminal, "
+    assert "\n" not in str(error), "one line of a terminal"
 
 
 @FIXED
