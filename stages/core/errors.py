@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """Something the user can put right; the message names the file or key, the reason and the way out."""
+    """Something the user can put right; the message names the file or key, the reason and the way out.
+
+    Names from files stand in it: what would move the cursor of a terminal, or begin a line, is shown as an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() or c == "\xa0" else ascii(c)[1:-1] for c in message))
 
 
 def run(main: Callable[[], None]) -> None:
