@@ -95,7 +95,7 @@ def _check_first(module: ModuleType) -> None:
             _refuse_bad_params(repo.fs, repo.fs.join(wdir, "params.yaml"))
         begin(self, repo, wdir, d)
 
-    module.DataResolver.__init__ = checked  # type: ignore[attr-defined]
+    module.DataResolver.__init__ = checked
 
 
 def _refuse_bad_params(fs: Any, path: str) -> None:
@@ -151,6 +151,6 @@ def install() -> None:
 
 if __name__ == INSTALLED:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # also for a bare `mlflow ui`
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder)
 elif __name__ == "__main__":
     install()

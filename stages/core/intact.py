@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMULA = "=+-@\t\r"  # a spreadsheet computes a cell that begins with one of these, and may call out from it
-_MADE_BY = {
+_MADE_BY: dict[tuple[str, ...], str] = {
     ("data", "raw"): "ingest", ("data", "clean"): "clean", ("reports", "clean"): "clean", ("data", "split"): "split",
 }  # fmt: skip
 
