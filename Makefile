@@ -17,15 +17,16 @@ help: ## list the targets
 
 setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, once)
 
-.venv/installed: requirements.lock
+# The last line: every DVC of this .venv checks params.yaml before it renders dvc.yaml, and writes its own files whole.
+.venv/installed: requirements.lock stages/cells/guard.py stages/core/rendered.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "error: $(PYTHON) is $$($(PYTHON) -V); Evenhand needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python stages/cells/guard.py
 	@touch $@
 
 repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
-	@python -m stages.verify.mend
 	dvc repro
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
@@ -41,12 +42,11 @@ known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
 
 study: setup known ## run a published study: make study STUDY=cifar10_fa
-	@ln -sfn ../../dvc.yaml studies/$(STUDY)/dvc.yaml
-	@cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.verify.mend
+	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
 	dvc repro studies/$(STUDY)/dvc.yaml
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
-	@for lock in studies/*/dvc.lock; do ln -sfn ../../dvc.yaml "$${lock%.lock}.yaml"; done
+	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
 	dvc repro -P
 
 test: setup ## the default test suite
@@ -86,4 +86,4 @@ leak: setup ## what the copies in bananas were worth: run both halves of the stu
 	dvc repro studies/bananas_scratch/dvc.yaml:report
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes -o requirements.lock

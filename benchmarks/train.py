@@ -261,7 +261,7 @@ def start() -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         made.make(Path(name))
         raw = {key: {} for key in params.SECTIONS} | {
-            "study": "bench", "root": ".", "lr": 0.001, "seeds": [0], "variants": {"v": {"model": made.CNN}},
+            "study": "bench", "lr": 0.001, "seeds": [0], "variants": {"v": {"model": made.CNN}},
             "train": {**made.TRAIN, "epochs": 1},
         }  # fmt: skip
         (Path(name) / "params.yaml").write_text(json.dumps(raw))

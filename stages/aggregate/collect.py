@@ -71,7 +71,8 @@ def read(wanted: list[tuple[str, int]]) -> list[Cell]:
 
 def splits() -> list[Split]:
     """The splits of the study: one, or with `split.per_seed` one for each seed or for some of them."""
-    return [Split(entry["seeds"], entry["counts"]) for entry in files.read_json(cells.SPLIT / "summary.json")["splits"]]
+    summary = files.read_json(cells.SPLIT / "summary.json", cells.Summary)
+    return [Split(entry["seeds"], entry["counts"]) for entry in summary["splits"]]
 
 
 def correct(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
@@ -102,18 +103,17 @@ def _lacks(variant: str, seed: int) -> str:
 
 
 def _read(variant: str, seed: int) -> Cell:
-    import pandas as pd
-
     train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
-    rows = files.read_rows(evaluate / "metrics.csv")
-    text = dict.fromkeys(("split", "image_id", "label", "predicted"), "str")
+    rows = files.read_rows(evaluate / "metrics.csv", ["value"])
     return Cell(
         variant,
         seed,
         files.read_json(train / "config.json"),
         {(row["split"], row["metric"]): float(row["value"]) for row in rows},
-        files.read_rows(train / "history.csv"),
-        pd.read_csv(evaluate / "predictions.csv", dtype=text, keep_default_na=False),
+        files.read_rows(train / "history.csv", cells.HISTORY),
+        files.read_frame(
+            evaluate / "predictions.csv", ("split", "image_id", "label", "predicted"), ("confidence", "loss")
+        ),
     )
 
 

@@ -81,6 +81,6 @@ def _tiles(found: list[Cell]) -> dict[str, tuple[str, int, int]]:
     places: dict[str, tuple[str, int, int]] = {}
     for cell in found:
         path = cells.evaluate_folder(cell.variant, cell.seed) / "samples.json"
-        for number, tile in enumerate(files.read_json(path)["tiles"]):
+        for number, tile in enumerate(files.read_json(path, cells.Sheet)["tiles"]):
             places.setdefault(tile["image_id"], (cell.variant, cell.seed, number))
     return places

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from stages.aggregate.params import Aggregate
 from stages.clean.params import Clean
+from stages.core import rendered
+from stages.core.errors import UserError
 from stages.core.params import Section, section
 from stages.evaluate.params import Evaluate
 from stages.ingest.params import check_source
@@ -31,6 +33,10 @@ def check(study: Study) -> None:
     Raises:
         UserError: names the first wrong key and the nearest valid one.
     """
+    try:
+        rendered.check_paths(study.raw)
+    except rendered.RefusedError as error:
+        raise UserError(str(error)) from None
     check_source(study.raw["ingest"])
     for name, model in MODELS.items():
         section(model, study.raw[name], name)

@@ -6,15 +6,45 @@ be aggregated, reported and checked.
 
 from __future__ import annotations
 
+import argparse
+import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stages.core.params import Study
+
 RUNS, RESULTS, TIMINGS = Path("runs"), Path("results"), Path("timings")
 SPLIT = Path("data/split")
+HISTORY = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1")  # columns of history.csv
+
+
+class SplitEntry(TypedDict):
+    """One split of the study in data/split/summary.json."""
+
+    seeds: list[int]
+    counts: dict[str, dict[str, int]]  # part -> label -> images
+
+
+class Summary(TypedDict):
+    """data/split/summary.json."""
+
+    splits: list[SplitEntry]
+
+
+class Sheet(TypedDict):
+    """What stands beside a sprite: samples.json, gradcam.json, inputs.json (no px where there is no sprite)."""
+
+    px: NotRequired[int]
+    columns: NotRequired[int]
+    tiles: list[dict[str, Any]]
 
 
 def split_file(seed: int) -> Path:
@@ -40,6 +70,32 @@ def evaluate_folder(variant: str, seed: int) -> Path:
 def timing_file(variant: str, seed: int) -> Path:
     """Seconds and hardware of a cell: outside what DVC locks, since they never come out twice."""
     return TIMINGS / variant / f"{seed}.json"
+
+
+def asked_for(study: Study, program: str) -> tuple[str, int]:
+    """The cell that `--variant` and `--seed` name; without them, the one whose DVC stage this process runs.
+
+    DVC names its stage (`train@cnn-1`) in the environment, so that no name from params.yaml stands in a shell command.
+
+    Raises:
+        UserError: the study has no such cell.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description="Run one cell: one variant, one seed.")
+    parser.add_argument("--variant", help="a key of `variants` in params.yaml")
+    parser.add_argument("--seed", type=int, help="one of `seeds` in params.yaml")
+    chosen = parser.parse_args()
+    names = {f"{variant}-{seed}": (variant, seed) for variant, seed in study.cells}
+    stage = os.environ.get("DVC_STAGE", "").rpartition("@")[2]
+    if chosen.variant is None and chosen.seed is None and stage:
+        asked = stage
+    elif chosen.variant is None or chosen.seed is None:
+        parser.error("name a cell with --variant and --seed")
+    else:
+        asked = f"{chosen.variant}-{chosen.seed}"
+    if asked not in names:
+        some = ", ".join(list(names)[:10]) + (", ..." if len(names) > 10 else "")
+        raise UserError(f"params.yaml: there is no cell {asked!r}; the cells (variant-seed) are {some}")
+    return names[asked]
 
 
 def prune(cells: Iterable[tuple[str, int]]) -> list[Path]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
 
 class UserError(Exception):
-    """Something the user can put right; the message names the file or key, the reason and the way out."""
+    """Something the user can put right; the message names the file or key, the reason and the way out.
+
+    Names from files stand in it: what would move the cursor of a terminal, or begin a line, is shown as an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() or c == "\xa0" else ascii(c)[1:-1] for c in message))
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main` and exit: 0 done, 1 an error said in words, 130 interrupted.
 
-    A `UserError` is printed as one sentence, a full or read-only disk too; anything else is a bug and keeps its
-    traceback. A polite kill (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
+    A `UserError` is printed as one sentence, and so is what the disk refuses. Where anything else goes wrong and a file
+    is not what an earlier stage left, that file is named; else it is a bug, and keeps its traceback. A polite kill
+    (SIGTERM) is treated as Ctrl-C, so that both leave the same, resumable state.
     """
     if sys.getfilesystemencoding() != "utf-8":  # under an old locale, names of files and so labels would change
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
@@ -33,8 +40,29 @@ def run(main: Callable[[], None]) -> None:
         print("\ninterrupted: nothing half-written is left; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        traceback.print_exc()
-        where = f" ({error.filename})" if error.filename else ""
-        sys.exit(
-            f"error: {error.strerror or error}{where}: free the space or the path, then run the same command again"
-        )
+        if error.errno not in _DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror}; {_DISK[error.errno]}, then run the same command again")
+    except Exception as error:
+        from stages.core import intact
+
+        changed = intact.unlike_lock()
+        if not changed:
+            raise
+        path, stage = changed[0]
+        words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        sys.exit(f"error: {path} is not what the stage left ({words}); `dvc repro {stage}` makes it again")
+
+
+_DISK = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space in your quota",
+    errno.EROFS: "make its disk writable",
+    errno.EACCES: "give yourself the right to it",
+    errno.EPERM: "give yourself the right to it",
+    errno.ENOENT: "bring it back (`dvc repro` or `dvc pull`)",
+    errno.EISDIR: "remove the folder of that name",
+    errno.ENOTDIR: "remove the file that stands in the place of a folder",
+    errno.EIO: "look at its disk",
+}

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
-import io
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from stages.core import intact
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -33,6 +36,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except Exception as error:
+        _name_a_full_disk(error, path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -52,9 +58,24 @@ def fresh_folder(path: str | Path) -> Iterator[Path]:
         if path.exists():
             path.rename(old)
         partial.rename(path)
+    except Exception as error:
+        _name_a_full_disk(error, path)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _name_a_full_disk(error: Exception, path: Path) -> None:
+    """Give an error of the disk the place it lacks; each library says in its own way that the disk is full.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if any(sign in str(error) for sign in ("No space left", "os error 28", "PytorchStreamWriter failed writing")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -68,17 +89,17 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(_rounded(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read JSON; a missing file is a `UserError` that names it."""
-    return json.loads(_text(Path(path)))
+def read_json(path: str | Path, shape: Any = dict[str, Any]) -> Any:
+    """Read JSON that holds a value of the type `shape`; a missing or damaged file is a `UserError` that names it."""
+    return intact.value(Path(path), _text(Path(path)), shape)
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV: None is an empty field, floats are rounded, every row has exactly `columns`."""
+    """Write a CSV: None is empty, floats are rounded, formulas are escaped, every row has exactly `columns`."""
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(UnixLines(file), columns, lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows(_rounded(dict(row)) for row in rows)
+        writer.writerows(_rounded({name: intact.escaped(value) for name, value in row.items()}) for row in rows)
 
 
 class UnixLines:
@@ -92,9 +113,20 @@ class UnixLines:
         return self.file.write(row.removesuffix("\r\n") + "\n")
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """Read a CSV as text; a missing file is a `UserError` that names it."""
-    return list(csv.DictReader(io.StringIO(_text(Path(path)), newline="")))
+def read_rows(path: str | Path, numbers: Collection[str] = (), *, by_hand: bool = False) -> list[dict[str, str]]:
+    """Read a CSV as text; a missing or damaged file is a `UserError` that names it.
+
+    Args:
+        path: of the file.
+        numbers: columns that hold a number or nothing.
+        by_hand: a person wrote it, so the last line may lack its end.
+    """
+    return intact.rows(Path(path), _text(Path(path)), numbers, by_hand=by_hand)
+
+
+def read_frame(path: str | Path, columns: Collection[str] = (), numbers: Collection[str] = ()) -> pd.DataFrame:
+    """Read a CSV of ours as a table of text, `numbers` as numbers; damage is a `UserError`, as for `read_rows`."""
+    return intact.frame(Path(path), _text(Path(path)), columns, numbers)
 
 
 def sha256(path: str | Path) -> str:
@@ -117,3 +149,7 @@ def _text(path: Path) -> str:
             return file.read()
     except FileNotFoundError:
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
+    except IsADirectoryError:
+        raise intact.damaged(path, "it is a folder") from None
+    except UnicodeDecodeError:
+        raise intact.damaged(path, "it is not UTF-8 text") from None

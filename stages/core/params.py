@@ -7,15 +7,13 @@ The file is parsed as DVC parses it (YAML 1.2), so that `1e-3` is a number for b
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from stages.core import rendered
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,15 +21,14 @@ if TYPE_CHECKING:
 
 FILE = "params.yaml"
 SECTIONS = ("ingest", "clean", "split", "train", "evaluate", "aggregate", "report")
-TOP_LEVEL = ("study", "root", "lr", "seeds", "variants", *SECTIONS)
+TOP_LEVEL = ("study", "lr", "seeds", "variants", *SECTIONS)
 _Model = TypeVar("_Model", bound=BaseModel)
-_VARIANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
 class Section(BaseModel):
     """A part of params.yaml: unknown keys are refused, types are not coerced, values cannot be changed later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,14 @@ def read(path: str | Path = FILE) -> Study:
     for key in TOP_LEVEL:
         if key not in raw:
             raise UserError(f"{path}: the key `{key}` is missing")
-    lr, seeds, variants = raw["lr"], raw["seeds"], raw["variants"]
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not lr > 0:
-        raise UserError(f"{path}: `lr` is {lr!r}; it must be a number above 0")
-    _check_seeds(seeds, path)
-    if not isinstance(variants, dict) or not variants:
-        raise UserError(f"{path}: `variants` must be a mapping from a name to its settings, with at least one entry")
-    for name, settings in variants.items():
-        if not isinstance(name, str) or not _VARIANT_NAME.fullmatch(name):
-            raise UserError(f"{path}: `variants.{name}`: a variant's name has letters, digits and underscores only")
-        if not isinstance(settings, dict):
-            raise UserError(f"{path}: `variants.{name}` must be a mapping of settings")
-    return Study(name=str(raw["study"]), lr=float(lr), seeds=list(seeds), variants=variants, raw=raw)
+    for key in SECTIONS:
+        if raw[key] is not None and not isinstance(raw[key], dict):
+            raise UserError(f"{path}: `{key}` must be a mapping of settings")
+    try:
+        rendered.check(raw, str(path))
+    except rendered.RefusedError as error:
+        raise UserError(str(error)) from None
+    return Study(raw["study"], float(raw["lr"]), list(raw["seeds"]), raw["variants"], raw)
 
 
 def section(model: type[_Model], values: Any, where: str | Callable[[str], str]) -> _Model:
@@ -91,24 +84,14 @@ def section(model: type[_Model], values: Any, where: str | Callable[[str], str])
         raise UserError(f"{FILE}: " + "; ".join(_explain(model, e, values, where) for e in error.errors())) from None
 
 
-def _check_seeds(seeds: Any, path: str | Path) -> None:
-    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-        raise UserError(f"{path}: `seeds` must be a list of whole numbers from 0 up, with at least one entry")
-    twice = sorted({s for s in seeds if seeds.count(s) > 1})
-    if twice:
-        raise UserError(f"{path}: `seeds` names {twice[0]} twice; a seed counts once")
-
-
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            return rendered.parse(file.read(rendered.MAX_BYTES + 1), str(path))
     except FileNotFoundError:
         raise UserError(f"{path} is not here; run from the folder of a study (the one with dvc.yaml)") from None
-    except YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} must be a mapping of keys")
-    return raw
+    except rendered.RefusedError as error:
+        raise UserError(str(error)) from None
 
 
 def _explain(model: type[BaseModel], error: Any, values: Any, where: str | Callable[[str], str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core import cells, files
+from stages.core import cells, files, intact
 from stages.core.errors import UserError
 from stages.train import data
 
@@ -54,21 +54,23 @@ def read(variant: str, seed: int) -> Cell:
         raise UserError(f"{path} is not here; `dvc repro -s train@{variant}-{seed}` makes it, `dvc pull` fetches it")
     images = data.load(seed)
     splits = {}
-    with np.load(path) as archive:
-        for split, rows in images.rows.items():
-            logits = archive[split]
-            expected = (len(rows), len(images.classes))
-            if logits.shape != expected:
-                raise UserError(
-                    f"{path}: `{split}` has shape {logits.shape} but {cells.split_file(seed)} asks for {expected}; the "
-                    f"split changed after training: run `dvc repro train@{variant}-{seed}`"
-                )
-            if not np.isfinite(logits).all():
-                raise UserError(
-                    f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
-                    f"diverged; try a smaller `lr` for it"
-                )
-            ids, paths = [images.ids[i] for i in rows], [images.paths[i] for i in rows]
-            splits[split] = Split(ids, images.labels[rows], logits, paths)
+    archive = intact.arrays(path, SPLITS)
+    for split, rows in images.rows.items():
+        logits = archive[split]
+        expected = (len(rows), len(images.classes))
+        if logits.shape != expected:
+            raise UserError(
+                f"{path}: `{split}` has shape {logits.shape} but {cells.split_file(seed)} asks for {expected}; the "
+                f"split changed after training: run `dvc repro train@{variant}-{seed}`"
+            )
+        if logits.dtype != np.float32:
+            raise intact.damaged(path, f"`{split}` is {logits.dtype}, not float32")
+        if not np.isfinite(logits).all():
+            raise UserError(
+                f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
+                f"diverged; try a smaller `lr` for it"
+            )
+        ids, paths = [images.ids[i] for i in rows], [images.paths[i] for i in rows]
+        splits[split] = Split(ids, images.labels[rows], logits, paths)
     config = files.read_json(cells.train_folder(variant, seed) / "config.json")
     return Cell(variant, seed, images.classes, config, splits)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.core import cells, files, params
+from stages.core import cells, files, intact, params
+from stages.core.cells import Summary as SplitSummary
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
 from stages.report import params as report_params
@@ -57,12 +58,12 @@ class Evidence:
     @cached_property
     def split(self) -> dict[str, Any]:
         """`data/split/summary.json`: seed, groups, and splits, one for all seeds or one for some of them."""
-        return dict(files.read_json(SPLIT_SUMMARY))
+        return dict(files.read_json(SPLIT_SUMMARY, SplitSummary))
 
     @cached_property
     def classes(self) -> list[str]:
         """Labels in class-index order."""
-        return list(files.read_json(CLASSES))
+        return list(files.read_json(CLASSES, list[str]))
 
     @cached_property
     def parts(self) -> list[pd.DataFrame]:
@@ -101,7 +102,7 @@ class Evidence:
             (row["variant"], row["split"], row["metric"]): Summary(
                 int(row["n"]), float(row["mean"]), *(_number(row[key]) for key in ("sd", "ci_low", "ci_high"))
             )
-            for row in files.read_rows(REPORTS / "summary.csv")
+            for row in files.read_rows(REPORTS / "summary.csv", ("n", "mean", "sd", "ci_low", "ci_high"))
         }
 
     @cached_property
@@ -112,7 +113,7 @@ class Evidence:
     @cached_property
     def over_images(self) -> dict[str, tuple[float, float]]:
         """Variant -> the bootstrap interval of its test top-1 over the images."""
-        rows = files.read_rows(REPORTS / "intervals.csv")
+        rows = files.read_rows(REPORTS / "intervals.csv", ("image_ci_low", "image_ci_high"))
         return {row["variant"]: (float(row["image_ci_low"]), float(row["image_ci_high"])) for row in rows}
 
     @property
@@ -172,12 +173,8 @@ def _check(study: Study) -> None:
 
 def table(path: Path, *, text: bool = False) -> pd.DataFrame:
     """Read a CSV. Labels such as "NA" or "007" stay what they are: only number columns are parsed."""
-    frame: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if text:
-        return frame
-    for column in [name for name in frame.columns if name not in WORDS]:
-        frame[column] = pd.to_numeric(frame[column].replace("", None))
-    return frame
+    frame = files.read_frame(path)
+    return frame if text else intact.numeric(path, frame, [name for name in frame.columns if name not in WORDS])
 
 
 def _number(text: str) -> float | None:

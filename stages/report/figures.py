@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001, RUF002 - the multiplication sign is what is meant
 """Figures that come out the same, byte for byte, and take the page's colours in light and dark.
 
 Every figure is drawn once by matplotlib and written twice: as PNG for `figures/` and as SVG for the page, where the
@@ -15,9 +16,12 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogFormatterMathtext, LogFormatterSciNotation
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.axis import Axis
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
@@ -31,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6,
     "axes.axisbelow": True, "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 120, "path.simplify_threshold": 0.2,
+    "text.parse_math": False,  # a label such as `$a_{b$` is text
     "axes.facecolor": "none", "figure.facecolor": SURFACE, "savefig.facecolor": SURFACE,
 }  # fmt: skip
 for _name, _value in _STYLE.items():
@@ -60,6 +65,8 @@ class Figures:
 
     def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
         """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            _powers_as_text(axis)
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
         figure.set_layout_engine(None)  # what tight_layout leaves there would draw every file twice
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
@@ -70,6 +77,29 @@ class Figures:
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))
         )
         return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
+
+
+def _powers_as_text(axis: Axis) -> None:
+    """Ticks of a logarithmic axis are written as mathtext by default, which no text of a figure is here."""
+    for kind in ("major", "minor"):
+        formatter = getattr(axis, f"get_{kind}_formatter")()
+        if isinstance(formatter, LogFormatterMathtext):
+            getattr(axis, f"set_{kind}_formatter")(_Powers())
+
+
+class _Powers(LogFormatterSciNotation):
+    """10⁵, 2×10⁵."""
+
+    def __call__(self, x: float, pos: Any = None) -> str:
+        """The label of a tick."""
+        found = re.fullmatch(r"\$\\mathdefault\{(-?)(?:([\d.]+)\\times)?10\^\{(-?\d+)\}\}\$", super().__call__(x, pos))
+        if not found:
+            return "" if pos is None or not x else f"{x:g}" if super().__call__(x, pos) else ""
+        sign, factor, power = found.groups()
+        return f"{sign}{factor + '×' if factor else ''}10{power.translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _themed(svg: str, name: str, alt: str) -> str:

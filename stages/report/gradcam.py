@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def build(evidence: Evidence) -> dict[str, Any]:
     """A gallery for each variant with a feature map, the reason for each without; none at all is an answer too."""
-    rows = files.read_rows(REPORTS / "agreement.csv")
+    rows = files.read_rows(REPORTS / "agreement.csv", ["correlation"])
     agreement = {(row["variant"], row["image_id"]): float(row["correlation"]) for row in rows}
     variants = [_variant(evidence, variant, agreement) for variant in evidence.variants]
     return {"variants": variants, "seeds": evidence.study.seeds}

@@ -18,7 +18,9 @@ SHARES = ("published_top1", "clean_top1", "copies_top1", "others_top1")
 
 def build(evidence: Evidence, figures: Figures, digits: int) -> dict[str, Any] | None:
     """A row for each variant of the file `report.leak`; None where it names none of this study's."""
-    found = [row for row in files.read_rows(evidence.settings.leak) if row["variant"] in evidence.variants]
+    found = [
+        row for row in files.read_rows(evidence.settings.leak, by_hand=True) if row["variant"] in evidence.variants
+    ]
     if not found:
         return None
     return {

@@ -101,11 +101,13 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
 
 
 def render(name: str, context: dict[str, Any]) -> str:
-    """A template filled in; HTML is escaped, Markdown is not."""
+    """A template filled in; what it is given is text, and is escaped for HTML or Markdown."""
+    markdown = name.endswith(".md.j2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
+        finalize=wording.markdown if markdown else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

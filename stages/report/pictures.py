@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from stages.core import files
+from stages.core.cells import Sheet
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Tile:
 def tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[Tile]]:
     """`<name>.json` in `folder`, and its tiles cut from `<name>.png`."""
     sheet = folder / f"{name}.png"
-    head = dict(files.read_json(sheet.with_suffix(".json")))
+    head = dict(files.read_json(sheet.with_suffix(".json"), Sheet))
     found = []
     for index, about in enumerate(head["tiles"]):
         row, column = divmod(index, head["columns"])

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,6 +86,31 @@ def names(items: Sequence[str]) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 seed`, `3 seeds`, `10,000 images`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def markdown(value: object) -> object:
+    """Text as it is in Markdown: no tag, link, picture, emphasis, code or column comes of it, and it stays on its line.
+
+    An underscore within a word (`cnn_bn`) means nothing in Markdown and stays.
+    """
+    if not isinstance(value, str):
+        return value
+    line = "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
+        for c in value
+    )
+    line = re.sub(
+        r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|^[#>+-](?=\s)|^(?=(?:=+|-+)$)|(?<![^\W_])_|_(?![^\W_])",
+        r"\\\g<0>",
+        line,
+    )
+    return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)|(\w)(@)(?=\w)", _not_a_link, line)
+
+
+def _not_a_link(found: re.Match[str]) -> str:
+    """GitHub makes links of bare addresses; a backslash before the sign in them keeps them text."""
+    before, sign = (group for group in found.groups() if group)
+    return f"{before}\\{sign}"
 
 
 def size(count: float, unit: str = "") -> str:

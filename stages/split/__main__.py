@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from stages.core import cells, console, errors, files, params
+from stages.core.errors import UserError
 from stages.split import NAMES, OUTSIDE, assign
 from stages.split.params import Split
 
@@ -21,9 +23,12 @@ def main() -> None:
     in_source = Counter(row.get("label", "") for row in ledger)
     for label in sorted(in_source.keys() - {"", *labels}):
         console.say(f"no class {label!r}: none of its {in_source[label]} files was kept; data/clean/ledger.csv has why")
+    lost = [row["image_id"] for row in manifest if row["image_id"] not in origin]
+    if lost:
+        raise UserError(f"data/clean/ledger.csv keeps no {lost[0]!r}, which manifest.csv has; run `dvc repro clean`")
     paths = [origin[row["image_id"]] for row in manifest]
     # Folders are numbered in the natural order of the labels, so their order is the order of the class indices.
-    folders = {row["path"].split("/")[1]: row["label"] for row in manifest}
+    folders = {Path(row["path"]).parent.name: row["label"] for row in manifest}
     classes = [folders[folder] for folder in sorted(folders)]
     splits: list[dict[str, Any]] = []
     with files.fresh_folder(cells.SPLIT / "seeds") as folder:

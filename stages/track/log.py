@@ -80,14 +80,14 @@ def _log_metrics(client: MlflowClient, run_id: str, config: dict[str, Any]) -> N
     now = int(time.time() * 1000)
     metrics = [
         Metric(HISTORY[name], float(value), now, int(row["epoch"]))
-        for row in files.read_rows(cells.train_folder(variant, seed) / "history.csv")
+        for row in files.read_rows(cells.train_folder(variant, seed) / "history.csv", cells.HISTORY)
         for name, value in row.items()
         if name != "epoch" and value
     ]
     metrics += [Metric(f"train_{name}", float(config[name]), now, 0) for name in OUTCOMES]
     metrics += [
         Metric(f"{row['split']}_{row['metric']}", float(row["value"]), now, 0)
-        for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv")
+        for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv", ["value"])
         if row["value"]
     ]
     for start in range(0, len(metrics), 1000):
@@ -97,7 +97,7 @@ def _log_metrics(client: MlflowClient, run_id: str, config: dict[str, Any]) -> N
 def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    split, splits = cells.split_file(seed), files.read_json(cells.SPLIT / "summary.json")["splits"]
+    split, splits = cells.split_file(seed), files.read_json(cells.SPLIT / "summary.json", cells.Summary)["splits"]
     counted = next(found["counts"] for found in splits if seed in found["seeds"])
     for part, counts in counted.items():
         data = Dataset(

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def log(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
     """Log `curves.png` and `confusion_test.png`."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    history = files.read_rows(cells.train_folder(variant, seed) / "history.csv")
+    mpl.rcParams["text.parse_math"] = False  # a label such as `$a_{b$` is text
+    history = files.read_rows(cells.train_folder(variant, seed) / "history.csv", cells.HISTORY)
     if history:
         curves = Figure(figsize=(9, 3.5), layout="constrained")
         epochs = [int(row["epoch"]) for row in history]
@@ -28,7 +30,7 @@ def log(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
             axes.legend()
         client.log_figure(run_id, curves, "curves.png")
 
-    classes = files.read_json(cells.SPLIT / "classes.json")
+    classes = files.read_json(cells.SPLIT / "classes.json", list[str])
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for row in files.read_rows(cells.evaluate_folder(variant, seed) / "confusion.csv"):
         if row["split"] == "test":

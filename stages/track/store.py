@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
+
+from stages.core import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
+DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
 HOST_TAG, FINGERPRINT_TAG = "evenhand.host", "evenhand.fingerprint"
 
@@ -37,30 +41,72 @@ def failures() -> tuple[type[Exception], ...]:
 
 @contextlib.contextmanager
 def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
-    """The study's experiment, made on first use; one process at a time, since a fresh SQLite store takes no more.
-
-    DVC_ROOT leads out of the temporary folders of `dvc exp run --temp` and of queue workers, into the repository.
-    """
-    root = Path(os.environ.get("DVC_ROOT") or study.raw["root"]).resolve()
+    """The study's experiment, made on first use; one process at a time, since a fresh SQLite store takes no more."""
+    root = repository()
     # Read before mlflow is asked: `mlflow.set_tracking_uri` would write it into the environment.
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     (root / ".cache").mkdir(exist_ok=True)
     with FileLock(root / ".cache" / "mlflow.lock"):
-        mlflow.set_tracking_uri(uri or f"sqlite:///{root / 'mlflow.db'}")
+        mlflow.set_tracking_uri(uri or _own(root))
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(study.name)
         if found:
             experiment_id = found.experiment_id
+            if found.lifecycle_stage == "deleted":
+                client.restore_experiment(experiment_id)
+                console.say(f"MLflow: the experiment {study.name} was deleted there; it is restored, with its runs")
         else:
             artifacts = None if uri else (root / "mlartifacts" / study.name).as_uri()
             experiment_id = client.create_experiment(study.name, artifact_location=artifacts)
         _close_killed(client, experiment_id)
         yield client, experiment_id
+
+
+def repository() -> Path:
+    """Where mlflow.db lies: the repository, also from a study's folder.
+
+    DVC_ROOT leads out of the temporary folders of `dvc exp run --temp` and of queue workers.
+    """
+    here = Path.cwd()
+    above = next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+    return Path(os.environ.get("DVC_ROOT") or above).resolve()
+
+
+def _own(root: Path) -> str:
+    """The address of mlflow.db, which appears whole or not at all: a kill while its tables are made leaves none.
+
+    The address is relative, since `?`, `%` and `#` in the path of a clone would mean something else in it.
+    """
+    database, fresh = root / DATABASE, root / ".cache" / f"new-{DATABASE}"
+    if not database.exists() or _half_made(database):
+        from mlflow import MlflowClient
+
+        for old in (database, fresh):
+            for ending in ("", "-journal"):
+                old.with_name(old.name + ending).unlink(missing_ok=True)
+        MlflowClient(_address(fresh)).search_experiments()
+        fresh.replace(database)
+    return _address(database)
+
+
+def _address(path: Path) -> str:
+    return f"sqlite:///{os.path.relpath(path, Path.cwd().resolve())}"
+
+
+def _half_made(database: Path) -> bool:
+    """Whether MLflow died while it made its tables, so that no run can stand in them."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        try:
+            made = connection.execute("SELECT count(*) FROM experiments").fetchone()[0]
+            return not made or not connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error)
 
 
 def known(client: MlflowClient, experiment_id: str) -> set[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import time
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from stages.core import cells, files
+from stages.core import cells, console, files
 from stages.train import data, store
 
 if TYPE_CHECKING:
     from stages.train.params import Cell
 
-CORE = ("cells.py", "files.py", "params.py", "seeding.py")  # of stages/core
+CORE = ("cells.py", "files.py", "intact.py", "params.py", "rendered.py", "seeding.py")  # of stages/core
 
 
 _SHARE = 0.05  # of the time, at most, goes into checkpoints; one that takes less than _FREE seconds is always written
@@ -75,12 +78,21 @@ class Checkpoint:
         self.cost = self.saved - begin
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The last state, or None where the cell begins."""
+        """The last state, or None where the cell begins: a damaged one is removed, since it decides about bytes."""
         if not self.file.exists():
             return None
-        state: dict[str, Any] = torch.load(self.file, map_location=device, weights_only=True)
-        self.epoch = int(state["progress"]["epoch"])
-        return state
+        try:
+            with zipfile.ZipFile(self.file) as archive:
+                damaged = archive.testzip()  # the check sums that torch writes and does not read
+            state: dict[str, Any] = {} if damaged else torch.load(self.file, map_location=device, weights_only=True)
+        except (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, ValueError, NotImplementedError):
+            state = {}
+        if isinstance(state, dict) and "progress" in state:
+            self.epoch = int(state["progress"]["epoch"])
+            return state
+        console.say(f"{self.file} is damaged; it is removed, and the cell begins anew")
+        self.remove()
+        return None
 
     def remove(self) -> None:
         """The cell is done."""
@@ -88,6 +100,10 @@ class Checkpoint:
 
 
 def _weights(cell: Cell) -> str | None:
-    """Digest of a weights file that the model starts from."""
-    weights = getattr(cell.model, "weights", None)
-    return files.sha256(weights) if weights and Path(weights).is_file() else None
+    """Digest of the weights file that the model starts from, also of `imagenet`: two files may go by that name."""
+    if cell.model.name != "backbone":
+        return None
+    from stages.train.zoo import backbone
+
+    path = backbone.find(cell.model)
+    return files.sha256(path) if path and path.is_file() else None

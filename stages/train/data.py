@@ -46,7 +46,7 @@ def load(seed: int) -> Data:
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
     path = cells.split_file(seed)
     split = files.read_rows(path)
-    classes = [str(name) for name in files.read_json(CLASSES)]
+    classes: list[str] = files.read_json(CLASSES, list[str])
     index = {name: i for i, name in enumerate(classes)}
     try:
         rows = [manifest[row["image_id"]] for row in split]

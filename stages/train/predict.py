@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
-from stages.core import cells, files
+from stages.core import cells, files, intact
 from stages.core.errors import UserError
 from stages.train import data, feed, machine, normalise, pixels, zoo
 from stages.train.params import Cell
@@ -60,24 +61,33 @@ def load(variant: str, seed: int) -> Loaded:
         UserError: the cell is not trained yet, or its files do not fit together.
     """
     config = files.read_json(cells.train_folder(variant, seed) / "config.json")
-    cell = Cell.model_validate(config["cell"])
+    try:
+        cell = Cell.model_validate(config["cell"])
+    except ValidationError as error:
+        where = cells.train_folder(variant, seed) / "config.json"
+        raise intact.damaged(where, f"cell: {error.errors()[0]['msg']}") from None
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
-    from safetensors.torch import load_file
-
     device = machine.prepare(cell)
     images = data.load(seed)
-    tensors = load_file(path)
+    tensors = intact.tensors(path)
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
         model = model.model_copy(update={"weights": "none"})
     network = zoo.build(model, len(images.classes), cell.size, seed, images.prior)
-    network.load_state_dict({n: value for n, value in tensors.items() if not n.startswith(normalise.PREFIX)})
+    own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
+    try:
+        network.load_state_dict(own)
+        normaliser = normalise.load(cell, tensors).to(device)
+    except (RuntimeError, KeyError) as error:
+        raise intact.damaged(
+            path, f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
+        ) from None
     key = pixels.key(images.paths, cell.size, cell.resize)
     return Loaded(
         machine.place(network, cell, device).eval(),
-        normalise.load(cell, tensors).to(device),
+        normaliser,
         cell,
         images,
         pixels.load(images.paths, cell.size, cell.resize, key),

@@ -69,7 +69,7 @@ def unpinned(place: Place) -> list[str]:
     path = place.root / "requirements.lock"
     words = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        match = _PIN.match(line.strip())
+        match = _PIN.match(line.strip("\\ "))  # a hash follows in the next line
         if not match or (match[3] and not Marker(match[3]).evaluate()):
             continue
         try:

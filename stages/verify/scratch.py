@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = ".cache/weights"
 PIPELINE = "dvc.yaml"
+CODE = "stages"
 MADE = ("results", "runs", "reports", "data/clean", "data/split")  # of a study: all in here is some stage's output
 
 
@@ -129,6 +130,9 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
                 shutil.copy2(original, target, follow_symlinks=False)
         remove(scratch.folder / PIPELINE)  # a link to the root's, which stayed behind
         shutil.copy2(place.pipeline, scratch.folder / PIPELINE)
+        if place.study != ".":
+            remove(scratch.folder / CODE)
+            (scratch.folder / CODE).symlink_to(os.path.relpath(root / CODE, scratch.folder))
         Place(root, ".").git("init", "--quiet")
         local = f"[core]\n    autostage = false\n    analytics = false\n[cache]\n    dir = {root / '.dvc' / 'cache'}\n"
         (root / ".dvc").mkdir(exist_ok=True)

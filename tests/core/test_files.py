@@ -61,7 +61,7 @@ def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
     ("statement", "code", "message"),
     [
         ("raise UserError('key `x` is wrong')", 1, "error: key `x` is wrong"),
-        ("raise OSError(28, 'No space left on device', 'a.csv')", 1, "error: No space left on device (a.csv)"),
+        ("raise OSError(28, 'No space left on device', 'a.csv')", 1, "error: a.csv: No space left on device"),
         ("raise KeyboardInterrupt", 130, "interrupted: nothing half-written is left"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 130, "interrupted"),
         ("assert False", 1, "AssertionError"),

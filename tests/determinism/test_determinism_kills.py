@@ -130,27 +130,6 @@ def test_a_killed_repro_goes_on(study: Path, whole: dict[str, str]) -> None:
     cell.forget(study)
 
 
-MEND = (sys.executable, "-m", "stages.verify.mend")
-
-
-def test_a_cut_lock_is_named_and_mended(tmp_path: Path) -> None:
-    """DVC writes two files in place; hit there, it refuses them. The way out is the one of docs/reproducing.md."""
-    study = tiny.copy(tmp_path)
-    lock, reserved = study / "dvc.lock", study / ".dvc/tmp/rwlock"
-    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest", "clean")
-    whole = lock.read_text()
-    assert not tiny.run(study, *MEND, PYTHONPATH="."), "nothing to do, nothing said"
-    lock.write_text(whole[: whole.index("cmd:", whole.index("  clean:"))])
-    assert "dvc.lock" in tiny.run(study, "dvc", "repro", "--single-item", "cells", check=False)
-    assert "2 stages are known of" in tiny.run(study, *MEND, PYTHONPATH=".")
-    assert lock.read_text() == whole[: whole.index("  clean:")]
-    reserved.write_text("")
-    assert "rwlock" in tiny.run(study, "dvc", "repro", "--single-item", "cells", check=False)
-    assert "rwlock" in tiny.run(study, *MEND, PYTHONPATH=".")
-    tiny.run(study, "dvc", "repro", "--single-item", "cells", "ingest", "clean")
-    assert lock.read_text() == whole
-
-
 def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path) -> None:
     """From the pictures to the report: whichever stage, or DVC itself, is hit."""
     study = tiny.copy(tmp_path)
@@ -161,7 +140,6 @@ def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path
         hit, (sys.executable, "-m", "dvc", "repro", "report"), lambda: True, draw.uniform(1, 9)
     ):
         kills += 1
-        tiny.run(hit, *MEND, PYTHONPATH=".")
     assert kills >= 3, "the pipeline is too short to be hit"
     tiny.run(hit, "dvc", "repro", "report")
     stages = [sorted((folder / "dvc.lock").read_text().split("\n  ")) for folder in (study, hit)]

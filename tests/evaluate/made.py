@@ -20,7 +20,7 @@ def params(variants: list[str], seeds: list[int], **sections: Any) -> dict[str, 
     """A whole params.yaml as a mapping."""
     settings: dict[str, Any] = {name: {} for name in SECTIONS} | sections
     named: dict[str, Any] = {name: {} for name in variants}
-    return {"study": "made", "root": ".", "lr": 0.001, "seeds": seeds, "variants": named, **settings}
+    return {"study": "made", "lr": 0.001, "seeds": seeds, "variants": named, **settings}
 
 
 def study(

@@ -55,8 +55,7 @@ def reached(start: Path, imports: Callable[[Path], set[str]] = imported) -> set[
 
 
 def code_deps(stage: str) -> list[Path]:
-    deps = [dep.removeprefix("${root}/") for dep in PIPELINE[stage]["deps"] if dep.startswith("${root}/stages/")]
-    return [ROOT / dep for dep in deps]
+    return [ROOT / dep for dep in PIPELINE[stage]["deps"] if dep.startswith("stages/")]
 
 
 def outside(files: set[Path], deps: list[Path]) -> set[str]:
@@ -107,7 +106,7 @@ def test_core_and_verify_import_no_stage(package: str) -> None:
 def test_the_folder_is_the_stage(stage: str) -> None:
     assert (ROOT / "stages" / stage / "__main__.py").is_file()
     assert f"python -m stages.{stage}" in PIPELINE[stage]["cmd"]
-    assert f"${{root}}/stages/{stage}" in PIPELINE[stage]["deps"]
+    assert f"stages/{stage}" in PIPELINE[stage]["deps"]
 
 
 @pytest.mark.parametrize("path", sorted(p for top in ("stages", "tests") for p in (ROOT / top).rglob("*.py")), ids=str)

@@ -104,7 +104,7 @@ def _params(made: Made) -> dict[str, Any]:
     }
     train = {key: value for key, value in _settings(made, 0).items() if key not in ("model", "lr")}
     return {
-        "study": "made", "root": ".", "lr": 0.001, "seeds": list(range(made.seeds)),
+        "study": "made", "lr": 0.001, "seeds": list(range(made.seeds)),
         "ingest": {"source": "folder", "path": "pictures"}, "clean": {"duplicates": "drop"},
         "split": {"seed": 0, "val": 0.2, "test": 0.2, "per_seed": made.seeds_per_split is not None},
         "train": train, "variants": variants,

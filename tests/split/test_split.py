@@ -130,9 +130,7 @@ def splits(seeds: list[int], **split: object) -> dict[int, dict[str, str]]:
     sections: dict[str, object] = {key: {} for key in SECTIONS} | {
         "split": {"seed": 0, "val": 0.2, "test": 0.2, **split}
     }
-    files.write_json(
-        "params.yaml", {"study": "x", "root": ".", "lr": 1, "seeds": seeds, "variants": {"v": {}}, **sections}
-    )
+    files.write_json("params.yaml", {"study": "x", "lr": 1, "seeds": seeds, "variants": {"v": {}}, **sections})
     stage.main()
     names = {path.stem for path in (cells.SPLIT / "seeds").iterdir()}
     assert names == {str(seed) for seed in seeds}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.train import checkpoint, predict
 from stages.train import run as engine
-from stages.train.checkpoint import Checkpoint
+from stages.train.checkpoint import Checkpoint, fingerprint
 from tests.train import made
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def test_other_settings_do_not_resume(study: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("moment", [pytest.param("before the first epoch", marks=pytest.mark.slow), "after an epoch"])
 def test_kill_9(study: Path, moment: str) -> None:
     raw = {
-        "study": "test", "root": ".", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
+        "study": "test", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},
         "aggregate": {},
         "report": {"published": "", "leak": ""}, "train": {**made.TRAIN, "epochs": 40},
         "variants": {"v": {"model": made.CNN_BN}},
@@ -176,3 +177,36 @@ def test_exploding_loss_names_epoch_and_step(study: Path) -> None:
     with pytest.raises(UserError, match=r"v-0: the loss is (nan|inf) at epoch 1, step [1-4];.*lower `lr`"):
         engine.run(cell, "v", 0)
     assert not (study / "results").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "bit", "another"])
+def test_a_damaged_checkpoint_begins_anew(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    engine.run(made.settings(), "v", 0)
+    expected = made.outputs()
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2)
+        with pytest.raises(Stop):
+            engine.run(made.settings(), "v", 0)
+    (file,) = (study / ".checkpoints").rglob("last.pt")
+    data = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+    data[data.index(largest.filename.encode()) + len(largest.filename) + 100] ^= 16
+    shapes = {"cut": file.read_bytes()[:-2000], "empty": b"", "bit": bytes(data), "another": b"no zip at all" * 99}
+    file.write_bytes(shapes[damage])
+    engine.run(made.settings(), "v", 0)
+    assert "is damaged; it is removed, and the cell begins anew" in "".join(capsys.readouterr())
+    assert made.outputs() == expected
+
+
+def test_two_files_of_imagenet_weights_have_two_fingerprints(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = made.settings({"name": "backbone", "architecture": "resnet18", "weights": "imagenet"})
+    seen = set()
+    for content in (b"one", b"another"):
+        file = study / "weights.pth"
+        file.write_bytes(content)
+        monkeypatch.setattr("stages.train.zoo.weights.imagenet", lambda _published, file=file: file)
+        seen.add(fingerprint(cell, 0, [], {}))
+    assert len(seen) == 2

@@ -125,14 +125,14 @@ def dropped_dependency(clone: Path) -> None:
     """DVC compares what dvc.yaml names; a dependency that it no longer names can change unseen."""
     path = clone / "dvc.yaml"
     before, train = path.read_text().split("\n  train:")
-    path.write_text(f"{before}\n  train:" + train.replace("      - ${root}/stages/train\n", "", 1))
+    path.write_text(f"{before}\n  train:" + train.replace("      - stages/train\n", "", 1))
 
 
 def frozen_stage(clone: Path) -> None:
     committed.replace(
         clone / "dvc.yaml",
-        "    cmd: PYTHONPATH=${root} python -m stages.train",
-        "    frozen: true\n    cmd: PYTHONPATH=${root} python -m stages.train",
+        "    cmd: python -m stages.train",
+        "    frozen: true\n    cmd: python -m stages.train",
     )
 
 

@@ -34,7 +34,7 @@ class _Features(NamedTuple):
 def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network:
     """See `zoo.build`."""
     _check_preset(model)
-    path = _find(model)  # before anything is built: a missing file is said at once
+    path = find(model)  # before anything is built: a missing file is said at once
     with layers.initialisation(seed, 0):
         made = _torchvision(model) if model.architecture.startswith(_TORCHVISION) else _timm(model, size)
     if path:
@@ -156,7 +156,8 @@ def _unknown(architecture: str, known: Iterable[str], library: str) -> UserError
     return UserError(f"params.yaml: `architecture: {architecture}` is not in {library}{near}")
 
 
-def _find(model: Backbone) -> Path | None:
+def find(model: Backbone) -> Path | None:
+    """The file of weights that a backbone starts from."""
     if model.weights == "none":
         return None
     return weights.imagenet(published(model)) if model.weights == "imagenet" else Path(model.weights)

@@ -1,0 +1,227 @@
+"""What one stage leaves for the next, looked at when it is read: damage is a sentence, with the command that mends it.
+
+A column or key that is not there is told when it is asked for (`Row`, `Record`), so that no reader has to list all that
+it uses.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from operator import itemgetter
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FORMULA = "=+-@\t\r"  # a spreadsheet computes a cell that begins with one of these, and may call out from it
+_MADE_BY: dict[tuple[str, ...], str] = {
+    ("data", "raw"): "ingest", ("data", "clean"): "clean", ("reports", "clean"): "clean", ("data", "split"): "split",
+}  # fmt: skip
+
+
+def damaged(path: str | Path, why: str) -> UserError:
+    """The error that names a damaged file, the reason and the command that makes the file again."""
+    return UserError(f"{path} is damaged ({why}); {_again(PurePath(path))}")
+
+
+def _again(path: PurePath) -> str:
+    parts = path.parts
+    if stage := _MADE_BY.get(parts[:2]):
+        return f"`dvc repro {stage}` makes it again"
+    if parts[:1] == ("runs",) and len(parts) == 4:
+        return f"`dvc repro train@{parts[1]}-{parts[2]}` makes it again"
+    if parts[:1] == ("results",) and len(parts) >= 5:
+        return f"`dvc repro {parts[3]}@{parts[1]}-{parts[2]}` makes it again"
+    if parts[:1] == ("reports",):
+        return f"`dvc repro {'report' if parts[1] in ('figures', 'tables') else 'aggregate'}` makes it again"
+    return f"`git checkout {path}` brings it back, if git knows it"
+
+
+class Row(dict[str, str]):
+    """A row of a CSV; a column that is not there is a `UserError`."""
+
+    path: Path
+
+    def __missing__(self, column: str) -> str:
+        raise damaged(self.path, f"it has no column {column!r}")
+
+
+class Record(dict[str, Any]):
+    """A mapping in a JSON file; a key that is not there is a `UserError`."""
+
+    path: Path
+
+    def __missing__(self, key: str) -> Any:
+        raise damaged(self.path, f"it has no {key!r}")
+
+
+def rows(path: Path, text: str, numbers: Collection[str], *, by_hand: bool) -> list[dict[str, str]]:
+    """The rows of a CSV as text, formulas as they were.
+
+    Args:
+        path: to name.
+        text: of the file.
+        numbers: columns that hold a number or nothing.
+        by_hand: a person wrote it, so the last line may lack its end.
+    """
+    header, lines = _lines(path, text, by_hand=by_hand)
+    found: list[dict[str, str]] = []
+    for number, line in enumerate(lines, 2):
+        row = Row(zip(header, line, strict=True))
+        row.path = path
+        for column in numbers:
+            _number(row, column, number)
+        found.append(row)
+    return found
+
+
+def _lines(path: Path, text: str, *, by_hand: bool) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the fields of each row: as many."""
+    try:
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    except csv.Error as error:
+        raise damaged(path, str(error)) from None
+    if not header:
+        raise damaged(path, "it is empty")
+    if len(set(header)) < len(header):
+        raise damaged(path, "two columns have the same name")
+    if not by_hand and not text.endswith("\n"):
+        raise damaged(path, "it ends within a row")
+    for number, line in enumerate(lines, 2):
+        if line and len(line) != len(header):
+            raise damaged(path, f"row {number} has {len(line)} fields, the first row {len(header)}")
+    return header, [[unescaped(field) for field in line] for line in lines if line]
+
+
+def frame(path: Path, text: str, columns: Collection[str], numbers: Collection[str]) -> pd.DataFrame:
+    """A CSV of ours as a table of text, `numbers` as numbers: for those with a row for every image."""
+    import pandas as pd
+
+    header, lines = _lines(path, text, by_hand=False)
+    for column in [*columns, *numbers]:
+        if column not in header:
+            raise damaged(path, f"it has no column {column!r}")
+    return numeric(path, pd.DataFrame(lines, columns=header, dtype="str"), numbers)
+
+
+def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.DataFrame:
+    """The table with these columns as numbers."""
+    import pandas as pd
+
+    try:
+        return found.assign(**{name: pd.to_numeric(found[name].replace("", None)) for name in numbers})
+    except (ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from None
+
+
+def _number(row: Row, column: str, number: int) -> None:
+    try:
+        float(row[column] or 0)
+    except ValueError:
+        raise damaged(row.path, f"row {number} has {row[column]!r} where {column} is a number") from None
+
+
+def escaped(value: Any) -> Any:
+    """A field that a spreadsheet shows as it is: text like a formula gets an apostrophe; `unescaped` takes it off."""
+    return f"'{value}" if isinstance(value, str) and _like_formula(value) else value
+
+
+def unescaped(value: str) -> str:
+    """What `escaped` was given."""
+    return value[1:] if value.startswith("'") and _like_formula(value) else value
+
+
+def _like_formula(text: str) -> bool:
+    first = text.lstrip("'")[:1]
+    return first != "" and first in FORMULA and not (first in "+-" and _is_number(text))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def value(path: Path, text: str, shape: Any) -> Any:
+    """The value in a JSON file, whose type is `shape`."""
+    from pydantic import TypeAdapter, ValidationError
+
+    def record(pairs: list[tuple[str, Any]]) -> Record:
+        made = Record(pairs)
+        made.path = path
+        return made
+
+    try:
+        found = json.loads(text, object_pairs_hook=record)
+        TypeAdapter(shape).validate_python(found)
+    except json.JSONDecodeError as error:
+        raise damaged(path, f"no JSON: {error}") from None
+    except RecursionError:
+        raise damaged(path, "it is nested too deep") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise damaged(path, f"{where}: {first['msg']}" if where else first["msg"]) from None
+    except ValueError as error:  # a number with thousands of digits
+        raise damaged(path, str(error)) from None
+    return found
+
+
+def arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """These arrays of an .npz file."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, NotImplementedError) as error:
+        raise damaged(path, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise damaged(path, " ".join(str(error).split())[:200]) from None
+
+
+def unlike_lock() -> list[tuple[str, str]]:
+    """What lies here but is not what dvc.lock says of it: (path, stage). Looked for only after a stage failed."""
+    from ruamel.yaml import YAML
+
+    lock = Path("dvc.lock")
+    stages = (YAML(typ="safe").load(lock.read_text("utf-8")) or {}).get("stages", {}) if lock.is_file() else {}
+    outs = [(out, name) for name, stage in stages.items() for out in stage.get("outs", [])]
+    return [
+        (out["path"], name)
+        for out, name in outs
+        if Path(out["path"]).exists() and _md5(Path(out["path"])) != out["md5"]
+    ]
+
+
+def _md5(path: Path) -> str:
+    """The hash that DVC gives to a file, or to a folder."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    inside = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    entries = sorted(
+        ({"md5": _md5(p), "relpath": p.relative_to(path).as_posix()} for p in inside), key=itemgetter("relpath")
+    )
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

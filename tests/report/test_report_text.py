@@ -1,0 +1,53 @@
+# ruff: noqa: RUF001 - typographic minus is what is meant
+"""A label is text: in Markdown and in figures, whatever it looks like."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.report import figures, page
+from stages.report.wording import markdown
+
+HOSTILE = [
+    "<script>alert(1)</script>", "[a](javascript:alert(1))", "![p](http://127.0.0.1/p.png)", "a|b", "a\nb", "`a`",
+    "http://127.0.0.1", "www.example.org", "&lt;b&gt;", "_a_", "*a*", "# a", "- a", "~~a~~", "$$", "a\\", "\u202eabc",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", HOSTILE, ids=ascii)
+def test_markdown_makes_nothing_of_a_label(label: str) -> None:
+    text = str(markdown(label))
+    assert text != label
+    assert text.isprintable(), "it stays in its row, and shows all of itself"
+    plain = text.replace("\\\\", "")
+    for sign in ("<s", "](", "![", "|", "`", "://", "&l", "*a", "~~"):
+        assert sign not in plain.replace(f"\\{sign[0]}", "") or sign[0] == "]", f"{sign} works in {text}"
+
+
+@pytest.mark.parametrize("text", ["cnn_bn_dropout", "p < .001", "+1.9 to −2 %", "n =\xa0359", "Bäume, 3 % (2)"])
+def test_plain_words_stay_as_they_are(text: str) -> None:
+    assert markdown(text) == text
+
+
+def test_the_template_escapes_what_it_is_given() -> None:
+    import jinja2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2, "FileSystemLoader", lambda _: jinja2.DictLoader({"a.md.j2": "|{{ label }}|{{ n }}|"}))
+        assert page.render("a.md.j2", {"label": "a|<b>", "n": 3}) == "|a\\|\\<b>|3|"
+
+
+@pytest.mark.parametrize("label", ["$$", "$a_{b$", "$\\mathdefault{x}$", "$\\undefined$", "a$b"])
+def test_a_figure_draws_a_label_as_it_is(tmp_path: Path, label: str) -> None:
+    drawn = figures.Figures(tmp_path)
+    canvas = drawn.canvas(4, 3)
+    axes = canvas.subplots()
+    axes.plot([1, 1000], [1, 2], label=label)
+    axes.set_xscale("log")
+    axes.set_yticks([1, 2], [label, label])
+    axes.set_title(label)
+    axes.legend()
+    svg = drawn.add("f", canvas, label).svg
+    assert svg.count(f">{label}</text>") == 4
+    assert ">10²</text>" in svg
+    assert "mathdefault{1" not in svg

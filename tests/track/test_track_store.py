@@ -1,0 +1,85 @@
+"""The store of runs survives kills, a deleted experiment, and a clone in a folder with an odd name."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+pytestmark = pytest.mark.slow
+OPEN = """
+import os, sys
+from stages.core.params import Study
+from stages.track import store
+study = Study("made", 0.1, [0], {"v": {}}, {})
+with store.experiment(study) as (client, experiment):
+    run = client.create_run(experiment)
+    client.set_terminated(run.info.run_id)
+    if sys.argv[1:] == ["delete"]:
+        client.delete_experiment(experiment)
+    print("runs:", len(client.search_runs([experiment])), os.environ["MLFLOW_DISABLE_TELEMETRY"])
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", OPEN, *arguments], cwd=folder, env=kept | {"PYTHONPATH": str(tiny.ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def log(folder: Path, *arguments: str) -> str:
+    process = start(folder, *arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=str)
+def test_a_kill_while_the_tables_are_made_is_made_good(tmp_path: Path, how: signal.Signals) -> None:
+    draw = random.Random(int(how))  # noqa: S311 - moments, not secrets
+    database, began = tmp_path / "mlflow.db", tmp_path / ".cache/new-mlflow.db"
+    for _ in range(4):
+        process = start(tmp_path)
+        while process.poll() is None and not (began.exists() or database.exists()):
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.5))
+        process.send_signal(how)
+        process.communicate()
+    assert "runs: 1 true" in log(tmp_path) or database.exists()
+    assert "true" in log(tmp_path)
+    assert not began.exists()
+
+
+@pytest.mark.parametrize("tables", [0, 1, 5])
+def test_what_an_older_version_left_half_made_is_made_again(tmp_path: Path, tables: int) -> None:
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        for name in ("experiments", "runs", "tags", "metrics", "params")[:tables]:
+            connection.execute(f"CREATE TABLE {name} (id INTEGER)")
+    assert "runs: 1 true" in log(tmp_path)
+
+
+def test_a_deleted_experiment_is_restored(tmp_path: Path) -> None:
+    assert "runs: 0" in log(tmp_path, "delete")
+    output = log(tmp_path)
+    assert "was deleted there; it is restored" in output
+    assert "runs: 2" in output
+
+
+@pytest.mark.parametrize("name", ["a b", "50%20off", "what?", "a#b", "%(here)s", "ä;x=1&y"])
+def test_a_clone_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    study = tmp_path / name / "studies" / name
+    study.mkdir(parents=True)
+    (tmp_path / name / ".dvc").mkdir()
+    assert "runs: 1 true" in log(study)
+    assert "runs: 2 true" in log(tmp_path / name)
+    assert sorted(p.name for p in (tmp_path / name).iterdir()) == [".cache", ".dvc", "mlflow.db", "studies"]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
