@@ -103,9 +103,8 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
         difference = values[first] - values[second]
         _, image, rest = _mean_squares(difference)
         a, b = alone[first], alone[second]
-        columns.append(
-            [difference.sum().item() / difference.size, a[0], b[0], a[2], b[2], max(image - rest, 0.0), rest]
-        )
+        mean = difference.sum().item() / difference.size
+        columns.append([mean, a[0], b[0], a[2], b[2], max(image - rest, 0.0), rest])
     return Spread(values.shape[1], values.shape[2], *np.array(columns, dtype=np.float64).reshape(-1, 7).T)
 
 

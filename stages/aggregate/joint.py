@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Family:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(self.difference == 0, 0.0, np.abs(self.difference) / self.error)
         p = Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
-        return np.where(self.refused, 1.0, p)
+        return np.asarray(np.where(self.refused, 1.0, np.where(p < SMALLEST, 0.0, p)))
 
     def first_is_higher(self) -> Floats:
         """Probability that one new run of the first variant has the higher value than one of the second."""
@@ -54,7 +55,7 @@ class Family:
         with np.errstate(divide="ignore", invalid="ignore"):
             known = stdtr(self.freedom, self.difference / np.sqrt(self.run))
         certain = np.where(self.difference == 0, 0.5, self.difference > 0)
-        return np.where(self.run > 0, known, certain)
+        return np.asarray(np.where(self.run > 0, known, certain))
 
     def half(self, alpha: float) -> Floats:
         """Half the width of the simultaneous intervals."""
@@ -142,7 +143,7 @@ class Range:
         """Probability of more than `q`."""
         asked = np.asarray(q, dtype=np.float64)[:, None] * self.scale[self.place]
         tail = np.interp(np.minimum(asked, self.grid[-1]), self.grid, self.tail)
-        return np.clip(tail @ self.weights, 0.0, 1.0)
+        return np.asarray(np.clip(tail @ self.weights, 0.0, 1.0))
 
     def isf(self, alpha: float) -> Floats:
         """The value that is exceeded with probability `alpha`, by bisection."""
@@ -156,9 +157,10 @@ class Range:
             middle = (low + high) / 2
             more = self.sf(middle) > alpha
             low, high = np.where(more, middle, low), np.where(more, high, middle)
-        return (low + high) / 2
+        return np.asarray((low + high) / 2)
 
 
+@cache
 def _range(count: int) -> tuple[Floats, Floats]:
     """The tail of the range of `count` standard normal values, on a grid."""
     from scipy.special import ndtr

@@ -3,9 +3,9 @@
 All variants of a seed share its split, so a comparison stays paired: one difference a split, the mean over its seeds.
 The training sets of two splits overlap, so that their results are not independent and a plain t-test finds too much;
 the corrected resampled t-test (Nadeau and Bengio 2003) widens the variance of the mean difference,
-Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. What another draw of images changes is
-also the least that the variance can be: two or three splits agree by chance now and then, and would leave an interval
-of no width. All pairs together share the variance of the splits, as `joint` does with that of the seeds; a pair whose
+Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. What another draw of images changes
+is also the least that the variance can be: two or three splits agree by chance now and then, and would leave an
+interval of no width. All pairs share the variance of the splits, as `joint` does with that of the seeds; a pair whose
 own is larger than chance makes it is judged by its own.
 """
 
@@ -69,7 +69,7 @@ def influence(tested: list[Tested]) -> Floats:
         share = (each - each.mean(axis=1, keepdims=True)) / (each.shape[1] * len(tested))
         if each.shape[1] == len(one.groups):  # not for a metric that is one number a cell
             np.add.at(total.T, [index[group] for group in one.groups], share.T)
-    return total * np.sqrt(len(names) / max(len(names) - 1, 1))
+    return np.asarray(total * np.sqrt(len(names) / max(len(names) - 1, 1)))
 
 
 def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:

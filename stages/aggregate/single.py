@@ -1,9 +1,9 @@
 """The intervals of one variant: over images alone, over images and seeds, and of one further run.
 
 An accuracy is no sum of normal values near 100 %, so the first two are Wilson's (1927), with as many independent images
-as would give the variance that was found, and Student's t for the few seeds. That variance is the mean of two: as found,
-and with two images more, one that all seeds get right and one that all get wrong; without an error the first is 0. The
-interval over images and seeds needs three seeds: two agree by chance too often for it to cover what it says.
+as would give the variance that was found, and Student's t for the few seeds. The variance is the mean of two: the one
+that was found, and the one with two images more, of which all seeds get one right and the other wrong; without an error
+the first is 0. The interval over images and seeds needs three seeds: two agree by chance too often for it to cover.
 """
 
 from __future__ import annotations
