@@ -74,19 +74,18 @@ def simulate(
 
 def decided(right: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
     """Which pairs are decided before and now, and whether no verdict is given now."""
-    from statsmodels.stats.multitest import multipletests
-
     pairs = compare.all_pairs(len(right))
-    first, second = np.array(pairs).T
     parts = compare.spread(right, pairs)
-    seed, rest = np.zeros(len(right)), np.zeros(len(right))
-    seed[first], rest[first], seed[second], rest[second] = parts.seed_a, parts.rest_a, parts.seed_b, parts.rest_b
+    seed, _, rest = compare.mean_squares(right.astype(np.float64))
     family = joint.family(parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images))
     total = parts.seed_a + parts.seed_b + parts.image
     squares = np.maximum(parts.seed_a**2 + parts.seed_b**2, 1e-12)
     freedom = np.minimum((parts.seeds - 1) * total**2 / squares, 1e9)
     _, _, p = compare.interval(parts.difference, total / (parts.seeds * parts.images), freedom, ALPHA)
-    before = multipletests(p, ALPHA, "holm")[0]
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # Holm
+    before = np.zeros(len(p), dtype=np.bool_)
+    before[order] = steps < ALPHA
     return before, family.p() < ALPHA, bool(family.refused.all())
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["variant_a", "variant_b", "metric", "difference", "ci_low", "ci_high", "p"]
 COLUMNS += ["joint_ci_low", "joint_ci_high", "p_joint", "p_equal", "effect_size", "image_ci_low", "image_ci_high"]
-COLUMNS += ["probability_a_better", "covers", "verdict"]
+COLUMNS += ["probability_a_better", "standard_error", "covers", "verdict"]
 IMAGES_ALONE = "images"
 LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
 
@@ -91,35 +91,50 @@ def all_pairs(variants: int) -> Pairs:
 
 
 def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
-    """What varies between the variants of every pair; of whole numbers to the bit.
+    """What varies between the variants of every pair; of whole numbers to the bit, since their sums are exact.
 
     Args:
         values: (variants, seeds, images), see `values`.
         pairs: indices of the variants compared.
     """
-    alone = [_mean_squares(table) for table in values]
-    columns: list[list[float]] = []
-    for first, second in pairs:
-        difference = values[first] - values[second]
-        _, image, rest = _mean_squares(difference)
-        a, b = alone[first], alone[second]
-        mean = difference.sum().item() / difference.size
-        columns.append([mean, a[0], b[0], a[2], b[2], max(image - rest, 0.0), rest])
-    return Spread(values.shape[1], values.shape[2], *np.array(columns, dtype=np.float64).reshape(-1, 7).T)
+    count, seeds, images = values.shape
+    table = values.astype(np.float64)
+    seed, _, rest = mean_squares(table)
+    first, second = np.array(pairs).reshape(-1, 2).T
+    whole = table.reshape(count, -1)
+    sums = [table.sum(axis=(1, 2))[:, None], table.sum(axis=2), table.sum(axis=1), whole]
+    middle, of_seeds, of_images, every = (_between(one, first, second) for one in sums)
+    middle = middle / (seeds * images)
+    of_seeds = np.maximum(of_seeds / images - middle, 0.0)
+    of_images = np.maximum(of_images / seeds - middle, 0.0)
+    left = np.maximum(every - middle - of_seeds - of_images, 0.0) / max((seeds - 1) * (images - 1), 1)
+    left = left if seeds > 1 else np.zeros(len(first))
+    image = np.maximum(of_images / max(images - 1, 1) - left, 0.0)
+    total = table.sum(axis=(1, 2))
+    difference = (total[first] - total[second]) / (seeds * images)
+    return Spread(
+        seeds, images, difference, seed[first], seed[second], rest[first], rest[second], image, left
+    )  # fmt: skip
 
 
-def _mean_squares(table: NDArray[Any]) -> tuple[float, float, float]:
-    """Mean squares of seeds, of images and of what is left, of a table (seeds, images); 0 where undefined."""
-    seeds, images = table.shape
-    middle = table.sum().item() ** 2 / (seeds * images)
-    of_seeds = max((table.sum(axis=1) ** 2).sum().item() / images - middle, 0.0)
-    of_images = max((table.sum(axis=0) ** 2).sum().item() / seeds - middle, 0.0)
-    rest = max((table**2).sum().item() - middle - of_seeds - of_images, 0.0)
-    freedom = (seeds - 1) * (images - 1)
+def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+    """Squared distance of the rows of every pair, from one product of matrices."""
+    products = rows @ rows.T
+    return np.asarray(products[first, first] + products[second, second] - 2 * products[first, second])
+
+
+def mean_squares(table: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean squares of seeds, of images and of what is left, of tables (variants, seeds, images); 0 where undefined."""
+    count, seeds, images = table.shape
+    middle = table.sum(axis=(1, 2)) ** 2 / (seeds * images)
+    of_seeds = np.maximum((table.sum(axis=2) ** 2).sum(axis=1) / images - middle, 0.0)
+    of_images = np.maximum((table.sum(axis=1) ** 2).sum(axis=1) / seeds - middle, 0.0)
+    rest = np.maximum((table**2).sum(axis=(1, 2)) - middle - of_seeds - of_images, 0.0)
+    freedom, none = (seeds - 1) * (images - 1), np.zeros(count)
     return (
-        of_seeds / (seeds - 1) if seeds > 1 else 0.0,
-        of_images / (images - 1) if images > 1 else 0.0,
-        rest / freedom if freedom else 0.0,
+        of_seeds / (seeds - 1) if seeds > 1 else none,
+        of_images / (images - 1) if images > 1 else none,
+        rest / freedom if freedom else none,
     )
 
 
@@ -145,8 +160,9 @@ def over_images(values: NDArray[Any], pairs: Pairs, alpha: float) -> Floats:
 
     seeds, images = values.shape[1:]
     scale = float(values.max() - values.min()) if values.size else 0.0
-    mean = values.mean(axis=1)
-    squares = np.array([((mean[a] - mean[b]) - (mean[a] - mean[b]).mean()) @ (mean[a] - mean[b]) for a, b in pairs])
+    mean = values.mean(axis=1, dtype=np.float64)
+    first, second = np.array(pairs).T
+    squares = _between(mean - mean.mean(axis=1, keepdims=True), first, second)
     variance = (squares + 2 * scale**2 / seeds) / images**2
     return np.asarray(stdtrit(images - 1.0, 1 - alpha / 2) * np.sqrt(variance))
 
@@ -169,9 +185,9 @@ def one_split(values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate
     parts = spread(values, pairs)
     variance, freedom = parts.variance()
     low, high, p = interval(parts.difference, variance, freedom, settings.alpha)
-    alone = np.array([_mean_squares(table) for table in values])
+    seed, _, rest = mean_squares(values.astype(np.float64))
     family = joint.family(
-        parts.difference, alone[:, 0], alone[:, 2], parts.image, pairs, (parts.seeds, parts.images)
+        parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images)
     )  # fmt: skip
     whole = settings.compare in WHOLE_CELL
     covers = "images and seeds" if parts.seeds > 1 else IMAGES_ALONE
@@ -218,6 +234,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "image_ci_low": None if np.isnan(around) else difference - around,
                 "image_ci_high": None if np.isnan(around) else difference + around,
                 "probability_a_better": None if one_seed else run if turned > 0 else 1 - run,
+                "standard_error": float(family.error[index]),
                 "covers": known.covers,
                 "verdict": _verdict(turned * difference, better=better, within=within, same=same),
             }

@@ -27,6 +27,7 @@ STANDS_OUT = 0.1  # level of the F test of one variant against all others
 DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a small study cannot show inequality
 TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
 NODES = 160
+MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
 
 
@@ -90,12 +91,12 @@ def family(
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
-        satterthwaite = np.where(squares > 0, total**2 / squares, 1e9)
+        satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
     refused = np.full(len(pairs), seeds == 2 and bool((added > TWO_SEEDS).any()))
     error = np.sqrt(total / (seeds * images))
     run = (a + b) / images * (1 + 1 / seeds)
-    return Family(len(seed), difference, error, np.minimum(satterthwaite, 1e9), refused, run)
+    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run)
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
@@ -130,20 +131,26 @@ class Range:
     """The studentized range of `count` means, with degrees of freedom for each value that is asked."""
 
     def __init__(self, count: int, freedom: Floats) -> None:
-        from scipy.stats import chi2
+        from scipy.special import gammaln
 
-        nodes, weights = np.polynomial.legendre.leggauss(NODES)
-        v, self.weights = (nodes + 1) / 2, weights / 2
-        self.weights = self.weights * 3 * v**2  # u = v^3: the smallest estimates of the variance make the tail
+        nodes, weights = _legendre(NODES)
         distinct, self.place = np.unique(freedom, return_inverse=True)
-        self.scale = np.sqrt(chi2.ppf(v[None, :] ** 3, distinct[:, None]) / distinct[:, None])
+        half = distinct[:, None] / 2
+        # s is the estimate of the SD; s^(2/3) is nearly normal (Wilson and Hilferty 1931), so that is where nodes lie.
+        middle, width = 1 - 1 / (9 * half), 9 * np.sqrt(1 / (9 * half))
+        low, high = np.maximum(middle - width, 0.0), middle + width
+        y = low + (high - low) * (nodes + 1) / 2
+        self.scale = y**1.5
+        density = math.log(2) + half * np.log(half) - gammaln(half) + (2 * half - 1) * np.log(self.scale)
+        each = np.exp(density - half * self.scale**2) * 1.5 * np.sqrt(y) * weights * (high - low) / 2
+        self.weights = each / each.sum(axis=1, keepdims=True)
         self.grid, self.tail = _range(count)
 
     def sf(self, q: Any) -> Floats:
         """Probability of more than `q`."""
         asked = np.asarray(q, dtype=np.float64)[:, None] * self.scale[self.place]
         tail = np.interp(np.minimum(asked, self.grid[-1]), self.grid, self.tail)
-        return np.asarray(np.clip(tail @ self.weights, 0.0, 1.0))
+        return np.asarray(np.clip((tail * self.weights[self.place]).sum(axis=1), 0.0, 1.0))
 
     def isf(self, alpha: float) -> Floats:
         """The value that is exceeded with probability `alpha`, by bisection."""
@@ -161,12 +168,18 @@ class Range:
 
 
 @cache
+def _legendre(count: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of Gauss and Legendre between -1 and 1."""
+    return np.polynomial.legendre.leggauss(count)
+
+
+@cache
 def _range(count: int) -> tuple[Floats, Floats]:
     """The tail of the range of `count` standard normal values, on a grid."""
     from scipy.special import ndtr
 
     grid = np.linspace(0, 16, 3201)
-    nodes, weights = np.polynomial.legendre.leggauss(120)
+    nodes, weights = _legendre(120)
     z, weights = nodes * 9, weights * 9
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     inside = (ndtr(z[None, :] + grid[:, None]) - ndtr(z)[None, :]) ** (count - 1)
