@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro known study studies verify test test-all lint bench sweep ui systems leak lock
+.PHONY: help setup repro known study studies verify test test-all lint bench plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,10 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.clean search
 	python -m benchmarks.train
 	python -m benchmarks.report
+	python -m benchmarks.statistics
+
+plan: setup ## the smallest difference a design decides, from this study as a pilot or ARGS="--accuracy 0.85 --seed-sd 1"
+	python -m stages.aggregate.plan $(ARGS)
 
 sweep: setup ## compare DVC experiments that differ in one setting: make sweep PARAM=lr
 	python -m stages.report.experiments $(PARAM)

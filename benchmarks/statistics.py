@@ -102,7 +102,10 @@ def errors(rng: np.random.Generator, studies: int) -> float:
                 for variants in (2, 5, 10, 20, 40):
                     count = max(20, min(studies, int(studies * MOST_CELLS / (60 * variants * seeds * images))))
                     made = [decided(simulate(rng, spread(variants), seeds, images)) for _ in range(count)]
-                    old, new = (float(np.mean([one[i].any() for one in made])) for i in (0, 1))
+                    old, new = (
+                        float(np.mean([pair.any() for pair in side]))
+                        for side in zip(*[one[:2] for one in made], strict=True)
+                    )
                     none = float(np.mean([one[2] for one in made]))
                     worst = max(worst, new - MOST - 3 * float(np.sqrt(MOST * (1 - MOST) / count)))
                     cells.append(f"{_short(old)} → {_short(new)}" + (f" ({none:.2f})" if none else ""))
@@ -120,7 +123,10 @@ def power(rng: np.random.Generator, studies: int) -> float:
             decided(simulate(rng, np.full(variants, 1.0), seeds, images, points / 100))
             for _ in range(studies if images < 1000 else studies // 4)
         ]
-        old, new = (float(np.mean([one[i][: variants - 1] for one in made])) for i in (0, 1))
+        old, new = (
+            float(np.mean([pair[: variants - 1] for pair in side]))
+            for side in zip(*[one[:2] for one in made], strict=True)
+        )
         found[variants, seeds, images] = new
         print(f"| {points} | {variants} | {seeds} | {images} | {_short(old)} | {_short(new)} |", flush=True)
     return found[5, 3, 300]

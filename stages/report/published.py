@@ -115,7 +115,8 @@ def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
     if gone.empty:
         return []
     counts = gone.groupby(["status", "reason"], sort=True).size()
-    why = names([f"{n:,} {status} ({str(reason).replace('_', ' ')})" for (status, reason), n in counts.items()])
+    rows = counts.reset_index(name="files").to_dict("records")
+    why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
     kept = len(inside) - len(gone)
     return [f"Of {plural(len(inside), 'file')} in the published {part} folder {kept:,} are used here; not used: {why}."]
 

@@ -112,12 +112,10 @@ def _published(context: dict[str, Any]) -> _Table | None:
 def _leak(context: dict[str, Any]) -> _Table | None:
     if context["leak"] is None:
         return None
-    keys = ("variant", "seeds", "published_top1", "clean_top1", "leak", "interval", "copies_top1", "others_top1")
-    columns = [
-        "Variant", "Seeds", "Published split", "Clean split", "Difference", "Interval", "On copies", "On the others",
-    ]  # fmt: skip
+    keys = ("variant", "kind", "splits", "published", "clean", "leak", "interval", "verdict")
+    columns = ["Variant", "Images", "Splits", "Published kind", "Clean", "Difference", "Interval", "Verdict"]
     rows = [[row[key] for key in keys] for row in context["leak"]["rows"]]
-    return "leak", columns, rows, "Test top-1 % on the published split and on the clean one; 95 % intervals (Welch)."
+    return "leak", columns, rows, "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
 
 
 def _latex(value: Any) -> str:
