@@ -1,6 +1,6 @@
 """How often a study of equal variants finds a difference, how often intervals cover, and how often a real one is found.
 
-    python -m benchmarks.statistics [--studies 300] [--seed 0]
+    python -m benchmarks.statistics [--studies 200] [--seed 0]
 
 Studies are simulated from a probit model: a picture is got right when skill + difficulty of the picture (shared by all)
 + what the variant makes of the picture + the luck of the seed + what the seed makes of the picture is above 0. All
@@ -24,6 +24,8 @@ from stages.aggregate import compare, joint, single
 from stages.aggregate.params import Aggregate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -31,19 +33,19 @@ if TYPE_CHECKING:
 ACCURACY, ALPHA, MOST, LEAST_POWER = 0.85, 0.05, 0.065, 0.34
 PICTURE, OWN, RUN = 1.0, 0.5, 0.7  # SD of difficulty, variant x picture, seed x picture
 STILL = float(np.sqrt(PICTURE**2 + OWN**2 + RUN**2))
-SPREADS = {  # SD over seeds in points of accuracy
+SPREADS: dict[str, Callable[[int], Floats]] = {  # SD over seeds in points of accuracy
     "0": lambda count: np.full(count, 0.0),
     "1": lambda count: np.full(count, 1.0),
     "0.5 and 2": lambda count: np.where(np.arange(count) % 2, 2.0, 0.5),
     "one of 3, others 0.5": lambda count: np.r_[3.0, np.full(count - 1, 0.5)],
 }
-MOST_CELLS = 600_000  # values of one simulated study beyond which fewer studies are made
+MOST_CELLS = 2_000_000  # values of one simulated study beyond which fewer studies are made
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=300)
+    parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
@@ -139,7 +141,7 @@ def coverage(rng: np.random.Generator, studies: int) -> None:
     for accuracy in (0.5, 0.85, 0.95, 0.99):
         for images, seeds in ((100, 3), (300, 3), (300, 5), (2000, 5)):
             spread = np.full(2, 0.2 if accuracy > 0.98 else 1.0)
-            hits = np.zeros(3)
+            hits, printed = np.zeros(3), 0
             count = studies if images < 1000 else studies // 4
             for _ in range(count):
                 right = simulate(rng, spread, seeds + 1, images, accuracy=accuracy)
@@ -148,8 +150,9 @@ def coverage(rng: np.random.Generator, studies: int) -> None:
                 next_run = right[0, seeds].mean()
                 ends = [row["ci_low"], row["ci_high"], row["run_low"], row["run_high"]]
                 low, high, least, most = (float("nan") if end is None else end for end in ends)
+                printed += row["run_low"] is not None
                 hits += [low <= accuracy <= high, known.low[0] <= 0 <= known.high[0], least <= next_run <= most]
-            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(_short, hits / count)) + " |", flush=True)
+            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(_short, hits / np.array([count, count, printed]))) + " |", flush=True)
 
 
 def _short(share: float) -> str:

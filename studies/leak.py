@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 ALPHA = 0.05
 FEWEST = 3  # splits; ten are worth having
 KINDS = ("all", "copies", "others")
-COLUMNS = ("variant", "splits", "train_images", "published_images", "clean_images", "copies") + tuple(
-    f"{kind}_{what}" for kind in KINDS for what in ("published", "clean", "leak", "low", "high")
-)
+COLUMNS = [
+    "variant", "splits", "train_images", "published_images", "clean_images", "copies",
+    *(f"{kind}_{what}" for kind in KINDS for what in ("published", "clean", "leak", "low", "high")),
+]  # fmt: skip
 
 
 class Arm(NamedTuple):

@@ -108,7 +108,7 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
     if count == 1 or pool == 0:
         return np.maximum(seed, rest), np.zeros(count, dtype=np.bool_)
     others = np.maximum((seed.sum() - seed) / (count - 1), (rest.sum() - rest) / (count - 1))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         alone = stats.f.sf(seed / others, freedom, freedom * (count - 1)) < STANDS_OUT
     own = (alone | unequal(seed, freedom)) & (seed > pool)
     return np.maximum(np.where(own, seed, pool), rest), own

@@ -17,7 +17,7 @@ KINDS = {"all": "all", "copies": "with a copy", "others": "without one"}
 
 
 def build(evidence: Evidence, figures: Figures, digits: int) -> dict[str, Any] | None:
-    """A row for each variant and kind of picture of the file `report.leak`; None where it names no variant of this study.
+    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
 
     Raises:
         UserError: the file was written by an older measurement.
