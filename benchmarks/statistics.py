@@ -152,7 +152,8 @@ def coverage(rng: np.random.Generator, studies: int) -> None:
                 low, high, least, most = (float("nan") if end is None else end for end in ends)
                 printed += row["run_low"] is not None
                 hits += [low <= accuracy <= high, known.low[0] <= 0 <= known.high[0], least <= next_run <= most]
-            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(_short, hits / np.array([count, count, printed]))) + " |", flush=True)
+            shares = hits / np.array([count, count, printed])
+            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(_short, shares)) + " |", flush=True)
 
 
 def _short(share: float) -> str:

@@ -83,13 +83,13 @@ def _others(root: Path, made: Made) -> None:
     ]
     _write(root / "published.csv", columns, published)
     kinds = ("all", "copies", "others")
-    columns = ["variant", "splits", "train_images", "published_images", "clean_images", "copies"]
-    columns += [f"{kind}_{what}" for kind in kinds for what in ("published", "clean", "leak", "low", "high")]
+    names = ["variant", "splits", "train_images", "published_images", "clean_images", "copies"]
+    names += [f"{kind}_{what}" for kind in kinds for what in ("published", "clean", "leak", "low", "high")]
     leak = [
         (name, 10, 190, 60, 50, 7.5, *(0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50) * 3)
         for i, name in enumerate(made.names[:2])
     ]
-    _write(root / "leak.csv", " ".join(columns), leak)
+    _write(root / "leak.csv", " ".join(names), leak)
 
 
 def _settings(made: Made, index: int) -> dict[str, Any]:
