@@ -5,7 +5,8 @@ of the seeds is shared between the variants, and is never less than what the ima
 A variant counts on its own where the variants differ in this variance (Bartlett's test, taken at a generous level) or
 where it stands out (F test), and its own is the larger. All differences of means are judged by the studentized range
 (Tukey), with Satterthwaite's degrees of freedom for each pair. Two seeds that differ by clearly more than the images
-explain decide nothing. `python -m benchmarks.statistics` measures the level and the power.
+explain decide nothing, and neither do three of variants that surely vary unequally. `python -m benchmarks.statistics`
+measures the level and the power.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
 DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a small study cannot show inequality
 TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
+THREE_SEEDS = 0.5  # the same with three, where the variants are surely unequal (Bartlett at the level below)
+SURELY = 0.05
 NODES = 160
 MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
@@ -93,7 +96,10 @@ def family(
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
-    refused = np.full(len(pairs), seeds == 2 and bool((added > TWO_SEEDS).any()))
+    most = float(added.max())
+    few = seeds == 2 and most > TWO_SEEDS
+    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(seed, freedom, SURELY))
+    refused = np.full(len(pairs), few)
     error = np.sqrt(total / (seeds * images))
     run = (a + b) / images * (1 + 1 / seeds)
     return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run)
@@ -110,11 +116,11 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
     others = np.maximum((seed.sum() - seed) / (count - 1), (rest.sum() - rest) / (count - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         alone = stats.f.sf(seed / others, freedom, freedom * (count - 1)) < STANDS_OUT
-    own = (alone | unequal(seed, freedom)) & (seed > pool)
+    own = (alone | unequal(seed, freedom, UNEQUAL)) & (seed > pool)
     return np.maximum(np.where(own, seed, pool), rest), own
 
 
-def unequal(squares: Floats, freedom: int) -> bool:
+def unequal(squares: Floats, freedom: int, level: float) -> bool:
     """Bartlett's test: whether mean squares of `freedom` degrees of freedom each differ by more than chance."""
     from scipy.stats import chi2
 
@@ -124,7 +130,7 @@ def unequal(squares: Floats, freedom: int) -> bool:
         return False
     ratio = -freedom * float(np.log(np.maximum(squares / mean, 1e-300)).sum())
     correction = 1 + (count + 1) / (3 * count * freedom)
-    return bool(ratio / correction > chi2.isf(UNEQUAL, count - 1))
+    return bool(ratio / correction > chi2.isf(level, count - 1))
 
 
 class Range:

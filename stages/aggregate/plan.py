@@ -106,7 +106,10 @@ def table(parts: Parts, alpha: float) -> list[dict[str, Any]]:
 
 
 def smallest(parts: Parts, variants: int, seeds: int, images: int, alpha: float) -> float | None:
-    """The difference that is decided with 80 % power when `joint` judges all pairs; None with too few seeds."""
+    """The difference that is decided with 80 % power when `joint` judges all pairs; None with too few seeds.
+
+    The variants are taken to vary alike over seeds; where they do not, three seeds may give no verdict either.
+    """
     from scipy.special import stdtrit
 
     of_seeds = 2 * (parts.seed / seeds + parts.rest / (seeds * images))

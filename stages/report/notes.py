@@ -81,15 +81,15 @@ def pairs(evidence: Evidence) -> str:
     )
     if refused(evidence):
         text += (
-            " No verdict is given here: the two seeds of a variant differ by more than the images explain, and two "
-            "seeds cannot show how much; add seeds (`make plan` says how many)."
+            " No verdict is given here: the seeds of a variant differ by more than the images explain, and so few "
+            "cannot show by how much; add seeds (`make plan` says how many)."
         )
     return f"{text} {first(evidence)}"
 
 
 def refused(evidence: Evidence) -> bool:
     """Whether the comparison gives no verdict at all, however large a difference is."""
-    return len(evidence.study.seeds) == 2 and all(float(row["p_joint"]) == 1 for row in evidence.comparisons)
+    return 1 < len(evidence.study.seeds) <= 3 and all(float(row["p_joint"]) == 1 for row in evidence.comparisons)
 
 
 def first(evidence: Evidence) -> str:
