@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro known study studies verify test test-all lint bench gpu sweep ui systems leak lock
+.PHONY: help setup repro known study studies verify test test-all lint bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,10 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.clean search
 	python -m benchmarks.train
 	python -m benchmarks.report
+	python -m benchmarks.statistics
+
+plan: setup ## the smallest difference a design decides, from this study as a pilot or ARGS="--accuracy 0.85 --seed-sd 1"
+	python -m stages.aggregate.plan $(ARGS)
 
 gpu: ## on a machine with a GPU: measure, repeat, train cifar10_gpu and cifar10_94 (OUT=folder; PYTHON's own packages where there is no .venv)
 	$(GPU) measure --minutes 3 --out $(OUT)/measure $(DATA:%=--data %)

@@ -33,7 +33,7 @@ def main() -> None:
     chosen = parser.parse_args()
     locks = [ROOT / "dvc.lock", *sorted(ROOT.glob("studies/*/dvc.lock"))]
     cells = sum(name.startswith("train@") for lock in locks for name in read(lock))
-    deps = [d.removeprefix("${root}/") for d in read(ROOT / "dvc.yaml")["train"]["deps"] if d.startswith("${root}/")]
+    deps = [d for d in read(ROOT / "dvc.yaml")["train"]["deps"] if d.startswith("stages/")]
     paths = ["--", *THEN] if chosen.code else []
     command = ["git", "log", f"-{chosen.commits}", "--format=%x00%h %s", "--name-only", *paths]
     log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -1,39 +1,45 @@
-"""How many points the copies were worth: the same variants on a published split and on a clean one.
+"""How many points the copies were worth: the same variants on a published kind of split and on a clean one.
 
 Run as `python -m studies.leak <published study> <clean study>`, after both were run; the table is `leak.csv` in the
-clean one.
+clean one. Both train on as many pictures, for a fixed number of epochs, and every seed has a split of its own, so that
+a difference comes from the copies and not from more pictures, from what validation chose or from one draw of the split.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from stages.aggregate import collect, compare
+from stages.aggregate import collect
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 ALPHA = 0.05
-COLUMNS = (
-    "variant", "seeds", "published_top1", "clean_top1", "leak", "low", "high",
-    "published_images", "clean_images", "copies", "copies_top1", "others_top1",
-)  # fmt: skip
+FEWEST = 3  # splits; ten are worth having
+KINDS = ("all", "copies", "others")
+COLUMNS = [
+    "variant", "splits", "train_images", "published_images", "clean_images", "copies",
+    *(f"{kind}_{what}" for kind in KINDS for what in ("published", "clean", "leak", "low", "high")),
+]  # fmt: skip
 
 
 class Arm(NamedTuple):
-    """What one study left of its variants on its test images."""
+    """What one study left of its variants on the test pictures of every split."""
 
     variants: list[str]
-    seeds: list[int]
-    right: NDArray[np.int64]  # 1 or 0, (variants, seeds, images)
-    images: list[str]  # image ids, as the last axis of `right`
+    train: int
+    tested: list[collect.Tested]
+    paths: dict[str, str]  # image id -> path in the source
 
 
 def main() -> None:
@@ -44,95 +50,125 @@ def main() -> None:
     rows = table(published, clean)
     files.write_rows(clean / "leak.csv", COLUMNS, rows)
     for row in rows:
-        console.say(
-            f"{row['variant']}: {100 * row['published_top1']:.1f} % on the published split, "
-            f"{100 * row['clean_top1']:.1f} % on the clean one: the copies were worth {100 * row['leak']:.1f} points "
-            f"({100 * (1 - ALPHA):.0f} % interval {100 * row['low']:.1f} to {100 * row['high']:.1f}; "
-            f"{row['seeds']} seeds)"
-        )
+        for kind in KINDS:
+            if row[f"{kind}_leak"] is not None:
+                console.say(_said(row, kind))
+
+
+def _said(row: dict[str, Any], kind: str) -> str:
+    which = {"all": "all test pictures", "copies": "those that have a copy", "others": "those that have none"}[kind]
+    return (
+        f"{row['variant']}, {which}: {100 * row[f'{kind}_published']:.1f} % on published splits, "
+        f"{100 * row[f'{kind}_clean']:.1f} % on clean ones: {100 * row[f'{kind}_leak']:+.1f} points "
+        f"({100 * (1 - ALPHA):.0f} % interval {100 * row[f'{kind}_low']:.1f} to {100 * row[f'{kind}_high']:.1f}; "
+        f"{row['splits']} splits)"
+    )
 
 
 def table(published: Path, clean: Path) -> list[dict[str, Any]]:
     """The rows of leak.csv.
 
-    The two sets of test images differ, so the arms are independent (Welch); within an arm both the images and the seeds
-    vary, as in `stages.aggregate.compare`. `copies` are the published test images with a copy in train or validation.
-
     Raises:
-        UserError: a cell is missing, or the two studies have different variants or seeds.
+        UserError: a cell is missing, or the two studies differ in more than the copies.
     """
     first, second = _arm(published), _arm(clean)
-    if (first.variants, first.seeds) != (second.variants, second.seeds):
-        raise UserError(f"{published} and {clean} have different variants or seeds; only the same can be compared")
-    seen = _seen(published, clean, first.images, first.seeds[0])
+    _check(published, clean, first, second)
+    group = _groups(clean)
+    sizes = Counter(group.values())
+    masks = [_seen(published, one, first.paths, group) for one in first.tested]
+    alike = [np.array([sizes[group[second.paths[image]]] > 1 for image in one.images]) for one in second.tested]
     rows = []
-    for i, variant in enumerate(first.variants):
-        one, two = first.right[i], second.right[i]
-        leak, low, high = difference(one, two)
-        rows.append(
-            {
-                "variant": variant,
-                "seeds": len(first.seeds),
-                "published_top1": float(one.mean()),
-                "clean_top1": float(two.mean()),
-                "leak": leak,
-                "low": low,
-                "high": high,
-                "published_images": one.shape[1],
-                "clean_images": two.shape[1],
-                "copies": int(seen.sum()),
-                "copies_top1": float(one[:, seen].mean()) if seen.any() else None,
-                "others_top1": float(one[:, ~seen].mean()) if not seen.all() else None,
-            }
-        )
+    for place, variant in enumerate(first.variants):
+        row: dict[str, Any] = {
+            "variant": variant,
+            "splits": len(first.tested),
+            "train_images": first.train,
+            "published_images": len(first.tested[0].images),
+            "clean_images": len(second.tested[0].images),
+            "copies": float(np.mean([mask.sum() for mask in masks])),
+        }
+        for kind in KINDS:
+            one = _shares(first.tested, place, [_mask(kind, mask) for mask in masks])
+            two = _shares(second.tested, place, [_mask(kind, mask) for mask in alike])
+            row |= {f"{kind}_{key}": value for key, value in difference(one, two).items()}
+        rows.append(row)
     return rows
 
 
-def difference(one: NDArray[np.int64], two: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Difference of two accuracies, each (seeds, images), and its interval (Welch 1947)."""
-    from scipy import stats
+def difference(one: Floats, two: Floats) -> dict[str, float | None]:
+    """Difference of two mean accuracies over splits, and its interval (Welch 1947); None where a kind has no picture.
 
-    means, variances, freedoms = [], [], []
-    for right in (one, two):
-        # An arm by itself is its difference to one that is always wrong.
-        parts = compare.spread(np.stack([right, np.zeros_like(right)]), [(0, 1)])
-        variance, freedom = parts.variance()
-        means.append(float(parts.difference[0]))
-        variances.append(float(variance[0]))
-        freedoms.append(float(freedom[0]))
-    total = sum(variances)
-    if total == 0:
-        return means[0] - means[1], means[0] - means[1], means[0] - means[1]
-    satterthwaite = total**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    half = float(stats.t.ppf(1 - ALPHA / 2, satterthwaite)) * total**0.5
-    return means[0] - means[1], means[0] - means[1] - half, means[0] - means[1] + half
+    The splits are drawn anew from the same pictures, independently in either arm: the interval is for new splits and
+    seeds of these pictures, not for other pictures.
+    """
+    from scipy.stats import ttest_ind
+
+    if len(one) < 2 or len(two) < 2:
+        return dict.fromkeys(("published", "clean", "leak", "low", "high"))
+    leak = float(one.mean() - two.mean())
+    low = high = leak
+    if one.var() + two.var() > 0:
+        low, high = ttest_ind(one, two, equal_var=False).confidence_interval(1 - ALPHA)
+    means = {"published": float(one.mean()), "clean": float(two.mean())}
+    return {**means, "leak": leak, "low": float(low), "high": float(high)}
+
+
+def _mask(kind: str, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return {"all": np.ones_like(copies), "copies": copies, "others": ~copies}[kind]
+
+
+def _shares(tested: list[collect.Tested], place: int, masks: list[NDArray[np.bool_]]) -> Floats:
+    """Accuracy of a variant on some pictures of every split that has any."""
+    pairs = zip(tested, masks, strict=True)
+    return np.array([one.values[place][:, mask].mean() for one, mask in pairs if mask.any()], dtype=np.float64)
 
 
 def _arm(folder: Path) -> Arm:
     with contextlib.chdir(folder):
         study = params.read()
         found = collect.read(study.cells)
-        if len(collect.splits()) > 1:
+        chosen = [cell.variant for cell in found if cell.config["cell"].get("checkpoint") != "last"]
+        if chosen:
             raise UserError(
-                f"{folder}/params.yaml: `split.per_seed` must be false: two studies are compared split by split"
+                f"{folder}/params.yaml: `train.checkpoint` of {chosen[0]} must be `last`: a validation set with copies "
+                "chooses other epochs than a clean one"
             )
-    predictions = found[0].predictions
-    images = predictions[predictions["split"] == "test"]["image_id"].tolist()
-    return Arm(list(study.variants), study.seeds, collect.correct(found), images)
+        tested = collect.tested(found, "top1")
+        paths = {row["image_id"]: row["path"] for row in files.read_rows("data/clean/ledger.csv") if row["image_id"]}
+    return Arm(list(study.variants), tested[0].split.images("train"), tested, paths)
 
 
-def _seen(published: Path, clean: Path, images: list[str], seed: int) -> NDArray[np.bool_]:
-    """Which of the published test images have a copy in train or validation, as cleaning found it."""
+def _check(published: Path, clean: Path, first: Arm, second: Arm) -> None:
+    if first.variants != second.variants:
+        raise UserError(f"{published} and {clean} have different variants; only the same can be compared")
+    if first.train != second.train:
+        raise UserError(
+            f"{published} trains on {first.train} pictures and {clean} on {second.train}: set `split.train` in both to "
+            "one number, or the difference is also that of the training size"
+        )
+    for folder, arm in ((published, first), (clean, second)):
+        if len(arm.tested) < FEWEST:
+            raise UserError(
+                f"{folder}/params.yaml: `split.per_seed: true` and {FEWEST} seeds or more are needed, better ten: one "
+                "split moves the result by more than the copies do"
+            )
+
+
+def _groups(clean: Path) -> dict[str, str]:
+    """Path in the source -> group of pictures that are copies or look-alikes, as the clean study found them."""
     groups = {row["image_id"]: row["group_id"] for row in files.read_rows(clean / "data/clean/manifest.csv")}
     # A file's group is that of the picture that was kept in its place; a quarantined file is alone.
-    group = {
+    return {
         row["path"]: groups.get(row["image_id"] or row["duplicate_of"], row["path"])
         for row in files.read_rows(clean / "data/clean/ledger.csv")
     }
-    path = {row["image_id"]: row["path"] for row in files.read_rows(published / "data/clean/ledger.csv")}
-    parts = files.read_rows(published / cells.split_file(seed))
-    learnt = {group[path[row["image_id"]]] for row in parts if row["split"] != "test"}
-    return np.array([group[path[image]] in learnt for image in images])
+
+
+def _seen(published: Path, one: collect.Tested, paths: dict[str, str], group: dict[str, str]) -> NDArray[np.bool_]:
+    """Which of the test pictures of a published split have a copy among those that were trained on."""
+    parts = files.read_rows(published / cells.split_file(one.split.seeds[0]))
+    learnt = {group[paths[row["image_id"]]] for row in parts if row["split"] == "train"}
+    return np.array([group[paths[image]] in learnt for image in one.images])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stages.aggregate import agreement, collect, compare, fit, resampled, summary, suspects, variance
+from stages.aggregate import agreement, collect, compare, fit, resampled, single, summary, suspects, variance
 from stages.aggregate.params import Aggregate
 from stages.core import cells, console, errors, files, params
 
@@ -21,17 +21,16 @@ def main() -> None:
         console.say(f"removed {folder}: its cell is no longer in params.yaml")
     found = collect.read(study.cells)
     names = list(study.variants)
-    tested = collect.tested(found)
+    tested = collect.tested(found, settings.compare)
     rows = summary.summary(found, tested, settings.alpha)
-    pairs, intervals = _compare(tested, names, settings)
     tables: dict[str, tuple[list[str], _Rows]] = {
         "runs": (["variant", "seed", "split", "metric", "value"], summary.runs(found)),
         "summary": (["variant", "split", "metric", "n", "mean", "sd", "ci_low", "ci_high"], rows),
-        "comparisons": (compare.COLUMNS, pairs),
-        "intervals": (compare.INTERVALS, intervals),
+        "comparisons": (compare.COLUMNS, _compare(tested, names, settings)),
+        "intervals": (single.COLUMNS, single.rows(tested, names, settings.compare, settings.alpha)),
         "variance": (variance.COLUMNS, variance.variance(found, collect.splits(), settings.alpha)),
         "curves": (["variant", "seed", "epoch", "split", "loss", "top1"], summary.curves(found)),
-        "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit)),
+        "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit, settings.alpha)),
         "suspects": (suspects.COLUMNS, suspects.suspects(found, settings.suspects)),
         "agreement": (agreement.COLUMNS, agreement.agreement(found)),
     }
@@ -40,17 +39,15 @@ def main() -> None:
     files.write_json(REPORTS / "metrics.json", summary.selection(rows))
 
 
-def _compare(tested: list[collect.Tested], names: list[str], settings: Aggregate) -> tuple[_Rows, _Rows]:
-    """The rows of comparisons.csv and intervals.csv."""
-    images = len({image for one in tested for image in one.images})
+def _compare(tested: list[collect.Tested], names: list[str], settings: Aggregate) -> _Rows:
+    """The rows of comparisons.csv."""
+    if len(names) == 1:
+        return []
     if len(tested) == 1:
-        right = tested[0].right
-        draws, means = compare.bootstrap(right, settings.bootstrap), right.mean(axis=(1, 2))
-        pairs = compare.compare(right, names, draws, settings.alpha)
+        known = compare.one_split(tested[0].blocks, tested[0].predicted, settings)
     else:
-        draws, means = resampled.bootstrap(tested, settings.bootstrap), resampled.means(tested)
-        pairs = resampled.compared(tested, names, draws, settings.alpha)
-    return pairs, compare.accuracies(draws, means, images, names, settings.alpha)
+        known = resampled.several_splits(tested, settings)
+    return compare.rows(known, names, settings)
 
 
 if __name__ == "__main__":

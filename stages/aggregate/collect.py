@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from stages.aggregate import values
 from stages.core import cells, files
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
+MANIFEST = "data/clean/manifest.csv"
 NEEDED = ("metrics.csv", "predictions.csv", "samples.json", "gradcam.json")
 
 
@@ -43,11 +44,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Tested:
-    """The test images of one split, and right (1) or wrong (0), (variants, seeds, images), in params.yaml's order."""
+    """The test images of one split and what the cells make of them, (variants, seeds, images), in params.yaml's order.
+
+    `values` average to the metric that is compared, `predicted` are the classes as numbers, `groups` says which images
+    belong together (copies, look-alikes).
+    """
 
     split: Split
     images: list[str]
-    right: NDArray[np.int64]
+    groups: list[str]
+    values: NDArray[Any]
+    predicted: NDArray[np.int64]
+
+    @property
+    def blocks(self) -> NDArray[Any]:
+        """The values, one for each group of images."""
+        return values.blocks(self.values, self.groups)
 
 
 def read(wanted: list[tuple[str, int]]) -> list[Cell]:
@@ -75,23 +87,16 @@ def splits() -> list[Split]:
     return [Split(entry["seeds"], entry["counts"]) for entry in summary["splits"]]
 
 
-def correct(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
-    """Right (1) or wrong (0) of cells of one split: (variants, seeds, images), in the order of params.yaml."""
-    variants = list(dict.fromkeys(cell.variant for cell in found))
-    right = []
-    for cell in found:
-        table = cell.predictions[cell.predictions["split"] == split]
-        right.append((table["label"] == table["predicted"]).to_numpy(dtype=np.int64))
-    return np.asarray(right, dtype=np.int64).reshape(len(variants), -1, len(right[0]))
-
-
-def tested(found: list[Cell]) -> list[Tested]:
-    """The test images of every split, and who is right about them."""
+def tested(found: list[Cell], metric: str) -> list[Tested]:
+    """The test images of every split, and what the cells make of them."""
+    group = {row["image_id"]: row["group_id"] for row in files.read_rows(MANIFEST)}
     every = []
     for split in splits():
-        members = [cell for cell in found if cell.seed in split.seeds]
-        table = members[0].predictions
-        every.append(Tested(split, table[table["split"] == "test"]["image_id"].tolist(), correct(members)))
+        inside = [cell for cell in found if cell.seed in split.seeds]
+        table = inside[0].predictions
+        images = table[table["split"] == "test"]["image_id"].tolist()
+        groups = [group.get(image, image) for image in images]
+        every.append(Tested(split, images, groups, values.of(inside, metric), values.predicted(inside)))
     return every
 
 

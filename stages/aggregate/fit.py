@@ -1,10 +1,16 @@
-"""Underfit, fits or overfit: a verdict on the learning curves of a variant, with the rule that gave it."""
+"""Underfit, fits, overfit or not decided: a verdict on the learning curves of a variant, with its rule.
+
+A rule holds where the interval of its figure over the seeds lies beyond the limit, and is open where the limit lies
+in it.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
 from typing import TYPE_CHECKING, Any
+
+from stages.aggregate.summary import over_seeds
 
 if TYPE_CHECKING:
     from stages.aggregate.collect import Cell
@@ -14,7 +20,7 @@ COLUMNS = ["variant", "verdict", "rule", "train_top1", "val_top1", "gap", "val_l
 COLUMNS += ["rise_of_chance", "fall_of_chance"]
 
 
-def verdicts(found: list[Cell], rules: Fit) -> list[dict[str, Any]]:
+def verdicts(found: list[Cell], rules: Fit, alpha: float) -> list[dict[str, Any]]:
     """The rows of fit.csv: one for each variant, its figures are means over its seeds.
 
     `gap` is top-1 on train less top-1 on validation, of the weights kept. `val_loss_rise` is how far the last
@@ -25,54 +31,88 @@ def verdicts(found: list[Cell], rules: Fit) -> list[dict[str, Any]]:
     by_variant: dict[str, list[Cell]] = {}
     for cell in found:
         by_variant.setdefault(cell.variant, []).append(cell)
-    return [_verdict(variant, cells, rules) for variant, cells in by_variant.items()]
+    return [_verdict(variant, cells, rules, alpha) for variant, cells in by_variant.items()]
 
 
-def _verdict(variant: str, cells: list[Cell], rules: Fit) -> dict[str, Any]:
+def _verdict(variant: str, cells: list[Cell], rules: Fit, alpha: float) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
     losses = [[float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")] for cell in cells]
     if not all(cell.history for cell in cells):
         return row | {"verdict": "not trained", "rule": "there is no epoch"}
     if not all(losses) or any(("val", "top1") not in cell.metrics for cell in cells):
         return row | {"verdict": "unknown", "rule": "there is no validation image"}
-    train, val = (statistics.mean(cell.metrics[split, "top1"] for cell in cells) for split in ("train", "val"))
-    gap = train - val
     chance = math.log(max(2, len(cells[0].config["classes"])))
     earlier = [loss[-1 - max(1, len(loss) // 4)] if len(loss) > 1 else loss[-1] for loss in losses]
-    row |= {
-        "train_top1": train,
-        "val_top1": val,
-        "gap": gap,
-        "val_loss_rise": statistics.mean(loss[-1] / min(loss) - 1 for loss in losses),
-        "val_loss_fall": statistics.mean(1 - loss[-1] / old for loss, old in zip(losses, earlier, strict=True)),
-        "rise_of_chance": statistics.mean(loss[-1] - min(loss) for loss in losses) / chance,
-        "fall_of_chance": statistics.mean(old - loss[-1] for loss, old in zip(losses, earlier, strict=True)) / chance,
+    each = {
+        "train_top1": [cell.metrics["train", "top1"] for cell in cells],
+        "val_top1": [cell.metrics["val", "top1"] for cell in cells],
+        "gap": [cell.metrics["train", "top1"] - cell.metrics["val", "top1"] for cell in cells],
+        "val_loss_rise": [loss[-1] / min(loss) - 1 for loss in losses],
+        "val_loss_fall": [1 - loss[-1] / old for loss, old in zip(losses, earlier, strict=True)],
+        "rise_of_chance": [(loss[-1] - min(loss)) / chance for loss in losses],
+        "fall_of_chance": [(old - loss[-1]) / chance for loss, old in zip(losses, earlier, strict=True)],
     }
-    verdict, rule = _judge(row, rules)
-    return row | {"verdict": verdict, "rule": rule}
+    verdict, rule = _judge(each, rules, alpha)
+    return row | {key: statistics.mean(values) for key, values in each.items()} | {"verdict": verdict, "rule": rule}
 
 
-def _judge(row: dict[str, Any], rules: Fit) -> tuple[str, str]:
-    train, gap, rise, fall = row["train_top1"], row["gap"], row["val_loss_rise"], row["val_loss_fall"]
+def _judge(each: dict[str, list[float]], rules: Fit, alpha: float) -> tuple[str, str]:
+    """The first rule that surely holds; "not decided" where none does and the seeds leave one open."""
     floor = f"{rules.floor * 100:g} % of the loss of guessing"
-    if gap > rules.gap:
-        return "overfit", (
-            f"top-1 on train is {gap * 100:.1f} points above validation (rule: more than {rules.gap * 100:g})"
-        )
-    if train < rules.low:
-        return "underfit", f"top-1 on train is {train * 100:.1f} % (rule: less than {rules.low * 100:g} %)"
-    if fall > rules.fall and row["fall_of_chance"] > rules.floor:
-        return "underfit", (
-            f"validation loss still fell by {fall * 100:.1f} % in the last quarter of the epochs "
-            f"(rule: more than {rules.fall * 100:g} %, and than {floor})"
-        )
-    if rise > rules.rise and row["rise_of_chance"] > rules.floor:
-        return "overfit", (
-            f"validation loss ended {rise * 100:.1f} % above its lowest "
-            f"(rule: more than {rules.rise * 100:g} %, and than {floor})"
-        )
+    gap, fall, rise = (_range(each[key], alpha) for key in ("gap", "val_loss_fall", "val_loss_rise"))
+    train = _range(each["train_top1"], alpha)
+    falls = _both(_above(fall, rules.fall), _above(_range(each["fall_of_chance"], alpha), rules.floor))
+    rises = _both(_above(rise, rules.rise), _above(_range(each["rise_of_chance"], alpha), rules.floor))
+    of_gap = f"top-1 on train is {_words(gap, 'points')} above validation (rule: more than {rules.gap * 100:g})"
+    of_train = f"top-1 on train is {_words(train, '%')} (rule: less than {rules.low * 100:g} %)"
+    of_fall = f"validation loss still fell by {_words(fall, '%')} in the last quarter of the epochs "
+    of_fall += f"(rule: more than {rules.fall * 100:g} %, and than {floor})"
+    of_rise = f"validation loss ended {_words(rise, '%')} above its lowest "
+    of_rise += f"(rule: more than {rules.rise * 100:g} %, and than {floor})"
+    tests = [
+        ("overfit", _above(gap, rules.gap), of_gap),
+        ("underfit", _turned(_above(train, rules.low)), of_train),
+        ("underfit", falls, of_fall),
+        ("overfit", rises, of_rise),
+    ]
+    alone = "; one seed, so this is said of one network" if len(each["gap"]) == 1 else ""
+    for verdict, holds, words in tests:
+        if holds:
+            return verdict, words + alone
+    for verdict, holds, words in tests:
+        if holds is None:
+            return "not decided", f"{words}; the seeds leave open whether it is {verdict}"
     return "fits", (
-        f"train is {gap * 100:.1f} points above validation (at most {rules.gap * 100:g}), and validation loss "
+        f"train is {_words(gap, 'points')} above validation (at most {rules.gap * 100:g}), and validation loss "
         f"neither fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % "
-        f"(a change of less than {floor} does not count)"
+        f"(a change of less than {floor} does not count){alone}"
     )
+
+
+def _range(values: list[float], alpha: float) -> tuple[float, float, float]:
+    """Mean and the ends of its t-interval over seeds; of one seed the value itself."""
+    row = over_seeds(values, alpha)
+    mean, low, high = row["mean"], row["ci_low"], row["ci_high"]
+    assert mean is not None  # noqa: S101 - there is a value
+    return mean, mean if low is None else low, mean if high is None else high
+
+
+def _above(values: tuple[float, float, float], limit: float) -> bool | None:
+    """Whether a figure is above a limit: surely, surely not, or open."""
+    _, low, high = values
+    return True if low > limit else False if high <= limit else None
+
+
+def _turned(holds: bool | None) -> bool | None:
+    return None if holds is None else not holds
+
+
+def _both(first: bool | None, second: bool | None) -> bool | None:
+    """Kleene's and: what is open stays open, unless the other is false."""
+    return False if False in (first, second) else None if None in (first, second) else True
+
+
+def _words(values: tuple[float, float, float], unit: str) -> str:
+    mean, low, high = (100 * value for value in values)
+    spread = f" ({low:.1f} to {high:.1f})" if high > low else ""
+    return f"{mean:.1f}{spread} {unit}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -30,9 +30,18 @@ class Suspects(Section):
 
 
 class Aggregate(Section):
-    """How cells are summed up and compared."""
+    """How cells are summed up and compared.
+
+    Attributes:
+        alpha: intervals cover 1 - alpha; the family of all comparisons has this error.
+        compare: the metric that variants are compared and ranked by; chosen before the figures are seen.
+        margin: two variants are practically equal when they differ by less, in units of the metric (0.01: a point).
+        fit: rules of the verdict on learning curves.
+        suspects: rules of likely label errors.
+    """
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    bootstrap: Annotated[int, Field(ge=200)] = 2000
+    compare: Literal["top1", "balanced_accuracy", "macro_f1", "nll", "robustness_drop"] = "top1"
+    margin: Annotated[float, Field(gt=0)] = 0.01
     fit: Fit = Fit()
     suspects: Suspects = Suspects()

@@ -1,32 +1,32 @@
-"""Variants compared over several splits of the same images (`split.per_seed`).
+"""Variants compared over several splits of the same images (`split.per_seed`, `split.folds`).
 
 All variants of a seed share its split, so a comparison stays paired: one difference a split, the mean over its seeds.
 The training sets of two splits overlap, so that their results are not independent and a plain t-test finds too much;
 the corrected resampled t-test (Nadeau and Bengio 2003) widens the variance of the mean difference,
-Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. The bootstrap draws images from all
-that are tested in some split; each carries all its cells as one block. What another draw of images changes is also the
-least that the variance can be: two or three splits agree by chance now and then, and would leave an interval of no
-width.
+Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. What another draw of images changes
+is also the least that the variance can be: two or three splits agree by chance now and then, and would leave an
+interval of no width. All pairs share the variance of the splits, as `joint` does with that of the seeds; a pair whose
+own is larger than chance makes it is judged by its own.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.aggregate import compare
+from stages.aggregate import compare, joint
+from stages.aggregate.values import WHOLE_CELL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from stages.aggregate.collect import Tested
+    from stages.aggregate.params import Aggregate
 
     Floats = NDArray[np.float64]
+
+STANDS_OUT = 0.2  # level of the F test that a pair varies more over the splits than all pairs do
 
 
 def fixed(tested: list[Tested]) -> bool:
@@ -54,50 +54,22 @@ def variance_of_mean(values: Floats, ratio: float, least: float = 0.0) -> Floats
     return np.asarray((1 / values.shape[-1] + ratio) * np.maximum(values.var(axis=-1, ddof=1), least))
 
 
-def bootstrap(tested: list[Tested], samples: int) -> Floats:
-    """Accuracies (samples, variants) on images drawn with replacement, the mean over the splits that test them."""
-    images = sorted({image for one in tested for image in one.images})
-    index = {image: place for place, image in enumerate(images)}
-    places = [np.array([index[image] for image in one.images]) for one in tested]
-    counts = [one.right.mean(axis=1).T.astype(np.float64) for one in tested]
-    chunks = []
-    for weights in compare.redraws(len(images), samples):
-        drawn = [weights[:, place] for place in places]
-        with np.errstate(invalid="ignore"):  # a small split may have no image in a draw: it does not count there
-            each = [w @ right / w.sum(axis=1, keepdims=True) for w, right in zip(drawn, counts, strict=True)]
-        chunks.append(np.nanmean(each, axis=0))
-    return np.concatenate(chunks)
-
-
-def differences(tested: list[Tested], pairs: Sequence[tuple[int, int]]) -> Floats:
-    """Difference of the accuracies in each split, mean over its seeds: (pairs, splits)."""
-    accuracy = np.array([one.right.mean(axis=(1, 2)) for one in tested])
-    first, second = np.array(pairs).T
-    return np.asarray((accuracy[:, first] - accuracy[:, second]).T)
-
-
-def compared(tested: list[Tested], names: list[str], draws: Floats, alpha: float) -> list[dict[str, Any]]:
-    """The rows of comparisons.csv, as `compare.compare` gives them for one split."""
-    pairs = list(itertools.combinations(range(len(names)), 2))
-    if not pairs:
-        return []
-    each = differences(tested, pairs)
-    held_out = ratio(tested)
-    first, second = np.array(pairs).T
-    low, high, p = interval(each, held_out, alpha, (draws[:, first] - draws[:, second]).var(axis=0, ddof=1))
-    estimate = compare.Estimate(
-        means(tested),
-        each.mean(axis=1), low, high, p,
-        np.array([all((one.right[a] == one.right[b]).all() for one in tested) for a, b in pairs]),
-        "seeds and splits" if fixed(tested) else "images, seeds and splits",
-        lambda index, level: (None, needed(each[index], held_out, level, len(tested[0].split.seeds))),
-    )  # fmt: skip
-    return compare.rows(estimate, pairs, names, draws, alpha)
-
-
 def means(tested: list[Tested]) -> Floats:
-    """Accuracy of the variants (variants,), every split counting the same."""
-    return np.asarray(np.mean([one.right.mean(axis=(1, 2)) for one in tested], axis=0))
+    """The metric of every variant on every split, mean over its seeds: (variants, splits)."""
+    return np.array([one.values.mean(axis=(1, 2), dtype=np.float64) for one in tested]).T
+
+
+def influence(tested: list[Tested]) -> Floats:
+    """What every group of images adds to the mean over splits (variants, groups): its squares sum to the variance."""
+    names = sorted({group for one in tested for group in one.groups})
+    index = {name: place for place, name in enumerate(names)}
+    total = np.zeros((len(tested[0].values), len(names)))
+    for one in tested:
+        each = one.values.mean(axis=1, dtype=np.float64)
+        share = (each - each.mean(axis=1, keepdims=True)) / (each.shape[1] * len(tested))
+        if each.shape[1] == len(one.groups):  # not for a metric that is one number a cell
+            np.add.at(total.T, [index[group] for group in one.groups], share.T)
+    return np.asarray(total * np.sqrt(len(names) / max(len(names) - 1, 1)))
 
 
 def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
@@ -105,31 +77,68 @@ def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0
 
     `least` (pairs,) is the variance of the mean difference that another draw of images alone gives.
     """
-    from scipy.special import stdtr, stdtrit
-
-    difference, freedom = each.mean(axis=1), each.shape[1] - 1
-    error = np.sqrt(np.maximum(variance_of_mean(each, ratio), least))
-    half = stdtrit(freedom, 1 - alpha / 2) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stdtr(freedom, -np.abs(difference) / error)
-    p = np.where(difference == 0, 1.0, np.where(error == 0, 0.0, p))
-    return difference - half, difference + half, p
+    variance = np.maximum(variance_of_mean(each, ratio), least)
+    return compare.interval(each.mean(axis=1), variance, np.full(len(each), each.shape[1] - 1.0), alpha)
 
 
-def needed(each: Floats, ratio: float, alpha: float, seeds_per_split: int) -> int | None:
-    """How many more seeds, on splits of their own, would decide a difference of this size with 80 % power.
-
-    None where no number would do: overlapping training sets leave a variance that more splits do not shrink.
-    """
+def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimate:
+    """Compare all pairs over the splits of a study, as `compare.one_split` does on one."""
     from scipy.special import stdtrit
 
-    size, variance = abs(float(each.mean())), float(each.var(ddof=1))
+    table, whole = means(tested), settings.compare in WHOLE_CELL
+    pairs = compare.all_pairs(len(table))
+    first, second = np.array(pairs).T
+    each, held_out = table[first] - table[second], ratio(tested)
+    shares = influence(tested)
+    least = ((shares[first] - shares[second]) ** 2).sum(axis=1)
+    low, high, p = interval(each, held_out, settings.alpha, least)
+    scale = max(float(one.values.max() - one.values.min()) for one in tested)
+    images, seeds = shares.shape[1], tested[0].values.shape[1]
+    around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
+    judged = family(table, pairs, held_out, least, of_seeds(tested))
+    same = [
+        all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)
+        for a, b in pairs
+    ]
+    covers = "seeds and splits" if whole or fixed(tested) else "images, seeds and splits"
+    return compare.Estimate(
+        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, np.array(same),
+        covers, judged,
+    )  # fmt: skip
 
-    def enough(splits: int) -> bool:
-        reach = float(stdtrit(splits - 1, 1 - alpha / 2) + stdtrit(splits - 1, compare.POWER))
-        return size >= reach * math.sqrt((1 / splits + ratio) * variance)
 
-    if size == 0:
-        return None
-    splits = compare.least(enough, each.shape[0], compare.MOST_SEEDS)
-    return splits * seeds_per_split if splits else None
+def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, single: Floats) -> joint.Family:
+    """Judge all pairs of several splits together.
+
+    Args:
+        table: the metric (variants, splits).
+        pairs: indices of the variants.
+        ratio: images held out for each image trained on.
+        least: variance of each mean difference that another draw of images alone gives (pairs,).
+        single: what a single run varies by beyond the mean of a split (variants,), a variance.
+    """
+    from scipy.stats import f
+
+    variants, splits = table.shape
+    first, second = np.array(pairs).T
+    each = table[first] - table[second]
+    own = each.var(axis=1, ddof=1)
+    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    pool = 2 * float((residual**2).sum()) / ((variants - 1) * (splits - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone = (own > pool) & (f.sf(own / pool, splits - 1, (variants - 1) * (splits - 1)) < STANDS_OUT)
+    used = np.where(alone, own, pool)
+    freedom = np.where(alone, splits - 1.0, (variants - 1.0) * (splits - 1))
+    factor = 1 / splits + ratio
+    error = np.sqrt(np.maximum(factor * used, least))
+    run = (1 + factor) * used + single[first] + single[second]
+    return joint.Family(variants, each.mean(axis=1), error, freedom, np.zeros(len(pairs), dtype=np.bool_), run)
+
+
+def of_seeds(tested: list[Tested]) -> Floats:
+    """The variance of one run that the mean of its split hides (variants,)."""
+    seeds = tested[0].values.shape[1]
+    if seeds == 1:
+        return np.zeros(len(tested[0].values))
+    spread = [one.values.mean(axis=2, dtype=np.float64).var(axis=1, ddof=1) for one in tested]
+    return np.asarray(np.mean(spread, axis=0) * (1 - 1 / seeds))

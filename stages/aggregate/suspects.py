@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stages.aggregate.params import Suspects
 
 COLUMNS = ["image_id", "split", "label", "predicted", "cells", "wrong", "confidence", "label_probability"]
-COLUMNS += ["tile_variant", "tile_seed", "tile"]
+COLUMNS += ["tile_variant", "tile_seed", "tile", "found"]
 
 
 def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
 
     Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say,
     `confidence` their mean confidence. `tile` is the picture's number in `samples.png` of the cell `tile_variant`,
-    `tile_seed`; empty where no cell shows it.
+    `tile_seed`; empty where no cell shows it. `found` is how many images the rule names, of which `most` are listed.
     """
     judges = [cell for cell in found if cell.config.get("cell", {}).get("model", {}).get("name") != "random"]
     if not judges:
@@ -62,6 +62,7 @@ def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
                 "tile_variant": variant,
                 "tile_seed": seed,
                 "tile": tile,
+                "found": len(chosen),
             }
         )
     return rows

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from stages.report.evidence import Evidence
 
 
+FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
+UNBALANCED = 3  # times as many test images in the largest class as in the smallest
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
 
@@ -27,22 +29,16 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "varied": [(v, [knobs.text(settings[v].get(key)) for key in varied]) for v in evidence.variants],
         "fixed": [(key, knobs.text(first.get(key))) for key in knobs.keys(settings) if key not in varied],
         "unfair": unfair(evidence, varied),
-        "notes": [*_seeds(evidence), *_data(evidence), *_tuning(evidence, varied)],
+        "notes": [*_seeds(evidence), *_data(evidence), *_tuning(evidence)],
     }
 
 
 def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
-    epochs = {
-        variant: "/".join(
-            str(n)
-            for n in sorted({int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds})
-        )
-        for variant in evidence.variants
-    }
-    if len(set(epochs.values())) > 1:
-        listed = ", ".join(f"{variant} {number}" for variant, number in epochs.items())
+    ran = {variant: epochs(evidence, variant) for variant in evidence.variants}
+    if len(set(ran.values())) > 1:
+        listed = ", ".join(f"{variant} {number}" for variant, number in ran.items())
         found.append(
             f"Variants were not trained for the same number of epochs ({listed}); a difference may come from that."
         )
@@ -61,15 +57,36 @@ def _seeds(evidence: Evidence) -> list[str]:
     listed = ", ".join(map(str, evidence.study.seeds))
     found = [
         (
-            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}); a seed changes the initial weights, "
-            f"the order of the images and the augmentation, {_split_varied(evidence)}."
+            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}); a seed changes "
+            f"{names(_changed(evidence))}, {_split_varied(evidence)}."
         )
     ]
     if seeds == 1:
         found.append("One seed gives no spread: no standard deviation or interval over seeds can be stated.")
     elif seeds < 5:
-        found.append(f"{seeds} seeds give wide t-intervals; more may reorder the variants that cannot be told apart.")
+        found.append(f"{seeds} seeds give wide intervals; more may reorder the variants that cannot be told apart.")
     return found
+
+
+def _changed(evidence: Evidence) -> list[str]:
+    """What a seed draws: augmentation alone where there is one that is not cached for all seeds."""
+    settings = _cells(evidence)
+    found = ["the initial weights", "the order of the images"]
+    augmented = [v for v, cell in settings.items() if augments(cell) and not cell.get("views")]
+    if augmented:
+        found.append("the augmentation" + ("" if len(augmented) == len(settings) else f" of {names(augmented)}"))
+    return found
+
+
+def augments(cell: dict[str, Any]) -> bool:
+    """Whether a cell's pictures are changed before the network gets them."""
+    augment = cell.get("augment")
+    return any(augment.values()) if isinstance(augment, dict) else augment not in (None, "none")
+
+
+def _cells(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """The resolved settings of each variant."""
+    return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in evidence.variants}
 
 
 def _split_varied(evidence: Evidence) -> str:
@@ -81,57 +98,164 @@ def _split_varied(evidence: Evidence) -> str:
 
 
 def _data(evidence: Evidence) -> list[str]:
-    count, test = leaked(evidence), plural(evidence.images("test"), "image")
+    test = plural(evidence.images("test"), "image")
     splits = len(evidence.split["splits"])
     found = [
+        *copies(evidence),
         (
             f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}); their "
             f"test sets, of {test} each, come from one data set: another one would move all figures."
             if splits > 1
             else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}: another "
-            "draw of test images would move all figures."
+            "draw of test images would move all figures, and another training set too."
         ),
-        "Statistics for normalisation are fitted on the training set alone.",
+        _fitted(evidence),
     ]
-    if count:
-        found.insert(0, (
-            f"{count:,} of {test} of the test set have a duplicate in the training or validation set: test figures are "
-            "too good by what that is worth."
-        ))  # fmt: skip
+    return found + _unbalanced(evidence)
+
+
+def copies(evidence: Evidence) -> list[str]:
+    """Test images that have a copy or a look-alike among what was learnt from or chosen on, in the worst split."""
+    test = plural(evidence.images("test"), "image")
+    if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
+        return ["Copies were left as published, and how many test images have one elsewhere was not counted."]
+    train, val, cut = max(_across(evidence, parts) for parts in evidence.parts)
+    found = []
+    if train + val:
+        found.append(
+            f"{train + val:,} of {test} of the test set have a copy or a look-alike outside of it: {train:,} in the "
+            f"training set, {val:,} in the validation set alone. Test figures are too good by what that is worth."
+        )
     else:
-        found.append("No test image has a duplicate, as far as cleaning finds them, in the training or validation set.")
+        found.append(
+            "No test image has a copy or a look-alike, as far as cleaning finds them, in the training or the "
+            "validation set."
+        )
+    if cut:
+        found.append(
+            f"{plural(cut, 'pair')} of similar pictures, which cleaning saw and did not join (a limit), lie "
+            "on both sides of the test set."
+        )
     return found
 
 
 def leaked(evidence: Evidence) -> int:
     """Test images whose duplicate group also stands in train or validation; of several splits, in the worst."""
-    return max(_leaked(evidence, parts) for parts in evidence.parts)
+    return max(sum(_across(evidence, parts)[:2]) for parts in evidence.parts)
 
 
-def _leaked(evidence: Evidence, split: pd.DataFrame) -> int:
+def _across(evidence: Evidence, split: pd.DataFrame) -> tuple[int, int, int]:
+    """Test images with a member of their group in train; in validation alone; links refused that leave the test set."""
     where = dict(zip(split["image_id"], split["split"], strict=True))
     groups: dict[str, list[str]] = {}
     for image, group in zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True):
         groups.setdefault(group, []).append(where.get(image, ""))
-    return sum(parts.count("test") for parts in groups.values() if {"train", "val"} & set(parts))
+    train = sum(parts.count("test") for parts in groups.values() if "train" in parts)
+    val = sum(parts.count("test") for parts in groups.values() if "val" in parts and "train" not in parts)
+    sides = [{where.get(image, "") for image in link} for link in evidence.audit.get("links_cut") or []]
+    return train, val, sum("test" in side and bool(side & {"train", "val"}) for side in sides)
 
 
-def _tuning(evidence: Evidence, varied: list[str]) -> list[str]:
-    found = []
+def _fitted(evidence: Evidence) -> str:
+    """Which statistics of normalisation were fitted, and on what."""
     seed = evidence.study.seeds[0]
-    rules = {v: str(evidence.configs[v, seed]["cell"].get("checkpoint", "")) for v in evidence.variants}
-    chosen = [variant for variant, rule in rules.items() if rule.startswith("best")]
-    if chosen:
-        which = "every variant" if len(chosen) == len(rules) else names(chosen)
-        found.append(
-            f"The epoch that counts was chosen on the validation set for {which}: validation figures are optimistic "
-            "for that, test figures are not."
+    steps = {
+        step["name"]
+        for variant in evidence.variants
+        for step in evidence.configs[variant, seed].get("normalisation") or []
+        if step["name"] in FITTED
+    }
+    if not steps:
+        return "Normalisation uses fixed numbers in all variants: no statistic was fitted to images."
+    return f"Statistics for normalisation ({names(sorted(steps))}) are fitted on the training set alone."
+
+
+def _unbalanced(evidence: Evidence) -> list[str]:
+    """Whether top-1 is a poor choice of metric here."""
+    counts = [n for n in evidence.split["splits"][0]["counts"]["test"].values() if n]
+    if evidence.metric != "top1" or max(counts) < UNBALANCED * min(counts):
+        return []
+    return [
+        (
+            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}: top-1 is mostly "
+            "about the large classes. `aggregate.compare: balanced_accuracy` counts every class the same."
         )
-    if len(chosen) < len(rules):
-        which = "every variant" if not chosen else names([v for v in rules if v not in chosen])
-        found.append(f"The last epoch counts for {which}; nothing was chosen on validation or test images.")
-    if "lr" not in varied and len(evidence.variants) > 1:
+    ]
+
+
+def _tuning(evidence: Evidence) -> list[str]:
+    settings = _cells(evidence)
+    uses = {
+        "the epoch that counts": [v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")],
+        "when training stops": [v for v, c in settings.items() if c.get("early_stopping")],
+        "when the learning rate falls": [v for v, c in settings.items() if _schedule(c) == "plateau"],
+    }
+    found = [
+        f"The validation set chose {what} for {_which(chosen, settings)}: validation figures are optimistic for that."
+        for what, chosen in uses.items()
+        if chosen
+    ]
+    free = [v for v in settings if not any(v in chosen for chosen in uses.values())]
+    if free:
         found.append(
-            "All variants share one learning rate; it was not tuned for each, and may suit some better than others."
+            f"The last epoch counts for {_which(free, settings)}; within training nothing was chosen on validation or "
+            "test images."
         )
+    if len(evidence.variants) > 1:
+        found += _shared(evidence, settings)
     return found
+
+
+def _schedule(cell: dict[str, Any]) -> str:
+    return str((cell.get("schedule") or {}).get("name", ""))
+
+
+def _which(chosen: list[str], settings: dict[str, Any]) -> str:
+    return "every variant" if len(chosen) == len(settings) else names(chosen)
+
+
+def _shared(evidence: Evidence, settings: dict[str, dict[str, Any]]) -> list[str]:
+    """Which of the settings that decide most about training are the same for all variants, and which are not."""
+    each = {
+        "learning rate": {v: _rates(cell) for v, cell in settings.items()},
+        "batch size": {v: str(cell.get("batch", "")) for v, cell in settings.items()},
+        "epochs": {v: epochs(evidence, v) for v in settings},
+        "updates": {v: _updates(evidence, v, cell) for v, cell in settings.items()},
+        "augmentation": {v: knobs.text(cell.get("augment")) for v, cell in settings.items()},
+    }
+    same = [
+        f"{what} ({next(iter(values.values()))})" for what, values in each.items() if len(set(values.values())) == 1
+    ]
+    apart = [
+        f"{what} ({'; '.join(f'{v} {value}' for v, value in values.items())})"
+        for what, values in each.items()
+        if len(set(values.values())) > 1
+    ]
+    found = [f"The same for all variants: {names(same)}."] if same else []
+    if apart:
+        found.append(f"Not the same for all variants: {names(apart)}.")
+    if len(set(each["learning rate"].values())) == 1:
+        found.append("The learning rate was not tuned for each variant, and may suit some better than others.")
+    return found
+
+
+def _rates(cell: dict[str, Any]) -> str:
+    """The learning rates that a variant is trained with, phases in order, and how a schedule changes them."""
+    phases = [phase.get("lr") if phase.get("lr") is not None else cell.get("lr") for phase in cell.get("phases") or []]
+    rates = list(dict.fromkeys(knobs.text(rate) for rate in phases or [cell.get("lr")]))
+    name = _schedule(cell)
+    return ", ".join(rates) + (f", {name}" if name not in ("", "constant") else "")
+
+
+def epochs(evidence: Evidence, variant: str) -> str:
+    """Epochs that a variant ran: one number, or those of its seeds."""
+    runs = {int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds}
+    return "/".join(str(n) for n in sorted(runs))
+
+
+def _updates(evidence: Evidence, variant: str, cell: dict[str, Any]) -> str:
+    """Steps of the optimiser in all epochs of the first seed."""
+    seed = evidence.study.seeds[0]
+    images = sum(evidence.split["splits"][0]["counts"]["train"].values())
+    step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
+    return f"{-(-images // step) * int(evidence.configs[variant, seed]['epochs_run']):,}"

@@ -157,10 +157,12 @@ def _how(evidence: Evidence) -> str:
     text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
     if published:
         text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
+    if knobs.get("folds"):
+        text += f": {knobs['folds']} folds, each tested once in {knobs['folds']} splits"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
     text += (
         "; images of one duplicate group never stand in two parts of a split."
-        if knobs.get("grouped", True)
+        if knobs.get("grouped", True) and evidence.audit.get("duplicates") != "ignore"
         else "; duplicates were not kept together, so that copies may stand in several parts."
     )
     return f"{text}{_outside(evidence)}{_per_seed(evidence)}"

@@ -111,10 +111,20 @@ class Evidence:
         return files.read_rows(REPORTS / "comparisons.csv")
 
     @cached_property
-    def over_images(self) -> dict[str, tuple[float, float]]:
-        """Variant -> the bootstrap interval of its test top-1 over the images."""
-        rows = files.read_rows(REPORTS / "intervals.csv", ("image_ci_low", "image_ci_high"))
-        return {row["variant"]: (float(row["image_ci_low"]), float(row["image_ci_high"])) for row in rows}
+    def intervals(self) -> dict[str, dict[str, float | None]]:
+        """Variant -> the compared metric on the test set and its intervals, as intervals.csv has them."""
+        rows = files.read_rows(REPORTS / "intervals.csv", INTERVALS)
+        return {row["variant"]: {key: _number(row[key]) for key in INTERVALS} for row in rows}
+
+    @property
+    def metric(self) -> str:
+        """What variants are ranked and compared by, as aggregate was told beforehand."""
+        return str(self.study.raw["aggregate"].get("compare", "top1"))
+
+    @property
+    def margin(self) -> float:
+        """Within which two variants are practically equal, as aggregate was told."""
+        return float(self.study.raw["aggregate"].get("margin", 0.01))
 
     @property
     def alpha(self) -> float:
@@ -181,6 +191,9 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
+INTERVALS = (
+    "images", "groups", "mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high", "run_low", "run_high",
+)  # fmt: skip
 WORDS = (
     "variant", "variant_a", "variant_b", "a", "b", "split", "metric", "label", "predicted", "image_id", "transform",
 )  # fmt: skip

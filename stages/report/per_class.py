@@ -23,12 +23,16 @@ def build(evidence: Evidence) -> dict[str, Any]:
     table = table[table["split"] == "test"]
     shape = (len(evidence.variants), len(evidence.study.seeds), len(evidence.classes))
     values = {m: table[m].to_numpy(dtype=float).reshape(shape) for m in METRICS}  # cells and classes come in order
-    support = table["support"].to_numpy(dtype=int).reshape(shape)[0, 0]
+    support = table["support"].to_numpy(dtype=int).reshape(shape)[0]  # (seeds, classes): of their own splits
     variants = [
         {
             "name": variant,
             "rows": [
-                {"label": label, "support": int(support[c]), "cells": [_cell(values[m][v, :, c], m) for m in METRICS]}
+                {
+                    "label": label,
+                    "support": _support(support[:, c]),
+                    "cells": [_cell(values[m][v, :, c], m) for m in METRICS],
+                }
                 for c, label in enumerate(evidence.classes)
             ],
         }
@@ -43,6 +47,12 @@ def build(evidence: Evidence) -> dict[str, Any]:
         for c in np.argsort(f1.mean(axis=0), kind="stable")
     ]
     return {"variants": variants, "hardest": hardest[:SHOWN], "classes": len(evidence.classes)}
+
+
+def _support(seeds: NDArray[np.int64]) -> str:
+    """Test images of a class: one number, or the range over splits."""
+    low, high = int(seeds.min()), int(seeds.max())
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
 def _cell(seeds: NDArray[np.float64], metric: str) -> str:

@@ -6,16 +6,22 @@ section stands where a variant is one of its systems: `B1` is, and so is `B1_cor
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report.ranking import METRIC
-from stages.report.wording import MISSING, interval, metric_name, number, plural, plus_minus, signed, within
+from stages.report.wording import MISSING, interval, metric_name, names, number, plural, plus_minus, signed, within
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    import pandas as pd
 
+    from stages.report.evidence import Evidence, Summary
+
+NOTE = (
+    "The published figures come from another split, and often from other test images: no interval of ours covers that. "
+    "Where our runs do not differ, or there is one, no verdict is given."
+)
 METRICS = ("top1", "top5", "loss")
 COLUMNS = (
     "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
@@ -41,6 +47,7 @@ def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
+        "note": NOTE,
     }
 
 
@@ -77,7 +84,7 @@ def hazards(evidence: Evidence) -> list[str]:
     if audit["duplicates"] != "drop":
         found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
     if audit["duplicates"] == "ignore":
-        found[1] = "Similar pictures were not grouped either, so copies may stand in train and test."
+        found[1] = f"Groups of similar pictures, which were not kept in one part of the split: {audit['groups']:,}."
     return found + across(evidence)
 
 
@@ -95,10 +102,23 @@ def across(evidence: Evidence) -> list[str]:
         outside = set(groups[~inside].dropna())
         copies = int(groups[inside].isin(outside).sum())
         found.append(
-            f"In the published {part} folder, with a copy or a similar picture outside of it, which was left out: "
-            f"{copies:,} of {plural(int(inside.sum()), 'file')}."
+            f"In the published {part} folder, with a copy or a similar picture outside of it: {copies:,} of "
+            f"{plural(int(inside.sum()), 'file')}. What lies outside was left out of all other parts."
         )
+        found += _dropped(ledger[inside], part)
     return found
+
+
+def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
+    """How many pictures of a published part are not in it here, and why; nothing where all are."""
+    gone = inside[inside["status"] != "kept"]
+    if gone.empty:
+        return []
+    counts = gone.groupby(["status", "reason"], sort=True).size()
+    rows = counts.reset_index(name="files").to_dict("records")
+    why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
+    kept = len(inside) - len(gone)
+    return [f"Of {plural(len(inside), 'file')} in the published {part} folder {kept:,} are used here; not used: {why}."]
 
 
 def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
@@ -110,15 +130,32 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
         "published": plus_minus(theirs, float(sd) if sd else None, metric, digits),
     }
     if ours is None:
-        return about | dict.fromkeys(("here", "difference", "seeds", "images"), MISSING) | {"n": 0}
-    low, high = evidence.over_images[variant] if metric == METRIC else (None, None)
+        return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
+    low, high = expected(ours, float(sd) if sd else None, int(row.get("runs") or 1), evidence.alpha)
     return about | {
         "here": plus_minus(ours.mean, ours.sd, metric, digits),
         "n": ours.n,
         "difference": signed(ours.mean - theirs, metric, digits),
-        "seeds": _inside(theirs, ours.low, ours.high, metric, digits),
-        "images": _inside(theirs, low, high, metric, digits),
+        "run": _inside(theirs, low, high, metric, digits),
     }
+
+
+def expected(ours: Summary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
+    """Where a published figure of the same recipe is to be expected, on our split: our mean is an estimate, too.
+
+    The published figure is the mean of `runs` runs, with their SD where it is stated and ours where it is not. None
+    where our runs do not differ: nothing is then known of how much one does.
+    """
+    from scipy.special import stdtrit
+
+    if ours.n < 2 or not ours.sd:
+        return None, None
+    mine, other = ours.sd**2 / ours.n, (sd**2 if sd and runs > 1 else ours.sd**2) / runs
+    freedom = float(ours.n - 1)
+    if sd and runs > 1:  # Welch: two samples, each with its own spread
+        freedom = (mine + other) ** 2 / (mine**2 / (ours.n - 1) + other**2 / (runs - 1))
+    half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(mine + other)
+    return ours.mean - half, ours.mean + half
 
 
 def _inside(value: float, low: float | None, high: float | None, metric: str, digits: int) -> str:
@@ -136,12 +173,12 @@ def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
 
 def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[str, str]:
     runs = [evidence.configs[variant, seed]["epochs_run"] for seed in evidence.study.seeds]
-    epochs = sorted({int(number) for number in runs})
+    epochs = sorted({int(count) for count in runs})
     return {
         "variant": variant,
         "system": row["system"],
         "epochs": row["epochs"] or MISSING,
-        "epochs_here": "-".join(str(number) for number in {epochs[0]: 0, epochs[-1]: 0}),
+        "epochs_here": "-".join(str(count) for count in {epochs[0]: 0, epochs[-1]: 0}),
         "images": f"{int(row['test_images']):,}" if row["test_images"] else MISSING,
         "images_here": f"{evidence.images('test'):,}",
         "seconds": seconds(row),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stages.report.wording import interval, names, number, p_value, plural
+from stages.report.wording import LOWER_IS_BETTER, amount, apart, interval, names, p_value, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import Evidence
@@ -18,22 +19,25 @@ MIRRORED = {"a better": "b better", "b better": "a better"}
 
 @dataclass(frozen=True)
 class Pair:
-    """A row of comparisons.csv: test top-1 of `a` minus that of `b`, on the same images."""
+    """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
+
+    `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
+    """
 
     a: str
     b: str
     difference: float
     low: float
     high: float
+    wide_low: float
+    wide_high: float
     p: float
     p_adjusted: float
-    effect: float
-    images_low: float
-    images_high: float
+    effect: float | None
+    probability: float | None
+    error: float
     covers: str
     verdict: str
-    images_needed: int | None
-    seeds_needed: int | None
 
     @property
     def decided(self) -> bool:
@@ -54,9 +58,10 @@ class Pair:
             difference=-self.difference,
             low=-self.high,
             high=-self.low,
-            effect=-self.effect,
-            images_low=-self.images_high,
-            images_high=-self.images_low,
+            wide_low=-self.wide_high,
+            wide_high=-self.wide_low,
+            effect=None if self.effect is None else -self.effect,
+            probability=None if self.probability is None else 1 - self.probability,
             verdict=MIRRORED.get(self.verdict, self.verdict),
         )
 
@@ -79,9 +84,10 @@ class Ranking:
 
 
 def ranking(evidence: Evidence) -> Ranking:
-    """Rank by mean test top-1; ties keep the order of params.yaml."""
-    means = test_means(evidence)
-    order = sorted(evidence.variants, key=lambda variant: -means[variant])
+    """Rank by the mean of the compared metric on the test set; ties keep the order of params.yaml."""
+    means = compared_means(evidence)
+    turned = 1 if evidence.metric in LOWER_IS_BETTER else -1
+    order = sorted(evidence.variants, key=lambda variant: turned * means[variant])
     pairs: dict[tuple[str, str], Pair] = {}
     for row in evidence.comparisons:
         pair = _pair(row)
@@ -92,6 +98,27 @@ def ranking(evidence: Evidence) -> Ranking:
 def test_means(evidence: Evidence) -> dict[str, float]:
     """Mean test top-1 of each variant."""
     return {variant: evidence.summary[variant, "test", METRIC].mean for variant in evidence.variants}
+
+
+def compared_means(evidence: Evidence) -> dict[str, float]:
+    """Mean of the compared metric of each variant on the test set."""
+    return {variant: float(row["mean"] or 0) for variant, row in evidence.intervals.items()}
+
+
+def luck(evidence: Evidence) -> float | None:
+    """How far the best of so many equal variants stands above their common figure, in the mean; by luck alone.
+
+    The expected largest of as many normal values, times the error of one mean; what all variants share (how hard the
+    test images are) moves the whole table, and none of the ranks. None where there is one variant.
+    """
+    from scipy import integrate, stats
+
+    errors = sorted(float(row["standard_error"]) for row in evidence.comparisons)
+    if not errors:
+        return None
+    count = len(evidence.variants)
+    largest, _ = integrate.quad(lambda z: z * count * stats.norm.pdf(z) * stats.norm.cdf(z) ** (count - 1), -9, 9)
+    return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
 
 def confidence(evidence: Evidence) -> str:
@@ -116,7 +143,7 @@ def _ranges(ranks: list[int]) -> str:
 
 def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     """The study's answer in two sentences."""
-    means = test_means(evidence)
+    means, metric = compared_means(evidence), evidence.metric
     seeds = plural(len(evidence.study.seeds), "seed")
     splits, images = len(evidence.split["splits"]), evidence.images("test")
     where = (
@@ -126,62 +153,64 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     )
     best = ranks.like_the_best()
     if len(ranks.order) == 1:
-        value = number(means[best[0]], METRIC, digits)
+        value = amount(means[best[0]], metric, digits)
         return [
-            f"{best[0]} reaches {value} % top-1 {where}.",
+            f"{best[0]} reaches {value} {spoken(metric)} {where}.",
             "It is the only variant: there is nothing to compare it with.",
         ]
     if len(evidence.study.seeds) == 1:
         return _one_seed(evidence, ranks, means, where, digits)
     rest = [v for v in ranks.order if v not in best]
     if len(best) == 1:
-        return [_ahead(evidence, ranks, means, where, digits), _others(ranks, best[0], digits)]
-    spread = number(means[best[0]] - min(means[v] for v in best), METRIC, digits)
+        return [_ahead(evidence, ranks, means, where, digits), _others(evidence, ranks, best[0], digits)]
+    spread = apart(max(abs(means[best[0]] - means[v]) for v in best), metric, digits)
     if len(best) == 2:
-        first = f"{names(best)} cannot be told apart {where}: their mean top-1 differs by {spread} points."
+        equal = ranks.pairs[best[0], best[1]].verdict == "equal"
+        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "cannot be told apart"
+        first = f"{names(best)} {verdict} {where}: their mean {spoken(metric)} differs by {spread}."
     else:
         others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
         first = (
-            f"{others} cannot be told apart from {best[0]}, the first by its mean, {where}: their mean top-1 is "
-            f"at most {spread} points lower."
+            f"{others} cannot be told apart from {best[0]}, the first by its mean, {where}: their mean "
+            f"{spoken(metric)} differs from its own by at most {spread}."
         )
     if not rest:
         return [first, "So no variant of this study can be called the best."]
-    least = number(min(means[best[0]] - means[v] for v in rest), METRIC, digits)
+    least = apart(min(abs(means[best[0]] - means[v]) for v in rest), metric, digits)
     which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
-    gap = f"{least} points" + ("" if len(rest) == 1 else " or more")
-    return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g} after Holm)."]
+    gap = least + ("" if len(rest) == 1 else " or more")
+    return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
 def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
     """What stands first, of these very networks, and that nothing follows for their recipes."""
+    metric = evidence.metric
     first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
     rest = ranks.order[len(first) :]
     has = "has" if len(first) == 1 else "share"
-    text = f"{names(first)} {has} the highest top-1 {where}: {number(means[first[0]], METRIC, digits)} %"
+    text = f"{names(first)} {has} the best {spoken(metric)} {where}: {amount(means[first[0]], metric, digits)}"
     if rest:
         pair = ranks.pairs[first[0], rest[0]]
         text += (
-            f", {number(pair.difference, METRIC, digits)} points above {rest[0]} ({confidence(evidence)} interval over "
-            f"{ALONE} {interval(pair.low, pair.high, METRIC, digits)})"
+            f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]} ({confidence(evidence)} interval over "
+            f"{ALONE} {interval(pair.low, pair.high, metric, digits)})"
         )
-    seeds = max((pair.seeds_needed or 0 for pair in ranks.pairs.values()), default=0)
-    more = f"; at least {seeds} more seeds would be needed" if seeds else ""
-    return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}{more}."]
+    return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}."]
 
 
 def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
     best, second = ranks.order[:2]
     pair = ranks.pairs[best, second]
-    mean, gap = number(means[best], METRIC, digits), number(pair.difference, METRIC, digits)
-    between = interval(pair.low, pair.high, METRIC, digits)
+    metric = evidence.metric
+    mean, gap = amount(means[best], metric, digits), apart(abs(pair.difference), metric, digits)
+    between = interval(pair.wide_low, pair.wide_high, metric, digits)
     return (
-        f"{best} is ahead {where}: {mean} % top-1, {gap} points above {second} "
-        f"({confidence(evidence)} interval {between}, adjusted p {_p(pair.p_adjusted)})."
+        f"{best} is ahead {where}: {mean} {spoken(metric)}, {gap} ahead of {second} "
+        f"({confidence(evidence)} interval for all pairs at once {between}, adjusted p {_p(pair.p_adjusted)})."
     )
 
 
-def _others(ranks: Ranking, best: str, digits: int) -> str:
+def _others(evidence: Evidence, ranks: Ranking, best: str, digits: int) -> str:
     rest = [v for v in ranks.order if v != best]
     if len(rest) == 1:
         return "There are no other variants in this study."
@@ -193,7 +222,7 @@ def _others(ranks: Ranking, best: str, digits: int) -> str:
         tail = f"{names(alike[0])} cannot be told apart"
     else:
         tail = f"{len(alike)} pairs among the others cannot be told apart"
-    return f"The last, {rest[-1]}, is {number(last.difference, METRIC, digits)} points behind it; {tail}."
+    return f"The last, {rest[-1]}, is {apart(abs(last.difference), evidence.metric, digits)} behind it; {tail}."
 
 
 def _p(p: float) -> str:
@@ -209,12 +238,12 @@ def _pair(row: dict[str, str]) -> Pair:
         low=float(row["ci_low"]),
         high=float(row["ci_high"]),
         p=float(row["p"]),
-        p_adjusted=float(row["p_holm"]),
-        effect=float(row["effect_size"]),
-        images_low=float(row["image_ci_low"]),
-        images_high=float(row["image_ci_high"]),
+        wide_low=float(row["joint_ci_low"]),
+        wide_high=float(row["joint_ci_high"]),
+        p_adjusted=float(row["p_joint"]),
+        effect=float(row["effect_size"]) if row["effect_size"] else None,
+        probability=float(row["probability_a_better"]) if row["probability_a_better"] else None,
+        error=float(row["standard_error"]),
         covers=row["covers"],
         verdict=row["verdict"],
-        images_needed=int(row["images_needed"]) if row["images_needed"] else None,
-        seeds_needed=int(row["seeds_needed"]) if row["seeds_needed"] else None,
     )

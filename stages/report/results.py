@@ -36,6 +36,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "note": notes.means(evidence),
         "marks": notes.marks(evidence),
         "covers": notes.covers(evidence),
+        "metric": wording.spoken(evidence.metric),
         "pairs_note": notes.pairs(evidence),
     }
 
@@ -56,7 +57,7 @@ def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict
             "variant": variant,
             "rank": ranking.order.index(variant) + 1,
             "tied": ranking.tied[variant],
-            "images": _images(evidence, variant) if split == "test" else "",
+            "whole": _whole(evidence, variant) if split == "test" else "",
             "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
         }
         for variant in ranking.order
@@ -75,9 +76,17 @@ def _every(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     return rows
 
 
-def _images(evidence: Evidence, variant: str) -> str:
-    low, high = evidence.over_images[variant]
-    return interval(low, high, ranks.METRIC, digits(evidence))
+def _whole(evidence: Evidence, variant: str) -> str:
+    """The interval of the compared metric that the page stands by: over seeds and images where there are seeds."""
+    low, high = whole(evidence, variant)
+    return interval(*wording.within(low, high, evidence.metric), evidence.metric, digits(evidence)) or wording.MISSING
+
+
+def whole(evidence: Evidence, variant: str) -> tuple[float | None, float | None]:
+    """Over images and seeds; of one seed over the images alone; none of two."""
+    found = evidence.intervals[variant]
+    kind = "image_ci" if len(evidence.study.seeds) == 1 else "ci"
+    return found[f"{kind}_low"], found[f"{kind}_high"]
 
 
 def _cell(evidence: Evidence, variant: str, split: str, metric: str) -> dict[str, str]:
@@ -98,31 +107,30 @@ def _pair_rows(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any
             "a": pair.a,
             "b": pair.b,
             "decided": pair.decided,
-            "verdict": _verdict(pair),
-            "difference": signed(pair.difference, ranks.METRIC, places),
-            "interval": interval(pair.low, pair.high, ranks.METRIC, places),
-            "images": interval(pair.images_low, pair.images_high, ranks.METRIC, places),
+            "verdict": _verdict(evidence, pair),
+            "difference": signed(pair.difference, evidence.metric, places),
+            "interval": interval(pair.low, pair.high, evidence.metric, places),
+            "wide": interval(pair.wide_low, pair.wide_high, evidence.metric, places),
+            "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
-            "effect": number(pair.effect, digits=0),
+            "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),
         }
         for pair in (ranking.pairs[a, b] for i, a in enumerate(order) for b in order[i + 1 :])
     ]
 
 
-def _verdict(pair: ranks.Pair) -> str:
+def _verdict(evidence: Evidence, pair: ranks.Pair) -> str:
     if pair.verdict == "identical":
         return "identical predictions"
+    margin = wording.apart(evidence.margin, evidence.metric, 1)
     if pair.decided:
-        return f"{pair.a if pair.verdict == 'a better' else pair.b} is better"
-    images, seeds = pair.images_needed, pair.seeds_needed
-    more = f"about {images:,} more test images" if images else ""
-    if pair.one_seed:
-        return f"not decided (one seed): at least {seeds} more seeds{' and ' * bool(more)}{more} would be needed"
-    ways = [way for way in (more, f"about {seeds:,} more seeds" if seeds else "") if way]
-    return "not decided" + (
-        f": {' or '.join(ways)} would be needed" if ways else "; no number of images or seeds in reach would do"
-    )
+        within = max(abs(pair.wide_low), abs(pair.wide_high)) < evidence.margin
+        better = pair.a if pair.verdict == "a better" else pair.b
+        return f"{better} is better{', by less than ' + margin if within else ''}"
+    if pair.verdict == "equal":
+        return f"equal within {margin}"
+    return "not decided (one seed)" if pair.one_seed else "not decided"
 
 
 def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
@@ -133,18 +141,18 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
     for y, variant in enumerate(ranking.order):
         found = evidence.summary[variant, "test", ranks.METRIC]
         seeds = 100 * runs[runs["variant"] == variant]["value"].to_numpy()
-        axes.plot([100 * end for end in evidence.over_images[variant]], [y, y], color=COLOURS[7], lw=5, alpha=0.3)
+        low, high = whole(evidence, variant) if evidence.metric == ranks.METRIC else (found.low, found.high)
         axes.plot(seeds, [y] * len(seeds), "o", color=COLOURS[1], ms=4, mfc="none", mew=1)
-        if found.low is not None and found.high is not None:
-            axes.plot([100 * found.low, 100 * found.high], [y, y], color=COLOURS[0], lw=1.6)
+        if low is not None and high is not None:
+            axes.plot([100 * low, 100 * high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
     axes.set_yticks(
         range(len(ranking.order)), [_short(f"{rank}  {v}") for rank, v in enumerate(ranking.order, 1)], color=INK
     )
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -2), min(high, 102))
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, -2), min(right, 102))
     axes.set_xlabel("test top-1 %", color=MUTED)
     best = ranking.order[0]
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, digits(evidence))

@@ -19,7 +19,8 @@ def build(evidence: Evidence) -> dict[str, Any]:
     paths = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
-    return {"total": len(rows), "unseen": len(unseen), "shown": shown}
+    found = int(rows[0]["found"]) if rows else 0
+    return {"total": found, "listed": len(rows), "unseen": len(unseen), "shown": shown}
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:

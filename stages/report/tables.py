@@ -48,11 +48,25 @@ def _tables(context: dict[str, Any]) -> list[_Table]:
         for part in results["splits"]
     ]
     if results["pairs"]:
-        columns = ["A", "B", "Difference", "Interval", "Over images", "p", "p (Holm)", "Cohen's h", "Verdict"]
-        keys = ("a", "b", "difference", "interval", "images", "p", "p_adjusted", "effect", "verdict")
+        columns = [
+            "A",
+            "B",
+            "Difference",
+            "Interval",
+            "All pairs at once",
+            "p",
+            "p (adjusted)",
+            "New run %",
+            "Cohen's h",
+        ]
+        columns.append("Verdict")
+        keys = ("a", "b", "difference", "interval", "wide", "p", "p_adjusted", "chance", "effect", "verdict")
         found.append((
             "comparisons", columns, [[pair[key] for key in keys] for pair in results["pairs"]],
-            f"Paired comparisons of test top-1 in points; {results['confidence']} intervals over {results['covers']}.",
+            (
+                f"Paired comparisons of test {results['metric']}; {results['confidence']} intervals over "
+                f"{results['covers']}."
+            ),
         ))  # fmt: skip
     found += [
         (
@@ -86,11 +100,11 @@ def _variance(context: dict[str, Any]) -> _Table | None:
 def _published(context: dict[str, Any]) -> _Table | None:
     if context["published"] is None:
         return None
-    keys = ("variant", "metric", "published", "here", "n", "difference", "seeds", "images")
-    columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Over seeds", "Over images"]
+    keys = ("variant", "metric", "published", "here", "n", "difference", "run")
+    columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Expected"]
     caption = (
-        "Published test figures and ours, mean ± SD over n seeds (one seed has no SD); inside or outside: whether our "
-        f"{context['results']['confidence']} interval holds the published one."
+        "Published test figures and ours, mean ± SD over n seeds (one seed has no SD); inside or outside: whether the "
+        f"{context['results']['confidence']} interval for a further run here holds the published one."
     )
     return "published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption
 
@@ -98,12 +112,10 @@ def _published(context: dict[str, Any]) -> _Table | None:
 def _leak(context: dict[str, Any]) -> _Table | None:
     if context["leak"] is None:
         return None
-    keys = ("variant", "seeds", "published_top1", "clean_top1", "leak", "interval", "copies_top1", "others_top1")
-    columns = [
-        "Variant", "Seeds", "Published split", "Clean split", "Difference", "Interval", "On copies", "On the others",
-    ]  # fmt: skip
+    keys = ("variant", "kind", "splits", "published", "clean", "leak", "interval", "verdict")
+    columns = ["Variant", "Images", "Splits", "Published kind", "Clean", "Difference", "Interval", "Verdict"]
     rows = [[row[key] for key in keys] for row in context["leak"]["rows"]]
-    return "leak", columns, rows, "Test top-1 % on the published split and on the clean one; 95 % intervals (Welch)."
+    return "leak", columns, rows, "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
 
 
 def _latex(value: Any) -> str:

@@ -16,6 +16,7 @@ METRIC = ("test", "top1")
 COVERED = {
     "images": "what another draw of the test images would change for these very networks, not another seed",
     "images and seeds": "what another draw of the test images or other seeds would change",
+    "seeds": "what other seeds would change on this split and these test images",
     "images, seeds and splits": "what another split of these images, with other seeds, would change",
     "seeds and splits": "what another split of the images outside of the published test set, with other seeds, would "
     "change on that test set",

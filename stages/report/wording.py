@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PERCENT = {
-    "top1", "top5", "topk", "balanced_accuracy", "ece", "ece_scaled", "precision", "recall", "f1",
+    "top1", "top5", "topk", "balanced_accuracy", "robustness_drop", "ece", "ece_scaled", "precision", "recall", "f1",
     *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
 }  # fmt: skip
 NAMES = {
@@ -20,6 +20,7 @@ NAMES = {
     "macro_f1": "Macro F1", "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled",
     "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
+LOWER_IS_BETTER = ("nll", "robustness_drop")
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test", "both": "validation and test"}
 MISSING = "–"
 
@@ -28,6 +29,22 @@ def metric_name(metric: str) -> str:
     """The printed name of a metric, with its unit."""
     name = NAMES.get(metric, metric.replace("_", " ").replace("top", "top-").capitalize())
     return f"{name} %" if metric in PERCENT else name
+
+
+def spoken(metric: str) -> str:
+    """A metric in the middle of a sentence."""
+    return {"nll": "NLL", "macro_f1": "macro F1"}.get(metric, metric.replace("_", " ").replace("top", "top-"))
+
+
+def amount(value: float, metric: str, digits: int) -> str:
+    """A value with its unit."""
+    return number(value, metric, digits) + (" %" if metric in PERCENT else "")
+
+
+def apart(value: float, metric: str, digits: int) -> str:
+    """A difference with its unit."""
+    text = number(value, metric, digits)
+    return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
 
 
 def number(value: float | None, metric: str = "", digits: int = 1) -> str:

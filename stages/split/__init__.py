@@ -26,7 +26,12 @@ OUTSIDE = ("left_out", "unused")
 
 
 def assign(
-    labels: Sequence[str], groups: Sequence[str], params: Split, paths: Sequence[str] = (), draw: Sequence[int] = ()
+    labels: Sequence[str],
+    groups: Sequence[str],
+    params: Split,
+    paths: Sequence[str] = (),
+    draw: Sequence[int] = (),
+    fold: int | None = None,
 ) -> list[str]:
     """Give every image its part.
 
@@ -41,6 +46,7 @@ def assign(
         params: shares and seed.
         paths: path of each image in the source; needed for published parts alone.
         draw: numbers that tell several splits of one seed apart; none for the only one.
+        fold: the fold that is tested, of `params.folds`.
 
     Returns:
         `train`, `val` or `test` for each image; `left_out` for a copy of an image that stands in a published part, and
@@ -61,6 +67,8 @@ def assign(
     parts = np.full(len(labels), "", dtype="<U8")
     for part in ("test", "val"):
         _take_published(part, getattr(params, part), paths, members, parts)
+    if fold is not None and params.folds is not None:
+        parts[(parts == "") & (_folds(classes, members, params, params.folds, draw) == fold)] = "test"
     rest = parts == ""
     _check_large_enough(classes[rest], names, params, len(labels))
     parts[rest] = _deal_groups(classes[rest], members[rest], params, len(labels), draw)
@@ -110,14 +118,38 @@ def _deal_groups(
     need = _shares(strata, params, total)
     table, members = _table(strata, members)
     rng = generator(params.seed, "split", *draw)
+    return np.array(NAMES)[_deal_to(table, need, rng, NAMES.index("train"))[members]]
+
+
+def _folds(
+    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, folds: int, draw: Sequence[int]
+) -> npt.NDArray[np.int64]:
+    """The fold of each image: whole groups, and of every class as nearly the same number as the groups allow."""
+    strata = classes if params.stratify else np.zeros_like(classes)
+    sizes = np.bincount(strata)
+    ends = (sizes * np.arange(folds + 1)[:, None]) // folds
+    table, members = _table(strata, members)
+    return _deal_to(table, np.diff(ends, axis=0), generator(params.seed, "folds", *draw), None)[members]
+
+
+def _deal_to(
+    table: npt.NDArray[np.int64], need: npt.NDArray[np.int64], rng: np.random.Generator, otherwise: int | None
+) -> npt.NDArray[np.int64]:
+    """The part of each group, drawn in proportion to what the parts still need, among those that can take it whole.
+
+    A group that fits nowhere goes to the part `otherwise`, or to the one that lacks most.
+    """
     part_of_group = np.empty(len(table), dtype=np.int64)
     for group in _largest_first(table, rng):
         fits = (need >= table[group]).all(axis=1)
         weights = np.where(fits, need @ table[group], 0.0)
-        part = rng.choice(len(NAMES), p=weights / weights.sum()) if weights.any() else NAMES.index("train")
+        if weights.any():
+            part = int(rng.choice(len(need), p=weights / weights.sum()))
+        else:
+            part = int((need @ table[group]).argmax()) if otherwise is None else otherwise
         part_of_group[group] = part
         need[part] -= table[group]
-    return np.array(NAMES)[part_of_group[members]]
+    return part_of_group
 
 
 def _subset(
@@ -169,9 +201,9 @@ def _shares(strata: npt.NDArray[np.int64], params: Split, total: int) -> npt.NDA
     return np.stack([*held_out, left])
 
 
-def _deal(sizes: npt.NDArray[np.int64], share: float | Published, total: int) -> npt.NDArray[np.int64]:
+def _deal(sizes: npt.NDArray[np.int64], share: float | Published | None, total: int) -> npt.NDArray[np.int64]:
     """Divide a share of all `total` images over the strata in proportion to their sizes, by largest remainders."""
-    if isinstance(share, Published):
+    if share is None or isinstance(share, Published):
         return np.zeros_like(sizes)
     wanted = share if isinstance(share, int) else round(share * total)
     exact = sizes * (wanted / sizes.sum())

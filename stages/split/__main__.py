@@ -17,7 +17,10 @@ def main() -> None:
     study = params.read()
     split = params.section(Split, study.raw["split"], "split")
     manifest = files.read_rows("data/clean/manifest.csv")
-    labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
+    labels = [row["label"] for row in manifest]
+    # As published: the groups stay known, so that the report can count them, but nothing is kept together.
+    ignored = files.read_json("data/clean/audit.json", dict[str, Any]).get("duplicates") == "ignore"
+    groups = [row["image_id" if ignored else "group_id"] for row in manifest]
     ledger = files.read_rows("data/clean/ledger.csv")
     origin = {row["image_id"]: row["path"] for row in ledger if row["status"] == "kept"}
     in_source = Counter(row.get("label", "") for row in ledger)
@@ -32,9 +35,11 @@ def main() -> None:
     classes = [folders[folder] for folder in sorted(folders)]
     splits: list[dict[str, Any]] = []
     with files.fresh_folder(cells.SPLIT / "seeds") as folder:
-        for seeds in split.seeds_of(study.seeds):
+        drawn = split.seeds_of(study.seeds)
+        for number, seeds in enumerate(drawn):
             # The first of its seeds names a split: a seed that is added at the end of the list changes no other's.
-            parts = assign(labels, groups, split, paths, seeds[:1] if split.per_seed else ())
+            draw = drawn[split.first_of(number)][:1] if split.own else ()
+            parts = assign(labels, groups, split, paths, draw, split.fold_of(number))
             rows = [
                 {"image_id": row["image_id"], "split": part}
                 for row, part in zip(manifest, parts, strict=True)

@@ -25,7 +25,9 @@ class Split(Section):
     Attributes:
         seed: of the split alone; the seeds of the cells touch it only with `per_seed`.
         val: share of the images (below 1), their number (whole), or the folder of a published part.
-        test: the same. Copies that a published part has elsewhere are left out of the other parts.
+        test: the same. Copies that a published part has elsewhere are left out of the other parts. None with `folds`.
+        folds: k-fold cross-validation: consecutive splits test one fold each, so that every image is tested once in
+            `folds` splits; further seeds divide the images anew.
         train: share of the images or their number; None: all that validation and test leave.
         stratify: the same mixture of classes in train, validation and test.
         grouped: no duplicate group stands in two of them. Off only to repeat a study that leaked.
@@ -36,12 +38,40 @@ class Split(Section):
 
     seed: int = Field(ge=0)
     val: Share | Published
-    test: Share | Published
+    test: Share | Published | None = None
+    folds: int | None = Field(default=None, ge=2)
     train: Share | None = None
     stratify: bool = True
     grouped: bool = True
     per_seed: bool = False
     seeds_per_split: int = Field(default=1, ge=1)
+
+    @property
+    def own(self) -> bool:
+        """Whether seeds have splits of their own."""
+        return self.per_seed or self.folds is not None
+
+    def fold_of(self, number: int) -> int | None:
+        """The fold that the split of a number tests; None without folds."""
+        return None if self.folds is None else number % self.folds
+
+    def first_of(self, number: int) -> int:
+        """The first of the splits that divide the images as the split of a number does."""
+        return number if self.folds is None else number - number % self.folds
+
+    def _check_folds(self, seeds: int) -> None:
+        if (self.test is None) == (self.folds is None):
+            raise UserError(
+                "params.yaml: `split.test` is missing: name a share, a number or a folder, or `split.folds`"
+                if self.folds is None
+                else "params.yaml: `split.test` has no effect with `split.folds`: every image is tested; use null"
+            )
+        if self.folds is not None and seeds % (self.folds * self.seeds_per_split):
+            wanted = self.folds * self.seeds_per_split
+            raise UserError(
+                f"params.yaml: `split.folds: {self.folds}` needs {wanted} seeds or a multiple of it, so that every "
+                f"image is tested as often as any other, but `seeds` has {seeds}"
+            )
 
     def seeds_of(self, seeds: list[int]) -> list[list[int]]:
         """The seeds of each split, in order.
@@ -50,7 +80,8 @@ class Split(Section):
             UserError: a key has no effect, or the last split lacks seeds.
         """
         each = self.seeds_per_split
-        if not self.per_seed:
+        self._check_folds(len(seeds))
+        if not self.own:
             if each > 1:
                 raise UserError(
                     f"params.yaml: `split.seeds_per_split: {each}` has no effect without `split.per_seed: true`"

@@ -12,7 +12,7 @@ from scipy import stats
 
 from stages.aggregate import __main__ as stage
 from stages.aggregate import collect, compare, resampled, summary, suspects, variance
-from stages.aggregate.params import Suspects
+from stages.aggregate.params import Aggregate, Suspects
 from stages.core import cells, files
 from stages.core.errors import UserError
 from tests.evaluate import made
@@ -112,9 +112,11 @@ def test_splits_that_agree_by_chance_leave_no_interval_of_no_width() -> None:
     rng = np.random.default_rng(0)
     right = np.stack([rng.permutation([1] * 45 + [0] * 5), rng.permutation([1] * 40 + [0] * 10)])[:, None, :]
     tested = [one_split([f"{part}{i}" for i in range(50)], right) for part in "xy"]
-    draws = resampled.bootstrap(tested, 500)
-    (row,) = resampled.compared(tested, ["a", "b"], draws, 0.05)
-    error = (draws[:, 0] - draws[:, 1]).std(ddof=1)
+    (row,) = compare.rows(resampled.several_splits(tested, Aggregate()), ["a", "b"], Aggregate())
+    shares = resampled.influence(tested)
+    error = np.sqrt(((shares[0] - shares[1]) ** 2).sum())
+    each = right[0, 0] - right[1, 0]
+    assert error == pytest.approx(np.sqrt(each.var() / 50 / 2 * 100 / 99))  # of a mean over 2 x 50 images
     assert row["difference"] == pytest.approx(0.1)
     assert row["ci_high"] - 0.1 == pytest.approx(stats.t.ppf(0.975, 1) * error)
     assert row["p"] == pytest.approx(2 * stats.t.sf(0.1 / error, 1))
@@ -126,26 +128,28 @@ def test_splits_that_agree_by_chance_leave_no_interval_of_no_width() -> None:
     assert found["ci_high"] == pytest.approx(0.85 + half)
 
 
-def test_more_splits_are_advised_only_while_they_help() -> None:
-    each = np.array([0.02, 0.05, -0.01])
-    more = resampled.needed(each, 0.05, 0.05, 2)
-    assert more
-    assert more % 2 == 0
-    assert resampled.needed(each, 5.0, 0.05, 2) is None
-    assert resampled.needed(np.zeros(3), 0.3, 0.05, 1) is None
-
-
 def one_split(images: list[str], right: np.ndarray) -> collect.Tested:
-    return collect.Tested(collect.Split([0], {"train": {"a": 60}, "val": {"a": 30}, "test": {"a": 20}}), images, right)
+    counts = {"train": {"a": 60}, "val": {"a": 30}, "test": {"a": 20}}
+    return collect.Tested(collect.Split([0], counts), images, images, right, right)
 
 
-def test_splits_with_one_test_set_are_drawn_as_one() -> None:
+def test_splits_with_one_test_set_vary_by_validation() -> None:
     right = np.random.default_rng(0).integers(0, 2, (2, 3, 50))
     images = [f"{i:02}" for i in range(50)]
-    twice = resampled.bootstrap([one_split(images, right), one_split(images, right)], 300)
-    np.testing.assert_allclose(twice, compare.bootstrap(right, 300))
+    twice = resampled.influence([one_split(images, right), one_split(images, right)])
+    np.testing.assert_allclose(twice, resampled.influence([one_split(images, right)]))
     assert resampled.ratio([one_split(images, right)] * 2) == 0.5  # test stays: validation is what the splits vary
-    assert resampled.ratio([one_split(images, right), one_split(images[1:], right)]) == pytest.approx(1 / 3)
+    assert resampled.ratio([one_split(images, right), one_split(images[1:], right[..., 1:])]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("splits", "run"), [(2, 0.02), (3, 0.02), (5, 0.02), (10, 0.0)])
+def test_among_equal_variants_on_several_splits_a_difference_is_rarely_found(splits: int, run: float) -> None:
+    rng, pairs, found = np.random.default_rng(5), compare.all_pairs(6), 0
+    for _ in range(400):
+        table = 0.8 + rng.normal(0, 0.03, splits) + rng.normal(0, np.hypot(run, 0.01), (6, splits))
+        least = np.full(len(pairs), 2 * 0.01**2 / splits)
+        found += bool((resampled.family(table, pairs, 0.0, least, np.zeros(6)).p() < 0.05).any())
+    assert found / 400 <= 0.075
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["own", "two_seeds_a_split"])
@@ -182,7 +186,6 @@ def test_comparisons_stay_paired_within_a_split(evaluated: Path) -> None:
     low, high, p = resampled.interval((strong - weak)[None], 1 / 3, 0.05)
     assert (clear["ci_low"], clear["ci_high"], clear["p"]) == pytest.approx((low[0], high[0], p[0]))
     assert clear["covers"] == "images, seeds and splits"
-    assert pd.isna(clear["images_needed"])
     for row in files.read_rows(evaluated / "reports/intervals.csv"):
         assert int(row["images"]) > 40  # those of all splits together
         assert float(row["image_ci_low"]) < float(row["mean"]) < float(row["image_ci_high"])

@@ -62,7 +62,7 @@ def test_comparisons(evaluated: Path) -> None:
     table: dict[Any, Any] = pairs.to_dict("index")
     assert len(table) == 3
     twins = table["weak", "twin"]
-    assert (twins["difference"], twins["p"], twins["p_holm"], twins["verdict"]) == (0, 1, 1, "identical")
+    assert (twins["difference"], twins["p"], twins["p_joint"], twins["verdict"]) == (0, 1, 1, "identical")
     assert (twins["ci_low"], twins["ci_high"]) == (0, 0)
     clear = table["strong", "weak"]
     assert clear["verdict"] == "a better"

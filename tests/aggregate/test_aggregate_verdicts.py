@@ -48,16 +48,35 @@ FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
     ],
 )
 def test_verdict_and_its_rule(cell: collect.Cell, verdict: str, words: str) -> None:
-    (row,) = fit.verdicts([cell], Fit())
+    (row,) = fit.verdicts([cell], Fit(), 0.05)
     assert row["verdict"] == verdict
     assert words in row["rule"]
     assert list(row) == fit.COLUMNS
 
 
-def test_verdicts_take_the_mean_over_seeds() -> None:
-    (row,) = fit.verdicts([trained(1.0, 0.85, FLAT), trained(0.9, 0.87, FLAT)], Fit())
+def test_a_rule_that_the_seeds_leave_open_is_not_decided() -> None:
+    """The figures are means over the seeds; a verdict needs their interval on one side of the limit."""
+    (row,) = fit.verdicts([trained(1.0, 0.85, FLAT), trained(0.9, 0.87, FLAT)], Fit(), 0.05)
     assert row["gap"] == pytest.approx(0.09)
-    assert row["verdict"] == "fits"
+    assert row["verdict"] == "not decided"
+    assert "the seeds leave open whether it is overfit" in row["rule"]
+    falls = [[2.0, 1.5, 1.0, 1.0, 1.0, 1.0, 1.0, last] for last in (0.8, 0.95, 1.1)]  # a fall of 5 % +- 15 %
+    (row,) = fit.verdicts([trained(0.9, 0.88, losses) for losses in falls], Fit(), 0.05)
+    assert row["verdict"] == "not decided"
+    (row,) = fit.verdicts([trained(0.9, 0.8 + i / 1000, FLAT) for i in range(3)], Fit(gap=0.05), 0.05)
+    assert row["verdict"] == "overfit"
+
+
+def test_the_list_of_suspects_says_how_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.study(tmp_path, {"weak": 0.1}, [0, 1], images=120)
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        made.evaluate("weak", seed)
+    found = collect.read([("weak", 0), ("weak", 1)])
+    whole = suspects.suspects(found, Suspects(confidence=0.0))
+    cut = suspects.suspects(found, Suspects(confidence=0.0, most=2))
+    assert len(whole) > 2
+    assert [row["found"] for row in cut] == [len(whole)] * 2
 
 
 def test_wrong_labels_come_first_and_only_unseen_images_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,10 +82,14 @@ def _others(root: Path, made: Made) -> None:
         ("foreign", "others", 10, 0.7, "", "", "", "", 100, "", "", ""),
     ]
     _write(root / "published.csv", columns, published)
-    shares = "published_images clean_images copies copies_top1 others_top1"
-    leak = [(name, made.seeds, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50, 60, 50, 7, 1, 0.89)
-            for i, name in enumerate(made.names[:2])]  # fmt: skip
-    _write(root / "leak.csv", f"variant seeds published_top1 clean_top1 leak low high {shares}", leak)
+    kinds = ("all", "copies", "others")
+    names = ["variant", "splits", "train_images", "published_images", "clean_images", "copies"]
+    names += [f"{kind}_{what}" for kind in kinds for what in ("published", "clean", "leak", "low", "high")]
+    leak = [
+        (name, 10, 190, 60, 50, 7.5, *(0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50) * 3)
+        for i, name in enumerate(made.names[:2])
+    ]
+    _write(root / "leak.csv", " ".join(names), leak)
 
 
 def _settings(made: Made, index: int) -> dict[str, Any]:

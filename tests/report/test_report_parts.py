@@ -13,7 +13,7 @@ from stages.report.ranking import Pair
 
 def pair(a: str, b: str, *, decided: bool) -> Pair:
     verdict = "a better" if decided else "undecided"
-    return Pair(a, b, 0.1, 0.0, 0.2, 0.5, 0.5, 0.1, 0.0, 0.2, "images and seeds", verdict, None, None)
+    return Pair(a, b, 0.1, 0.0, 0.2, -0.1, 0.3, 0.5, 0.5, 0.1, 0.75, 0.05, "images and seeds", verdict)
 
 
 def both(*pairs: Pair) -> dict[tuple[str, str], Pair]:
@@ -88,8 +88,9 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
     assert "not trained for the same number of epochs (a 5, b 3)" in caveats.unfair(evidence, ["lr"])[0]
 
 
-def test_one_seed_gives_no_verdict_on_copies() -> None:
-    assert [leak.verdict(n, 0.1, 0.2) for n in (1, 3)] == ["not decided (one seed)", "worth something"]
+def test_the_verdict_on_copies_is_that_of_the_interval() -> None:
+    found = [leak.verdict(*ends) for ends in ((0.1, 0.2), (-0.1, 0.2), (-0.2, -0.1))]
+    assert found == ["worth something", "not decided", "cost something"]
 
 
 @pytest.mark.parametrize(

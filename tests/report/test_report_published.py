@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from scipy import stats
 
 from stages.core import files
 from stages.core.errors import UserError
@@ -36,12 +37,12 @@ def test_inside_is_what_the_interval_holds(found: evidence.Evidence) -> None:
     assert list(rows) == [(v, m) for v in ("variant_0", "variant_1") for m in ("Top-1 %", "Top-5 %", "Loss")]
     for variant in found.variants:
         ours = found.summary[variant, "test", "top1"]
-        assert ours.low is not None
-        assert ours.high is not None
-        row, (low, high) = rows[variant, "Top-1 %"], found.over_images[variant]
+        assert ours.sd
+        row = rows[variant, "Top-1 %"]
+        half = stats.t.ppf(0.975, 2) * ours.sd * (1 + 1 / 3) ** 0.5  # of one further run
+        low, high = ours.mean - half, ours.mean + half
         assert row["published"] == "90.0 ± 1.0"
-        assert row["seeds"].startswith("inside: " if ours.low <= 0.9 <= ours.high else "outside: ")
-        assert row["images"].startswith("inside: " if low <= 0.9 <= high else "outside: ")
+        assert row["run"].startswith("inside: " if low <= 0.9 <= high else "outside: ")
         assert float(row["difference"].replace("−", "-")) == pytest.approx(100 * (ours.mean - 0.9), abs=0.051)  # noqa: RUF001
     assert [row["system"] for row in built["absent"]] == ["absent"], "a row of the same study alone is missing here"
 
@@ -61,7 +62,9 @@ def test_copies_across_a_published_folder_are_counted(folder: Path, found: evide
     copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
     assert copies > 0
     assert lines[0].startswith("In the published test folder")
-    assert lines[0].endswith(f": {copies} of {len(inside)} files.")
+    assert f": {copies} of {len(inside)} files." in lines[0]
+    kept = sum(row["status"] == "kept" for row in inside)
+    assert f"Of {len(inside)} files in the published test folder {kept} are used here; not used:" in lines[1]
 
 
 def test_a_study_without_published_systems_has_no_such_section(found: evidence.Evidence, tmp_path: Path) -> None:
@@ -86,9 +89,11 @@ def test_a_missing_column_is_named(found: evidence.Evidence, tmp_path: Path) -> 
 def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Evidence, tmp_path: Path) -> None:
     built = leak.build(found, Figures(tmp_path), 1)
     assert built is not None
-    assert [(row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
-        ("+5.0", "1.0 to 9.0", "worth something"), ("+3.0", "1.0 to 7.0", "worth something"),
-    ]  # fmt: skip
+    assert [(row["kind"], row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
+        (kind, *rest, "worth something")
+        for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0"))
+        for kind in ("all", "with a copy", "without one")
+    ]
     assert (tmp_path / "leak.png").is_file()
 
 

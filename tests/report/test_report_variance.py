@@ -48,10 +48,10 @@ def test_both_parts_stand_in_a_table(page: tuple[str, Path]) -> None:
 def test_the_page_says_what_was_varied(page: tuple[str, Path]) -> None:
     text = words(page[0])
     assert "over 2 splits of these images (60 test images in each, 4 seeds)" in text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "the augmentation, and every 2 seeds the split." in text
+    assert "the order of the images, and every 2 seeds the split." in text
     assert "trained and tested on the same 2 splits (seed 0)" in text
     assert "corrected resampled t-test (Nadeau and Bengio 2003)" in text
-    assert "The intervals of the differences cover images, seeds and splits" in text
+    assert "The intervals cover images, seeds and splits" in text
     assert "Each split serves 2 seeds (0 and 1; 2 and 3): 2 splits" in text
     assert "of the split of seeds 0 and 1, the same for every variant" in text
 
@@ -59,12 +59,12 @@ def test_the_page_says_what_was_varied(page: tuple[str, Path]) -> None:
 def test_split_and_initialisation_together_are_one_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = words(render(tmp_path, monkeypatch, Made(seeds=3, seeds_per_split=1)))
     assert "Split and initialisation changed together, so the SD covers both" in text
-    assert "the augmentation, and the split." in text
+    assert "the order of the images, and the split." in text
     assert "Every seed has a split of its own: 3 splits" in text
 
 
 def test_one_split_has_no_such_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = words(render(tmp_path, monkeypatch, Made()))
     assert "What the seeds vary" not in text
-    assert "the augmentation, not the split." in text
+    assert "the order of the images, not the split." in text
     assert "what a new seed would change on this split and this test set." in text

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -123,6 +124,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = [{"path": path, "status": "kept", "image_id": i} for i, _, path in rows]
     files.write_rows("data/clean/manifest.csv", list(manifest[0]), manifest)
     files.write_rows("data/clean/ledger.csv", list(ledger[0]), ledger)
+    files.write_json("data/clean/audit.json", {"duplicates": "drop"})
 
 
 def splits(seeds: list[int], **split: object) -> dict[int, dict[str, str]]:
@@ -190,3 +192,43 @@ def test_a_published_part_stays_and_the_rest_is_split_again() -> None:
 def test_what_cannot_be_split_per_seed_is_refused(seeds: list[int], split: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         params(**split).seeds_of(seeds)
+
+
+@pytest.mark.usefixtures("kept")
+def test_folds_test_every_image_once_and_keep_groups_whole() -> None:
+    manifest = files.read_rows("data/clean/manifest.csv")
+    pairs = [row | {"group_id": str(int(row["image_id"]) // 4)} for row in manifest]
+    files.write_rows("data/clean/manifest.csv", list(pairs[0]), pairs)
+    found = splits(list(range(6)), folds=3, test=None)
+    group = {row["image_id"]: row["group_id"] for row in pairs}
+    tests = [{image for image, part in found[seed].items() if part == "test"} for seed in range(6)]
+    for first in (0, 3):  # three splits divide all images, and the next three divide them anew
+        assert sorted(image for test in tests[first : first + 3] for image in test) == sorted(group)
+    assert tests[:3] != tests[3:]
+    for parts in found.values():
+        where = {(group[image], part) for image, part in parts.items()}
+        assert len(where) == len({name for name, _ in where})
+        assert {part for _, part in where} == {"train", "val", "test"}
+    assert splits(list(range(3)), folds=3, test=None) == {seed: found[seed] for seed in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "split", "message"),
+    [
+        ([0, 1], {"folds": 3, "test": None}, "`split.folds: 3` needs 3 seeds or a multiple"),
+        ([0, 1, 2], {"folds": 3}, "`split.test` has no effect with `split.folds`"),
+        ([0], {"test": None}, "`split.test` is missing"),
+    ],
+)
+@pytest.mark.usefixtures("kept")
+def test_folds_that_cannot_be_are_refused(seeds: list[int], split: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        splits(seeds, **split)
+
+
+@pytest.mark.usefixtures("kept")
+def test_as_published_the_groups_are_known_and_not_kept_together() -> None:
+    manifest = [row | {"group_id": "one"} for row in files.read_rows("data/clean/manifest.csv")]
+    files.write_rows("data/clean/manifest.csv", list(manifest[0]), manifest)
+    files.write_json("data/clean/audit.json", {"duplicates": "ignore"})
+    assert set(splits([0])[0].values()) == {"train", "val", "test"}

@@ -5,28 +5,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.aggregate import collect
 from stages.core import files
 from stages.core.errors import UserError
 from studies import leak
 
 
 def test_difference_covers_the_truth() -> None:
-    # Images of different difficulty, seeds of different luck: 95 % of the intervals should hold the true difference.
-    random = np.random.default_rng(0)
-    inside = 0
-    for _ in range(200):
-        arms = []
-        for images, level in ((180, 0.8), (120, 0.7)):
-            chance = np.clip(level + random.normal(0, 0.15, images) + random.normal(0, 0.02, (5, 1)), 0, 1)
-            arms.append((random.random((5, images)) < chance).astype(np.int64))
-        value, low, high = leak.difference(*arms)
-        assert low <= value <= high
-        inside += low <= 0.8 - 0.7 <= high
-    assert 0.9 <= inside / 200 <= 1
+    """Ten splits in either arm, drawn independently: 95 % of the intervals should hold the true difference."""
+    random, inside = np.random.default_rng(0), 0
+    for _ in range(1000):
+        one, two = random.normal(0.8, 0.02, 10), random.normal(0.7, 0.04, 10)
+        found = leak.difference(one, two)
+        assert found["low"] is not None and found["high"] is not None  # noqa: PT018
+        inside += found["low"] <= 0.1 <= found["high"]
+    assert 0.93 <= inside / 1000 <= 0.97
 
 
 def test_no_variance_no_interval() -> None:
-    assert leak.difference(np.ones((2, 3), dtype=np.int64), np.zeros((2, 4), dtype=np.int64)) == (1, 1, 1)
+    found = leak.difference(np.ones(3), np.zeros(4))
+    assert (found["leak"], found["low"], found["high"]) == (1, 1, 1)
+    assert leak.difference(np.ones(1), np.zeros(4))["leak"] is None  # no picture of a kind, or in one split alone
+
+
+def test_what_differs_in_more_than_the_copies_is_refused() -> None:
+    split = collect.Split([0], {"train": {"a": 5}, "val": {"a": 1}, "test": {"a": 2}})
+    one = collect.Tested(split, [], [], np.zeros((1, 1, 2)), np.zeros((1, 1, 2), dtype=np.int64))
+    arm = leak.Arm(["v"], 190, [one] * 10, {})
+    folders = (Path("published"), Path("clean"))
+    leak._check(*folders, arm, arm)
+    for other, message in (
+        (arm._replace(train=180), "trains on 190 pictures and clean on 180"),
+        (arm._replace(variants=["w"]), "different variants"),
+        (arm._replace(tested=[one]), "split.per_seed: true"),
+    ):
+        with pytest.raises(UserError, match=message):
+            leak._check(*folders, arm, other)
 
 
 def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
@@ -46,8 +60,13 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
         ["image_id", "split"],
         [dict(zip(("image_id", "split"), part, strict=True)) for part in parts],
     )
-    seen = leak._seen(tmp_path / "published", tmp_path / "clean", ["1-2", "3", "4"], 0)
-    assert seen.tolist() == [True, True, False]
+    group = leak._groups(tmp_path / "clean")
+    assert group == {"a": "1", "a copy": "1", "b": "2", "b like": "2", "c": "4"}
+    paths = {"1": "a", "1-2": "a copy", "2": "b", "3": "b like", "4": "c"}
+    split = collect.Split([0], {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 3}})
+    tested = collect.Tested(split, ["1-2", "3", "4"], [], np.zeros((1, 1, 3)), np.zeros((1, 1, 3), dtype=np.int64))
+    # `b` stands in validation, which nothing is learnt from where the number of epochs is fixed.
+    assert leak._seen(tmp_path / "published", tested, paths, group).tolist() == [True, False, False]
 
 
 def test_usage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,194 @@
+"""The error of all pairs of a study together: which differences are decided, at one level for the whole family.
+
+With two or three seeds a variant's own seeds agree by chance now and then, and its variance vanishes. So the variance
+of the seeds is shared between the variants, and is never less than what the images alone would leave between seeds.
+A variant counts on its own where the variants differ in this variance (Bartlett's test, taken at a generous level) or
+where it stands out (F test), and its own is the larger. All differences of means are judged by the studentized range
+(Tukey), with Satterthwaite's degrees of freedom for each pair. Two seeds that differ by clearly more than the images
+explain decide nothing, and neither do three of variants that surely vary unequally. `python -m benchmarks.statistics`
+measures the level and the power.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an equal one costs more than the reverse
+STANDS_OUT = 0.1  # level of the F test of one variant against all others
+DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a small study cannot show inequality
+TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
+THREE_SEEDS = 0.5  # the same with three, where the variants are surely unequal (Bartlett at the level below)
+SURELY = 0.05
+NODES = 160
+MOST_FREEDOM = 1e6
+SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
+
+
+@dataclass(frozen=True)
+class Family:
+    """The joint answer about all pairs: error and degrees of freedom of each, and which are not judged at all."""
+
+    variants: int
+    difference: Floats
+    error: Floats
+    freedom: Floats
+    refused: NDArray[np.bool_]
+    run: Floats  # variance of the difference of one new run of each
+
+    def p(self) -> Floats:
+        """P of each pair, adjusted for all pairs."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(self.difference == 0, 0.0, np.abs(self.difference) / self.error)
+        p = Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
+        return np.asarray(np.where(self.refused, 1.0, np.where(p < SMALLEST, 0.0, p)))
+
+    def first_is_higher(self) -> Floats:
+        """Probability that one new run of the first variant has the higher value than one of the second."""
+        from scipy.special import stdtr
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            known = stdtr(self.freedom, self.difference / np.sqrt(self.run))
+        certain = np.where(self.difference == 0, 0.5, self.difference > 0)
+        return np.asarray(np.where(self.run > 0, known, certain))
+
+    def half(self, alpha: float) -> Floats:
+        """Half the width of the simultaneous intervals."""
+        return Range(self.variants, self.freedom).isf(alpha) / math.sqrt(2) * self.error
+
+
+def family(
+    difference: Floats, seed: Floats, rest: Floats, image: Floats, pairs: list[tuple[int, int]], size: tuple[int, int]
+) -> Family:
+    """Judge all pairs of one split together.
+
+    Args:
+        difference: (pairs,).
+        seed: mean square of the seeds of each variant (variants,).
+        rest: the part of it that comes from the images alone (variants,).
+        image: what the images add to a difference beyond that, as a mean square (pairs,).
+        pairs: indices of the variants.
+        size: seeds and images.
+    """
+    seeds, images = size
+    first, second = np.array(pairs).T
+    if seeds == 1:
+        error = np.sqrt(image / images)
+        none = np.zeros(len(pairs), dtype=np.bool_)
+        return Family(len(seed), difference, error, np.full(len(pairs), images - 1.0), ~none, np.zeros(len(pairs)))
+    freedom = seeds - 1
+    used, own = shared(seed, rest, freedom)
+    a, b = used[first], used[second]
+    total = a + b + image
+    pooled = np.where(own[first], 0.0, a) + np.where(own[second], 0.0, b)
+    squares = pooled**2 / ((len(seed) - DISCOUNT) * freedom)
+    squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
+    squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
+        added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
+    most = float(added.max())
+    few = seeds == 2 and most > TWO_SEEDS
+    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(seed, freedom, SURELY))
+    refused = np.full(len(pairs), few)
+    error = np.sqrt(total / (seeds * images))
+    run = (a + b) / images * (1 + 1 / seeds)
+    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run)
+
+
+def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
+    from scipy import stats
+
+    count = len(seed)
+    pool = max(float(seed.mean()), float(rest.mean()))
+    if count == 1 or pool == 0:
+        return np.maximum(seed, rest), np.zeros(count, dtype=np.bool_)
+    others = np.maximum((seed.sum() - seed) / (count - 1), (rest.sum() - rest) / (count - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone = stats.f.sf(seed / others, freedom, freedom * (count - 1)) < STANDS_OUT
+    own = (alone | unequal(seed, freedom, UNEQUAL)) & (seed > pool)
+    return np.maximum(np.where(own, seed, pool), rest), own
+
+
+def unequal(squares: Floats, freedom: int, level: float) -> bool:
+    """Bartlett's test: whether mean squares of `freedom` degrees of freedom each differ by more than chance."""
+    from scipy.stats import chi2
+
+    count = len(squares)
+    mean = float(squares.mean())
+    if mean == 0:
+        return False
+    ratio = -freedom * float(np.log(np.maximum(squares / mean, 1e-300)).sum())
+    correction = 1 + (count + 1) / (3 * count * freedom)
+    return bool(ratio / correction > chi2.isf(level, count - 1))
+
+
+class Range:
+    """The studentized range of `count` means, with degrees of freedom for each value that is asked."""
+
+    def __init__(self, count: int, freedom: Floats) -> None:
+        from scipy.special import gammaln
+
+        nodes, weights = _legendre(NODES)
+        distinct, self.place = np.unique(freedom, return_inverse=True)
+        half = distinct[:, None] / 2
+        # s is the estimate of the SD; s^(2/3) is nearly normal (Wilson and Hilferty 1931), so that is where nodes lie.
+        middle, width = 1 - 1 / (9 * half), 9 * np.sqrt(1 / (9 * half))
+        low, high = np.maximum(middle - width, 0.0), middle + width
+        y = low + (high - low) * (nodes + 1) / 2
+        self.scale = y**1.5
+        density = math.log(2) + half * np.log(half) - gammaln(half) + (2 * half - 1) * np.log(self.scale)
+        each = np.exp(density - half * self.scale**2) * 1.5 * np.sqrt(y) * weights * (high - low) / 2
+        self.weights = each / each.sum(axis=1, keepdims=True)
+        self.grid, self.tail = _range(count)
+
+    def sf(self, q: Any) -> Floats:
+        """Probability of more than `q`."""
+        asked = np.asarray(q, dtype=np.float64)[:, None] * self.scale[self.place]
+        tail = np.interp(np.minimum(asked, self.grid[-1]), self.grid, self.tail)
+        return np.asarray(np.clip((tail * self.weights[self.place]).sum(axis=1), 0.0, 1.0))
+
+    def isf(self, alpha: float) -> Floats:
+        """The value that is exceeded with probability `alpha`, by bisection."""
+        low, high = np.zeros(len(self.place)), np.full(len(self.place), 2.0)
+        for _ in range(60):
+            short = self.sf(high) > alpha
+            if not short.any():
+                break
+            high = np.where(short, 2 * high, high)
+        for _ in range(50):
+            middle = (low + high) / 2
+            more = self.sf(middle) > alpha
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        return np.asarray((low + high) / 2)
+
+
+@cache
+def _legendre(count: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of Gauss and Legendre between -1 and 1."""
+    return np.polynomial.legendre.leggauss(count)
+
+
+@cache
+def _range(count: int) -> tuple[Floats, Floats]:
+    """The tail of the range of `count` standard normal values, on a grid."""
+    from scipy.special import ndtr
+
+    grid = np.linspace(0, 16, 3201)
+    nodes, weights = _legendre(120)
+    z, weights = nodes * 9, weights * 9
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    inside = (ndtr(z[None, :] + grid[:, None]) - ndtr(z)[None, :]) ** (count - 1)
+    below: Floats = count * (inside * density) @ weights
+    tail = np.clip(1 - below, 0.0, 1.0)
+    return grid, np.where(tail < SMALLEST, 0.0, tail)

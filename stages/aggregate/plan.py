@@ -1,0 +1,161 @@
+# ruff: noqa: RUF001 - a dash is what is meant
+"""`python -m stages.aggregate.plan`: before a study is run, the smallest difference that it would decide.
+
+    python -m stages.aggregate.plan                                  # from the study in this folder, as a pilot
+    python -m stages.aggregate.plan --accuracy 0.85 --seed-sd 1.0    # from stated figures, in points
+
+Writes `plan/plan.csv` and `plan/plan.png`, and prints the table: with 80 % power and the error of the whole family that
+`aggregate.alpha` allows, for seeds x test images x variants. A pilot that is asked after the fact whether "more would
+have helped" answers nothing; a plan is made before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.aggregate import collect, compare, joint
+from stages.aggregate.params import Aggregate
+from stages.core import console, errors, files, params
+from stages.core.errors import UserError
+
+POWER = 0.8
+SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
+COLUMNS = ["variants", "seeds", "images", "smallest_difference"]
+ALIKE = (0.36, 0.48)  # correlation of right and wrong over images: of two variants, of two seeds; typical of networks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Variances of one answer: `seed` of a run as a whole, `rest` of a run on an image, `image` of a difference."""
+
+    seed: float
+    rest: float
+    image: float
+
+
+def main() -> None:
+    """Print and write the plan."""
+    parser = argparse.ArgumentParser(prog="python -m stages.aggregate.plan", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--accuracy", type=float, help="that the variants are expected to reach, between 0 and 1")
+    parser.add_argument("--seed-sd", type=float, help="standard deviation over seeds, in points of accuracy")
+    asked = parser.parse_args()
+    if (asked.accuracy is None) != (asked.seed_sd is None):
+        raise UserError("state both `--accuracy` and `--seed-sd`, or neither: then this folder's cells are the pilot")
+    if asked.accuracy is None:
+        study = params.read()
+        settings = params.section(Aggregate, study.raw["aggregate"], "aggregate")
+        parts, alpha = pilot(study, settings), settings.alpha
+    else:
+        parts, alpha = stated(asked.accuracy, asked.seed_sd / 100), Aggregate().alpha
+    rows = table(parts, alpha)
+    files.write_rows("plan/plan.csv", COLUMNS, rows)
+    _draw(rows, Path("plan/plan.png"))
+    for line in _lines(rows):
+        console.say(line)
+
+
+def stated(accuracy: float, seed_sd: float) -> Parts:
+    """From figures that somebody expects.
+
+    Raises:
+        UserError: they are no accuracy and no standard deviation.
+    """
+    if not 0 < accuracy < 1 or seed_sd < 0:
+        raise UserError(f"`--accuracy` is {accuracy} and must lie between 0 and 1; `--seed-sd` must not be negative")
+    one = accuracy * (1 - accuracy)
+    variants, seeds = ALIKE
+    return Parts(seed_sd**2, one * (1 - seeds), 2 * one * (seeds - variants))
+
+
+def pilot(study: params.Study, settings: Aggregate) -> Parts:
+    """From the cells that are here, the variants pooled.
+
+    Raises:
+        UserError: one seed, one variant, or splits of their own for seeds.
+    """
+    found = collect.tested(collect.read(study.cells), settings.compare)
+    if len(found) > 1 or len(study.seeds) < 2 or len(study.variants) < 2:
+        raise UserError(
+            "a pilot needs two variants and two seeds on one split (`split.per_seed: false`); without one, state "
+            "`--accuracy` and `--seed-sd`"
+        )
+    values = found[0].blocks.astype(np.float64)
+    seed, _, rest = compare.mean_squares(values)
+    spread = compare.spread(values, compare.all_pairs(len(values)))
+    left = float(rest.mean())
+    return Parts(
+        max(float(seed.mean()) - left, 0.0) / values.shape[2], left, float(spread.image.mean()) / values.shape[1]
+    )
+
+
+def table(parts: Parts, alpha: float) -> list[dict[str, Any]]:
+    """The rows of plan.csv; no difference where a design gives no verdict."""
+    return [
+        {"variants": v, "seeds": s, "images": n, "smallest_difference": smallest(parts, v, s, n, alpha)}
+        for v in VARIANTS
+        for s in SEEDS
+        for n in IMAGES
+    ]
+
+
+def smallest(parts: Parts, variants: int, seeds: int, images: int, alpha: float) -> float | None:
+    """The difference that is decided with 80 % power when `joint` judges all pairs; None with too few seeds.
+
+    The variants are taken to vary alike over seeds; where they do not, three seeds may give no verdict either.
+    """
+    from scipy.special import stdtrit
+
+    of_seeds = 2 * (parts.seed / seeds + parts.rest / (seeds * images))
+    total = of_seeds + parts.image / images
+    if seeds == 2 and 2 * parts.seed / seeds > joint.TWO_SEEDS * total:
+        return None
+    freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
+    reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
+    return float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    head = "variants  seeds  " + "".join(f"{f'{n:,} images':>15}" for n in IMAGES)
+    lines = [f"The smallest difference, in points, that is decided with {100 * POWER:.0f} % power:", head]
+    for start in range(0, len(rows), len(IMAGES)):
+        some = rows[start : start + len(IMAGES)]
+        cells = ["–" if r["smallest_difference"] is None else f"{100 * r['smallest_difference']:.1f}" for r in some]
+        lines.append(f"{some[0]['variants']:>8}  {some[0]['seeds']:>5}  " + "".join(f"{cell:>15}" for cell in cells))
+    return [
+        *lines,
+        "–: no verdict, two seeds that differ so much show too little. Written: plan/plan.csv, plan.png",
+    ]
+
+
+def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """A panel for each number of variants, a line for each number of seeds."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.6 * len(VARIANTS), 2.8), layout="tight")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(VARIANTS), sharey=True)
+    for panel, variants in zip(panels, VARIANTS, strict=True):
+        for seeds in SEEDS:
+            shown = [r for r in rows if (r["variants"], r["seeds"]) == (variants, seeds) and r["smallest_difference"]]
+            x, y = [r["images"] for r in shown], [100 * r["smallest_difference"] for r in shown]
+            panel.plot(x, y, "o-", ms=3, lw=1.2, label=f"{seeds} seeds")
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_title(f"{variants} variants", fontsize=9)
+        panel.set_xlabel("test images")
+    panels[0].set_ylabel("smallest difference, points")
+    panels[-1].legend(fontsize=7)
+    with files.atomic(path) as partial:
+        figure.savefig(partial, dpi=120, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    errors.run(main)

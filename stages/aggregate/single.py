@@ -1,0 +1,124 @@
+"""The intervals of one variant: over images alone, over images and seeds, and of one further run.
+
+An accuracy is no sum of normal values near 100 %, so the first two are Wilson's (1927), with as many independent images
+as would give the variance that was found, and Student's t for the few seeds. The variance is the mean of two: the one
+that was found, and the one with two images more, of which all seeds get one right and the other wrong; without an error
+the first is 0. The interval over images and seeds needs three seeds: two agree by chance too often for it to cover.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.aggregate import compare, resampled
+from stages.aggregate.values import WHOLE_CELL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stages.aggregate.collect import Tested
+
+    _Interval = tuple[float | None, float | None]
+
+COLUMNS = ["variant", "split", "metric", "images", "groups", "mean", "image_ci_low", "image_ci_high"]
+COLUMNS += ["ci_low", "ci_high", "run_low", "run_high"]
+FEWEST = 3  # seeds
+SEEDS_COUNT = 0.75  # of their degrees of freedom: few seeds that agree by chance look like many
+SHARES = ("top1", "balanced_accuracy", "macro_f1")  # between 0 and 1
+
+
+def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> list[dict[str, Any]]:
+    """The rows of intervals.csv: the metric of every variant on the test set, with its intervals."""
+    about = {
+        "split": "test",
+        "metric": metric,
+        "images": len({image for one in tested for image in one.images}),
+        "groups": len({group for one in tested for group in one.groups}),
+    }
+    if len(tested) == 1:
+        found = [of_one(table, metric, alpha) for table in tested[0].blocks]
+    else:
+        found = over_splits(tested, metric, alpha)
+    return [{"variant": name, **about, **one} for name, one in zip(names, found, strict=True)]
+
+
+def of_one(table: NDArray[Any], metric: str, alpha: float) -> dict[str, float | None]:
+    """Mean and intervals of one variant on one split: values (seeds, images or groups)."""
+    seeds, images = table.shape
+    mean = float(table.mean(dtype=np.float64))
+    still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64))
+    variance, freedom = _variance(table)
+    around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
+    whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha) if seeds >= FEWEST else (None, None)
+    runs = table.mean(axis=1, dtype=np.float64)
+    run = _run(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
+    return _row(mean, around, whole, run)
+
+
+def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[str, float | None]]:
+    """The same of every variant over several splits, with the correction of Nadeau and Bengio (2003)."""
+    table, shares, ratio = resampled.means(tested), resampled.influence(tested), resampled.ratio(tested)
+    splits, images = table.shape[1], shares.shape[1]
+    found = []
+    for each, share, of_seeds in zip(table, shares, resampled.of_seeds(tested), strict=True):
+        mean, still, spread = float(each.mean()), float(share @ share), float(each.var(ddof=1))
+        factor = 1 / splits + ratio
+        whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha)
+        around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
+        run = _run(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
+        found.append(_row(mean, around, whole, run))
+    return found
+
+
+def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> dict[str, float | None]:
+    return {
+        "mean": mean, "image_ci_low": around[0], "image_ci_high": around[1], "ci_low": whole[0], "ci_high": whole[1],
+        "run_low": run[0], "run_high": run[1],
+    }  # fmt: skip
+
+
+def _run(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
+    """The prediction interval of one further run; none where the runs do not differ at all."""
+    from scipy.special import stdtrit
+
+    if variance < 1e-20:
+        return None, None
+    half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
+    return mean - half, mean + half
+
+
+def _variance(table: NDArray[Any]) -> tuple[float, float]:
+    """Variance of the mean over seeds and images, and its degrees of freedom."""
+    both = np.stack([table, np.zeros_like(table)])  # the difference to a variant that is always 0
+    variance, freedom = compare.spread(both, [(0, 1)]).variance()
+    return float(variance[0]), float(freedom[0])
+
+
+def _ends(mean: float, variance: float, freedom: float, images: int, metric: str, alpha: float) -> _Interval:
+    """Wilson's interval of a share, Student's of anything else."""
+    from scipy.special import stdtrit
+
+    if metric not in SHARES:
+        half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
+        return mean - half, mean + half
+    mean = min(max(mean, 0.0), 1.0)
+    middle = (images * mean + 1) / (images + 2)
+    widened = (images**2 * variance + mean**2 + (1 - mean) ** 2) / (images + 2) ** 2
+    per_image = widened / (middle * (1 - middle))
+    if variance > 0 and 0 < mean < 1:
+        per_image = (per_image + variance / (mean * (1 - mean))) / 2
+    else:  # no seed ever errs, or all err alike: nothing is known of the seeds, and the images are what varies
+        freedom = images - 1.0
+    return wilson(mean, 1 / per_image, float(stdtrit(freedom, 1 - alpha / 2)))
+
+
+def wilson(share: float, images: float, t: float) -> tuple[float, float]:
+    """Wilson's interval (1927) of a share of so many independent images."""
+    share = min(max(share, 0.0), 1.0)
+    weight = t * t / images
+    middle = (share + weight / 2) / (1 + weight)
+    half = t / (1 + weight) * math.sqrt(share * (1 - share) / images + weight / (4 * images))
+    return max(middle - half, 0.0), min(middle + half, 1.0)

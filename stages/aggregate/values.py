@@ -1,0 +1,107 @@
+"""One number for every test image whose mean is the metric that variants are compared by.
+
+Accuracy is such a mean as it stands, NLL too. Balanced accuracy weighs an image by the size of its class. Macro F1 is
+no mean: an image gets the metric plus its influence on it (the first-order change that its weight makes), and these
+average to the metric. A drop of robustness is known for a whole cell alone, so that only the seeds show how it varies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from stages.aggregate.collect import Cell
+
+LOWER_IS_BETTER = ("nll", "robustness_drop")
+WHOLE_CELL = ("robustness_drop",)
+
+
+def of(found: list[Cell], metric: str, split: str = "test") -> NDArray[Any]:
+    """The numbers of cells of one split: (variants, seeds, images), in the order of params.yaml.
+
+    Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
+    `WHOLE_CELL`.
+    """
+    variants = list(dict.fromkeys(cell.variant for cell in found))
+    if metric in WHOLE_CELL:
+        rows = [np.array([_drop(cell)]) for cell in found]
+    else:
+        tables = [cell.predictions[cell.predictions["split"] == split] for cell in found]
+        rows = [_images(table, metric) for table in tables]
+    return np.asarray(rows).reshape(len(variants), -1, len(rows[0]))
+
+
+def predicted(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
+    """What the cells call every image, as numbers: (variants, seeds, images)."""
+    variants = list(dict.fromkeys(cell.variant for cell in found))
+    tables = [cell.predictions[cell.predictions["split"] == split]["predicted"].to_numpy() for cell in found]
+    _, codes = np.unique(np.concatenate(tables), return_inverse=True)
+    return codes.reshape(len(variants), -1, len(tables[0]))
+
+
+def blocks(values: NDArray[Any], groups: Sequence[str]) -> NDArray[Any]:
+    """Values (variants, seeds, groups), one a group of images that belong together (copies, look-alikes).
+
+    Images of one group are no independent samples, so a group is drawn whole. The values average to those of the
+    images (for every seed), and vary as the mean over all images does when groups are drawn (a linearised ratio).
+    """
+    _, place, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    if values.shape[-1] != len(groups) or len(sizes) == len(groups):
+        return values
+    mean = values.mean(axis=(1, 2), keepdims=True)
+    order = np.argsort(place, kind="stable")
+    sums = np.add.reduceat(values[..., order], np.r_[0, np.cumsum(sizes)[:-1]], axis=-1)
+    return np.asarray((sums - sizes * mean) * (len(sizes) / len(groups)) + mean)
+
+
+def _images(table: pd.DataFrame, metric: str) -> NDArray[Any]:
+    if metric == "nll":
+        return table["loss"].to_numpy(dtype=np.float64)  # the plain cross entropy of each image
+    right = (table["label"] == table["predicted"]).to_numpy(dtype=np.int64)
+    if metric == "top1":
+        return right
+    labels, truth = np.unique(table["label"].to_numpy(), return_inverse=True)
+    if metric == "balanced_accuracy":
+        sizes = np.bincount(truth)
+        return np.asarray(right * (len(right) / (len(labels) * sizes[truth])))
+    return _f1(table["label"].to_numpy(), table["predicted"].to_numpy())
+
+
+def _f1(label: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.float64]:
+    """Macro F1 over the classes that stand in the labels or the guesses, plus each image's influence on it."""
+    names = np.unique(np.concatenate([label, guess]))
+    images = len(label)
+    truth, said = np.searchsorted(names, label), np.searchsorted(names, guess)
+    both = truth == said
+    hits = np.bincount(truth[both], minlength=len(names))
+    total = np.bincount(truth, minlength=len(names)) + np.bincount(said, minlength=len(names))  # 2 TP + FP + FN
+    f1 = 2 * hits / total
+    influence = (2 * both - f1[truth]) / total[truth] - f1[said] / total[said]
+    return np.asarray(f1.mean() + images * influence / len(names))
+
+
+def _drop(cell: Cell) -> float:
+    """Top-1 on the unchanged test images less the mean over all changes of them.
+
+    Raises:
+        UserError: the study changes no test image.
+    """
+    rows = files.read_rows(cells.evaluate_folder(cell.variant, cell.seed) / "robustness.csv")
+    clean = [float(row["top1"]) for row in rows if row["transform"] == "none"]
+    changed = [float(row["top1"]) for row in rows if row["transform"] != "none" and float(row["changed"]) > 0]
+    if not clean or not changed:
+        raise UserError(
+            "params.yaml: `aggregate.compare: robustness_drop` needs changed test images, and `evaluate.robustness` "
+            "asks for none; name a strength there, or compare another metric"
+        )
+    return clean[0] - sum(changed) / len(changed)
