@@ -19,6 +19,7 @@ import os
 import tempfile
 import zlib
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ def together(
         direct, chained = set(found.pairs), DisjointSet(pictures)
         for a, b in found.pairs:
             chained.merge(a, b)
-        columns[name] = recall(pictures, lambda a, b, d=direct: (a, b) in d or (b, a) in d)
+        columns[name] = recall(pictures, partial(_either, direct))
         columns[f"{name}, chained"] = recall(pictures, chained.connected)
         _say(name, found.pairs, {p: shows[p.split("/")[0]] for p in pictures}, found.seconds)
     return columns
@@ -145,6 +146,10 @@ def recall(pictures: Mapping[str, bytes], joined: Callable[[str, str], bool]) ->
     return _means(found)
 
 
+def _either(pairs: set[tuple[str, str]], a: str, b: str) -> bool:
+    return (a, b) in pairs or (b, a) in pairs
+
+
 def _say(name: str, pairs: list[tuple[str, str]], truth: Mapping[str, str], seconds: float) -> None:
     wrong = [(a, b) for a, b in pairs if truth[a] != truth[b]]
     share = f", precision {1 - len(wrong) / len(pairs):.3f}" if pairs else ""
@@ -155,26 +160,37 @@ def _say(name: str, pairs: list[tuple[str, str]], truth: Mapping[str, str], seco
 
 def look_alikes(arguments: argparse.Namespace) -> None:
     """Sets in which every picture stands for itself; then the same sets again with a copy of each, which is one."""
-    columns = ("set", "pictures", "dropped", "conflicts", "lost otherwise", "same", "similar", "again: found",
-               "together", "of another", "conflicts")  # fmt: skip
+    columns = ("set", "pictures", "dropped", "conflicts", "lost otherwise", "same", "similar", "CPU s", "again: found",
+               "together", "of another", "conflicts", "CPU s")  # fmt: skip
     width = max(map(len, hard.SETS))
     print("| " + " | ".join([columns[0].ljust(width), *columns[1:]]) + " |")
     print("| " + " | ".join(["-" * width, *("-" * len(c) for c in columns[1:])]) + " |")
     for name in arguments.sets:
         pictures = hard.SETS[name](arguments.count or 100, arguments.seed)
-        with _folder(arguments.keep, name) as root:
-            stage.lay(root, [(p.path, p.content, p.label) for p in pictures])
-            done = stage.cleaned(root, arguments.settings)
-        lost = len(pictures) - len(done.homes) - len(done.conflicts)
-        row = [len(pictures), len(done.dropped), len(done.conflicts), lost, len(done.same), len(done.similar)]
-        with _folder(arguments.keep, f"{name} again") as root:
-            stage.lay(root, [(p.path, p.content, p.label) for p in pictures + [hard.again(p) for p in pictures]])
-            done = stage.cleaned(root, arguments.settings)
-        own = {frozenset((p.path, hard.again(p).path)) for p in pictures}
-        found = {frozenset(pair) for pair in done.dropped.items()}
-        row += [len(own & found), sum(done.together(*pair) for pair in own), len(found - own), len(done.conflicts)]
-        cells = (str(value).ljust(len(column)) for value, column in zip(row, columns[1:], strict=True))
+        try:
+            row = _row(name, pictures, arguments)
+        except RuntimeError as error:
+            row = [f"the stage fails: {str(error).strip().splitlines()[-1]}"]
+        cells = (str(value).ljust(len(column)) for value, column in zip(row, columns[1:], strict=False))
         print("| " + " | ".join([name.ljust(width), *cells]) + " |", flush=True)
+
+
+def _row(name: str, pictures: list[hard.Picture], arguments: argparse.Namespace) -> list[int]:
+    """What was done to the pictures; then how many of their copies were found, and what else was taken for one."""
+    with _folder(arguments.keep, name) as root:
+        stage.lay(root, [(p.path, p.content, p.label) for p in pictures])
+        first = round(stage.process(root, arguments.settings))
+        done = stage.outcome(root)
+    lost = len(pictures) - len(done.homes) - len(done.conflicts)
+    row = [len(pictures), len(done.dropped), len(done.conflicts), lost, len(done.same), len(done.similar), first]
+    with _folder(arguments.keep, f"{name} again") as root:
+        stage.lay(root, [(p.path, p.content, p.label) for p in pictures + [hard.again(p) for p in pictures]])
+        second = round(stage.process(root, arguments.settings))
+        done = stage.outcome(root)
+    own = {frozenset((p.path, hard.again(p).path)) for p in pictures}
+    found = {frozenset(pair) for pair in done.dropped.items()}
+    joined = sum(done.together(*pair) for pair in own)
+    return [*row, len(own & found), joined, len(found - own), len(done.conflicts), second]
 
 
 def cost(arguments: argparse.Namespace) -> None:
