@@ -168,7 +168,7 @@ def look_alikes(arguments: argparse.Namespace) -> None:
     for name in arguments.sets:
         pictures = hard.SETS[name](arguments.count or 100, arguments.seed)
         try:
-            row = _row(name, pictures, arguments)
+            row: list[int | str] = [*_row(name, pictures, arguments)]
         except RuntimeError as error:
             row = [f"the stage fails: {str(error).strip().splitlines()[-1]}"]
         cells = (str(value).ljust(len(column)) for value, column in zip(row, columns[1:], strict=False))
