@@ -19,6 +19,7 @@ import os
 import tempfile
 import zlib
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from benchmarks.made import hard, kinds, peers, stage
 from benchmarks.made.photographs import SOURCES, Photograph, drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ORIGINAL = "original.jpg"
 
@@ -71,7 +72,7 @@ def made(arguments: argparse.Namespace) -> None:
         pictures = copies(shots, arguments.kinds, arguments.seed)
         columns: dict[str, dict[str, float]] = {}
         if "alone" in arguments.modes:
-            columns |= _alone(pictures, arguments.settings)
+            columns |= alone(pictures, arguments.settings)
         if "together" in arguments.modes:
             shows = {shot.name: shot.shows for shot in shots}
             with _folder(arguments.keep, source) as root:
@@ -91,7 +92,8 @@ def copies(shots: list[Photograph], names: list[str], seed: int) -> dict[str, by
     return pictures
 
 
-def _alone(pictures: Mapping[str, bytes], settings: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def alone(pictures: Mapping[str, bytes], settings: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Recall by kind, and the share that is dropped, when an original and one copy are all that a folder holds."""
     kept: dict[str, list[bool]] = defaultdict(list)
     dropped: dict[str, list[bool]] = defaultdict(list)
     for path, content in pictures.items():
@@ -114,7 +116,7 @@ def together(
     stage.lay(root, [(path, content, "one") for path, content in pictures.items()])
     seconds = stage.process(root, arguments.settings)
     done = stage.outcome(root)
-    columns = {"together": _recall(pictures, done.together)}
+    columns = {"together": recall(pictures, done.together)}
     _say("evenhand: same", done.same, {p: p.split("/")[0] for p in pictures}, seconds)
     _say("evenhand: similar", done.similar, {p: shows[p.split("/")[0]] for p in pictures}, seconds)
     wrong = [(a, b) for a, b in done.dropped.items() if a.split("/")[0] != b.split("/")[0]]
@@ -128,19 +130,24 @@ def together(
         direct, chained = set(found.pairs), DisjointSet(pictures)
         for a, b in found.pairs:
             chained.merge(a, b)
-        columns[name] = _recall(pictures, lambda a, b, d=direct: (a, b) in d or (b, a) in d)
-        columns[f"{name}, chained"] = _recall(pictures, chained.connected)
+        columns[name] = recall(pictures, partial(_either, direct))
+        columns[f"{name}, chained"] = recall(pictures, chained.connected)
         _say(name, found.pairs, {p: shows[p.split("/")[0]] for p in pictures}, found.seconds)
     return columns
 
 
-def _recall(pictures: Mapping[str, bytes], joined: Any) -> dict[str, float]:
+def recall(pictures: Mapping[str, bytes], joined: Callable[[str, str], bool]) -> dict[str, float]:
+    """Share of the copies of each kind that are joined with their original."""
     found: dict[str, list[bool]] = defaultdict(list)
     for path in pictures:
         photograph, name = path.split("/")
         if name != ORIGINAL:
             found[name].append(bool(joined(f"{photograph}/{ORIGINAL}", path)))
     return _means(found)
+
+
+def _either(pairs: set[tuple[str, str]], a: str, b: str) -> bool:
+    return (a, b) in pairs or (b, a) in pairs
 
 
 def _say(name: str, pairs: list[tuple[str, str]], truth: Mapping[str, str], seconds: float) -> None:
@@ -153,29 +160,37 @@ def _say(name: str, pairs: list[tuple[str, str]], truth: Mapping[str, str], seco
 
 def look_alikes(arguments: argparse.Namespace) -> None:
     """Sets in which every picture stands for itself; then the same sets again with a copy of each, which is one."""
-    table: dict[str, dict[str, float]] = defaultdict(dict)
+    columns = ("set", "pictures", "dropped", "conflicts", "lost otherwise", "same", "similar", "CPU s", "again: found",
+               "together", "of another", "conflicts", "CPU s")  # fmt: skip
+    width = max(map(len, hard.SETS))
+    print("| " + " | ".join([columns[0].ljust(width), *columns[1:]]) + " |")
+    print("| " + " | ".join(["-" * width, *("-" * len(c) for c in columns[1:])]) + " |")
     for name in arguments.sets:
         pictures = hard.SETS[name](arguments.count or 100, arguments.seed)
-        with _folder(arguments.keep, name) as root:
-            stage.lay(root, [(p.path, p.content, p.label) for p in pictures])
-            done = stage.cleaned(root, arguments.settings)
-        table["pictures"][name] = len(pictures)
-        table["dropped"][name] = len(done.dropped)
-        table["conflicts"][name] = len(done.conflicts)
-        table["lost otherwise"][name] = len(pictures) - len(done.homes) - len(done.conflicts)
-        table["same"][name], table["similar"][name] = len(done.same), len(done.similar)
-        with _folder(arguments.keep, f"{name}-again") as root:
-            stage.lay(root, [(p.path, p.content, p.label) for p in pictures + [hard.again(p) for p in pictures]])
-            done = stage.cleaned(root, arguments.settings)
-        own = {frozenset((p.path, hard.again(p).path)) for p in pictures}
-        pairs = {frozenset(pair) for pair in done.dropped.items()}
-        table["again: dropped"][name] = len(own & pairs)
-        table["together"][name] = sum(done.together(*pair) for pair in own)
-        table["of another"][name] = len(pairs - own)
-        table["again: conflicts"][name] = len(done.conflicts)
-        print(".", end="", flush=True)
-    print()
-    _table("set", table, "{:g}")
+        try:
+            row: list[int | str] = [*_row(name, pictures, arguments)]
+        except RuntimeError as error:
+            row = [f"the stage fails: {str(error).strip().splitlines()[-1]}"]
+        cells = (str(value).ljust(len(column)) for value, column in zip(row, columns[1:], strict=False))
+        print("| " + " | ".join([name.ljust(width), *cells]) + " |", flush=True)
+
+
+def _row(name: str, pictures: list[hard.Picture], arguments: argparse.Namespace) -> list[int]:
+    """What was done to the pictures; then how many of their copies were found, and what else was taken for one."""
+    with _folder(arguments.keep, name) as root:
+        stage.lay(root, [(p.path, p.content, p.label) for p in pictures])
+        first = round(stage.process(root, arguments.settings))
+        done = stage.outcome(root)
+    lost = len(pictures) - len(done.homes) - len(done.conflicts)
+    row = [len(pictures), len(done.dropped), len(done.conflicts), lost, len(done.same), len(done.similar), first]
+    with _folder(arguments.keep, f"{name} again") as root:
+        stage.lay(root, [(p.path, p.content, p.label) for p in pictures + [hard.again(p) for p in pictures]])
+        second = round(stage.process(root, arguments.settings))
+        done = stage.outcome(root)
+    own = {frozenset((p.path, hard.again(p).path)) for p in pictures}
+    found = {frozenset(pair) for pair in done.dropped.items()}
+    joined = sum(done.together(*pair) for pair in own)
+    return [*row, len(own & found), joined, len(found - own), len(done.conflicts), second]
 
 
 def cost(arguments: argparse.Namespace) -> None:
@@ -205,12 +220,10 @@ def _means(found: Mapping[str, list[bool]]) -> dict[str, float]:
     return {name.rpartition(".")[0]: float(np.mean(values)) for name, values in found.items()}
 
 
-def _table(first: str, columns: Mapping[str, Mapping[str, float]], form: str = "{:.2f}") -> None:
+def _table(first: str, columns: Mapping[str, Mapping[str, float]]) -> None:
     """Markdown."""
     rows = [[first, *columns], ["-" * len(name) for name in (first, *columns)]]
-    rows += [
-        [name, *(form.format(column[name]) for column in columns.values())] for name in next(iter(columns.values()))
-    ]
+    rows += [[name, *(f"{column[name]:.2f}" for column in columns.values())] for name in next(iter(columns.values()))]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     for row in rows:
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")

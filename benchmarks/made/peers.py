@@ -12,11 +12,14 @@ from benchmarks.made.stage import timed
 _IMAGEHASH = """
 import imagehash, numpy as np
 from PIL import Image
-names = sorted(str(p.relative_to(A)) for p in A.rglob("*") if p.is_file())
-def bits(name):
-    with Image.open(A / name) as image:
-        return imagehash.phash(image).hash.ravel()
-signs = np.array([bits(n) for n in names]) * 2.0 - 1
+hashes = {}
+for path in sorted(p for p in A.rglob("*") if p.is_file()):
+    try:
+        with Image.open(path) as image:
+            hashes[str(path.relative_to(A))] = imagehash.phash(image).hash.ravel()
+    except OSError:  # what Pillow cannot read
+        pass
+names, signs = list(hashes), np.array(list(hashes.values())) * 2.0 - 1
 pairs = [(names[i], names[i + 1 + j]) for i in range(len(names))
          for j in np.flatnonzero((64 - signs[i + 1:] @ signs[i]) / 2 <= DISTANCE)]
 """

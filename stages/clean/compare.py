@@ -104,9 +104,11 @@ def register(left: Floats, right: Floats, warp: Floats, mask: Pixels | None = No
 
 def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels | None) -> Floats | None:
     """Registration at half of the size, which is exact enough and costs a quarter."""
-    small = [cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for x in (left, right)]
-    mask = None if core is None else cv2.resize(core, small[1].shape[::-1], interpolation=cv2.INTER_NEAREST)
-    found = register(*small, (warp * [1, 1, 0.5]).astype(np.float32), mask)
+    a, b = (
+        np.asarray(cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32) for x in (left, right)
+    )
+    mask = None if core is None else np.asarray(cv2.resize(core, b.shape[::-1], interpolation=cv2.INTER_NEAREST))
+    found = register(a, b, (warp * [1, 1, 0.5]).astype(np.float32), None if mask is None else mask.astype(np.uint8))
     return None if found is None else np.asarray(found * [1, 1, 2], np.float32)
 
 

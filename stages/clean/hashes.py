@@ -8,16 +8,23 @@ hash with those bits flipped, but for a few. The low frequencies are exact in ev
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import imagehash
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import fft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 SIDE = 32  # px of the grey thumbnail that is transformed
 LOW = 8  # lowest frequencies kept in each direction
 ORIENTATIONS = 8
 UNIT = 127  # length of a vector of low frequencies
+_Kind = TypeVar("_Kind", np.bool_, np.int8)
 _ODD = np.arange(LOW) % 2 == 1
 _FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:LOW, :LOW]))  # 0 for the mean brightness, which says nothing
 
@@ -57,7 +64,7 @@ def turned_vector(vectors: NDArray[np.int8], orientation: int) -> NDArray[np.int
 
 
 def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn an array (height, width, ...): bit 1 mirrors, bit 2 turns upside down, bit 4 swaps the axes, in this order."""
+    """Turn an array (height, width, ...): bit 1 mirrors, bit 2 turns upside down, bit 4 swaps axes, in this order."""
     if orientation & 1:
         pixels = pixels[:, ::-1]
     if orientation & 2:
@@ -69,9 +76,13 @@ def _negate(values: NDArray[np.int8], where: NDArray[np.bool_]) -> NDArray[np.in
     return np.where(where, -values, values).astype(np.int8)
 
 
-def _turn(square, orientation, change):  # type: ignore[no-untyped-def]
+def _turn(
+    square: NDArray[_Kind], orientation: int, change: Callable[[NDArray[_Kind], NDArray[np.bool_]], NDArray[_Kind]]
+) -> NDArray[_Kind]:
+    """Change the odd columns and rows of arrays (..., 8, 8) as a turned picture does."""
+    odd = np.broadcast_to(_ODD, (LOW, LOW))
     if orientation & 1:
-        square = change(square, _ODD[None, :] & np.ones((LOW, LOW), bool))
+        square = change(square, odd)
     if orientation & 2:
-        square = change(square, _ODD[:, None] & np.ones((LOW, LOW), bool))
+        square = change(square, odd.T)
     return np.swapaxes(square, -1, -2) if orientation & 4 else square

@@ -24,7 +24,7 @@ from stages.clean.decode import Refused
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from multiprocessing.connection import Connection
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class _Worker:
 
 def each(
     function: Callable[[T], R], items: Sequence[T], *, workers: int, seconds: float, gigabytes: float
-) -> Iterator[R | Refused]:
+) -> Generator[R | Refused, None, None]:
     """Apply `function` to every item, in worker processes; yields results in the order of the items.
 
     A `Refused` that `function` raises is that item's result. Any other exception is a fault of ours and is raised here.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from stages.clean.params import Match
     from stages.clean.pictures import Pictures
+    from stages.clean.search import Index
 
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
@@ -93,7 +94,7 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     able = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
     tiny = {k for k in able if min(prints[k].width, prints[k].height) < features.LEAST_SIDE}
     found: dict[tuple[int, int], Pair] = {}
-    proposed = [c for c in _candidates(able, tiny, pictures)]
+    proposed = list(_candidates(able, tiny, pictures))
     _look(proposed, tiny, pictures, found)
     # of several copies of one picture each must be compared with the best, whatever was nearest
     same = DisjointSet(able)
@@ -146,7 +147,7 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
     words = np.array([prints[k].word for k in able], np.uint64)
     turned = hashes.turned_words(words)
     b, a, distance = search.hash_pairs(words, turned.ravel(), match.distance)
-    yield from _nearest(_places(a // 8, b, distance, a % 8, places, "hash"), match.nearest)
+    yield from _nearest(_places(a // 8, b, distance.astype(np.int64), a % 8, places, "hash"), match.nearest)
     if len(large) > 1:
         every = (pictures.features(k) for k in progress(large, desc="features", leave=False))
         a, b, mirrored, votes = search.feature_pairs(every, match.votes)
@@ -163,7 +164,9 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
         yield from _nearest(rows, match.nearest)
 
 
-def _places(a, b, score, orientation, places, by):  # type: ignore[no-untyped-def]
+def _places(
+    a: Index, b: Index, score: Index, orientation: Index, places: Index, by: Literal["hash", "features", "frequencies"]
+) -> list[Candidate]:
     """Candidates with the smaller position first; the pair turned round has the inverse orientation."""
     rows = []
     for x, y, s, o in zip(places[a].tolist(), places[b].tolist(), np.asarray(score, np.int64).tolist(),
@@ -249,7 +252,8 @@ def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
     prints = pictures.prints
     places: dict[tuple[int, int, int], int] = {}
     squares: list[NDArray[np.uint8]] = []
-    left, right = [], []
+    left: list[int] = []
+    right: list[int] = []
     for row in rows:
         ends = [prints[k] for k in (row.a, row.b)]
         side = small.side(min(v for p in ends for v in (p.width, p.height)))

@@ -6,7 +6,11 @@ result, so that a pair near a threshold would be a copy on one machine and none 
 
 from __future__ import annotations
 
-import cv2
+from typing import Any
+
+import cv2 as _cv2
+
+cv2: Any = _cv2  # its stubs know neither the types of its results nor all of its functions
 
 cv2.setNumThreads(1)  # the stage has threads of its own
 cv2.setUseOptimized(False)

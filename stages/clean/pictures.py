@@ -22,7 +22,7 @@ from stages.core.console import progress
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from tqdm import tqdm
@@ -101,19 +101,21 @@ class Pictures:
             self.prints[k] = known[self._keys[k]]
         self._work(new)
 
-    def _cached(self, names):  # type: ignore[no-untyped-def]
+    def _cached(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """What is known of pictures by their keys, without their features, which stay on disk."""
         every = list(names)
         for start in range(0, len(every), _AT_ONCE):
             for name, data in self._cache.get(every[start : start + _AT_ONCE]).items():
                 facts, mark, _ = data.partition(b"\n")
-                yield name, facts + mark + b"\0\0"  # the features stay on disk
+                yield name, facts + mark + b"\0\0"
 
     def _work(self, tasks: dict[int, Task]) -> None:
         bar: tqdm[None]
         waiting: list[tuple[bytes, bytes]] = []
         work = functools.partial(_one, clean=self.clean)
-        limits = {"seconds": self.clean.seconds, "gigabytes": self.clean.gigabytes}
-        found = isolate.each(work, list(tasks.values()), workers=workers(self.clean), **limits)
+        seconds, gigabytes = self.clean.seconds, self.clean.gigabytes
+        items = list(tasks.values())
+        found = isolate.each(work, items, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes)
         with progress(total=len(tasks), desc="describe", unit="picture") as bar:
             for k, result in zip(tasks, found, strict=True):
                 if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered

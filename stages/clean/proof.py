@@ -55,7 +55,7 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
         The proof; None where they cannot be laid on each other.
     """
     if float(np.linalg.det(warp[:, :2])) < 1:  # the first is the coarser: the other way round
-        first, second, warp = second, first, cv2.invertAffineTransform(warp)
+        first, second, warp = second, first, np.asarray(cv2.invertAffineTransform(warp), np.float64)
     right, shrink = _fit(second)
     warp = warp @ np.diag([1 / shrink, 1 / shrink, 1])
     scale = float(np.sqrt(np.linalg.det(warp[:, :2])))
@@ -68,7 +68,9 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
         return None
     height, width = b.shape[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(a, found, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    laid = np.asarray(
+        cv2.warpAffine(a, found, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
     covered = cv2.warpAffine(np.ones(a.shape[:2], np.float32), found, (width, height), flags=flags)
     inside = cv2.erode((covered > 0.99).astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
     inside[:_RIM], inside[-_RIM:], inside[:, :_RIM], inside[:, -_RIM:] = False, False, False, False

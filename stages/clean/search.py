@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
@@ -20,7 +20,7 @@ from stages.clean.hashes import UNIT
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stages.clean.features import Features
 
@@ -117,23 +117,32 @@ def feature_pairs(every: Iterable[Features], least: int) -> tuple[Index, Index, 
     return a, b, turned, votes
 
 
-def _joined(parts):  # type: ignore[no-untyped-def]
+def _joined(parts: Sequence[NDArray[np.void]]) -> tuple[NDArray[np.void], Index]:
+    """All features in one array, and the picture of each."""
     return np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
 
 
-def _index(bits: NDArray[np.uint8]) -> faiss.IndexBinaryIVF:
+def _index(bits: NDArray[np.uint8]) -> Any:
     bits = np.ascontiguousarray(bits)
     cells = min(4096, 1 << max(4, round(math.log2(2 * math.sqrt(len(bits))))))
     centres = faiss.IndexBinaryFlat(256)
     centres.add(np.ascontiguousarray(bits[np.linspace(0, len(bits) - 1, min(cells, len(bits))).astype(int)]))
-    index = faiss.IndexBinaryIVF(centres, 256, centres.ntotal)
-    index.centres = centres  # faiss keeps a pointer alone
+    index: Any = faiss.IndexBinaryIVF(centres, 256, centres.ntotal)
+    index.referenced = centres  # faiss keeps a pointer alone
     index.is_trained, index.nprobe = True, _PROBES
     index.add(bits)
     return index
 
 
-def _votes(index, targets, owner, queries, asks, least):  # type: ignore[no-untyped-def]
+def _votes(
+    index: Any,
+    targets: NDArray[np.void],
+    owner: Index,
+    queries: NDArray[np.void],
+    asks: Index,
+    least: int,
+) -> Index:
+    """Pairs with enough votes: positions of the first and the second, and the votes, (3, pairs)."""
     found = [np.zeros((3, 0), np.int64)]
     step = 200_000
     for start in range(0, len(queries), step):

@@ -65,7 +65,10 @@ def write(done: Decisions, pictures: Pictures, report: Path) -> None:
             save(rows, folder / f"duplicates-{page + 1}.png")
         shown = [_pair_tiles(entries, p) for p in near]
         half = COLUMNS // 2
-        save([sum(shown[k : k + half], []) for k in range(0, len(shown), half)], folder / "borderline.png")
+        save(
+            [[tile for pair in shown[k : k + half] for tile in pair] for k in range(0, len(shown), half)],
+            folder / "borderline.png",
+        )
         out = [Tile(k, (e.reason, *_lines(e))) for k, e in enumerate(entries) if e.status == "quarantined"]
         out = out[: PAGE * COLUMNS]
         save([out[k : k + COLUMNS] for k in range(0, len(out), COLUMNS)], folder / "quarantined.png")

@@ -103,7 +103,7 @@ def compare(left: Pixels, right: Pixels, shift: Sequence[int]) -> Whole:
     if warp is None:
         return Whole()
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    a = cv2.warpAffine(a, warp, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    a = np.asarray(cv2.warpAffine(a, warp, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
     inside = cv2.warpAffine(np.ones((size, size), np.float32), warp, (size, size), flags=flags) > 0.99
     inside[:_MARGIN] = inside[-_MARGIN:] = inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
     if inside.sum() < size:

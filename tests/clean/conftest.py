@@ -36,7 +36,7 @@ def scene(seed: int) -> Image.Image:
     image = photo(seed, 320, 240)
     draw = ImageDraw.Draw(image)
     for _ in range(25):
-        x, y = rng.integers(0, 300), rng.integers(0, 220)
+        x, y = int(rng.integers(0, 300)), int(rng.integers(0, 220))
         colour = tuple(int(v) for v in rng.integers(0, 256, 3))
         draw.ellipse((x, y, x + int(rng.integers(8, 60)), y + int(rng.integers(8, 60))), colour)
     return image.filter(ImageFilter.GaussianBlur(0.7))

@@ -8,6 +8,7 @@ import pytest
 
 from stages.clean import isolate
 from stages.clean.cache import Cache
+from stages.clean.decode import Refused
 from stages.clean.describe import Print
 
 from .conftest import Raw, photo
@@ -63,7 +64,7 @@ def test_a_limit_of_this_machine_is_not_remembered(raw: Raw, monkeypatch: pytest
     raw.add("a/1.png", photo(1))
     raw.add("a/2.png", photo(2))
     with monkeypatch.context() as patch:
-        slow = isolate.Refused("unreadable", "took longer than 60 s (clean.seconds)")
+        slow = Refused("unreadable", "took longer than 60 s (clean.seconds)")
         patch.setattr(isolate, "each", lambda _f, items, **_: [slow for _ in items])
         with pytest.raises(Exception, match="none of 2 files"):
             raw.run()
