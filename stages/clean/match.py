@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 _SLACK = 0.1  # of a usual difference, in the units of `proof.Proof`: pictures that hardly differ at all
+_USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
+_SHIFT = 10.0  # grey levels between the means of two pictures
 _PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
 _LEVEL = 3.0  # grey levels between the means of pictures without detail
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
@@ -115,7 +117,7 @@ def judge(pair: Pair, match: Match) -> Verdict:
     if pair.whole:
         w = pair.whole
         alike = w.detail >= match.small_detail and w.colour >= match.small_colour and w.overlap >= match.small_overlap
-        surely = w.detail >= match.drop_small_detail and w.worst >= match.drop_agree and w.overlap >= match.drop_overlap
+        surely = w.detail >= match.drop_small_detail and w.worst >= match.drop_small_worst and w.overlap >= match.drop_overlap
         detailed = True
     else:
         e = pair.evidence
@@ -133,8 +135,9 @@ def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
     """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
     if not detailed:
         return proof.largest <= _PLAIN and proof.level <= _LEVEL and proof.grain >= match.drop_grain
-    stands_out = proof.largest > match.drop_difference * proof.usual + _SLACK
-    return not stands_out and proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
+    if proof.largest > match.drop_difference * proof.usual + _SLACK or proof.usual > _USUAL or proof.level > _SHIFT:
+        return False
+    return proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
 
 
 def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:

@@ -28,10 +28,11 @@ class Match(Section):
     small_overlap: float = Field(default=0.6, gt=0, le=1)
     turned: Literal["keep", "drop"] = "keep"
     drop_overlap: float = Field(default=0.8, gt=0, le=1)
-    drop_agree: float = Field(default=0.85, gt=0, le=1)
+    drop_agree: float = Field(default=0.97, gt=0, le=1)
     drop_colour: float = Field(default=0.97, gt=0, le=1)
     drop_difference: float = Field(default=3.0, gt=1)
     drop_grain: float = Field(default=0.4, gt=0, le=1)
+    drop_small_worst: float = Field(default=0.9, gt=0, le=1)
     drop_small_detail: float = Field(default=0.98, gt=0, le=1)
     max_group: int = Field(default=50, ge=2)
 

@@ -53,8 +53,8 @@ def test_features_find_a_crop_and_a_mirrored_crop_among_others() -> None:
     found = dict(zip(zip(a.tolist(), b.tolist(), mirrored.tolist(), strict=True), votes.tolist(), strict=True))
     assert found[3, 12, 0] >= 10
     assert found[5, 13, 1] >= 10
-    best = sorted(found, key=lambda pair: -found[pair])
-    assert {frozenset(pair[:2]) for pair in best[:2]} == {frozenset((3, 12)), frozenset((5, 13))}
+    best = list(dict.fromkeys(frozenset(pair[:2]) for pair in sorted(found, key=lambda pair: -found[pair])))
+    assert set(best[:2]) == {frozenset((3, 12)), frozenset((5, 13))}
     there = fit(every[3].upright, every[12].upright)
     assert there is not None
     assert np.allclose(there.warp @ [0, 0, 1], [60, 40], atol=3)  # the corner of the crop
