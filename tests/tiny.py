@@ -58,6 +58,7 @@ def copy(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a YAML file in place, comments kept."""
     yaml = YAML()
+    yaml.width = 4096  # a key that is broken over two lines cannot be read back
     values = yaml.load(path.read_text())
     change(values)
     with path.open("w") as file:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from benchmarks.gpu.carry import DATA
-from benchmarks.gpu.side_by_side import ROOT, Runner
+from benchmarks.gpu.side_by_side import Runner
 from stages.core import cells
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _copy(study: Path, folder: Path, variants: list[str], epochs: int) -> Path:
     (folder.parent / ".dvc").mkdir(exist_ok=True)  # caches stay beside the copies, which share them
     yaml = YAML()
     values = yaml.load((study / "params.yaml").read_text(encoding="utf-8"))
-    values["seeds"], values["root"] = [0], str(ROOT)
+    values["seeds"] = [0]
     values["variants"] = {name: values["variants"][name] for name in variants}
     for variant in values["variants"].values():
         if "phases" in variant:

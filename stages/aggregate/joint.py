@@ -98,7 +98,8 @@ def family(
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
     most = float(added.max())
     few = seeds == 2 and most > TWO_SEEDS
-    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(seed, freedom, SURELY))
+    # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
+    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest), freedom, SURELY))
     refused = np.full(len(pairs), few)
     error = np.sqrt(total / (seeds * images))
     run = (a + b) / images * (1 + 1 / seeds)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from stages.verify.scratch import Place
@@ -55,7 +56,7 @@ def recorded(place: Place) -> tuple[dict[str, Any], str | None]:
     try:
         read = files.read_json(path)
         lock, environment = read["lock"], dict(read["environment"])
-    except (ValueError, KeyError, TypeError):
+    except (UserError, ValueError, TypeError):
         return {}, f"{RECORD} cannot be read: {alone}"
     if lock != files.sha256(place.folder / "dvc.lock"):
         return environment, f"{RECORD} was written for another dvc.lock"

@@ -32,7 +32,7 @@ def study(folder: Path, name: str = "tiny", **train: Any) -> Path:
     """Two variants, two seeds, data as split leaves it."""
     made.make(folder / name)
     raw = {
-        "study": name, "root": "../..", "lr": 0.01, "seeds": [0, 1], "ingest": {}, "clean": {}, "split": {},
+        "study": name, "lr": 0.01, "seeds": [0, 1], "ingest": {}, "clean": {}, "split": {},
         "evaluate": {"robustness": {**ROBUSTNESS, "flip": False}, "gradcam": {"classes": 0, "shared": 0}},
         "aggregate": {}, "report": {}, "train": {**made.TRAIN, "device": "cpu", **train},
         "variants": {"mlp": {"model": made.MLP}, "cnn": {"model": made.CNN_BN, "augment": "flip_crop"}},
@@ -108,7 +108,7 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     runner = Runner(here, 2, time.monotonic() + 60, cuda=False, evaluate=False)
     assert runner.run([("nothing", 0), ("mlp", 0)]) == [("mlp", 0)]
     assert list(runner.failed) == ["train@nothing-0"]
-    assert "no variant `nothing`" in runner.failed["train@nothing-0"]
+    assert "there is no cell 'nothing-0'" in runner.failed["train@nothing-0"]
 
 
 @pytest.mark.slow

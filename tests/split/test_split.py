@@ -148,7 +148,7 @@ def test_seeds_share_the_split_unless_told_otherwise() -> None:
     assert {part: sum(counts.values()) for part, counts in summary["counts"].items()} == {
         "train": 36, "val": 12, "test": 12,
     }  # fmt: skip
-    assert files.read_json(cells.SPLIT / "classes.json") == ["a", "b"]
+    assert files.read_json(cells.SPLIT / "classes.json", list[str]) == ["a", "b"]
 
 
 @pytest.mark.usefixtures("kept")
