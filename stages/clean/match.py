@@ -117,7 +117,11 @@ def judge(pair: Pair, match: Match) -> Verdict:
     if pair.whole:
         w = pair.whole
         alike = w.detail >= match.small_detail and w.colour >= match.small_colour and w.overlap >= match.small_overlap
-        surely = w.detail >= match.drop_small_detail and w.worst >= match.drop_small_worst and w.overlap >= match.drop_overlap
+        surely = (
+            w.detail >= match.drop_small_detail
+            and w.worst >= match.drop_small_worst
+            and w.overlap >= match.drop_overlap
+        )
         detailed = True
     else:
         e = pair.evidence
