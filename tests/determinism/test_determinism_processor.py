@@ -1,10 +1,6 @@
-"""With `instruction_set: portable` a cell's bytes do not depend on who made the processor.
-
-MKL asks whether the processor is Intel's. A preloaded library answers in its place, once yes and once no.
-"""
+"""With `instruction_set: portable` a cell's bytes do not depend on who made the processor."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,33 +9,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import tiny
-from tests.determinism import cell
+from tests.determinism import cell, processor
 
 pytestmark = pytest.mark.slow
 STUDY: dict[str, Any] = YAML(typ="safe").load((tiny.ROOT / "params.yaml").read_text())
 WHITENED = {"model": {"name": "mlp", "widths": [64]}, "normalise": [{"name": "scale"}, {"name": "zca"}]}
 VARIANTS = STUDY["variants"] | {"whitened": WHITENED}
-PRODUCT = """
-import hashlib, torch
-torch.set_num_threads(1)
-x = torch.randn(67, 193, generator=torch.Generator().manual_seed(0))
-print(hashlib.sha256((x @ x.T).numpy().tobytes()).hexdigest())
-"""
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Answer -> library to preload."""
-    if not shutil.which("gcc"):
-        pytest.skip("gcc, which builds the answers, is not here")
-    folder = tmp_path_factory.mktemp("answers")
-    built = {}
-    for name, value in (("Intel", 1), ("another", 0)):
-        source, library = folder / f"{name}.c", folder / f"{name}.so"
-        source.write_text(f"int mkl_serv_intel_cpu_true(void) {{ return {value}; }}\n")
-        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
-        built[name] = str(library)
-    return built
+    return processor.answers(tmp_path_factory.mktemp("answers"))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +37,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def product(library: str, branch: str) -> str:
-    return tiny.run(tiny.ROOT, sys.executable, "-c", PRODUCT, LD_PRELOAD=library, MKL_CBWR=branch)
-
-
 def made(study: Path, variant: str, library: str) -> dict[str, str]:
     """The digests of everything that a cell is locked by, trained and evaluated."""
     for folder in ("runs", "results", ".cache", ".checkpoints"):
@@ -73,10 +50,11 @@ def made(study: Path, variant: str, library: str) -> dict[str, str]:
 
 def test_the_answer_decides_about_a_product_and_portable_takes_no_notice(answers: dict[str, str]) -> None:
     """Otherwise the test below would prove nothing."""
-    strict = {product(library, "AVX2,STRICT") for library in answers.values()}
+    strict = {processor.product(LD_PRELOAD=library, MKL_CBWR="AVX2,STRICT") for library in answers.values()}
     if len(strict) == 1:
         pytest.skip("MKL takes the same kernels on this processor, whatever the answer")
-    assert len({product(library, "COMPATIBLE") for library in answers.values()}) == 1
+    portable = {processor.product(LD_PRELOAD=library, MKL_CBWR="COMPATIBLE") for library in answers.values()}
+    assert len(portable) == 1
 
 
 def test_portable_is_the_default_study_s() -> None:

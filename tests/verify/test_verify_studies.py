@@ -41,14 +41,16 @@ def test_every_study_is_judged_and_named_and_the_tree_is_left_alone(clone: Path)
     shutil.copy(clone / "params.yaml", published)
 
     def below(params: dict[str, Any]) -> None:
-        params.update(study="published", root="../..", seeds=[0])
+        params.update(study="published", seeds=[0])
         params["ingest"]["path"] = "../../data/source"
         params["report"].update(published="../../studies/published.csv", leak="../../studies/leak.csv")
 
     tiny.edit(published / "params.yaml", below)
-    (published / "dvc.yaml").symlink_to("../../dvc.yaml")
+    for link in LINKS:
+        (published / link).symlink_to(f"../../{link}")
     tiny.run(published, "dvc", "repro", "--single-item", *(f"dvc.yaml:{stage}" for stage in STAGES))
-    (published / "dvc.yaml").unlink()
+    for link in LINKS:
+        (published / link).unlink()
     broken = Path(shutil.copytree(published, clone / "studies/broken", symlinks=True))
     committed.replace(broken / "reports/report.md", "# published", "# Published")
     unreadable = clone / "studies/unreadable"
@@ -64,7 +66,8 @@ def test_every_study_is_judged_and_named_and_the_tree_is_left_alone(clone: Path)
     assert summary[4] == ["exit", "1"]
     assert "line 1: here '# Published', made again '# published'" in output
     assert tiny.run(clone, "git", "status", "--porcelain") == ""
-    assert not os.path.lexists(published / "dvc.yaml")
+    assert not [link for link in LINKS if os.path.lexists(published / link)]
 
 
+LINKS = ("dvc.yaml", "stages")
 STAGES = ("cells", "ingest", "clean", "split", "train@mlp-0", "evaluate@mlp-0", "aggregate", "report")
