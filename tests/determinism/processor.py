@@ -37,7 +37,7 @@ def answers(folder: Path) -> dict[str, str]:
 
 def product(**environment: str) -> str:
     """The bits of a product of matrices, as text."""
-    return tiny.run(tiny.ROOT, sys.executable, "-c", PRODUCT, **environment)
+    return tiny.run(tiny.ROOT, sys.executable, "-c", PRODUCT, check=True, **environment)
 
 
 def other_bits(folder: Path) -> dict[str, str]:
