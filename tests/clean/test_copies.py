@@ -76,9 +76,9 @@ def test_nothing_of_a_hard_set_is_dropped(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", hard.SETS)
+@pytest.mark.parametrize("name", ["arrows drawn", "clocks", "tags 20 px", "scratches"])
 def test_nothing_of_a_large_hard_set_is_dropped(name: str, tmp_path: Path) -> None:
-    left_alone(name, 100, tmp_path)
+    left_alone(name, 40, tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in QUICK if name not in hard.NOISE_ALONE])
@@ -122,7 +122,7 @@ def test_shots_of_different_things_on_a_white_board_are_never_the_same(tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["bananas", "garments"])
 def test_copies_alone_in_their_folder_are_found(source: str) -> None:
-    recall = copies.alone(copies.copies(shots(source, 6), list(kinds.KINDS), 0), {})["alone"]
+    recall = copies.alone(copies.copies(shots(source, 2), list(kinds.KINDS), 0), {})["alone"]
     assert min(recall[name] for name in EASY) >= 0.8
     assert np.mean([recall[name] for name in EASY]) >= 0.95
     assert np.mean(list(recall.values())) >= 0.9
