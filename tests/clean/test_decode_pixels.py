@@ -17,52 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from stages.clean import decode
-from stages.clean.params import Clean
-
 from .conftest import photo
 from .test_bad_input import encoded
+from .test_decode import chunk, picture, pixels, refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def picture(data: bytes, **limits: Any) -> decode.Picture:
-    return decode.decode(data, Clean(**limits))
-
-
-def pixels(data: bytes) -> NDArray[np.uint8]:
-    return np.asarray(picture(data).image)
-
-
-def refused(data: bytes, **limits: Any) -> decode.Refused:
-    with pytest.raises(decode.Refused) as caught:
-        picture(data, **limits)
-    return caught.value
-
-
-def verdict(data: bytes) -> tuple[str, str]:
-    """Reason and sentence, of a picture that is let in or refused."""
-    try:
-        found = picture(data)
-    except decode.Refused as error:
-        return error.reason, error.detail
-    assert found.image.mode == "RGB"
-    return found.note, found.detail
-
-
-def chunk(name: bytes, body: bytes, crc: int | None = None) -> bytes:
-    return (
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) if crc is None else crc)
-    )
-
-
-def with_chunk(png: bytes, extra: bytes) -> bytes:
-    """A PNG with one more chunk behind its header."""
-    return png[:33] + extra + png[33:]
-
-
-# --- formats ---------------------------------------------------------------------------------------------------------
 
 
 def png_header(width: int, height: int, depth: int, colour: int) -> bytes:
