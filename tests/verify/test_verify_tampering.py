@@ -214,7 +214,7 @@ def other_hash(clone: Path) -> None:
             ["config.json: not a run of this cell: cell.lr: trained with 0.001, asked for 0.002"],
         ),
         (other_code, ["train@mlp-0: stale: stages/train modified since it was run"]),
-        (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency ./stages/train, dvc.yaml does not name it"]),
+        (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency stages/train, dvc.yaml does not name it"]),
         (frozen_stage, ["train@mlp-0: frozen in dvc.yaml: DVC would not notice"]),
         (dropped_variant, ["train@mlp-0: dvc.lock has it, dvc.yaml and params.yaml do not ask for it"]),
         (other_size, ["results/cells.csv: dvc.lock was edited: it gives 5 bytes, here "]),
