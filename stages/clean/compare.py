@@ -70,7 +70,7 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         size = max(1, round(left.shape[1] / scale)), max(1, round(left.shape[0] / scale))
         left, warp = cv2.resize(left, size, interpolation=cv2.INTER_AREA), warp / scale
     core = _hull(places, right.shape[:2])
-    found = _halved(_grey(left), _grey(right), warp, core)
+    found = _halved(grey(left), grey(right), warp, core)
     if found is None:
         return UNLIKE
     height, width = right.shape[:2]
@@ -78,7 +78,7 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
     inside = cv2.warpAffine(np.ones(left.shape[:2], np.float32), found, (width, height), flags=_INVERSE) > 0.99
     if inside.sum() < TILE * TILE:
         return UNLIKE
-    told, alike, within = _tiles(_grey(laid), _grey(right), inside, core)
+    told, alike, within = _tiles(grey(laid), grey(right), inside, core)
     shares = inside.mean(), inside.sum() * _scale(found) ** 2 / (left.shape[0] * left.shape[1])
     return Evidence(
         tiles=int(told.sum()),
@@ -153,11 +153,12 @@ def _hull(places: NDArray[np.float32] | None, shape: tuple[int, ...]) -> Pixels 
     return np.asarray(cv2.dilate(mask, np.ones((TILE + 1, TILE + 1), np.uint8)), np.uint8)
 
 
-def _detail(grey: Floats) -> Floats:
-    return np.asarray(cv2.GaussianBlur(grey, (0, 0), _FINE) - cv2.GaussianBlur(grey, (0, 0), _COARSE), np.float32)
+def _detail(values: Floats) -> Floats:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), _FINE) - cv2.GaussianBlur(values, (0, 0), _COARSE), np.float32)
 
 
-def _grey(pixels: Floats) -> Floats:
+def grey(pixels: Floats) -> Floats:
+    """The brightness of RGB pixels (height, width, 3)."""
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
 
 

@@ -111,11 +111,6 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         return crop(picture, box, clean)
 
 
-def decode_truncated(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
-    """The same as `decode`, which keeps truncated files by itself."""
-    return decode(data, clean, box)
-
-
 def open_header(data: bytes) -> Image.Image:
     """Open `data` without decoding it.
 
@@ -136,13 +131,6 @@ def check_size(width: int, height: int, clean: Clean) -> None:
         raise Refused("too_large", f"{width}x{height} px, more than clean.max_pixels = {clean.max_pixels}")
     if min(width, height) < clean.min_side:
         raise Refused("too_small", f"{width}x{height} px, a side under clean.min_side = {clean.min_side}")
-
-
-def plain_jpeg(data: bytes, clean: Clean) -> bool:
-    """Whether `data` is an upright RGB JPEG within the limits; for `stages.clean.jpeg`, and goes with it."""
-    header = open_header(data)
-    check_size(*header.size, clean)
-    return header.format == "JPEG" and header.mode == "RGB" and orientation(header) == 1
 
 
 def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:

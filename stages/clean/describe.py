@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in asdict(replace(self, features=features.NONE)).items() if k != "features"}
+        facts = {k: v for k, v in vars(self).items() if k != "features"}
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod

@@ -10,8 +10,9 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+
+from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

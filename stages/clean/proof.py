@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.clean.compare import correlation, register
+from stages.clean.compare import correlation, grey, register
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
     left = cv2.resize(first, size, interpolation=cv2.INTER_AREA)
     warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
     a, b = left.astype(np.float32), right.astype(np.float32)
-    found = register(_grey(a), _grey(b), warp.astype(np.float32), blur=3)
+    found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
     if found is None:
         return None
     height, width = b.shape[:2]
@@ -79,14 +79,14 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
 
 def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
     level = float(np.abs(a[inside].mean(axis=0) - b[inside].mean(axis=0)).max())
-    grey_a, grey_b = _grey(a), _grey(b)
+    grey_a, grey_b = grey(a), grey(b)
     spread = float(np.std(grey_a[inside]))
     gain = (
         correlation(grey_a[inside][:, None], grey_b[inside][:, None]) * float(np.std(grey_b[inside])) / max(spread, 1)
     )
     tuned = (a - a[inside].mean(axis=0)) * (gain if spread > 1 else 1.0) + b[inside].mean(axis=0)
     soft_a, soft_b = _soft(tuned.astype(np.float32)), _soft(b)
-    contrast = np.minimum(_contrast(_grey(soft_a)), _contrast(_grey(soft_b)))
+    contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
     difference = (np.abs(soft_a - soft_b).mean(axis=2) / (_FLOOR + _SLOPE * contrast))[inside]
     return Proof(
         largest=float(difference.max()),
@@ -116,10 +116,6 @@ def _soft(pixels: Floats) -> Floats:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), _BLUR), np.float32)
 
 
-def _contrast(grey: Floats) -> Floats:
+def _contrast(values: Floats) -> Floats:
     square = np.ones((_NEAR, _NEAR), np.uint8)
-    return np.asarray(cv2.dilate(grey, square) - cv2.erode(grey, square), np.float32)
-
-
-def _grey(pixels: Floats) -> Floats:
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+    return np.asarray(cv2.dilate(values, square) - cv2.erode(values, square), np.float32)
