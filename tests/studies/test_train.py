@@ -18,6 +18,7 @@ VARIANTS = [
     for variant in params.read(folder / params.FILE).variants
     if folder.name
     not in ("bananas_proof", "cifar10_full", "cifar10_proof", "cifar10_subset")  # run whole, and committed
+    if not folder.name.startswith("bananas_pretrained_")  # the networks of bananas_pretrained
     if not variant.startswith("B8_") and not (folder.name == "bananas" and variant.endswith("_corrected"))
 ]
 IMAGES = {"train": 6, "val": 3, "test": 3}
