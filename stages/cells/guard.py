@@ -3,7 +3,8 @@
 MLflow's telemetry is off there too, unless MLFLOW_DISABLE_TELEMETRY=false is set.
 
 `make setup` runs this file, which copies itself, source.py and `core/rendered.py` to the packages of .venv, with a
-`.pth` line that has every Python there load it. DVC has no plug-in for either (docs/decisions/0605 says what holds without it):
+`.pth` line that has every Python there load it. DVC has no plug-in for any of this (docs/decisions/0605 says what holds
+without it):
 
 - DVC puts values of params.yaml into paths and names of stages before a stage of ours runs, so a check in a stage comes
   too late for `dvc repro -s train`;

@@ -1,9 +1,9 @@
 """What DVC makes of the source, `${ingest.path}`, before the stage `ingest` sees it: part of the guard (guard.py).
 
-DVC reads whatever lies in a dependency: it waits at a pipe, reads /dev/zero for ever, follows a link to any file of this
-machine, and ends at a link that leads nowhere or a name that is not UTF-8. Here such entries stand in DVC's list of the
-source by what they are, and unread. All else is read as DVC reads it, so an ordinary source has the same hash with and
-without the guard.
+DVC reads whatever lies in a dependency: it waits at a pipe, reads /dev/zero for ever, follows a link to any file of
+this machine, and ends at a link that leads nowhere or at a name that is not UTF-8. Here such entries stand in DVC's
+list of the source by what they are, and unread. All else is read as DVC reads it, so an ordinary source has the same
+hash with and without the guard.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _add(tree: Any, meta: Any, odd: dict[str, tuple[str, str]], staging: Any, na
                 digest.update(piece)
                 size += len(piece)
         size = size if kind == "file" else 0
-        tree.add((*map(_escaped, path.split(os.sep)), "", kind), Meta(size=size), HashInfo(name, digest.hexdigest()))
+        tree.add((*map(_escaped, Path(path).parts), "", kind), Meta(size=size), HashInfo(name, digest.hexdigest()))
         meta.size = (meta.size or 0) + size
     meta.nfiles = len(tree)
     tree.digest()
@@ -168,5 +169,5 @@ def _utf8(text: str) -> bool:
 
 
 def _escaped(name: str) -> str:
-    """The name with `\\xff` for what is not UTF-8; two names are never written alike."""
+    r"""The name with `\xff` for what is not UTF-8; two names are never written alike."""
     return name if _utf8(name) else os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")

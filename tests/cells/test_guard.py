@@ -1,6 +1,6 @@
 """No value of params.yaml reaches a shell; every command says a sentence; DVC's own files are whole at every moment."""
 
-import datetime
+import datetime as dt
 import importlib.util
 import json
 import sys
@@ -141,7 +141,7 @@ COMMANDS = [
 ]
 WRONG = {
     "seeds": (("seeds",), 3, "`seeds` must be a list"),
-    "date": (("ingest", "path"), datetime.date(2024, 1, 1), "`ingest.path` is datetime.date(2024, 1, 1)"),
+    "date": (("ingest", "path"), dt.date(2024, 1, 1), "`ingest.path` is datetime.date(2024, 1, 1)"),
     "null": (("ingest", "path"), None, "`ingest.path` is None"),
     "number": (("ingest", "path"), 2024, "`ingest.path` is 2024"),
 }

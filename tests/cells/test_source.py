@@ -54,7 +54,7 @@ def repository(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], str]] = {  # what lies at 8/odd.png, and what the manifest says of it
-    "pipe": (lambda path: os.mkfifo(path), "not_a_file"),
+    "pipe": (os.mkfifo, "not_a_file"),
     "socket": (a_socket, "not_a_file"),
     "device": (a_link("/dev/zero"), "not_a_file"),
     "dangling": (a_link("nowhere.png"), "dangling_link"),
