@@ -73,13 +73,14 @@ def _missing(stage: Any, dep: Any) -> Exception:
         go_on = (
             "; to go on from what was brought in last, run `dvc checkout ingest` and then `dvc repro --allow-missing`"
         )
-    return DvcException(
+    error: Exception = DvcException(
         f"`ingest.path` is {dep}, which {why}; name the source in params.yaml, or plug its disk in{go_on}"
     )
+    return error
 
 
 def _links_out(stage: Any) -> bool:
-    import evenhand_rendered as rendered  # type: ignore[import-not-found]
+    import evenhand_rendered as rendered
 
     fs = stage.repo.fs
     with contextlib.suppress(OSError, rendered.RefusedError), fs.open(fs.join(stage.wdir, "params.yaml"), "rb") as file:
@@ -144,15 +145,13 @@ def _add(tree: Any, meta: Any, odd: dict[str, tuple[str, str]], staging: Any, na
 
     for path, (kind, what) in odd.items():
         digest, size = hashlib.md5(usedforsecurity=False), 0
-        with contextlib.ExitStack() as stack:
-            pieces: Any = [os.fsencode(what)]
-            if kind == "file":
-                file = stack.enter_context(open(what, "rb"))  # noqa: PTH123
-                pieces = iter(lambda file=file: file.read(1 << 20), b"")
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-        size = size if kind == "file" else 0
+        if kind == "file":
+            with open(what, "rb") as file:  # noqa: PTH123
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+                    size += len(piece)
+        else:
+            digest.update(os.fsencode(what))
         tree.add((*map(_escaped, Path(path).parts), "", kind), Meta(size=size), HashInfo(name, digest.hexdigest()))
         meta.size = (meta.size or 0) + size
     meta.nfiles = len(tree)

@@ -1,4 +1,4 @@
-"""One folder, one ledger: whatever the number of workers, the locale, the programs on the path, and the files' names."""
+"""One folder, one ledger: whatever the number of workers, the locale, the programs on the path, and the names."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _copies(files: list[tuple[str, str, bytes]]) -> list[tuple[str, str, bytes]]
 
 
 def _formats() -> list[tuple[str, str, bytes]]:
-    grey = Image.fromarray((np.asarray(photo(30).convert("L")).astype(np.uint16) * 200))
+    grey = Image.fromarray(np.asarray(photo(30).convert("L")).astype(np.uint16) * 200)
     turned = Image.Exif()
     turned[0x0112] = 6
     text = PngImagePlugin.PngInfo()
@@ -122,7 +122,7 @@ def _run(root: Path, source: Path, workers: int, **environment: str) -> list[dic
 
     tiny.edit(root / "params.yaml", change)
     for stage in ("ingest", "clean"):
-        tiny.run(root, "python", "-m", f"stages.{stage}", **environment)
+        tiny.run(root, "python", "-m", f"stages.{stage}", check=True, **environment)
     with (root / "data/clean/ledger.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -142,7 +142,7 @@ def _but_for_names(ledger: list[dict[str, str]]) -> Counter[tuple[str, ...]]:
 
 def _latin1(folder: Path) -> dict[str, str]:
     made = subprocess.run(
-        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", folder / "en_US.ISO-8859-1"],  # noqa: S607
+        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", folder / "en_US.ISO-8859-1"],
         capture_output=True,
         check=False,
     )
