@@ -58,7 +58,7 @@ def endless_ppm(data: bytes) -> str:
         return ""
     numbers = re.sub(rb"#[^\n\r]*[\n\r]", b"", data[:_PPM_HEADER]).split()[1:]
     if len(numbers) < (2 if data[1:2] in b"14" else 3):
-        return "a PPM whose header is longer than 4 KB"
+        return "a PPM with more than 4 KB of header"
     return (
         "a PPM in text with comments between its pixels" if data[1:2] in b"123" and b"#" in data[_PPM_HEADER:] else ""
     )
