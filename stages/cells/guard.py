@@ -2,11 +2,13 @@
 
 MLflow's telemetry is off there too, unless MLFLOW_DISABLE_TELEMETRY=false is set.
 
-`make setup` runs this file, which copies itself and `core/rendered.py` to the packages of .venv, with a `.pth` line
-that has every Python there load it. DVC has no plug-in for either (docs/decisions/0605 says what holds without it):
+`make setup` runs this file, which copies itself, source.py and `core/rendered.py` to the packages of .venv, with a
+`.pth` line that has every Python there load it. DVC has no plug-in for any of this (docs/decisions/0605 says what holds
+without it):
 
 - DVC puts values of params.yaml into paths and names of stages before a stage of ours runs, so a check in a stage comes
   too late for `dvc repro -s train`;
+- DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py);
 - DVC rewrites `dvc.lock` and `.dvc/tmp/rwlock` in place, so a kill in that moment leaves them cut.
 """
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-INSTALLED, RENDERED = "evenhand_guard", "evenhand_rendered"
+INSTALLED, RENDERED, SOURCE = "evenhand_guard", "evenhand_rendered", "evenhand_source"
 
 
 class _Whole:
@@ -112,13 +114,27 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
             raise DvcException(str(error)) from None
 
 
+def _hash_all(module: ModuleType) -> None:
+    import evenhand_source as source  # type: ignore[import-not-found]
+
+    source.hash_all(module)
+
+
+def _ask_first(module: ModuleType) -> None:
+    import evenhand_source as source
+
+    source.ask_first(module)
+
+
 class _Finder:
-    """Changes three modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
+    """Changes five modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
 
     changes = {  # noqa: RUF012
         "dvc.utils.serialize._common": _write_whole,
         "dvc.rwlock": _reserve_whole,
         "dvc.parsing": _check_first,
+        "dvc.dependency.base": _hash_all,
+        "dvc.stage": _ask_first,
     }
 
     @classmethod
@@ -145,6 +161,7 @@ def install() -> None:
 
     packages, here = Path(sysconfig.get_path("purelib")), Path(__file__)
     shutil.copyfile(here.parents[1] / "core" / "rendered.py", packages / f"{RENDERED}.py")
+    shutil.copyfile(here.parent / "source.py", packages / f"{SOURCE}.py")
     shutil.copyfile(here, packages / f"{INSTALLED}.py")
     (packages / f"{INSTALLED}.pth").write_text(f"import {INSTALLED}\n", encoding="utf-8")
 

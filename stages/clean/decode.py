@@ -117,6 +117,8 @@ def open_header(data: bytes) -> Image.Image:
     Raises:
         Refused: the format is not one of `FORMATS`, or the header is broken.
     """
+    if endless := filebytes.endless_ppm(data):
+        raise Refused("unreadable", endless)
     try:
         return Image.open(io.BytesIO(data), formats=_heif(data) or FORMATS)
     except UnidentifiedImageError:

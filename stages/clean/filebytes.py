@@ -6,6 +6,7 @@ Limits must hold before a decoder runs, and decoders pass over damage in silence
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ _SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes t
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
 _TILE = (322, 323)  # TIFF: TileWidth, TileLength
+_PPM_HEADER = 4096
 _HARMLESS = 4  # bytes that cameras leave before the end
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
 
@@ -49,6 +51,18 @@ _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # read
 def other_format(data: bytes) -> str:
     """The name of a format that is known and not read; "" where nothing is recognised."""
     return next((name for start, name in _OTHER.items() if data.startswith(start)), "")
+
+
+def endless_ppm(data: bytes) -> str:
+    """Why a PPM is not to be opened: Pillow reads long or many comments in a time that grows as their square."""
+    if not re.match(rb"P[1-6fy]", data) or len(data) <= _PPM_HEADER:
+        return ""
+    numbers = re.sub(rb"#[^\n\r]*[\n\r]", b"", data[:_PPM_HEADER]).split()[1:]
+    if len(numbers) < (2 if data[1:2] in b"14" else 3):
+        return "a PPM with more than 4 KB of header"
+    return (
+        "a PPM in text with comments between its pixels" if data[1:2] in b"123" and b"#" in data[_PPM_HEADER:] else ""
+    )
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:

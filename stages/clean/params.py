@@ -47,7 +47,7 @@ class Clean(Section):
     max_bytes: int = Field(default=200_000_000, ge=1)
     truncated_min_visible: float = Field(default=1.0, gt=0, le=1)
     corrupt_data: Literal["quarantine", "keep"] = "quarantine"
-    seconds: float = Field(default=60, gt=0)
-    gigabytes: float = Field(default=4, gt=0)
-    workers: int = Field(default=0, ge=0)
+    seconds: float = Field(default=60, gt=0, le=86_400)
+    gigabytes: float = Field(default=4, gt=0, le=100_000)
+    workers: int = Field(default=0, ge=0, le=256)
     match: Match = Match()

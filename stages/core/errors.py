@@ -39,6 +39,9 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("\ninterrupted: nothing half-written is left; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+    except MemoryError as error:
+        words = f" ({said})" if (said := " ".join(str(error).split())[:200]) else ""
+        sys.exit(f"error: this machine has not enough memory{words}; free some, or lower what params.yaml asks for")
     except OSError as error:
         if error.errno not in _DISK:
             raise

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-FORMULA = "=+-@\t\r"  # a spreadsheet computes a cell that begins with one of these, and may call out from it
+# A spreadsheet computes a cell that begins with one of these, also as wide as a Chinese sign and behind what nobody
+# sees, and may call out from it.
+FORMULA, _UNSEEN = "=+-@\t\r\uff1d\uff0b\uff0d\uff20", "' \n\v\f\xa0\u200b\ufeff"
 _MADE_BY: dict[tuple[str, ...], str] = {
     ("data", "raw"): "ingest", ("data", "clean"): "clean", ("reports", "clean"): "clean", ("data", "split"): "split",
 }  # fmt: skip
@@ -142,7 +144,7 @@ def unescaped(value: str) -> str:
 
 
 def _like_formula(text: str) -> bool:
-    first = text.lstrip("'")[:1]
+    first = text.lstrip(_UNSEEN)[:1]
     return first != "" and first in FORMULA and not (first in "+-" and _is_number(text))
 
 

@@ -105,7 +105,7 @@ def _explain(model: type[BaseModel], error: Any, values: Any, where: str | Calla
         return f"unknown key `{key}`{_nearest(path[-1], sorted(valid))}"
     if error["type"] == "missing":
         return f"the key `{key}` is missing"
-    return f"`{key}` is {error.get('input')!r}: {error['msg']}"
+    return f"`{key}` is {rendered.shown(error.get('input'))}: {error['msg']}"
 
 
 def _keys(location: Sequence[int | str], values: Any, *, missing: bool) -> list[str]:

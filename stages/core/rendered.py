@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 PARAMS = "params.yaml"
-MAX_BYTES, MAX_NODES, MAX_DEPTH = 1_000_000, 200_000, 60  # the largest study here: 9 KB, depth 9
+MAX_BYTES, MAX_NODES, MAX_DEPTH = 200_000, 200_000, 60  # the largest study here: 9 KB, depth 9
+MAX_CELLS, MAX_NUMBER = 10_000, 2**63  # DVC makes two stages of each cell; programs count up to there
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # of a variant: part of a path, of a stage's name, of a column
 TITLE = re.compile(r"\w(?:[\w .()+-]{0,98}[\w)+-])?")  # of a study: a folder of MLflow, the title of a page
 PATHS = (("ingest", "path"), ("report", "published"), ("report", "leak"))  # of params.yaml that stand in dvc.yaml
@@ -62,16 +64,19 @@ def check(raw: dict[str, Any], path: str = PARAMS) -> None:
     for key in ("study", "lr", "seeds", "variants"):
         if key not in raw:
             raise RefusedError(f"{path}: the key `{key}` is missing")
+    _check_numbers(raw, "", path)
     study, lr = raw["study"], raw["lr"]
     if not isinstance(study, str) or not TITLE.fullmatch(study):
         raise RefusedError(
-            f"{path}: `study` is {_shown(study)}; it is a name: up to 100 letters, digits, spaces and . _ ( ) + -, "
+            f"{path}: `study` is {shown(study)}; it is a name: up to 100 letters, digits, spaces and . _ ( ) + -, "
             "beginning with a letter or digit"
         )
     if isinstance(lr, bool) or not isinstance(lr, int | float) or not lr > 0 or not lr < math.inf:
-        raise RefusedError(f"{path}: `lr` is {_shown(lr)}; it must be a number above 0")
+        raise RefusedError(f"{path}: `lr` is {shown(lr)}; it must be a number above 0")
     _check_seeds(raw["seeds"], path)
     _check_variants(raw["variants"], path)
+    if (cells := len(raw["seeds"]) * len(raw["variants"])) > MAX_CELLS:
+        raise RefusedError(f"{path}: `variants` and `seeds` make {cells:,} cells; {MAX_CELLS:,} are the most")
 
 
 def check_paths(raw: dict[str, Any], path: str = PARAMS) -> None:
@@ -90,8 +95,21 @@ def _check_seeds(seeds: Any, path: str) -> None:
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and 0 <= s < 2**63 for s in seeds):
         raise RefusedError(f"{path}: `seeds` must be a list of whole numbers from 0 up, with at least one entry")
     if len(set(seeds)) < len(seeds):
-        twice = min(s for s in seeds if seeds.count(s) > 1)
+        twice = min(seed for seed, times in Counter(seeds).items() if times > 1)
         raise RefusedError(f"{path}: `seeds` names {twice} twice; a seed counts once")
+
+
+def _check_numbers(value: Any, key: str, path: str) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_numbers(inner, f"{key}.{name}" if key else str(name), path)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, key, path)
+    elif isinstance(value, int) and not -MAX_NUMBER < value < MAX_NUMBER:
+        raise RefusedError(
+            f"{path}: `{shown(key)[1:-1]}` has a number of {len(str(abs(value)))} digits; it is too large"
+        )
 
 
 def _check_variants(variants: Any, path: str) -> None:
@@ -100,11 +118,15 @@ def _check_variants(variants: Any, path: str) -> None:
     for name, settings in variants.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 100:
             raise RefusedError(
-                f"{path}: `variants` has {_shown(name)}; a variant's name has letters, digits and underscores only, "
+                f"{path}: `variants` has {shown(name)}; a variant's name has letters, digits and underscores only, "
                 "and begins with a letter or digit"
             )
         if not isinstance(settings, dict):
             raise RefusedError(f"{path}: `variants.{name}` must be a mapping of settings")
+    for name, times in Counter(name.casefold() for name in variants).items():
+        if times > 1:  # their folders would be one on macOS
+            twins = " and ".join(f"`{twin}`" for twin in variants if twin.casefold() == name)
+            raise RefusedError(f"{path}: `variants` has {twins}, which differ in case alone; rename one")
 
 
 def _check_path(section: Any, name: str, key: str, path: str) -> None:
@@ -116,11 +138,11 @@ def _check_path(section: Any, name: str, key: str, path: str) -> None:
     value = section[key]
     if not isinstance(value, str) or not value.strip():
         raise RefusedError(
-            f"{path}: `{name}.{key}` is {_shown(value)}; it must be a path in words, in quotes if need be"
+            f"{path}: `{name}.{key}` is {shown(value)}; it must be a path in words, in quotes if need be"
         )
     if "://" in value or not value.isprintable():
         raise RefusedError(
-            f"{path}: `{name}.{key}` is {_shown(value)}, which is no path; name a file or folder on this machine"
+            f"{path}: `{name}.{key}` is {shown(value)}, which is no path; name a file or folder on this machine"
         )
 
 
@@ -146,7 +168,7 @@ def _measure(top: Any, path: str) -> None:
         raise RefusedError(f"{path}: its aliases (`*name`) stand for more than {MAX_NODES:,} values; write them out")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as it may stand in a sentence on a terminal."""
     text = ascii(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -60,9 +60,9 @@ class Urls(Section):
     source: Literal["urls"]
     path: str
     max_megabytes: float = Field(default=50.0, gt=0)  # of one picture
-    timeout_seconds: float = Field(default=30.0, gt=0)  # of one address, with its redirects and retries
+    timeout_seconds: float = Field(default=30.0, gt=0, le=86_400)  # of one address, with its redirects and retries
     retries: int = Field(default=3, ge=0)
-    connections: int = Field(default=8, ge=1)  # at the same time
+    connections: int = Field(default=8, ge=1, le=256)  # at the same time
     allow_private: bool = False  # addresses of private networks and of this machine
 
 

@@ -47,6 +47,8 @@ def members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, Callable[[], IO[bytes
         infos = archive.infolist()
         if (declared := _declared(path)) not in {0xFFFF, len(infos) & 0xFFFF}:
             raise _damaged(path, f"its directory lists {len(infos)} members, its end says {declared}")
+        if _another_before(path, min((info.header_offset for info in infos), default=0)):
+            raise _damaged(path, "another zip stands before it in the same file, whose members nobody lists")
         for info in infos:
             if info.filename.endswith("/"):
                 if info.file_size:  # no folder has content: it was a file, whose name is damaged
@@ -57,6 +59,12 @@ def members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, Callable[[], IO[bytes
                 yield info, None, "not_a_file"
             else:
                 yield info, (lambda i=info: archive.open(i)), ""  # type: ignore[misc]
+
+
+def _another_before(path: Path, first: int) -> bool:
+    """Whether the file begins with a member, and the first that is listed stands later."""
+    with path.open("rb") as file:
+        return first > 0 and file.read(4) == b"PK\x03\x04"
 
 
 def _damaged(path: Path, why: str) -> UserError:

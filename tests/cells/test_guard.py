@@ -1,8 +1,8 @@
 """No value of params.yaml reaches a shell; every command says a sentence; DVC's own files are whole at every moment."""
 
+import datetime as dt
 import importlib.util
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests import tiny
+from tests.cells.conftest import INSTALLED
 
-GUARD, RENDERED = tiny.ROOT / "stages/cells/guard.py", tiny.ROOT / "stages/core/rendered.py"
 PIPELINE = YAML(typ="safe").load((tiny.ROOT / "dvc.yaml").read_text())["stages"]
 DVC = (sys.executable, "-m", "dvc")
-
-
-@pytest.fixture(scope="module")
-def guard(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder that gives every Python the guard of this tree, as `make setup` gives it to those of .venv."""
-    folder = tmp_path_factory.mktemp("guard")
-    shutil.copy(GUARD, folder / "evenhand_guard.py")
-    shutil.copy(RENDERED, folder / "evenhand_rendered.py")
-    (folder / "sitecustomize.py").write_text("import evenhand_guard\n")
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +35,7 @@ def change(study: Path, key: tuple[str, ...], value: Any) -> None:
 
 
 def test_this_environment_has_the_guard() -> None:
-    for name, path in (("evenhand_guard", GUARD), ("evenhand_rendered", RENDERED)):
+    for name, path in INSTALLED.items():
         spec = importlib.util.find_spec(name)
         assert spec is not None, "`make setup` puts it into .venv"
         assert spec.origin is not None
@@ -132,6 +122,59 @@ def test_every_command_says_a_sentence(study: Path, guard: str, key: tuple[str, 
     command = ("status",) if "seeds" in key else ("repro", "--single-item", "train")
     output = tiny.run(study, *DVC, *command, check=False, PYTHONPATH=guard)
     assert "ERROR: params.yaml: " in output
+    assert said in output
+    assert "unexpected error" not in output
+
+
+COMMANDS = [
+    ("repro",),
+    ("repro", "--single-item", "train"),
+    ("status",),
+    ("exp", "run", "-S", "lr=0.002"),
+    ("exp", "run", "--queue", "-S", "lr=0.002"),
+    ("exp", "run", "--temp", "-S", "lr=0.002"),
+    ("exp", "show"),
+    ("params", "diff"),
+    ("dag",),
+    ("stage", "list"),
+    ("checkout",),
+]
+WRONG = {
+    "seeds": (("seeds",), 3, "`seeds` must be a list"),
+    "date": (("ingest", "path"), dt.date(2024, 1, 1), "`ingest.path` is datetime.date(2024, 1, 1)"),
+    "null": (("ingest", "path"), None, "`ingest.path` is None"),
+    "number": (("ingest", "path"), 2024, "`ingest.path` is 2024"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("wrong", WRONG)
+def test_whichever_command_says_it(study: Path, guard: str, command: tuple[str, ...], wrong: str) -> None:
+    key, value, said = WRONG[wrong]
+    change(study, key, value)
+    output = tiny.run(study, *DVC, *command, check=False, PYTHONPATH=guard)
+    assert "unexpected error" not in output
+    assert "Traceback" not in output
+    if command[0] not in ("params", "exp") or command[1] == "run":  # the others show what can be shown
+        assert said in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seeds=3", "`seeds` must be a list"),
+        ("ingest.path=2024", "`ingest.path` is 2024"),
+        ("ingest.path=null", "`ingest.path` is None"),
+        ("study=../x", "it is a name"),
+        ("lr=.inf", "`lr` is"),
+        ("variants.mlp=3", "`variants.mlp` must be a mapping"),
+    ],
+)
+def test_a_wrong_setting_of_an_experiment_says_it(study: Path, guard: str, setting: str, said: str) -> None:
+    tiny.run(study, "git", "checkout", "--quiet", "params.yaml")
+    output = tiny.run(study, *DVC, "exp", "run", "-S", setting, check=False, PYTHONPATH=guard)
     assert said in output
     assert "unexpected error" not in output
 

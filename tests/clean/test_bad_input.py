@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -212,3 +213,29 @@ def test_a_box_outside_the_picture(raw: Raw) -> None:
         text = file.read()
     assert "bad_box" in text
     assert [(r["width"], r["height"]) for r in raw.manifest()] == [("110", "80")]
+
+
+ENDLESS = {
+    "one long comment": b"P6 #" + b"a" * 1_000_000 + b"\n40 40 255\n" + b"0" * 4800,
+    "no space before it": b"P6#" + b"a" * 1_000_000 + b"\n40 40 255\n" + b"0" * 4800,
+    "spaces": b"P5" + b" " * 1_000_000 + b"40 40 255\n" + b"0" * 1600,
+    "of floats": b"Pf #" + b"a" * 1_000_000 + b"\n40 40\n-1.0\n" + b"0" * 6400,
+    "many comments": b"P3 40 40 255\n" + b"#a\n" * 300_000 + b"1 " * 4800,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_comments_of_a_ppm_cost_no_time(kind: str) -> None:
+    began = time.process_time()
+    with pytest.raises(decode.Refused, match="a PPM"):
+        decode.decode(ENDLESS[kind], Clean())
+    assert time.process_time() - began < 1
+
+
+def test_a_ppm_with_a_word_of_its_maker_is_kept() -> None:
+    maker = b"# made by a program\n"
+    for data in (
+        b"P6\n" + maker + b"40 40\n255\n" + bytes(range(240)) * 20,
+        b"P3 " + maker + b"40 40 255\n" + b"7 " * 4800,
+    ):
+        assert decode.decode(data, Clean()).image.size == (40, 40)

@@ -189,3 +189,12 @@ def test_names_never_meet(paths: set[str]) -> None:
     whole = {names(path) for path in paths}
     assert len(whole) == len(paths)
     assert all(name.encode() and max(len(part.encode()) for part in name.split("/")) <= 255 for name in whole)
+
+
+def test_two_zips_in_one_file_are_refused(tmp_path: Path) -> None:
+    """The second lists its own members alone, so those of the first would be gone without a word."""
+    (tmp_path / "a").write_bytes(zipped(method=0) + zipped(method=0))
+    with pytest.raises(UserError, match="another zip stands before it"):
+        bring("archive", tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"#!/bin/sh\nexit\n" + zipped(method=0))  # one that unpacks itself
+    assert len(bring("archive", tmp_path / "a")) == len(NAMES)

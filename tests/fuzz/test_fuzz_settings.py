@@ -1,10 +1,12 @@
 """Whatever stands in params.yaml or in a table between two stages: it is read, or refused in one sentence."""
 
 import contextlib
+import csv
 import io
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -81,3 +83,45 @@ def test_any_text_comes_back_from_a_table(tmp_path: Path, texts: list[list[str]]
     rows = [{"a": a, "b": b} for a, b in texts]
     files.write_rows(tmp_path / "t.csv", ["a", "b"], rows)
     assert files.read_rows(tmp_path / "t.csv") == rows
+
+
+HUGE = "1" + "0" * 400
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("lr", int(HUGE), "`lr` has a number of 401 digits"),
+        ("clean", RAW["clean"] | {"max_pixels": int(HUGE)}, "`clean.max_pixels` has a number of 401 digits"),
+        ("split", RAW["split"] | {"val": 2**64}, "`split.val` has a number of 20 digits"),
+        ("clean", RAW["clean"] | {"workers": 100_000}, "`clean.workers` is 100000"),
+        ("clean", RAW["clean"] | {"seconds": 1e300}, "`clean.seconds` is 1e"),
+        ("clean", RAW["clean"] | {"gigabytes": 1e300}, "`clean.gigabytes` is 1e"),
+        ("seeds", list(range(20_000)), "cells; 10,000 are the most"),
+        ("seeds", [*range(9_000), 7], "`seeds` names 7 twice"),
+        ("variants", {"mlp": {}, "MLP": {}}, "`mlp` and `MLP`, which differ in case alone"),
+        ("ingest", {"source": "urls", "path": "a.csv", "connections": 10**9}, "`ingest.connections` is 1000000000"),
+        ("ingest", {"source": "urls", "path": "a.csv", "timeout_seconds": 1e300}, "`ingest.timeout_seconds` is 1e"),
+        ("clean", RAW["clean"] | {"duplicates": ["x" * 100_000]}, "`clean.duplicates` is"),
+    ],
+)
+def test_what_would_take_the_machine_is_refused(tmp_path: Path, key: str, value: Any, said: str) -> None:
+    from stages.cells.check import check
+
+    stream = io.BytesIO()
+    YAML(typ="safe").dump(RAW | {key: value}, stream)
+    (tmp_path / "params.yaml").write_bytes(stream.getvalue())
+    with pytest.raises(UserError) as refused:
+        check(params.read(tmp_path / "params.yaml"))
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("leader", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+@pytest.mark.parametrize("before", ["", " ", "\n", "\xa0", "\ufeff", "\u200b", "'"])
+def test_no_cell_is_computed(tmp_path: Path, leader: str, before: str) -> None:
+    text = f"{before}{leader}HYPERLINK(1)"
+    files.write_rows(tmp_path / "t.csv", ["a"], [{"a": text}])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["a"], [f"'{text}"]]
+    assert files.read_rows(tmp_path / "t.csv") == [{"a": text}]

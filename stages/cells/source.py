@@ -1,0 +1,172 @@
+"""What DVC makes of the source, `${ingest.path}`, before the stage `ingest` sees it: part of the guard (guard.py).
+
+DVC reads whatever lies in a dependency: it waits at a pipe, reads /dev/zero for ever, follows a link to any file of
+this machine, and ends at a link that leads nowhere or at a name that is not UTF-8. Here such entries stand in DVC's
+list of the source by what they are, and unread. All else is read as DVC reads it, so an ordinary source has the same
+hash with and without the guard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+COMMAND = "python -m stages.ingest"
+CODE = "stages/"
+TAKEN = ".dvcignore"  # DVC refuses a folder that has one
+
+
+def hash_all(module: ModuleType) -> None:
+    """Change `dvc.dependency.base`: every entry of the source counts, and none of them ends or stops the command."""
+    dependency = module.Dependency
+    build, exists = dependency._build, dependency.exists.fget  # noqa: SLF001 - DVC has no place for this; its version is pinned
+
+    def there(self: Any) -> bool:
+        return os.path.isfile(self.fs_path) or os.path.isdir(self.fs_path) if _is_source(self) else exists(self)  # noqa: PTH113, PTH112
+
+    def build_all(self: Any, odb: Any, path: str, fs: Any, name: str, **more: Any) -> Any:
+        if not _is_source(self) or not os.path.isdir(path):  # noqa: PTH112
+            return build(self, odb, path, fs, name, **more)
+        walk = _Walk(more["ignore"], path, lambda: _links_out(self.stage))
+        staging, meta, tree = build(self, odb, path, fs, name, **{**more, "ignore": walk})
+        return staging, meta, _add(tree, meta, walk.odd, staging, name) if walk.odd else tree
+
+    dependency._build = build_all  # noqa: SLF001
+    dependency.exists = property(there)
+
+
+def ask_first(module: ModuleType) -> None:
+    """Change `dvc.stage`: without a source, `ingest` ends before DVC has removed data/raw."""
+    run = module.Stage.run
+
+    def run_with_source(self: Any, *args: Any, **more: Any) -> Any:
+        for dep in self.deps if self.cmd == COMMAND else ():
+            if _is_source(dep) and not (dep.exists and os.access(dep.fs_path, os.R_OK)):
+                raise _missing(self, dep)
+        return run(self, *args, **more)
+
+    module.Stage.run = run_with_source
+
+
+def _is_source(dep: Any) -> bool:
+    from dvc.dependency.base import Dependency
+
+    ours = type(dep) is Dependency and getattr(dep.stage, "cmd", None) == COMMAND and dep.protocol == "local"
+    return ours and not dep.def_path.startswith(CODE)
+
+
+def _missing(stage: Any, dep: Any) -> Exception:
+    from dvc.exceptions import DvcException
+
+    found = os.path.lexists(dep.fs_path)
+    why = "is no file and no folder that can be read" if found else "is not there"
+    go_on = ""
+    if any(out.hash_info for out in stage.outs):
+        go_on = (
+            "; to go on from what was brought in last, run `dvc checkout ingest` and then `dvc repro --allow-missing`"
+        )
+    error: Exception = DvcException(
+        f"`ingest.path` is {dep}, which {why}; name the source in params.yaml, or plug its disk in{go_on}"
+    )
+    return error
+
+
+def _links_out(stage: Any) -> bool:
+    import evenhand_rendered as rendered
+
+    fs = stage.repo.fs
+    with contextlib.suppress(OSError, rendered.RefusedError), fs.open(fs.join(stage.wdir, "params.yaml"), "rb") as file:
+        ingest = rendered.parse(file.read(rendered.MAX_BYTES + 1)).get("ingest")
+        return isinstance(ingest, dict) and ingest.get("links_out") is True
+    return False
+
+
+class _Walk:
+    """Stands where DVC asks which files to leave out: leaves out what it cannot read, and keeps a list of it.
+
+    Attributes:
+        odd: path -> (kind, what of it counts), of what was left out; a kind `file` counts with its content.
+    """
+
+    def __init__(self, ignore: Any, source: str, links_out: Any) -> None:
+        self.ignore, self.source, self.odd = ignore, source, {}  # type: ignore[var-annotated]
+        self._inside, self._links_out = os.path.join(os.path.realpath(source), ""), links_out  # noqa: PTH118
+
+    def walk(self, fs: Any, path: str, **more: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for root, folders, names in self.ignore.walk(fs, path, **more) if self.ignore else fs.walk(path, **more):
+            plain = []
+            for name in names:
+                kind = self._odd(root, name)
+                if kind:
+                    self.odd[os.path.relpath(f"{root}{os.sep}{name}", self.source)] = kind
+                else:
+                    plain.append(name)
+            names[:] = plain
+            yield root, folders, names
+
+    def _odd(self, root: str, name: str) -> tuple[str, str] | None:
+        path = f"{root}{os.sep}{name}"
+        try:
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                link = "link", os.readlink(path)  # noqa: PTH115
+                if not os.path.realpath(path).startswith(self._inside) and not self._may_leave():
+                    return link
+                mode = os.stat(path).st_mode  # noqa: PTH116
+                if not stat.S_ISREG(mode):
+                    return link
+        except OSError as error:  # it leads nowhere, or in a circle, or has vanished
+            return locals().get("link") or ("gone", str(error.errno))
+        if not stat.S_ISREG(mode):
+            return "special", str(stat.S_IFMT(mode))
+        if not os.access(path, os.R_OK):
+            return "unreadable", ""
+        return None if name != TAKEN and _utf8(path) else ("file", path)
+
+    def _may_leave(self) -> bool:
+        if callable(self._links_out):
+            self._links_out = self._links_out()
+        return bool(self._links_out)
+
+
+def _add(tree: Any, meta: Any, odd: dict[str, tuple[str, str]], staging: Any, name: str) -> Any:
+    """DVC's list of the source with what it could not read, each under a path that no file has: `path//kind`."""
+    from dvc_data.hashfile.db import add_update_tree
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+
+    for path, (kind, what) in odd.items():
+        digest, size = hashlib.md5(usedforsecurity=False), 0
+        if kind == "file":
+            with open(what, "rb") as file:  # noqa: PTH123
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+                    size += len(piece)
+        else:
+            digest.update(os.fsencode(what))
+        tree.add((*map(_escaped, Path(path).parts), "", kind), Meta(size=size), HashInfo(name, digest.hexdigest()))
+        meta.size = (meta.size or 0) + size
+    meta.nfiles = len(tree)
+    tree.digest()
+    return add_update_tree(staging, tree)
+
+
+def _utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    r"""The name with `\xff` for what is not UTF-8; two names are never written alike."""
+    return name if _utf8(name) else os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
