@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from stages.core import console
 from stages.core.errors import UserError
 from stages.core.folders import part_level
 from stages.ingest import pattern, table
@@ -46,6 +47,10 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
             "the pictures into folders named by their labels, or take the label from a table (`label: table`) or from "
             "the names of the files (`label: name`)"
         )
+    if not _pictures(paths):
+        console.say(
+            f"no file of {source.path} is named like a picture, as 1.jpg; `ingest.path` must lead to the pictures"
+        )
     return hidden + shown
 
 
@@ -62,13 +67,13 @@ def _labels(source: Folder | Archive, paths: Sequence[str]) -> list[str]:
         names = [path.rpartition("/")[2] for path in paths]
         return [tidy(label) for label in pattern.found("ingest.name_pattern", source.name_pattern, "label", names)]
     folders = [[tidy(folder) for folder in path.split("/")[:-1]] for path in paths]
-    part = part_level(_pictures(paths))
+    part = part_level(_pictures(paths) or paths)
     if part is not None and any(len(above) > part + 1 for above in folders):  # labels stand below the parts
         folders = [above[:part] + above[part + 1 :] if len(above) > part + 1 else [] for above in folders]
     return ["/".join(above if source.label == "path" else above[-1:]) for above in folders]
 
 
 def _pictures(paths: Sequence[str]) -> Sequence[str]:
-    """The paths that end as those of pictures do; all of them where none does."""
+    """The paths that end as those of pictures do."""
     known = Image.registered_extensions()
-    return [path for path in paths if Path(path).suffix.lower() in known] or paths
+    return [path for path in paths if Path(path).suffix.lower() in known]

@@ -164,6 +164,11 @@ def test_a_flat_folder_says_what_can_be_done(tmp_path: Path, kind: str) -> None:
         bring(kind, source(tmp_path, kind, "1.jpg", "2.jpg"))
 
 
+def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bring("folder", source(tmp_path, "folder", "src/main.c", "docs/readme.md"))
+    assert "is named like a picture, as 1.jpg; `ingest.path` must lead to the pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["my pictures", 'it\'s "mine"', "รูปภาพ", "$(touch x)", "a;b", "-x", "#1"])
 def test_odd_names_of_the_folder(tmp_path: Path, name: str) -> None:
     tree(tmp_path / name, "แมว/1.png", "dog's/2.png")

@@ -12,21 +12,22 @@ from PIL import Image
 from tests import tiny
 
 LABELS = ["nan", "NA", "null", "true", "01", "1", "a b", 'it\'s "so"', "แมว", "=1+1", "-5", "1e3", "1.0", "None", "x,y"]
+FOLDER = 'it\'s "my" รูป'  # of the pictures
 
 
 @pytest.mark.slow
 def test_labels_stay_text_in_every_file_of_a_study(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label in LABELS:
-        (tmp_path / "odd" / label).mkdir(parents=True)
+        (tmp_path / FOLDER / label).mkdir(parents=True)
         for i in range(6):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(
-                tmp_path / "odd" / label / f"clip{i}_1.png"
+                tmp_path / FOLDER / label / f"clip{i}_1.png"
             )
 
     def change(params: dict[str, Any]) -> None:
         group = {"pattern": "(?P<group>.+)_"}
-        params["ingest"] = {"source": "folder", "path": str(tmp_path / "odd"), "group": group, "min_images": 2}
+        params["ingest"] = {"source": "folder", "path": str(tmp_path / FOLDER), "group": group, "min_images": 2}
         params["seeds"] = [0]
 
     study = tiny.copy(tmp_path, change)
