@@ -181,8 +181,8 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
     [
         ({"source": "web", "path": "x"}, "`ingest.source` is 'web'; it can be digits, folder, archive, cifar10"),
         (
-            {"source": "folder", "path": "x", "lable": 2},
-            "unknown key `ingest.lable`; did you mean `label`",
+            {"source": "folder", "path": "x", "labell": 2},
+            "unknown key `ingest.labell`; did you mean `label`",
         ),
         ({"source": "folder", "path": "x", "label_level": 2}, "`ingest.label_level` is gone: write `ingest.label: 2`"),
         ({"source": "digits", "path": "x", "label": 2}, "unknown key `ingest.label`"),
