@@ -9,7 +9,10 @@ from stages.ingest.params import check_source
 
 def main() -> None:
     """Read the section `ingest`, fill data/raw, say what came in."""
-    ingest(check_source(params.read().raw["ingest"]))
+    raw = params.read().raw
+    shares = [(raw["split"] or {}).get(part) for part in ("test", "val")]
+    published = any(isinstance(share, dict) and "folder" in share for share in shares)
+    ingest(check_source(raw["ingest"]), published=published)
 
 
 if __name__ == "__main__":
