@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro known study studies verify test test-all lint bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro known study studies verify predict test test-all lint bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,11 @@ study: setup known ## run a published study: make study STUDY=cifar10_fa
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
 	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
 	dvc repro -P
+
+# IMAGES holds paths without spaces; others by `python -m stages.predict "my pictures"`.
+predict: setup $(if $(STUDY),known) ## what the champion of a study says of pictures: make predict IMAGES=folder (STUDY=..., VARIANT=..., ARGS="--top 5")
+	@test -n "$(IMAGES)" || { echo "error: name pictures, a folder, @list.txt or -: make predict IMAGES=folder"; exit 1; }
+	$(if $(STUDY),cd studies/$(STUDY) && PYTHONPATH=../..) python -m stages.predict $(if $(STUDY),$(abspath $(IMAGES)),$(IMAGES)) $(if $(VARIANT),--variant $(VARIANT)) $(ARGS)
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q

@@ -1,0 +1,78 @@
+"""Which variant to use: chosen on validation, never on test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from stages.core.params import Study
+
+LOWER_IS_BETTER = ("nll",)
+ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
+
+
+class Candidate(NamedTuple):
+    """A variant's validation figures and its cost.
+
+    mean, error: of the metric over the seeds, and the standard error of that mean. macs: multiplications for a picture.
+    """
+
+    variant: str
+    mean: float
+    error: float
+    macs: int
+
+
+class Choice(NamedTuple):
+    """The champion, and the sentence that says why."""
+
+    variant: str
+    why: str
+
+
+def choose(study: Study) -> Choice:
+    """The cheapest of the variants that validation does not tell from the best.
+
+    A variant is tied with the best when its mean lies within one standard error of it (the one-standard-error rule;
+    L. Breiman et al., "Classification and Regression Trees", 1984). The metric is `aggregate.compare`.
+
+    Raises:
+        UserError: the study has no report yet, or no variant with a trained network.
+    """
+    compare = (study.raw.get("aggregate") or {}).get("compare", "top1")
+    metric = ON_VALIDATION.get(compare, compare)
+    found = _candidates(study, metric)
+    if not found:
+        raise UserError("params.yaml: no variant of this study is a trained network, so there is none to predict with")
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    best = max(found, key=lambda c: (sign * c.mean, -c.macs))
+    tied = [c for c in found if sign * c.mean >= sign * best.mean - best.error]
+    chosen = min(tied, key=lambda c: (c.macs, -sign * c.mean))
+    why = f"validation {metric} {chosen.mean:.4f}"
+    if chosen is best:
+        return Choice(chosen.variant, f"{why}, the best of {len(found)}")
+    return Choice(
+        chosen.variant,
+        f"{why}, within one standard error ({best.error:.4f}) of the best ({best.variant}, {best.mean:.4f}), and the "
+        f"cheapest of the {len(tied)} that are",
+    )
+
+
+def _candidates(study: Study, metric: str) -> list[Candidate]:
+    found = []
+    rows = {
+        row["variant"]: row
+        for row in files.read_rows("reports/summary.csv", ["n", "mean", "sd"])
+        if row["split"] == "val" and row["metric"] == metric and row["mean"]
+    }
+    for variant, settings in study.variants.items():
+        row = rows.get(variant)
+        if row is None or (settings.get("model") or {}).get("name") == "random":
+            continue
+        error = float(row["sd"] or 0) / float(row["n"]) ** 0.5
+        cost = files.read_json(cells.evaluate_folder(variant, study.seeds[0]) / "cost.json")
+        found.append(Candidate(variant, float(row["mean"]), error, int(cost["macs"])))
+    return found

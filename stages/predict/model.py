@@ -1,0 +1,126 @@
+"""The trained networks of one variant, as one that gives probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from stages.core import cells, files, intact
+from stages.core.errors import UserError
+from stages.train import machine, normalise, predict, zoo
+from stages.train.data import Data
+from stages.train.params import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network.
+
+    temperature: fitted on validation. threshold: the maximum logit that all but a share of the validation pictures
+    reach.
+    """
+
+    loaded: predict.Loaded
+    temperature: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Of n pictures: probabilities float64 (n, classes), and whether each is unlike the training pictures (n,)."""
+
+    probabilities: NDArray[np.float64]
+    unlike: NDArray[np.bool_]
+
+
+class Ensemble:
+    """The networks of several seeds of a variant: their calibrated probabilities are averaged."""
+
+    def __init__(self, variant: str, seeds: Sequence[int], unlike: float) -> None:
+        """Load the networks.
+
+        Args:
+            variant: its name in params.yaml.
+            seeds: of the networks.
+            unlike: share of the validation pictures that may count as unlike training.
+
+        Raises:
+            UserError: a network is not trained, or its files do not fit together.
+        """
+        self.members = [load(variant, seed, unlike) for seed in seeds]
+        first = self.members[0].loaded
+        self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+
+    def __call__(self, images: NDArray[np.uint8]) -> Predicted:
+        """Predict images, uint8 (n, size, size, 3)."""
+        probabilities = np.zeros((len(images), len(self.classes)))
+        below = np.zeros(len(images))
+        for member in self.members:
+            logits = predict.logits(member.loaded, images).astype(np.float64)
+            below += logits.max(axis=1) < member.threshold
+            scaled = logits / member.temperature
+            scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+            probabilities += scaled / scaled.sum(axis=1, keepdims=True)
+        return Predicted(probabilities / len(self.members), below * 2 > len(self.members))
+
+
+def load(variant: str, seed: int, unlike: float) -> Member:
+    """Load one network with the settings that it was trained with; the pictures of the study need not be here.
+
+    Raises:
+        UserError: it is not trained here, or its files do not fit together.
+    """
+    where = cells.train_folder(variant, seed) / "config.json"
+    config = files.read_json(where)
+    path = cells.run_folder(variant, seed) / "model.safetensors"
+    if not path.exists():
+        raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
+    try:
+        cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
+    except (ValidationError, KeyError, TypeError) as error:
+        raise intact.damaged(where, " ".join(str(error).split())[:200]) from None
+    device = machine.prepare(cell)
+    model = cell.model
+    if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
+        model = model.model_copy(update={"weights": "none"})
+    network = zoo.build(model, len(classes), cell.size, seed, None)
+    tensors = intact.tensors(path)
+    own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
+    try:
+        network.load_state_dict(own)
+        normaliser = normalise.load(cell, tensors).to(device)
+    except (RuntimeError, KeyError) as error:
+        reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
+        raise intact.damaged(path, reason) from None
+    nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
+    data = Data(classes, [], [], np.zeros(0, np.int64), {})
+    loaded = predict.Loaded(
+        machine.place(network, cell, device).eval(), normaliser, cell, data, nothing, [], device
+    )  # fmt: skip
+    return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
+
+
+def _temperature(variant: str, seed: int) -> float:
+    """Fitted on validation by `evaluate`."""
+    for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv", ["value"]):
+        if (row["split"], row["metric"]) == ("val", "temperature") and row["value"]:
+            return float(row["value"])
+    return 1.0  # a study without validation images
+
+
+def _threshold(variant: str, seed: int, unlike: float) -> float:
+    """The maximum logit below which a picture counts as unlike (D. Hendrycks et al., 2022, "maximum logit")."""
+    path = cells.run_folder(variant, seed) / "logits.npz"
+    if not path.exists():
+        raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
+    with np.load(path) as stored:
+        largest = stored["val"].max(axis=1) if len(stored["val"]) else np.zeros(0)
+    return float(np.quantile(largest, unlike)) if len(largest) else -np.inf

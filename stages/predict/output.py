@@ -1,0 +1,52 @@
+"""Predictions as CSV, JSON Lines or a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any, TextIO
+
+from stages.core import intact
+from stages.core.files import UnixLines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMATS = ("table", "csv", "jsonl")
+Row = dict[str, Any]  # path, unlike, problem, top: [(label, probability), ...]
+
+
+def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> None:
+    """Write each row as soon as it is there."""
+    {"csv": _csv, "jsonl": _jsonl, "table": _table}[kind](rows, top, file)
+
+
+def _csv(rows: Iterable[Row], top: int, file: TextIO) -> None:
+    """`path, label, probability, label_2, probability_2, ..., unlike, problem`; formulas are escaped."""
+    ranks = ["", *(f"_{rank}" for rank in range(2, top + 1))]
+    columns = ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability")), "unlike", "problem"]
+    writer = csv.DictWriter(UnixLines(file), columns, lineterminator="\r\n", restval="")
+    writer.writeheader()
+    for row in rows:
+        flat = {"path": row["path"], "problem": row["problem"], "unlike": "" if row["problem"] else int(row["unlike"])}
+        for rank, (label, probability) in zip(ranks, row["top"], strict=False):
+            flat |= {f"label{rank}": label, f"probability{rank}": f"{probability:.6f}"}
+        writer.writerow({name: intact.escaped(value) for name, value in flat.items()})
+        file.flush()
+
+
+def _jsonl(rows: Iterable[Row], _top: int, file: TextIO) -> None:
+    for row in rows:
+        top = [{"label": label, "probability": round(probability, 6)} for label, probability in row["top"]]
+        line = {"path": row["path"], "top": top, "unlike": bool(row["unlike"]), "problem": row["problem"]}
+        file.write(json.dumps(line, ensure_ascii=True) + "\n")
+        file.flush()
+
+
+def _table(rows: Iterable[Row], _top: int, file: TextIO) -> None:
+    for row in rows:
+        said = row["problem"] or ", ".join(f"{label} {probability:.1%}" for label, probability in row["top"])
+        mark = "  (unlike anything in training)" if row["unlike"] else ""
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{row['path']}: {said}{mark}")
+        file.write(line + "\n")
+        file.flush()

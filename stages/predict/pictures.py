@@ -1,0 +1,98 @@
+"""The pictures that are asked for: files, folders, lists, standard input; decoded under limits, as `clean` does."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from stages.clean import decode, describe, isolate
+from stages.clean.decode import Refused
+from stages.core.errors import UserError
+from stages.train.pixels import square
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from stages.clean.params import Clean
+    from stages.train.sections import Resize
+
+
+class Picture(NamedTuple):
+    """A picture as the network takes it, uint8 (size, size, 3), or the reason why there is none."""
+
+    path: str
+    pixels: NDArray[np.uint8] | None
+    problem: str = ""
+
+
+def paths(asked: Sequence[str]) -> list[str]:
+    """Every file that is asked for, once, in the order asked; a folder gives all files below it, sorted.
+
+    Args:
+        asked: files and folders; `@list.txt` names a file with one path on each line; `-` is such a list on standard
+            input. Hidden files of a folder are left out.
+
+    Raises:
+        UserError: a file or folder is not there, or there is no picture at all.
+    """
+    found: dict[str, None] = {}
+    for name in asked:
+        if name == "-":
+            found |= dict.fromkeys(_lines(sys.stdin.read(), "standard input"))
+        elif name.startswith("@") and not Path(name).exists():
+            found |= dict.fromkeys(_lines(_read(Path(name[1:])), name[1:]))
+        elif Path(name).is_dir():
+            found |= dict.fromkeys(_below(Path(name)))
+        elif os.path.lexists(name):
+            found[name] = None
+        else:
+            raise UserError(f"{name} is not there; name a picture, a folder, @list.txt or - for standard input")
+    if not found:
+        raise UserError(f"there is no file in {', '.join(asked)}")
+    return list(found)
+
+
+def decoded(files: Sequence[str], size: int, resize: Resize, clean: Clean, workers: int) -> Iterator[Picture]:
+    """Decode the files in worker processes under the limits of `clean`; yields them in order."""
+    work = functools.partial(_one, size=size, resize=resize, clean=clean)
+    found = isolate.each(work, files, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
+    for path, result in zip(files, found, strict=True):
+        if isinstance(result, Refused):
+            yield Picture(path, None, str(result))
+        else:
+            yield Picture(path, result)
+
+
+def _one(path: str, size: int, resize: Resize, clean: Clean) -> NDArray[np.uint8]:
+    return np.asarray(square(decode.decode(describe.read(path), clean).image, size, resize))
+
+
+def _below(folder: Path) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield str(Path(root) / name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"the list {path} is not there") from None
+    except UnicodeDecodeError:
+        raise UserError(f"the list {path} is not UTF-8 text; it should hold one path on each line") from None
+
+
+def _lines(text: str, name: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"{name} names no picture; it should hold one path on each line")
+    return lines

@@ -1,0 +1,170 @@
+"""`python -m stages.predict`: the study's own figures come out again, and nothing that it is given ends it."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.core.errors import UserError
+from stages.predict import champion
+from stages.predict.__main__ import main
+from tests import tiny
+
+SEEDS = [0, 1]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A study that was trained: one network, two seeds."""
+
+    def change(params: dict) -> None:  # type: ignore[type-arg]
+        params["seeds"] = SEEDS
+        params["variants"] = {"mlp": {"model": {"name": "mlp", "widths": [8]}, "epochs": 20, "lr": 0.01}}
+        params["evaluate"]["robustness"] = {}
+
+    folder = tiny.copy(tmp_path_factory.mktemp("predict"), change)
+    for stage in ("ingest", "clean", "split"):
+        tiny.run(folder, "python", "-m", f"stages.{stage}")
+    for seed in SEEDS:
+        for stage in ("train", "evaluate"):
+            tiny.run(folder, "python", "-m", f"stages.{stage}", "--variant", "mlp", "--seed", str(seed))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def inside(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(study)
+
+
+def predict(_study: Path, *arguments: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["predict", *arguments])
+        main()
+
+
+def table(study: Path, *arguments: str) -> list[dict[str, str]]:
+    predict(study, *arguments, "--format", "csv", "--out", "predicted.csv")
+    return list(csv.DictReader((study / "predicted.csv").open(newline="")))
+
+
+def test_the_test_set_gets_its_stored_logits(study: Path) -> None:
+    """Of the pictures as they were scraped: calibrated probabilities, recomputed from logits.npz."""
+    ledger = {row["image_id"]: row["path"] for row in csv.DictReader((study / "data/clean/ledger.csv").open())}
+    split = [r for r in csv.DictReader((study / "data/split/seeds/0.csv").open()) if r["split"] == "test"]
+    (study / "list.txt").write_text("".join(f"../source/{ledger[r['image_id']]}\n" for r in split))
+    rows = table(study, "@list.txt", "--variant", "mlp", "--seed", "0", "--top", "3")
+    metrics = csv.DictReader((study / "results/mlp/0/evaluate/metrics.csv").open())
+    heat = next(float(r["value"]) for r in metrics if (r["split"], r["metric"]) == ("val", "temperature"))
+    classes = json.loads((study / "data/split/classes.json").read_text())
+    logits = np.load(study / "runs/mlp/0/logits.npz")["test"].astype(float) / heat
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert len(rows) == len(split) > 5
+    for row, chance in zip(rows, chances, strict=True):
+        said = {row[f"label{r}"]: float(row[f"probability{r}"]) for r in ("", "_2", "_3")}
+        assert said == pytest.approx(dict(zip(classes, chance, strict=True)), abs=1e-6)
+        assert row["label"] == classes[int(chance.argmax())]
+
+
+def test_all_seeds_are_averaged(study: Path) -> None:
+    picture = str(next(iter(sorted((study.parent / "source/8").glob("*.png")))))
+    each = [table(study, picture, "--variant", "mlp", "--seed", str(seed), "--top", "3")[0] for seed in SEEDS]
+    both = table(study, picture, "--variant", "mlp", "--top", "3")[0]
+
+    def chances(row: dict[str, str]) -> dict[str, float]:
+        return {row[f"label{r}"]: float(row[f"probability{r}"]) for r in ("", "_2", "_3")}
+
+    mean = {label: np.mean([chances(row)[label] for row in each]) for label in chances(both)}
+    assert chances(both) == pytest.approx(mean, abs=2e-6)
+
+
+def test_whatever_cannot_be_read_is_named_and_the_rest_goes_on(study: Path, tmp_path: Path) -> None:
+    good = next(iter((study.parent / "source/9").glob("*.png")))
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(good, folder / "=HYPERLINK(1).png")
+    (folder / "cut.png").write_bytes(good.read_bytes()[:60])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / ".hidden.png").write_bytes(good.read_bytes())
+    predict(study, str(folder), "--variant", "mlp", "--format", "jsonl", "--out", "predicted.jsonl")
+    rows = {Path(row["path"]).name: row for row in map(json.loads, Path("predicted.jsonl").read_text().splitlines())}
+    assert set(rows) == {"=HYPERLINK(1).png", "cut.png", "text.jpg", "empty.png"}
+    assert rows["=HYPERLINK(1).png"]["top"][0]["label"] == "9"
+    for name in ("cut.png", "text.jpg", "empty.png"):
+        assert rows[name]["problem"]
+        assert rows[name]["top"] == []
+    written = table(study, str(folder), "--variant", "mlp")
+    assert len(written) == 4
+    assert not any(value.startswith(("=", "+", "-", "@")) for row in written for value in row.values())
+
+
+def test_a_strange_picture_is_called_unlike_and_few_known_ones_are(study: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "grey.png")
+    assert table(study, str(tmp_path / "grey.png"), "--variant", "mlp")[0]["unlike"] == "1"
+    known = table(study, str(study.parent / "source"), "--variant", "mlp", "--seed", "0")
+    split = {r["image_id"]: r["split"] for r in csv.DictReader((study / "data/split/seeds/0.csv").open())}
+    largest = np.load(study / "runs/mlp/0/logits.npz")
+    threshold = np.quantile(largest["val"].max(axis=1), 0.05)
+    parts = [part for part in ("train", "val", "test") if part in set(split.values())]
+    expected = sum(int((largest[part].max(axis=1) < threshold).sum()) for part in parts)
+    assert sum(row["unlike"] == "1" for row in known) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.png"], "nowhere.png is not there"),
+        (["@nowhere.txt"], "the list nowhere.txt is not there"),
+        (["../source", "--variant", "vgg"], "no variant 'vgg'; its variants are mlp"),
+        (["../source", "--variant", "mlp", "--seed", "7"], "no seed 7; its seeds are 0, 1"),
+    ],
+)
+def test_errors_name_the_way_out(study: Path, arguments: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        predict(study, *arguments)
+
+
+def test_the_champion_is_the_cheapest_that_validation_does_not_tell_from_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means and SDs over four seeds: `large` is best, `small` within its standard error, `poor` is not."""
+    figures = {"large": (0.90, 0.04, 900), "small": (0.885, 0.01, 90), "poor": (0.87, 0.2, 9), "prior": (0.99, 0, 0)}
+    (tmp_path / "reports").mkdir()
+    rows = "".join(
+        f"{name},val,top1,4,{mean},{sd},,\n{name},test,top1,4,{1 - mean},{sd},,\n"
+        for name, (mean, sd, _) in figures.items()
+    )
+    (tmp_path / "reports/summary.csv").write_text("variant,split,metric,n,mean,sd,ci_low,ci_high\n" + rows)
+    for name, (_, _, macs) in figures.items():
+        (tmp_path / "results" / name / "0" / "evaluate").mkdir(parents=True)
+        (tmp_path / "results" / name / "0" / "evaluate/cost.json").write_text(json.dumps({"macs": macs}))
+    monkeypatch.chdir(tmp_path)
+    from stages.core.params import Study
+
+    def chosen(**aggregate: str) -> champion.Choice:
+        variants = {name: {"model": {"name": "random" if name == "prior" else "mlp"}} for name in figures}
+        return champion.choose(Study("s", 0.1, [0, 1, 2, 3], variants, {"aggregate": aggregate}))
+
+    assert chosen().variant == "small"
+    assert "within one standard error (0.0200) of the best (large" in chosen().why
+    assert chosen(compare="robustness_drop").variant == "small"  # which is measured on test images alone
+    text = (tmp_path / "reports/summary.csv").read_text()
+    (tmp_path / "reports/summary.csv").write_text(text.replace(",top1,", ",nll,"))
+    assert chosen(compare="nll").variant == "poor"  # the lowest
+
+
+def test_a_list_comes_from_standard_input_and_a_table_goes_to_a_terminal(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{picture}\n\n"))
+    predict(study, "-", "--variant", "mlp", "--format", "table", "--top", "1")
+    assert re.fullmatch(rf"{re.escape(str(picture))}: 10 \d+\.\d%\n", capsys.readouterr().out)
