@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import settings as knobs
+from stages.report import training as knobs
+from stages.report.section import Section
 from stages.report.wording import names, plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figures
 
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
@@ -18,7 +20,7 @@ UNBALANCED = 3  # times as many test images in the largest class as in the small
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
 
-def build(evidence: Evidence) -> dict[str, Any]:
+def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Varied and fixed settings, and caveats in words."""
     settings = knobs.resolved(evidence)
     varied = knobs.varied(settings)
@@ -33,7 +35,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
+def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
     ran = {variant: epochs(evidence, variant) for variant in evidence.variants}
@@ -52,7 +54,7 @@ def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
     return found
 
 
-def _seeds(evidence: Evidence) -> list[str]:
+def _seeds(evidence: StudyEvidence) -> list[str]:
     seeds = len(evidence.study.seeds)
     listed = ", ".join(map(str, evidence.study.seeds))
     found = [
@@ -68,7 +70,7 @@ def _seeds(evidence: Evidence) -> list[str]:
     return found
 
 
-def _changed(evidence: Evidence) -> list[str]:
+def _changed(evidence: StudyEvidence) -> list[str]:
     """What a seed draws: augmentation alone where there is one that is not cached for all seeds."""
     settings = _cells(evidence)
     found = ["the initial weights", "the order of the images"]
@@ -84,12 +86,12 @@ def augments(cell: dict[str, Any]) -> bool:
     return any(augment.values()) if isinstance(augment, dict) else augment not in (None, "none")
 
 
-def _cells(evidence: Evidence) -> dict[str, dict[str, Any]]:
+def _cells(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
     """The resolved settings of each variant."""
     return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in evidence.variants}
 
 
-def _split_varied(evidence: Evidence) -> str:
+def _split_varied(evidence: StudyEvidence) -> str:
     splits = evidence.split["splits"]
     if len(splits) == 1:
         return "not the split"
@@ -97,7 +99,7 @@ def _split_varied(evidence: Evidence) -> str:
     return "and the split" if each == 1 else f"and every {each} seeds the split"
 
 
-def _data(evidence: Evidence) -> list[str]:
+def _data(evidence: StudyEvidence) -> list[str]:
     test = plural(evidence.images("test"), "image")
     splits = len(evidence.split["splits"])
     found = [
@@ -114,7 +116,7 @@ def _data(evidence: Evidence) -> list[str]:
     return found + _unbalanced(evidence)
 
 
-def copies(evidence: Evidence) -> list[str]:
+def copies(evidence: StudyEvidence) -> list[str]:
     """Test images that have a copy or a look-alike among what was learnt from or chosen on, in the worst split."""
     test = plural(evidence.images("test"), "image")
     if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
@@ -139,12 +141,12 @@ def copies(evidence: Evidence) -> list[str]:
     return found
 
 
-def leaked(evidence: Evidence) -> int:
+def leaked(evidence: StudyEvidence) -> int:
     """Test images whose duplicate group also stands in train or validation; of several splits, in the worst."""
     return max(sum(_across(evidence, parts)[:2]) for parts in evidence.parts)
 
 
-def _across(evidence: Evidence, split: pd.DataFrame) -> tuple[int, int, int]:
+def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int, int]:
     """Test images with a member of their group in train; in validation alone; links refused that leave the test set."""
     where = dict(zip(split["image_id"], split["split"], strict=True))
     groups: dict[str, list[str]] = {}
@@ -156,7 +158,7 @@ def _across(evidence: Evidence, split: pd.DataFrame) -> tuple[int, int, int]:
     return train, val, sum("test" in side and bool(side & {"train", "val"}) for side in sides)
 
 
-def _fitted(evidence: Evidence) -> str:
+def _fitted(evidence: StudyEvidence) -> str:
     """Which statistics of normalisation were fitted, and on what."""
     seed = evidence.study.seeds[0]
     steps = {
@@ -170,7 +172,7 @@ def _fitted(evidence: Evidence) -> str:
     return f"Statistics for normalisation ({names(sorted(steps))}) are fitted on the training set alone."
 
 
-def _unbalanced(evidence: Evidence) -> list[str]:
+def _unbalanced(evidence: StudyEvidence) -> list[str]:
     """Whether top-1 is a poor choice of metric here."""
     counts = [n for n in evidence.split["splits"][0]["counts"]["test"].values() if n]
     if evidence.metric != "top1" or max(counts) < UNBALANCED * min(counts):
@@ -183,7 +185,7 @@ def _unbalanced(evidence: Evidence) -> list[str]:
     ]
 
 
-def _tuning(evidence: Evidence) -> list[str]:
+def _tuning(evidence: StudyEvidence) -> list[str]:
     settings = _cells(evidence)
     uses = {
         "the epoch that counts": [v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")],
@@ -214,7 +216,7 @@ def _which(chosen: list[str], settings: dict[str, Any]) -> str:
     return "every variant" if len(chosen) == len(settings) else names(chosen)
 
 
-def _shared(evidence: Evidence, settings: dict[str, dict[str, Any]]) -> list[str]:
+def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> list[str]:
     """Which of the settings that decide most about training are the same for all variants, and which are not."""
     each = {
         "learning rate": {v: _rates(cell) for v, cell in settings.items()},
@@ -247,15 +249,18 @@ def _rates(cell: dict[str, Any]) -> str:
     return ", ".join(rates) + (f", {name}" if name not in ("", "constant") else "")
 
 
-def epochs(evidence: Evidence, variant: str) -> str:
+def epochs(evidence: StudyEvidence, variant: str) -> str:
     """Epochs that a variant ran: one number, or those of its seeds."""
     runs = {int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds}
     return "/".join(str(n) for n in sorted(runs))
 
 
-def _updates(evidence: Evidence, variant: str, cell: dict[str, Any]) -> str:
+def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str:
     """Steps of the optimiser in all epochs of the first seed."""
     seed = evidence.study.seeds[0]
     images = sum(evidence.split["splits"][0]["counts"]["train"].values())
     step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
     return f"{-(-images // step) * int(evidence.configs[variant, seed]['epochs_run']):,}"
+
+
+SECTION = Section("caveats", "Caveats", build)

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.report import fed, pictures
+from stages.core.cells import evaluate_folder
+from stages.report import training
 from stages.report.evidence import REPORTS, SPLITS
-from stages.report.figures import COLOURS
+from stages.report.figures import COLOURS, data_uri, sprite_tiles
+from stages.report.section import Section
 from stages.report.wording import SPLIT_NAMES, names, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stages.report.evidence import Evidence
-    from stages.report.figures import Figure, Figures
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figure, Figures, SpriteTile
 
 STATUSES = ("kept", "duplicate", "quarantined")
 SHEETS = {  # by the name of the file, less its number
@@ -25,9 +27,10 @@ SHEETS = {  # by the name of the file, less its number
     "quarantined": "Files that were set aside, with the reason.",
     "overview": "Images per class before and after cleaning, and the sizes of what was kept.",
 }
+KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 
 
-def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """Ledger sums, reasons, classes before and after, contact sheets, the split table."""
     ledger = evidence.ledger
     counts = {status: int((ledger["status"] == status).sum()) for status in STATUSES}
@@ -45,7 +48,7 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
-        "fed": fed.build(evidence),
+        "fed": _fed(evidence),
     }
 
 
@@ -56,7 +59,7 @@ def _sentence(total: int, counts: dict[str, int]) -> str:
     )
 
 
-def _classes(evidence: Evidence) -> list[dict[str, Any]]:
+def _classes(evidence: StudyEvidence) -> list[dict[str, Any]]:
     table = pd.crosstab(evidence.ledger["label"], evidence.ledger["status"]).reindex(
         columns=list(STATUSES), fill_value=0
     )
@@ -101,7 +104,7 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
     return figures.add("classes", canvas, alt)
 
 
-def _sizes(evidence: Evidence, figures: Figures) -> Figure | str:
+def _sizes(evidence: StudyEvidence, figures: Figures) -> Figure | str:
     """A sentence where all images are of one size."""
     sides = evidence.manifest[["width", "height"]].astype(int)
     if len(sides.drop_duplicates()) == 1:
@@ -122,14 +125,14 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
             "name": path.stem,
             "title": path.stem.replace("_", " ").replace("-", " ").capitalize(),
             "about": SHEETS.get(path.stem.split("-")[0], ""),
-            "uri": pictures.data_uri(path),
+            "uri": data_uri(path),
             "path": f"clean/{path.name}",
         }
         for path in sorted(folder.glob("*.png"))
     ]
 
 
-def _split(evidence: Evidence) -> dict[str, Any]:
+def _split(evidence: StudyEvidence) -> dict[str, Any]:
     splits = evidence.split["splits"]
     rows = [
         {"label": label, **{part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}}
@@ -148,7 +151,7 @@ def _mean(counts: list[int]) -> int | float:
     return counts[0] if len(set(counts)) == 1 else round(sum(counts) / len(counts), 1)
 
 
-def _how(evidence: Evidence) -> str:
+def _how(evidence: StudyEvidence) -> str:
     """How the parts were drawn, as params.yaml asked for it."""
     knobs = evidence.study.raw["split"]
     published = [SPLIT_NAMES[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)]
@@ -168,7 +171,7 @@ def _how(evidence: Evidence) -> str:
     return f"{text}{_outside(evidence)}{_per_seed(evidence)}"
 
 
-def _outside(evidence: Evidence) -> str:
+def _outside(evidence: StudyEvidence) -> str:
     """Images that stand in no part, and why."""
     text = ""
     for key, why in (
@@ -180,7 +183,7 @@ def _outside(evidence: Evidence) -> str:
     return text
 
 
-def _per_seed(evidence: Evidence) -> str:
+def _per_seed(evidence: StudyEvidence) -> str:
     """Where seeds have splits of their own: which, and that the table holds means."""
     splits = [names([str(seed) for seed in split["seeds"]]) for split in evidence.split["splits"]]
     if len(splits) == 1:
@@ -192,3 +195,56 @@ def _per_seed(evidence: Evidence) -> str:
 
 def _short(label: str, limit: int = 24) -> str:
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
+
+
+def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
+    """A gallery for each distinct setting, from its first variant's first cell, in the order of params.yaml."""
+    seed = evidence.study.seeds[0]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for variant in evidence.variants:
+        cell = evidence.configs[variant, seed]["cell"]
+        alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
+    return [_gallery(evidence, variants, seed) for variants in alike.values()]
+
+
+def _gallery(evidence: StudyEvidence, variants: list[str], seed: int) -> dict[str, Any]:
+    cell = evidence.configs[variants[0], seed]["cell"]
+    head, tiles = sprite_tiles(evaluate_folder(variants[0], seed), "inputs")
+    start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
+    batch, later = tiles[:start], tiles[start:]
+    rows: dict[str, list[SpriteTile]] = {}
+    for tile in later:
+        rows.setdefault(tile.about["image_id"], []).append(tile)
+    first = {tile.about["image_id"]: tile for tile in batch}
+    return {
+        "augment": _augmentation(cell.get("augment")),
+        "size": cell["size"],
+        "reduced": head["px"] < cell["size"],
+        "views": cell.get("views"),
+        "variants": variants,
+        "batch": [_picture(tile) for tile in batch],
+        "rows": [
+            [_picture(tile) for tile in (members[0], first[image], *members[1:])] for image, members in rows.items()
+        ],
+    }
+
+
+def _augmentation(augment: Any) -> str:
+    """A preset's name, or the settings that are not off."""
+    if not isinstance(augment, dict):
+        return training.text(augment)
+    return ", ".join(f"{key} {training.text(value)}" for key, value in augment.items() if value)
+
+
+def _picture(tile: SpriteTile) -> dict[str, Any]:
+    epoch, mixed = tile.about["epoch"], tile.about.get("mixed_with")
+    return {
+        "uri": tile.uri,
+        "pixels": tile.pixelated,
+        "label": tile.about["label"],
+        "mixed": f"+ {100 * (1 - tile.about['share']):.0f} % {mixed}" if mixed else "",
+        "epoch": f"epoch {epoch}" if epoch else "as it was",
+    }
+
+
+SECTION = Section("data", "Data", build)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.errors import UserError
+from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, interval, metric_name, names, number, plural, plus_minus, signed, within
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.report.evidence import Evidence, Summary
+    from stages.report.evidence import MetricSummary, StudyEvidence
+    from stages.report.figures import Figure, Figures
 
 NOTE = (
     "The published figures come from another split, and often from other test images: no interval of ours covers that. "
@@ -26,11 +29,12 @@ METRICS = ("top1", "top5", "loss")
 COLUMNS = (
     "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
 )  # fmt: skip
+KINDS = {"all": "all", "copies": "with a copy", "others": "without one"}
 
 
-def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
+def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     """None where no variant is a published system."""
-    reported, mine = rows(evidence), systems(evidence)
+    reported, mine, digits = rows(evidence), systems(evidence), evidence.digits
     if not mine:
         return None
     studies = {reported[system]["study"] for system in mine.values()}
@@ -51,7 +55,7 @@ def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
     }
 
 
-def rows(evidence: Evidence) -> dict[str, dict[str, str]]:
+def rows(evidence: StudyEvidence) -> dict[str, dict[str, str]]:
     """System -> its row of the file.
 
     Raises:
@@ -65,14 +69,14 @@ def rows(evidence: Evidence) -> dict[str, dict[str, str]]:
     return {row["system"]: row for row in found}
 
 
-def systems(evidence: Evidence) -> dict[str, str]:
+def systems(evidence: StudyEvidence) -> dict[str, str]:
     """Variant -> the published system that it is, or is a twin of, for the variants that are one."""
     known = rows(evidence)
     named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
     return {variant: system for variant, system in named.items() if system in known}
 
 
-def hazards(evidence: Evidence) -> list[str]:
+def hazards(evidence: StudyEvidence) -> list[str]:
     """What cleaning found, in words."""
     audit = evidence.audit
     found = [
@@ -88,7 +92,7 @@ def hazards(evidence: Evidence) -> list[str]:
     return found + across(evidence)
 
 
-def across(evidence: Evidence) -> list[str]:
+def across(evidence: StudyEvidence) -> list[str]:
     """Copies on both sides of the split that was published as folders; nothing where there is none."""
     knobs = evidence.study.raw["split"]
     folders = {part: knobs[part]["folder"].rstrip("/") for part in ("val", "test") if isinstance(knobs.get(part), dict)}
@@ -121,7 +125,7 @@ def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
     return [f"Of {plural(len(inside), 'file')} in the published {part} folder {kept:,} are used here; not used: {why}."]
 
 
-def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
+def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
     theirs, sd = float(row[metric]), row.get(f"{metric}_sd", "")
     ours = evidence.summary.get((variant, "test", metric))
     about: dict[str, Any] = {
@@ -140,7 +144,7 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
     }
 
 
-def expected(ours: Summary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
+def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
     """Where a published figure of the same recipe is to be expected, on our split: our mean is an estimate, too.
 
     The published figure is the mean of `runs` runs, with their SD where it is stated and ours where it is not. None
@@ -171,7 +175,7 @@ def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
     }
 
 
-def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[str, str]:
+def _conditions(evidence: StudyEvidence, variant: str, row: dict[str, str]) -> dict[str, str]:
     runs = [evidence.configs[variant, seed]["epochs_run"] for seed in evidence.study.seeds]
     epochs = sorted({int(count) for count in runs})
     return {
@@ -190,3 +194,101 @@ def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[s
 def seconds(row: dict[str, str]) -> str:
     """Seconds per epoch as published."""
     return f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING
+
+
+def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
+    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
+
+    Raises:
+        UserError: the file was written by an older measurement.
+    """
+    rows = files.read_rows(evidence.settings.leak, by_hand=True)
+    found = [row for row in rows if row["variant"] in evidence.variants]
+    if not found:
+        return None
+    if "all_leak" not in found[0]:
+        raise UserError(f"{evidence.settings.leak} has no column `all_leak`; measure it again with `make leak`")
+    first, digits = found[0], evidence.digits
+    return {
+        "source": evidence.settings.leak,
+        "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
+        "sentence": (
+            f"The same variants on {first['splits']} splits as published ({int(first['published_images']):,} test "
+            f"images, of which {float(first['copies']):.0f} in the mean have a copy or a look-alike among those that "
+            f"were trained on) and on {first['splits']} clean ones ({int(first['clean_images']):,} test images, none "
+            f"with a copy), always trained on {int(first['train_images']):,} images for a fixed number of epochs."
+        ),
+        "note": (
+            "The interval (Welch) is for new splits and seeds of these images, not for other images. On clean splits, "
+            "“with a copy” are the images whose copies were dropped or kept together: the same kind of image. What the "
+            "copies gave shows on those; on the images without one a difference is chance, or the worse training set."
+        ),
+        "figure": _leak_chart(found, figures, digits),
+    }
+
+
+def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
+    low, high = float(row[f"{kind}_low"]), float(row[f"{kind}_high"])
+    return {
+        "variant": row["variant"],
+        "kind": KINDS[kind],
+        "splits": row["splits"],
+        "published": number(float(row[f"{kind}_published"]), "top1", digits),
+        "clean": number(float(row[f"{kind}_clean"]), "top1", digits),
+        "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
+        "interval": interval(low, high, "top1", digits) or MISSING,
+        "verdict": verdict(low, high),
+    }
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of the difference says."""
+    return "not decided" if low <= 0 <= high else "worth something" if low > 0 else "cost something"
+
+
+def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
+    """A point and its interval for each variant and kind of picture; the line is 0."""
+    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
+    canvas = figures.canvas(4.6, 0.8 + 0.24 * len(shown))
+    axes = canvas.subplots()
+    for y, (row, kind) in enumerate(shown):
+        colour = COLOURS[list(KINDS).index(kind)]
+        axes.plot([100 * float(row[f"{kind}_{end}"]) for end in ("low", "high")], [y, y], color=colour, lw=1.6)
+        axes.plot(100 * float(row[f"{kind}_leak"]), y, "s", color=colour, ms=5)
+    axes.axvline(0, color=MUTED, lw=1)
+    axes.set_yticks(range(len(shown)), [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown], color=INK)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("what the copies were worth, points of test top-1", color=MUTED)
+    said = "; ".join(f"{row['variant']} {signed(float(row['all_leak']), 'top1', digits)}" for row in found)
+    return figures.add(
+        "leak", canvas, f"What the copies were worth in points of test top-1, with 95 % intervals: {said}."
+    )
+
+
+def _tables(context: dict[str, Any]) -> list[PaperTable]:
+    if context["published"] is None:
+        return []
+    keys = ("variant", "metric", "published", "here", "n", "difference", "run")
+    columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Expected"]
+    caption = (
+        "Published test figures and ours, mean ± SD over n seeds (one seed has no SD); inside or outside: whether the "
+        f"{context['results']['confidence']} interval for a further run here holds the published one."
+    )
+    return [
+        PaperTable("published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption)
+    ]
+
+
+def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
+    if context["leak"] is None:
+        return []
+    keys = ("variant", "kind", "splits", "published", "clean", "leak", "interval", "verdict")
+    columns = ["Variant", "Images", "Splits", "Published kind", "Clean", "Difference", "Interval", "Verdict"]
+    rows = [[row[key] for key in keys] for row in context["leak"]["rows"]]
+    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
+    return [PaperTable("leak", columns, rows, caption)]
+
+
+PUBLISHED = Section("published", "As published, and here", build, _tables)
+LEAK = Section("leak", "Leak cost", build_leak, _leak_tables)

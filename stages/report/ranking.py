@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stages.report.wording import LOWER_IS_BETTER, amount, apart, interval, names, p_value, plural, spoken
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
 
 METRIC = "top1"
 ONE_SEED = "with one seed nothing is known of the variation between seeds"
@@ -18,7 +18,7 @@ MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
 @dataclass(frozen=True)
-class Pair:
+class Comparison:
     """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
 
     `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
@@ -49,7 +49,7 @@ class Pair:
         """Whether interval and p cover the test images alone, so that nothing is decided."""
         return self.covers == "images"
 
-    def turned(self) -> Pair:
+    def turned(self) -> Comparison:
         """The same comparison seen from `b`."""
         return replace(
             self,
@@ -74,7 +74,7 @@ class Ranking:
     """
 
     order: list[str]
-    pairs: dict[tuple[str, str], Pair]
+    pairs: dict[tuple[str, str], Comparison]
     tied: dict[str, str]
 
     def like_the_best(self) -> list[str]:
@@ -83,29 +83,29 @@ class Ranking:
         return [best, *(v for v in self.order[1:] if not self.pairs[best, v].decided)]
 
 
-def ranking(evidence: Evidence) -> Ranking:
+def ranking(evidence: StudyEvidence) -> Ranking:
     """Rank by the mean of the compared metric on the test set; ties keep the order of params.yaml."""
     means = compared_means(evidence)
     turned = 1 if evidence.metric in LOWER_IS_BETTER else -1
     order = sorted(evidence.variants, key=lambda variant: turned * means[variant])
-    pairs: dict[tuple[str, str], Pair] = {}
+    pairs: dict[tuple[str, str], Comparison] = {}
     for row in evidence.comparisons:
-        pair = _pair(row)
+        pair = _comparison(row)
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
     return Ranking(order, pairs, tied(order, pairs))
 
 
-def test_means(evidence: Evidence) -> dict[str, float]:
+def test_means(evidence: StudyEvidence) -> dict[str, float]:
     """Mean test top-1 of each variant."""
     return {variant: evidence.summary[variant, "test", METRIC].mean for variant in evidence.variants}
 
 
-def compared_means(evidence: Evidence) -> dict[str, float]:
+def compared_means(evidence: StudyEvidence) -> dict[str, float]:
     """Mean of the compared metric of each variant on the test set."""
     return {variant: float(row["mean"] or 0) for variant, row in evidence.intervals.items()}
 
 
-def luck(evidence: Evidence) -> float | None:
+def luck(evidence: StudyEvidence) -> float | None:
     """How far the best of so many equal variants stands above their common figure, in the mean; by luck alone.
 
     The expected largest of as many normal values, times the error of one mean; what all variants share (how hard the
@@ -121,12 +121,12 @@ def luck(evidence: Evidence) -> float | None:
     return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
 
-def confidence(evidence: Evidence) -> str:
+def confidence(evidence: StudyEvidence) -> str:
     """The level of all intervals: "95 %"."""
     return f"{100 * (1 - evidence.alpha):g} %"
 
 
-def tied(order: list[str], pairs: dict[tuple[str, str], Pair]) -> dict[str, str]:
+def tied(order: list[str], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
     """The ranks, counted from 1, that each variant cannot be told apart from, as ranges: `2-4, 7`."""
     return {a: _ranges([rank for rank, b in enumerate(order, 1) if a != b and not pairs[a, b].decided]) for a in order}
 
@@ -141,7 +141,7 @@ def _ranges(ranks: list[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
 
 
-def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
+def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     """The study's answer in two sentences."""
     means, metric = compared_means(evidence), evidence.metric
     seeds = plural(len(evidence.study.seeds), "seed")
@@ -182,7 +182,7 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
-def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
+def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
     """What stands first, of these very networks, and that nothing follows for their recipes."""
     metric = evidence.metric
     first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
@@ -198,7 +198,7 @@ def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where
     return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}."]
 
 
-def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
+def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
     best, second = ranks.order[:2]
     pair = ranks.pairs[best, second]
     metric = evidence.metric
@@ -210,7 +210,7 @@ def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: s
     )
 
 
-def _others(evidence: Evidence, ranks: Ranking, best: str, digits: int) -> str:
+def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> str:
     rest = [v for v in ranks.order if v != best]
     if len(rest) == 1:
         return "There are no other variants in this study."
@@ -230,8 +230,8 @@ def _p(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _pair(row: dict[str, str]) -> Pair:
-    return Pair(
+def _comparison(row: dict[str, str]) -> Comparison:
+    return Comparison(
         a=row["variant_a"],
         b=row["variant_b"],
         difference=float(row["difference"]),

@@ -1,6 +1,6 @@
-"""`python -m stages.report.experiments lr`: validation accuracy against one setting, over the DVC experiments of HEAD.
+"""`python -m stages.tools.sweep lr`: validation accuracy against one setting, over the DVC experiments of HEAD.
 
-    dvc exp run -S lr=0.01; dvc exp run -S lr=0.1; python -m stages.report.experiments lr
+    dvc exp run -S lr=0.01; dvc exp run -S lr=0.1; python -m stages.tools.sweep lr
 
 Writes `sweeps/<setting>/`: a page, a chart and a table. For each variant the value is chosen on the validation set; the
 test figure stands for the chosen value alone. Only experiments that differ in nothing else are compared; the others are
@@ -21,11 +21,12 @@ from typing import Any
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 from stages.report import page
-from stages.report.figures import COLOURS, INK, MUTED, Figure, Figures
+from stages.report.figures import COLOURS, INK, MUTED, Figure, Figures, drawing
 from stages.report.ranking import METRIC
-from stages.report.settings import flat
+from stages.report.training import flat
 from stages.report.wording import MISSING, number, plus_minus
 
+TEMPLATES = Path(__file__).parent / "templates"
 SWEEPS, METRICS = Path("sweeps"), "reports/metrics.json"
 HARMLESS = ("study", "report.", "evaluate.", "aggregate.")  # what changes no trained network
 COLUMNS = ("variant", "value", "experiment", "n", "val_mean", "val_sd", "chosen", "test_mean", "test_sd")
@@ -44,7 +45,7 @@ class Experiment:
 
 def main() -> None:
     """Compare the experiments at hand."""
-    parser = argparse.ArgumentParser(prog="python -m stages.report.experiments", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.tools.sweep", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("param", help="a key of params.yaml, as `dvc exp run -S` takes it: lr, train.batch ...")
     param = parser.parse_args().param
@@ -109,13 +110,14 @@ def write(study: str, param: str, experiments: list[Experiment]) -> None:
     rows = choose(param, shown)
     folder = SWEEPS / param
     with files.fresh_folder(folder) as out:
-        figure = _chart(param, rows, Figures(out))
+        with drawing(out) as figures:
+            figure = _chart(param, rows, figures)
         files.write_rows(out / "sweep.csv", COLUMNS, rows)
         context = {
             "study": study, "param": param, "rows": [_cells(row) for row in rows], "figure": figure,
             "others": others, "experiments": len(shown),
         }  # fmt: skip
-        files.write_text(out / "index.html", page.render("sweep.html.j2", context))
+        files.write_text(out / "index.html", page.render("sweep.html.j2", context, TEMPLATES))
     for row in rows:
         if row["chosen"]:
             cells = _cells(row)
