@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, params, seeding
 from stages.core.errors import UserError
-from stages.verify import certificate, consistency, environment, rerun, schedule, scratch, settings, tolerance
-from stages.verify.result import Check
+from stages.verify import certificate, lock_check, rerun, scratch
+from stages.verify.certificate import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,16 +24,16 @@ def main() -> None:
     certificate.forget(Path.cwd())
     study, place = params.read(), scratch.here()
     cells = _cells(chosen, study)
-    here, machines = environment.describe(), tolerance.machines(place, study.cells)
+    here, machines = certificate.this_machine(), certificate.machines(place, study.cells)
     if chosen.record:
-        environment.record(place, here | _threads(machines))
+        certificate.record_environment(place, here | _threads(machines))
         return
-    made_with, wrong = environment.recorded(place)
+    made_with, wrong = certificate.recorded_environment(place)
     source = str(study.raw["ingest"].get("path", ""))
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
-        checks = [_done("lock", lambda: consistency.check(place, copy, source))]
-        here |= _threads(settings.resolved(copy).values())
+        checks = [_done("lock", lambda: lock_check.check(place, copy, source))]
+        here |= _threads(lock_check.resolved_settings(copy).values())
     console.say("2. tables and report from the files in git")
     checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
     why = _why_not(chosen, study, place, source)
@@ -55,7 +55,7 @@ def main() -> None:
         "made_with": made_with | _threads(machines),
         "machines": machines,
         "notes": [wrong] if wrong else [],
-        "unpinned": environment.unpinned(place),
+        "unpinned": certificate.unpinned(place),
     }
     signed = certificate.build(place, study.name, checks, described)
     circumstances = {
@@ -102,7 +102,7 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
 def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
     """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
     threads = max((int(machine["threads"]) for machine in machines), default=1)
-    return 1 if here["gpu"] else max(1, schedule.cores() // threads)
+    return 1 if here["gpu"] else max(1, scratch.cores() // threads)
 
 
 def _scope(cells: list[tuple[str, int]] | None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import errors, files
-from stages.verify import certificate, schedule, scratch
+from stages.verify import certificate, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def main() -> None:
     """Judge all, say how each ended, and exit 0 only if all hold; arguments are those for the study of the root."""
     root = scratch.here().root
     others = sorted(lock.parent for lock in root.glob("studies/*/dvc.lock"))
-    with ThreadPoolExecutor(schedule.cores()) as pool:
+    with ThreadPoolExecutor(scratch.cores()) as pool:
         started = [pool.submit(_judge, root, sys.argv[1:], watched=True)]  # first, since it takes longest
         started += [pool.submit(_judge, folder, ["--no-rerun"]) for folder in others]
         for ended in as_completed(started):

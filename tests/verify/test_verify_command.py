@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.verify import environment
+from stages.verify.certificate import record_environment, recorded_environment, unpinned
 from stages.verify.scratch import Place
 from tests import tiny
 from tests.determinism import processor
@@ -33,21 +33,21 @@ def test_packages_unlike_the_pinned_set_are_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_text(
         "numpy==0.0.1\nnosuchthing==1.0\nalso-none==2 ; sys_platform == 'win32'\n# a comment\n"
     )
-    found = environment.unpinned(Place(tmp_path, "."))
+    found = unpinned(Place(tmp_path, "."))
     assert [words.split(",")[0] for words in found] == ["numpy: pinned 0.0.1", "nosuchthing: pinned 1.0"]
 
 
 def test_what_the_study_was_made_with_is_read_back_and_belongs_to_a_lock(tmp_path: Path) -> None:
     place = Place(tmp_path, ".")
-    assert environment.recorded(place)[0] == {}
+    assert recorded_environment(place)[0] == {}
     (tmp_path / "dvc.lock").write_text("one")
-    environment.record(place, {"cpu": "a model"})
-    assert environment.recorded(place) == ({"cpu": "a model"}, None)
+    record_environment(place, {"cpu": "a model"})
+    assert recorded_environment(place) == ({"cpu": "a model"}, None)
     (tmp_path / "dvc.lock").write_text("two")
-    assert environment.recorded(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
+    assert recorded_environment(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
     for text in ("{", '{"a": 1}', "[]"):
         (tmp_path / "environment.json").write_text(text)
-        assert "cannot be read" in str(environment.recorded(place)[1])
+        assert "cannot be read" in str(recorded_environment(place)[1])
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from stages.core import files
-from stages.verify import consistency, lock, rerun, scratch
-from stages.verify.result import Check
+from stages.verify import lock, lock_check, rerun, scratch
+from stages.verify.certificate import Check
 from stages.verify.scratch import Place
 from tests import tiny
 from tests.verify import committed
@@ -23,7 +23,7 @@ CELL = "results/mlp/0/evaluate"
 def judge(clone: Path) -> Check:
     place = Place(clone, ".")
     with scratch.copy(place, "data/source") as copy:
-        return consistency.check(place, copy, "data/source")
+        return lock_check.check(place, copy, "data/source")
 
 
 def said(check: Check) -> str:

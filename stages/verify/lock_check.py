@@ -1,15 +1,37 @@
-"""Check 1: dvc.lock matches dvc.yaml, params.yaml, code and files; no cell is stale, extra or missing."""
+"""Check 1: dvc.lock matches dvc.yaml, params.yaml, the code and the files; no cell is stale, extra or missing."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from stages.verify import history, lock, settings, strangers
-from stages.verify.result import Check
+from stages.core import cells as places
+from stages.core import files, params
+from stages.core.errors import UserError
+from stages.verify import difference, lock
+from stages.verify.certificate import Check
+from stages.verify.scratch import MADE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stages.verify.scratch import Place
+CELLS = ("results", "runs")  # <variant>/<seed> below
+# The engine resolves its own settings, from the code under judgement: the judge imports no stage.
+_PROGRAM = """
+import sys
+from stages.core import errors, files, params
+from stages.train.params import cell
+def main():
+    study = params.read()
+    files.write_json(sys.argv[1], {variant: cell(study, variant).model_dump() for variant in study.variants})
+errors.run(main)
+"""
+SIDES = difference.Sides("trained with", "asked for")
 
 
 def check(place: Place, scratch: Place, source: str) -> Check:
@@ -29,8 +51,8 @@ def check(place: Place, scratch: Place, source: str) -> Check:
     _stages(scratch, recorded, found)
     away = lock.cached(scratch)
     _files(place, recorded, away, found)
-    strangers.find(place, scratch, recorded, away, found)
-    settings.check(place, scratch, found)
+    _strangers(place, scratch, recorded, away, found)
+    _trained_as_asked(place, scratch, found)
     _chain(recorded, found)
     _status(scratch, recorded, away, source, found)
     return found
@@ -70,7 +92,7 @@ def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> N
         if not file.exists():
             found.add(path, "missing", "dvc.lock recorded it, but it is not in git")
         elif lock.digest(file) != md5:
-            words = history.changed(place, path, md5)
+            words = lock.changed(place, path, md5)
             found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
         elif (size := lock.size(file)) != recorded.sizes[path]:
             words = " and ".join(
@@ -119,3 +141,77 @@ def _reasons(deps: dict[str, Any], away: set[str]) -> list[str]:
         elif path not in away:
             reasons.append(f"{path} {state}")
     return reasons
+
+
+def _strangers(place: Place, scratch: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
+    """Name what lies in the folders of the results and is no output, also what git was told to ignore.
+
+    Args:
+        place: the study, where ignored files lie too.
+        scratch: its copy, where they do not.
+        recorded: dvc.lock.
+        away: outputs that live in the DVC cache, to which DVC may link them.
+        found: where to say so.
+    """
+    made = {PurePosixPath(path) for path in recorded.made}
+    within = {parent for path in made for parent in path.parents}
+    count: dict[PurePosixPath, int] = {}
+    for top in MADE:
+        for file in sorted(p for p in (place.folder / top).rglob("*") if p.is_file() or p.is_symlink()):
+            path = PurePosixPath(file.relative_to(place.folder).as_posix())
+            if not made & {path, *path.parents}:
+                # The highest folder in which there is nothing else: a whole cell is one line.
+                highest = next(p for p in (*reversed(path.parents), path) if p not in within)
+                count[highest] = count.get(highest, 0) + (file.name != ".gitignore" or highest != path)
+    for path, number in count.items():
+        if number:
+            found.add(str(path), "different", _words(path, number, recorded, scratch.folder))
+    for path in sorted(made):
+        if (place.folder / path).is_symlink() and str(path) not in away:
+            found.add(str(path), "different", "a link to files elsewhere, not the output of a stage")
+
+
+def _words(path: PurePosixPath, files: int, recorded: lock.Lock, scratch: Path) -> str:
+    words = f"{files} files that no stage of dvc.lock made" if files > 1 else "no stage of dvc.lock made it"
+    if path.parts[0] in CELLS and len(path.parts) in (2, 3):
+        known = sorted({stage.removeprefix("train@") for stage in recorded.outs if stage.startswith("train@")})
+        words += f"; the cells of this study are {', '.join(known)}" if len(known) <= 40 else ""
+        words = f"an unlisted cell: {words}"
+    return words if (scratch / path).exists() else f"{words}; hidden from git by an ignore rule"
+
+
+@cache  # asked for by the check and by the certificate: each time is a process that loads the engine
+def resolved_settings(scratch: Place) -> dict[str, dict[str, Any]]:
+    """The settings of each variant, as the code in `scratch` reads its params.yaml.
+
+    Raises:
+        UserError: it cannot.
+    """
+    target = scratch.root.parent / "settings.json"
+    done = subprocess.run(  # noqa: S603 - this Python with our own program
+        [sys.executable, "-c", _PROGRAM, str(target)],
+        cwd=scratch.folder, env={"PYTHONPATH": str(scratch.root), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise UserError(f"params.yaml cannot be resolved: {' '.join(done.stderr.split())[-600:]}")
+    settings: dict[str, dict[str, Any]] = files.read_json(target)
+    return settings
+
+
+def _trained_as_asked(place: Place, scratch: Place, found: Check) -> None:
+    """Name cells whose config.json tells of another variant, another seed or other settings.
+
+    dvc.lock alone does not know: `dvc commit --force`, or a hand, makes it fit params.yaml without any training.
+    """
+    settings = resolved_settings(scratch)
+    for variant, seed in params.read(scratch.folder / params.FILE).cells:
+        path = places.train_folder(variant, seed) / "config.json"
+        if not (place.folder / path).exists():
+            continue  # named as missing
+        config = files.read_json(place.folder / path)
+        told = {"variant": config.get("variant"), "seed": config.get("seed"), "cell": config.get("cell")}
+        found.compared += 1
+        words = difference.values(told, {"variant": variant, "seed": seed, "cell": settings[variant]}, SIDES)
+        if words:
+            found.add(str(path), "different", f"not a run of this cell: {words}")
