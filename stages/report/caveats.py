@@ -1,4 +1,4 @@
-"""What follows from the settings: what was varied and fixed, what was chosen on what, what is not a fair comparison."""
+"""What the settings imply: which were varied, what was chosen on which images, which comparisons are unfair."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
         )
     parts = list(dict.fromkeys(key.split(".")[0] for key in varied))
     if len(parts) > 1:
-        found.append(f"Variants differ in {names(parts)}: where two differ in several, no one of them is the cause.")
+        found.append(
+            f"Variants differ in {names(parts)}. If two variants differ in several of these, none of them alone is the "
+            "cause."
+        )
     return found
 
 
@@ -59,14 +62,16 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
     listed = ", ".join(map(str, evidence.study.seeds))
     found = [
         (
-            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}); a seed changes "
-            f"{names(_changed(evidence))}, {_split_varied(evidence)}."
+            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}). A seed changes "
+            f"{names(_changed(evidence))}{_split_varied(evidence)}."
         )
     ]
     if seeds == 1:
-        found.append("One seed gives no spread: no standard deviation or interval over seeds can be stated.")
+        found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
-        found.append(f"{seeds} seeds give wide intervals; more may reorder the variants that cannot be told apart.")
+        found.append(
+            f"{seeds} seeds give wide intervals. More seeds may reorder the variants that are statistically tied."
+        )
     return found
 
 
@@ -94,9 +99,9 @@ def _cells(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
 def _split_varied(evidence: StudyEvidence) -> str:
     splits = evidence.split["splits"]
     if len(splits) == 1:
-        return "not the split"
+        return ", but not the split"
     each = len(splits[0]["seeds"])
-    return "and the split" if each == 1 else f"and every {each} seeds the split"
+    return ", and the split" if each == 1 else f"; the split changes every {each} seeds"
 
 
 def _data(evidence: StudyEvidence) -> list[str]:
@@ -105,11 +110,11 @@ def _data(evidence: StudyEvidence) -> list[str]:
     found = [
         *copies(evidence),
         (
-            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}); their "
-            f"test sets, of {test} each, come from one data set: another one would move all figures."
+            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}). Their "
+            f"test sets ({test} each) come from one data set; another data set would change all results."
             if splits > 1
-            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}: another "
-            "draw of test images would move all figures, and another training set too."
+            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}. "
+            "Other test images or other training images would change all results."
         ),
         _fitted(evidence),
     ]
@@ -117,26 +122,26 @@ def _data(evidence: StudyEvidence) -> list[str]:
 
 
 def copies(evidence: StudyEvidence) -> list[str]:
-    """Test images that have a copy or a look-alike among what was learnt from or chosen on, in the worst split."""
+    """Test images with a copy or a similar picture in the training or validation set, in the worst split."""
     test = plural(evidence.images("test"), "image")
     if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
-        return ["Copies were left as published, and how many test images have one elsewhere was not counted."]
+        return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
     train, val, cut = max(_across(evidence, parts) for parts in evidence.parts)
     found = []
     if train + val:
         found.append(
-            f"{train + val:,} of {test} of the test set have a copy or a look-alike outside of it: {train:,} in the "
-            f"training set, {val:,} in the validation set alone. Test figures are too good by what that is worth."
+            f"{train + val:,} of {test} of the test set have a copy or a similar picture outside it: {train:,} in the "
+            f"training set, {val:,} only in the validation set. These copies make the test results too good."
         )
     else:
         found.append(
-            "No test image has a copy or a look-alike, as far as cleaning finds them, in the training or the "
+            "As far as cleaning can find them, no test image has a copy or a similar picture in the training or the "
             "validation set."
         )
     if cut:
         found.append(
-            f"{plural(cut, 'pair')} of similar pictures, which cleaning saw and did not join (a limit), lie "
-            "on both sides of the test set."
+            f"Cleaning found {plural(cut, 'pair')} of similar pictures that it did not group (`clean.match.max_group`) "
+            "and of which one is in the test set and the other in the training or validation set."
         )
     return found
 
@@ -168,7 +173,7 @@ def _fitted(evidence: StudyEvidence) -> str:
         if step["name"] in FITTED
     }
     if not steps:
-        return "Normalisation uses fixed numbers in all variants: no statistic was fitted to images."
+        return "Normalisation uses fixed numbers in all variants; no statistic was fitted to images."
     return f"Statistics for normalisation ({names(sorted(steps))}) are fitted on the training set alone."
 
 
@@ -179,8 +184,8 @@ def _unbalanced(evidence: StudyEvidence) -> list[str]:
         return []
     return [
         (
-            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}: top-1 is mostly "
-            "about the large classes. `aggregate.compare: balanced_accuracy` counts every class the same."
+            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}, so top-1 mainly "
+            "reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same weight."
         )
     ]
 
@@ -188,20 +193,22 @@ def _unbalanced(evidence: StudyEvidence) -> list[str]:
 def _tuning(evidence: StudyEvidence) -> list[str]:
     settings = _cells(evidence)
     uses = {
-        "the epoch that counts": [v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")],
+        "the epoch whose weights are kept": [
+            v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")
+        ],
         "when training stops": [v for v, c in settings.items() if c.get("early_stopping")],
         "when the learning rate falls": [v for v, c in settings.items() if _schedule(c) == "plateau"],
     }
     found = [
-        f"The validation set chose {what} for {_which(chosen, settings)}: validation figures are optimistic for that."
+        f"The validation set chose {what} for {_which(chosen, settings)}, so their validation results are optimistic."
         for what, chosen in uses.items()
         if chosen
     ]
     free = [v for v in settings if not any(v in chosen for chosen in uses.values())]
     if free:
         found.append(
-            f"The last epoch counts for {_which(free, settings)}; within training nothing was chosen on validation or "
-            "test images."
+            f"The weights of the last epoch are kept for {_which(free, settings)}; nothing was chosen on "
+            "validation or test images during training."
         )
     if len(evidence.variants) > 1:
         found += _shared(evidence, settings)
@@ -237,7 +244,9 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
     if apart:
         found.append(f"Not the same for all variants: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
-        found.append("The learning rate was not tuned for each variant, and may suit some better than others.")
+        found.append(
+            "The learning rate was not tuned for each variant, so it may suit some variants better than others."
+        )
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.report.figures import INK, SURFACE
 from stages.report.section import PaperTable, Section
-from stages.report.wording import number, plus_minus
+from stages.report.wording import number, plural, plus_minus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,12 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         for variant, counts in _matrices(evidence).items()
     ]
     upright = max(map(len, evidence.classes)) <= 3
-    return {"classes": evidence.classes, "small": small, "upright": upright, "variants": variants}
+    seeds = plural(len(evidence.study.seeds), "seed")
+    note = (
+        f"Test set, counts summed over {seeds}. Rows are the true class, columns the predicted class. The shade "
+        f"{'and the small print show' if small else 'shows'} the share of the row."
+    )
+    return {"classes": evidence.classes, "small": small, "upright": upright, "variants": variants, "note": note}
 
 
 def confused(evidence: StudyEvidence) -> dict[str, set[tuple[str, str]]]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
+NOTE = (
+    "★ marks the Pareto front of mean test top-1 and multiply-accumulates. The front compares the means alone, also of "
+    "variants that are statistically tied."
+)
 LABELLED = 10  # more names than these run into each other; then only the front is named
 
 
@@ -38,7 +42,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         }
         for variant in order
     ]
-    return {"rows": rows, "figure": _figure(costs, means, best, figures)}
+    return {"rows": rows, "note": NOTE, "figure": _figure(costs, means, best, figures)}
 
 
 def read(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
@@ -63,7 +67,7 @@ def _figure(costs: dict[str, dict[str, Any]], means: dict[str, float], best: lis
         {v: int(c["params_total"]) for v, c in costs.items()}, best, "multiply-accumulates per image",
     )  # fmt: skip
     alt = (
-        "Test top-1 against multiply-accumulates per image, circles as large as the number of parameters; on the "
+        "Test top-1 against multiply-accumulates per image, circle area by number of parameters; on the "
         f"Pareto front: {', '.join(best)}."
     )
     return figures.add("cost", canvas, alt)

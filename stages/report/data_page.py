@@ -1,4 +1,4 @@
-"""What the data was, what cleaning did to it, how it was split, and what the networks got of it."""
+"""The data: what came in, what cleaning kept, how it was split, and the pictures that the networks receive."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 STATUSES = ("kept", "duplicate", "quarantined")
 SHEETS = {  # by the name of the file, less its number
-    "borderline": "The similar pairs nearest to a threshold, and pairs that just missed one: what another "
-    "threshold would change first.",
-    "duplicates": "Groups of one picture or of similar ones, held together by the weakest evidence first.",
-    "quarantined": "Files that were set aside, with the reason.",
-    "overview": "Images per class before and after cleaning, and the sizes of what was kept.",
+    "borderline": "The similar pairs nearest to a threshold and the pairs that just missed one. "
+    "Another threshold would change these pairs first.",
+    "duplicates": "Groups of copies and of similar pictures; the groups with the weakest evidence come first.",
+    "quarantined": "Files in quarantine, each with its reason.",
+    "overview": "Images per class before and after cleaning, and the sizes of the kept images.",
 }
 KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 
@@ -164,22 +164,22 @@ def _how(evidence: StudyEvidence) -> str:
         text += f": {knobs['folds']} folds, each tested once in {knobs['folds']} splits"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
     text += (
-        "; images of one duplicate group never stand in two parts of a split."
+        ". Images of one duplicate group are always in the same part of a split."
         if knobs.get("grouped", True) and evidence.audit.get("duplicates") != "ignore"
-        else "; duplicates were not kept together, so that copies may stand in several parts."
+        else ". Duplicates were not kept together, so copies may be in several parts."
     )
     return f"{text}{_outside(evidence)}{_per_seed(evidence)}"
 
 
 def _outside(evidence: StudyEvidence) -> str:
-    """Images that stand in no part, and why."""
+    """Images that are in no part, and why."""
     text = ""
     for key, why in (
-        ("left_out", "copies of images of a published one"),
-        ("unused", "split.train asks for fewer than were left"),
+        ("left_out", "they are copies of images in a published part"),
+        ("unused", "split.train asks for fewer images than were left"),
     ):
         count = round(_mean([split[key] for split in evidence.split["splits"]]))
-        text += f" {plural(count, 'image')} in no part: {why}." if count else ""
+        text += f" {plural(count, 'image')} {'is' if count == 1 else 'are'} in no part, because {why}." if count else ""
     return text
 
 
@@ -190,7 +190,7 @@ def _per_seed(evidence: StudyEvidence) -> str:
         return ""
     each = len(evidence.split["splits"][0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
-    return f" {whose}: {len(splits)} splits, and the counts in the table are their means."
+    return f" {whose}: {len(splits)} splits. The table gives mean counts over the splits."
 
 
 def _short(label: str, limit: int = 24) -> str:
@@ -243,7 +243,7 @@ def _picture(tile: SpriteTile) -> dict[str, Any]:
         "pixels": tile.pixelated,
         "label": tile.about["label"],
         "mixed": f"+ {100 * (1 - tile.about['share']):.0f} % {mixed}" if mixed else "",
-        "epoch": f"epoch {epoch}" if epoch else "as it was",
+        "epoch": f"epoch {epoch}" if epoch else "original",
     }
 
 

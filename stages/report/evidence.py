@@ -182,7 +182,7 @@ def _check(study: Study) -> None:
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
-            f"{', '.join(missing[:3])}{more} not here; `dvc repro` makes what is missing, a clone has it from git"
+            f"missing: {', '.join(missing[:3])}{more}; `dvc repro` makes these files, and a clone has them from git"
         )
 
 

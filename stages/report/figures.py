@@ -199,4 +199,4 @@ def _sheet(path: Path) -> Image.Image:
             image.load()
             return image.convert("RGB")
     except FileNotFoundError:
-        raise UserError(f"{path} is not here; `dvc repro` makes it, a clone has it from git") from None
+        raise UserError(f"{path} is missing; `dvc repro` makes it, and a clone has it from git") from None

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures, SpriteTile
 
-KINDS = (("surest_right", "Surest and right"), ("surest_wrong", "Surest and wrong"), ("confused", "Commonly confused"))
+KINDS = (
+    ("surest_right", "Most confident and right"),
+    ("surest_wrong", "Most confident and wrong"),
+    ("confused", "Commonly confused"),
+)
 
 
 def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -107,7 +111,7 @@ def _missing(
             if pair in pairs and pair not in there and pair not in more and tile.about["split"] == "test":
                 picture = _picture(variant, tile)
                 more[pair] = picture | {"id": f"{picture['id']}-{seed}", "seed": seed}
-    return [{"title": "More that is commonly confused", "pictures": list(more.values())}] if more else []
+    return [{"title": "More commonly confused pairs", "pictures": list(more.values())}] if more else []
 
 
 def _picture(variant: str, tile: SpriteTile) -> dict[str, Any]:
@@ -178,7 +182,14 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
-    return {"total": found, "listed": len(rows), "unseen": len(unseen), "shown": shown}
+    sentence = "None: there is no validation or test image for which most networks confidently predict another class."
+    if found:
+        sentence = (
+            f"For {found:,} of {len(unseen):,} validation and test images, most of the networks that were not trained "
+            "on the image confidently predict another class. The labels may be wrong or the images hard to recognise, "
+            f"so look at them. `reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
+        )
+    return {"sentence": sentence, "shown": shown}
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
@@ -200,4 +211,4 @@ def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
 
 SAMPLES = Section("samples", "Pictures", samples)
 GRADCAM = Section("gradcam", "Grad-CAM", gradcam)
-SUSPECTS = Section("suspects", "Suspects", suspects)
+SUSPECTS = Section("suspects", "Likely label errors", suspects)

@@ -1,7 +1,7 @@
-"""As published, and here: what was reported of a system, what this run of it gives, and what was wrong with the data.
+"""Published studies: reported results beside ours, findings in the data, and the effect of copies across a split.
 
-The rows come from the file that `report.published` names; `studies/published.csv` holds those of the four studies. The
-section stands where a variant is one of its systems: `B1` is, and so is `B1_corrected`.
+The rows come from the file that `report.published` names; `studies/published.csv` has those of the four studies. A
+study has the section if one of its variants is such a system: `B1` is, and so is `B1_corrected`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from stages.report.figures import Figure, Figures
 
 NOTE = (
-    "The published figures come from another split, and often from other test images: no interval of ours covers that. "
-    "Where our runs do not differ, or there is one, no verdict is given."
+    "The published results come from another split and often from other test images; our intervals do not cover that "
+    "difference. No verdict is given if our runs do not differ or if there is only one run."
+)
+EXPECTED = (
+    "Expected: the interval in which our runs predict the published result, for as many runs as it is the mean of; "
+    "inside or outside: whether the published result lies in it."
 )
 METRICS = ("top1", "top5", "loss")
 COLUMNS = (
     "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
 )  # fmt: skip
-KINDS = {"all": "all", "copies": "with a copy", "others": "without one"}
+KINDS = {"all": "all", "copies": "with a copy", "others": "without a copy"}
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -51,7 +55,7 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
-        "note": NOTE,
+        "note": f"{EXPECTED} {NOTE}",
     }
 
 
@@ -80,10 +84,10 @@ def hazards(evidence: StudyEvidence) -> list[str]:
     """What cleaning found, in words."""
     audit = evidence.audit
     found = [
-        f"Copies of another file, not used: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
+        f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
         f"Groups of similar pictures, each kept in one part of the split: {audit['groups']:,}.",
-        f"Pictures under several labels: {audit['label_conflicts']:,}.",
-        f"Files in quarantine, damaged, without a label or with several: {audit['quarantined']:,}.",
+        f"Pictures that appear under several labels: {audit['label_conflicts']:,}.",
+        f"Files in quarantine (damaged, without a label or with several labels): {audit['quarantined']:,}.",
     ]
     if audit["duplicates"] != "drop":
         found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
@@ -106,8 +110,8 @@ def across(evidence: StudyEvidence) -> list[str]:
         outside = set(groups[~inside].dropna())
         copies = int(groups[inside].isin(outside).sum())
         found.append(
-            f"In the published {part} folder, with a copy or a similar picture outside of it: {copies:,} of "
-            f"{plural(int(inside.sum()), 'file')}. What lies outside was left out of all other parts."
+            f"Files in the published {part} folder that have a copy or a similar picture outside it: {copies:,} of "
+            f"{plural(int(inside.sum()), 'file')}. Those pictures outside it were left out of all other parts."
         )
         found += _dropped(ledger[inside], part)
     return found
@@ -122,7 +126,7 @@ def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
     rows = counts.reset_index(name="files").to_dict("records")
     why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
     kept = len(inside) - len(gone)
-    return [f"Of {plural(len(inside), 'file')} in the published {part} folder {kept:,} are used here; not used: {why}."]
+    return [f"Files in the published {part} folder that are used here: {kept:,} of {len(inside):,}. Not used: {why}."]
 
 
 def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
@@ -213,15 +217,17 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
         "source": evidence.settings.leak,
         "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
         "sentence": (
-            f"The same variants on {first['splits']} splits as published ({int(first['published_images']):,} test "
-            f"images, of which {float(first['copies']):.0f} in the mean have a copy or a look-alike among those that "
-            f"were trained on) and on {first['splits']} clean ones ({int(first['clean_images']):,} test images, none "
-            f"with a copy), always trained on {int(first['train_images']):,} images for a fixed number of epochs."
+            f"The same variants were trained on {first['splits']} splits of the published kind "
+            f"({int(first['published_images']):,} test images; on average {float(first['copies']):.0f} of them have a "
+            f"copy or a similar picture in the training set) and on {first['splits']} clean splits "
+            f"({int(first['clean_images']):,} test images, none with a copy). Every training set has "
+            f"{int(first['train_images']):,} images, and the number of epochs is fixed."
         ),
         "note": (
-            "The interval (Welch) is for new splits and seeds of these images, not for other images. On clean splits, "
-            "“with a copy” are the images whose copies were dropped or kept together: the same kind of image. What the "
-            "copies gave shows on those; on the images without one a difference is chance, or the worse training set."
+            "The interval (Welch) holds for new splits of these images and new seeds, not for other images. On clean "
+            "splits, “with a copy” means the images whose copies were dropped or kept together: the same kind of "
+            "image. These images show the effect of the copies. On images without a copy, a difference comes "
+            "from chance or from the worse training set."
         ),
         "figure": _leak_chart(found, figures, digits),
     }
@@ -243,7 +249,7 @@ def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
 
 def verdict(low: float, high: float) -> str:
     """What the interval of the difference says."""
-    return "not decided" if low <= 0 <= high else "worth something" if low > 0 else "cost something"
+    return "not decided" if low <= 0 <= high else "copies helped" if low > 0 else "copies hurt"
 
 
 def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
@@ -259,11 +265,9 @@ def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> F
     axes.set_yticks(range(len(shown)), [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown], color=INK)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("what the copies were worth, points of test top-1", color=MUTED)
+    axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
     said = "; ".join(f"{row['variant']} {signed(float(row['all_leak']), 'top1', digits)}" for row in found)
-    return figures.add(
-        "leak", canvas, f"What the copies were worth in points of test top-1, with 95 % intervals: {said}."
-    )
+    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, with 95 % intervals: {said}.")
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
@@ -272,8 +276,8 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     keys = ("variant", "metric", "published", "here", "n", "difference", "run")
     columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Expected"]
     caption = (
-        "Published test figures and ours, mean ± SD over n seeds (one seed has no SD); inside or outside: whether the "
-        f"{context['results']['confidence']} interval for a further run here holds the published one."
+        "Published test results and ours, mean ± SD over n seeds (one seed has no SD). Inside or outside: whether the "
+        f"published result lies in the {context['results']['confidence']} interval that our runs predict for it."
     )
     return [
         PaperTable("published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption)
@@ -290,5 +294,5 @@ def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
     return [PaperTable("leak", columns, rows, caption)]
 
 
-PUBLISHED = Section("published", "As published, and here", build, _tables)
+PUBLISHED = Section("published", "Published results and ours", build, _tables)
 LEAK = Section("leak", "Leak cost", build_leak, _leak_tables)

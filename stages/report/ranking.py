@@ -1,4 +1,4 @@
-"""Who is ahead, and who cannot be told apart: the ranking on the test set and the sentences that open the page."""
+"""The ranking on the test set, its statistical ties, and the sentences that open the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 METRIC = "top1"
-ONE_SEED = "with one seed nothing is known of the variation between seeds"
+ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
@@ -41,7 +41,7 @@ class Comparison:
 
     @property
     def decided(self) -> bool:
-        """Told apart, after adjustment over all pairs."""
+        """Whether one of the two is better, after adjustment over all pairs."""
         return self.verdict in MIRRORED
 
     @property
@@ -68,9 +68,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Variants by their mean on the test set, and which of them cannot be told apart.
+    """Variants by their mean on the test set, and their statistical ties.
 
-    `tied` holds for each variant the ranks that it was not told apart from.
+    `tied` holds for each variant the ranks with which it is statistically tied.
     """
 
     order: list[str]
@@ -78,7 +78,7 @@ class Ranking:
     tied: dict[str, str]
 
     def like_the_best(self) -> list[str]:
-        """The first in the ranking and all that cannot be told apart from it."""
+        """The first in the ranking and all variants that are statistically tied with it."""
         best = self.order[0]
         return [best, *(v for v in self.order[1:] if not self.pairs[best, v].decided)]
 
@@ -106,10 +106,10 @@ def compared_means(evidence: StudyEvidence) -> dict[str, float]:
 
 
 def luck(evidence: StudyEvidence) -> float | None:
-    """How far the best of so many equal variants stands above their common figure, in the mean; by luck alone.
+    """How far the best of as many equal variants is above their common mean on average, by luck alone.
 
-    The expected largest of as many normal values, times the error of one mean; what all variants share (how hard the
-    test images are) moves the whole table, and none of the ranks. None where there is one variant.
+    It is the expected largest of as many normal values, times the error of one mean. What all variants share (how hard
+    the test images are) moves the whole table and no rank. None if there is one variant.
     """
     from scipy import integrate, stats
 
@@ -127,7 +127,7 @@ def confidence(evidence: StudyEvidence) -> str:
 
 
 def tied(order: list[str], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
-    """The ranks, counted from 1, that each variant cannot be told apart from, as ranges: `2-4, 7`."""
+    """The ranks, counted from 1, with which each variant is statistically tied, as ranges: `2-4, 7`."""
     return {a: _ranges([rank for rank, b in enumerate(order, 1) if a != b and not pairs[a, b].decided]) for a in order}
 
 
@@ -156,7 +156,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
         value = amount(means[best[0]], metric, digits)
         return [
             f"{best[0]} reaches {value} {spoken(metric)} {where}.",
-            "It is the only variant: there is nothing to compare it with.",
+            "It is the only variant, so there is no comparison.",
         ]
     if len(evidence.study.seeds) == 1:
         return _one_seed(evidence, ranks, means, where, digits)
@@ -166,16 +166,16 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     spread = apart(max(abs(means[best[0]] - means[v]) for v in best), metric, digits)
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "cannot be told apart"
-        first = f"{names(best)} {verdict} {where}: their mean {spoken(metric)} differs by {spread}."
+        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "are statistically tied"
+        first = f"{names(best)} {verdict} {where}: their means of {spoken(metric)} differ by {spread}."
     else:
         others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
         first = (
-            f"{others} cannot be told apart from {best[0]}, the first by its mean, {where}: their mean "
-            f"{spoken(metric)} differs from its own by at most {spread}."
+            f"{others} are statistically tied with {best[0]}, which has the best mean, {where}: their means of "
+            f"{spoken(metric)} differ from that of {best[0]} by at most {spread}."
         )
     if not rest:
-        return [first, "So no variant of this study can be called the best."]
+        return [first, "No variant of this study can be called the best."]
     least = apart(min(abs(means[best[0]] - means[v]) for v in rest), metric, digits)
     which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
     gap = least + ("" if len(rest) == 1 else " or more")
@@ -183,7 +183,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
 
 
 def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
-    """What stands first, of these very networks, and that nothing follows for their recipes."""
+    """Which of these trained networks has the best result, and that this decides nothing about their recipes."""
     metric = evidence.metric
     first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
     rest = ranks.order[len(first) :]
@@ -195,7 +195,7 @@ def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], 
             f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]} ({confidence(evidence)} interval over "
             f"{ALONE} {interval(pair.low, pair.high, metric, digits)})"
         )
-    return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}."]
+    return [f"{text}.", f"This does not decide between the variants: {ONE_SEED}."]
 
 
 def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
@@ -217,12 +217,13 @@ def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> 
     last = ranks.pairs[best, rest[-1]]
     alike = [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :] if not ranks.pairs[a, b].decided]
     if not alike:
-        tail = "all other pairs can be told apart too"
+        tail = "all other pairs differ, too"
     elif len(alike) == 1:
-        tail = f"{names(alike[0])} cannot be told apart"
+        tail = f"{names(alike[0])} are statistically tied"
     else:
-        tail = f"{len(alike)} pairs among the others cannot be told apart"
-    return f"The last, {rest[-1]}, is {apart(abs(last.difference), evidence.metric, digits)} behind it; {tail}."
+        tail = f"{len(alike)} pairs among the others are statistically tied"
+    gap = apart(abs(last.difference), evidence.metric, digits)
+    return f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."
 
 
 def _p(p: float) -> str:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 DRAWS = 200
 NOTE = (
-    "It is above 0 for a perfectly calibrated network, too, since a bin has few images: “ECE if calibrated” is what "
-    "these confidences would show then, in the mean. A network is called miscalibrated when its ECE is more "
-    "than chance explains."
+    "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if calibrated” is "
+    "the mean ECE that these confidences would give if they were perfectly calibrated. A network is called "
+    "miscalibrated if its ECE is larger than chance explains."
 )
 LINES = 8  # as many variants can be told apart by colour
 CLEAN = "none"
@@ -112,10 +112,10 @@ def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     axes.set_xlabel("confidence")
     axes.set_ylabel("accuracy")
     over = float((bins["c"] - bins["a"]).sum() / bins["n"].sum())
-    lean = "too sure of itself" if over > 0 else "not sure enough"
+    lean = "overconfident" if over > 0 else "underconfident"
     alt = (
-        f"Reliability of {variant} on the test set: on average {lean} by {number(abs(over), 'ece')} points; bars are "
-        "the share of images in each bin."
+        f"Reliability of {variant} on the test set: on average {lean} by {number(abs(over), 'ece')} points; bars "
+        "show the share of images in each bin."
     )
     return figures.add(f"reliability_{variant}", canvas, alt)
 
@@ -152,12 +152,16 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         charts.append(_chart(name, labels, top1[:, :, shown], order, figures))
     return {
         "variants": order,
-        "images": int(first["n"].iloc[0]),
         "few": len(order) <= LINES,
         "legend": [(variant, f"c{i % len(COLOURS) + 1}") for i, variant in enumerate(order[:LINES])],
         "rows": rows,
         "charts": charts,
         "key": _key(order, figures),
+        "note": (
+            f"Top-1 % of the trained networks on {int(first['n'].iloc[0]):,} test images that are transformed before "
+            f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
+            "was trained with an augmentation has already seen that kind of change."
+        ),
     }
 
 
@@ -219,8 +223,8 @@ def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], fi
     axes.set_xlabel(UNITS.get(transform, "flipped"), color=MUTED)
     axes.set_ylabel("test top-1 %", color=MUTED)
     alt = (
-        f"Test top-1 under {_title(transform)} at {', '.join(labels)}: the lowest mean of a variant is "
-        f"{mean.min():.1f} %, the lowest of {order[0]} {mean[0].min():.1f} %."
+        f"Test top-1 under {_title(transform)} at {', '.join(labels)}: the lowest mean of any variant is "
+        f"{mean.min():.1f} %, the lowest mean of {order[0]} is {mean[0].min():.1f} %."
     )
     return figures.add(f"robustness_{transform}", canvas, alt)
 

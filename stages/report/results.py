@@ -154,7 +154,7 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, evidence.digits)
     alt = (
         f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with {mean} %. "
-        "The numbers stand in the table."
+        "The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)
 
@@ -170,14 +170,14 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     found = [
         PaperTable(
             f"results_{part['split']}",
-            ["Rank", "Variant", "Not told apart from", *titles],
+            ["Rank", "Variant", "Tied with", *titles],
             [
                 [row["rank"], row["variant"], row["tied"], *(cell["value"] for cell in row["cells"])]
                 for row in part["rows"]
             ],
             (
                 f"{part['name'].capitalize()} set ({part['images']:,} images), {context['spread']}. "
-                "Not told apart from: ranks that the paired comparison on the test set does not tell it apart from."
+                "Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
             ),
         )
         for part in results["splits"]

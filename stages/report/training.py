@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
-from stages.report.ranking import METRIC
+from stages.report.ranking import METRIC, confidence
 from stages.report.section import Section
 from stages.report.wording import MISSING, interval, plus_minus, within
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
+CURVES_NOTE = (
+    "One line per seed; training solid, validation dashed. Training values are measured during training, with "
+    "augmentation and dropout if the variant uses them."
+)
 ROOM = 56  # letters below a chart, side by side
 
 
@@ -59,7 +63,20 @@ def sweeps(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
         _sweep(evidence, key, [(settings[v].get(key), v) for v in members], figures, f"sweep_{number}")
         for number, (key, members) in enumerate(groups(settings), 1)
     ]
-    return {"sweeps": found} if found else None
+    return {"sweeps": found, "note": _sweep_note(evidence)} if found else None
+
+
+def _sweep_note(evidence: StudyEvidence) -> str:
+    text = (
+        "The variants of a sweep differ in exactly one setting. The value is chosen on the validation set, and the "
+        "test result is shown only for the chosen value (★)."
+    )
+    if len(evidence.study.seeds) == 1:
+        return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
+    return (
+        f"{text} Small print: the {confidence(evidence)} t-interval over seeds on this validation set; it does not "
+        "account for picking the best value."
+    )
 
 
 def groups(settings: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -134,6 +151,7 @@ def curves(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """One figure a variant, all on the same scale of top-1."""
     verdicts = {row["variant"]: row for row in files.read_rows(REPORTS / "fit.csv")}
     return {
+        "note": CURVES_NOTE,
         "variants": [
             {
                 "name": variant,
@@ -142,7 +160,7 @@ def curves(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
                 "figure": _curves(evidence, variant, figures),
             }
             for variant in evidence.variants
-        ]
+        ],
     }
 
 
@@ -188,7 +206,7 @@ def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure |
     return figures.add(
         f"curves_{variant}",
         canvas,
-        f"Learning curves of {variant}: loss and top-1 by epoch, one line a seed; at the end {ends}.",
+        f"Learning curves of {variant}: loss and top-1 by epoch, one line per seed; at the end {ends}.",
     )
 
 

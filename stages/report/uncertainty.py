@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 PARTS = ("initialisation", "split", "total")
 METRIC = ("test", "top1")
 COVERED = {
-    "images": "what another draw of the test images would change for these very networks, not another seed",
-    "images and seeds": "what another draw of the test images or other seeds would change",
-    "seeds": "what other seeds would change on this split and these test images",
-    "images, seeds and splits": "what another split of these images, with other seeds, would change",
-    "seeds and splits": "what another split of the images outside of the published test set, with other seeds, would "
-    "change on that test set",
+    "images": "the effect of other test images on these trained networks, but not the effect of another seed",
+    "images and seeds": "the effect of other test images and other seeds",
+    "seeds": "the effect of other seeds on this split and these test images",
+    "images, seeds and splits": "the effect of another split of these images with other seeds",
+    "seeds and splits": "the effect, on the published test set, of another split of the remaining images with other "
+    "seeds",
 }
 CORRECTED = (
     "Splits share most of their training images, so the intervals are those of the corrected resampled t-test (Nadeau "
@@ -35,37 +35,43 @@ def means(evidence: StudyEvidence) -> str:
     seeds, level, metric = len(evidence.study.seeds), ranking.confidence(evidence), wording.spoken(evidence.metric)
     covered = over_seeds(evidence)
     text = (
-        f"Mean ± sample SD over {seeds} seeds. In small print: the {level} t-interval of the mean over seeds; it "
-        f"covers {covered}."
+        f"Mean ± sample SD over {seeds} seeds. Small print: the {level} t-interval of the mean over seeds. It covers "
+        f"{covered}."
         if covered
-        else "One seed: no SD and no interval over seeds."
+        else "There is one seed, so there is no SD and no interval over seeds."
     )
-    text += f" “{metric}, {level}”: {whole(evidence)}."
+    text += f" Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
     text += (
-        " “Not told apart from”: the ranks that a variant is not told apart from (paired comparison of test "
-        f"{metric}, an error of {evidence.alpha:g} for all pairs of the study together)"
+        f" Column “Tied with”: the ranks with which a variant is statistically tied (paired comparison of test "
+        f"{metric}, error rate {evidence.alpha:g} for all pairs of the study together)"
     )
-    return f"{text}; here all others, since {ranking.ONE_SEED}." if seeds == 1 else f"{text}."
+    return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if seeds == 1 else f"{text}."
 
 
 def whole(evidence: StudyEvidence) -> str:
     """What the interval of a single variant covers."""
     seeds, groups = len(evidence.study.seeds), _groups(evidence)
     if seeds == 1:
-        return f"Wilson's interval over the test images, for this very network{groups}"
+        return f"Wilson's interval over the test images, for this trained network alone{groups}"
     if several(evidence):
         return f"the interval for {population(evidence)}{groups}"
     if seeds == 2:
-        return "left out, since two seeds agree by chance too often for an interval over seeds and images"
-    return f"the interval for {population(evidence)} (Wilson's, widened by what the seeds vary){groups}"
+        return "left empty, because two seeds agree by chance too often for an interval over seeds and images"
+    return (
+        f"the interval for {population(evidence)} (Wilson's interval, widened by the variation between seeds){groups}"
+    )
 
 
 def _groups(evidence: StudyEvidence) -> str:
     found = next(iter(evidence.intervals.values()))
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
-    return "" if images == groups else f"; copies and look-alikes count as one ({groups:,} groups of {images:,} images)"
+    return (
+        ""
+        if images == groups
+        else f"; a group of copies and similar pictures counts once ({images:,} images in {groups:,} groups)"
+    )
 
 
 def marks(evidence: StudyEvidence) -> str:
@@ -85,23 +91,23 @@ def pairs(evidence: StudyEvidence) -> str:
     count = wording.plural(len(evidence.comparisons), "pair")
     text = (
         f"Every verdict is for {population(evidence)}. The intervals cover {covers(evidence)}: "
-        f"{COVERED[evidence.comparisons[0]['covers']]}. In small print: the interval of the pair by itself. "
-        f"“All pairs at once”: these hold together for all {count} (studentized range), and they decide; where "
-        "the interval of a pair excludes 0 and this one does not, nothing is decided."
+        f"{COVERED[evidence.comparisons[0]['covers']]}. Small print: the interval of the pair by itself. "
+        f"“All pairs at once”: intervals that hold together for all {count} (studentized range). They decide: if the "
+        "interval of a pair by itself excludes 0 and the interval for all pairs does not, the pair is not decided."
     )
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}."
     margin = apart(evidence.margin, evidence.metric, 1)
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
-        f"tests for all pairs find the difference to be less than {margin} (`aggregate.margin`). All else is not "
-        "decided, which is not the same as equal. “New run”: the probability, in percent, that one new run of the "
-        "first is better than one new run of the second."
+        f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
+        "are not decided, which does not mean that they are equal. “New run %”: the probability that "
+        "one new run of the first variant is better than one new run of the second."
     )
     if refused(evidence):
         text += (
-            " No verdict is given here: the seeds of a variant differ by more than the images explain, and so few "
-            "cannot show by how much; add seeds (`make plan` says how many)."
+            " No verdict is given here. The seeds of a variant differ by more than the images explain, and there are "
+            "too few seeds to show by how much. Add seeds; `make plan` says how many."
         )
     return f"{text} {first(evidence)}"
 
@@ -112,27 +118,27 @@ def refused(evidence: StudyEvidence) -> bool:
 
 
 def first(evidence: StudyEvidence) -> str:
-    """How much of the first place is luck."""
+    """How much luck the first place contains."""
     found = ranking.luck(evidence)
     if found is None:
         return ""
     places = 2 if evidence.images("test") >= 1000 else 1
     return (
-        "The variants are ranked by their test figures, so the figure of the first is too good: of "
-        f"{len(evidence.variants)} equal variants the best would stand {apart(found, evidence.metric, places)} ahead "
-        "of their common figure by luck."
+        "The variants are ranked by their test results, so the result of the first variant is too good. Among "
+        f"{len(evidence.variants)} equal variants, the best would be {apart(found, evidence.metric, places)} ahead of "
+        "their common mean by luck alone."
     )
 
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
     if len(evidence.study.seeds) == 1:
-        return "these very networks and new test images"
+        return "these trained networks and new test images"
     if not several(evidence):
-        return "this split: new seeds and new test images, the same images to train on"
+        return "new seeds and new test images, with this split and the same training images"
     if evidence.comparisons and evidence.comparisons[0]["covers"] == "seeds and splits":
-        return "new splits and seeds of these images, on this test set"
-    return "new splits and seeds of these images"
+        return "new splits of these images and new seeds, on this test set"
+    return "new splits of these images and new seeds"
 
 
 def covers(evidence: StudyEvidence) -> str:
@@ -175,8 +181,8 @@ def over_seeds(evidence: StudyEvidence) -> str:
     if len(evidence.study.seeds) == 1:
         return ""
     if not several(evidence):
-        return "what a new seed would change on this split and this test set"
-    return f"what another split of these images and a new seed would change. {CORRECTED}"
+        return "the effect of a new seed on this split and this test set"
+    return f"the effect of another split of these images with a new seed. {CORRECTED}"
 
 
 def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
@@ -199,19 +205,19 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     text = [f"The study was split {splits} times, and every variant was trained with {plural(each, 'seed')} on each."]
     if "split" in shown:
         text.append(
-            "“Initialisation” is what seeds on one split change: initial weights, order of the images, augmentation "
-            "and dropout. “Split” is what another choice of the images to train on and to test on changes beyond that, "
-            "told apart by a nested analysis of variance (Searle, Casella and McCulloch 1992). “Total” is what one run "
-            "on a split of its own has."
+            "“Initialisation” is the variation between seeds on one split: initial weights, order of the images, "
+            "augmentation and dropout. “Split” is the additional variation from another choice of training and test "
+            "images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). “Total” is "
+            "the variation of one run on a split of its own."
         )
     else:
         text.append(
-            "Split and initialisation changed together, so the SD covers both: “split.seeds_per_split: 2” or more, "
-            "with as many times the seeds, tells them apart."
+            "Split and initialisation changed together, so the SD covers both. To separate them, set "
+            "`split.seeds_per_split` to 2 or more and give as many times more seeds."
         )
     text.append(
-        "Splits of one data set share images, so that a new data set would vary by more. An SD from so few "
-        f"splits ({splits}) is itself uncertain: see its interval."
+        "Splits of one data set share images, so a new data set would vary more. An SD from only "
+        f"{splits} splits is itself uncertain; see its interval."
     )
     return text
 
@@ -229,4 +235,4 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     return [PaperTable("variance", ["Variant", *parts], rows, caption)]
 
 
-SECTION = Section("variance", "What the seeds vary", build, _tables)
+SECTION = Section("variance", "Variation between seeds", build, _tables)

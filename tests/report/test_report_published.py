@@ -62,10 +62,10 @@ def test_copies_across_a_published_folder_are_counted(folder: Path, found: evide
     others = {row["image_id"] or row["duplicate_of"] for row in ledger if row not in inside}
     copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
     assert copies > 0
-    assert lines[0].startswith("In the published test folder")
+    assert lines[0].startswith("Files in the published test folder that have a copy")
     assert f": {copies} of {len(inside)} files." in lines[0]
     kept = sum(row["status"] == "kept" for row in inside)
-    assert f"Of {len(inside)} files in the published test folder {kept} are used here; not used:" in lines[1]
+    assert f"Files in the published test folder that are used here: {kept} of {len(inside)}. Not used:" in lines[1]
 
 
 def test_a_study_without_published_systems_has_no_such_section(found: evidence.StudyEvidence, tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Study
     built = published.build_leak(found, Figures(tmp_path))
     assert built is not None
     assert [(row["kind"], row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
-        (kind, *rest, "worth something")
+        (kind, *rest, "copies helped")
         for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0"))
-        for kind in ("all", "with a copy", "without one")
+        for kind in ("all", "with a copy", "without a copy")
     ]
     assert (tmp_path / "leak.png").is_file()
 
@@ -104,7 +104,7 @@ def test_seconds_stand_beside_theirs_on_the_page_of_timings(found: evidence.Stud
         files.write_json(f"timings/variant_0/{seed}.json", {**seconds, "seconds_to_fit": 9.0, "hardware": "a CPU"})
     timings.write(found)
     page = Path("timings/index.html").read_text(encoding="utf-8")
-    row = page[page.index("Seconds an epoch, as published") :].split("variant_0")[1].split("</tr>")[0]
+    row = page[page.index("Seconds per epoch, published") :].split("variant_0")[1].split("</tr>")[0]
     assert [cell.split("<")[0] for cell in row.replace(' class="left"', "").split("<td>")[1:]] == [
         "5.5 s", "Tesla T4", "3.5 s", "a CPU",
     ]  # fmt: skip
