@@ -186,8 +186,8 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     if found:
         sentence = (
             f"For {found:,} of {len(unseen):,} validation and test images, most of the networks that were not trained "
-            "on the image confidently predict another class. The labels may be wrong or the images hard to recognise, "
-            f"so look at them. `reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
+            "on the image confidently predict another class. Look at them: the labels may be wrong or the images hard. "
+            f"`reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
         )
     return {"sentence": sentence, "shown": shown}
 

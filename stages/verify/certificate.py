@@ -25,7 +25,7 @@ Verdict = Literal["equal", "within tolerance", "different", "missing", "not chec
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, or that was judged by tolerance."""
+    """One thing that is wrong, or that was judged by tolerance."""
 
     what: str  # a path, a stage or a cell
     verdict: Verdict
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass
 class Check:
-    """One part of the verification: what it promises, how much it looked at, what it found."""
+    """One part of the verification: its promise, how many things it compared, and its findings."""
 
     name: str
     promise: str
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether everything that was promised was seen to be so."""
+        """Whether the promise holds for everything that was compared."""
         return all(finding.verdict == "within tolerance" for finding in self.findings)
 
     @property
@@ -86,7 +86,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
         environment: `here`, `made_with` (of environment.json), `machines` (types in the cells), `notes`, `unpinned`.
     """
     status = place.git("status", "--porcelain", "--no-renames", "-z").split("\0")
-    joined = f"{place.study}/dvc.yaml"  # the link that makes a published study's folder a study, never committed
+    joined = f"{place.study}/dvc.yaml"  # a link that `make study` makes; it is never committed
     uncommitted = [line[3:] for line in status if line and line[3:] != joined]
     return {
         "study": name,
@@ -100,7 +100,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
 
 
 def forget(folder: Path) -> None:
-    """Remove an earlier certificate: if this verification does not come to its end, none must be taken for its own."""
+    """Remove an earlier certificate, so that it cannot be mistaken for that of a verification that did not finish."""
     for name in (JSON, MARKDOWN):
         (folder / name).unlink(missing_ok=True)
 
@@ -114,9 +114,9 @@ def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, An
 def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     """The certificate for a reader."""
     state = f", with uncommitted changes: {', '.join(certificate['uncommitted'])}" if certificate["uncommitted"] else ""
-    verdict = "What was promised holds." if certificate["holds"] else "Something does not hold."
+    verdict = "All checks hold." if certificate["holds"] else "At least one check does not hold."
     if certificate["holds"] and certificate["checks"][-1]["verdict"] == "not checked":
-        verdict = "What was checked holds; nothing was trained again."
+        verdict = "The checks that were made hold; no cell was trained again."
     lines = [
         f"# Verification of the study `{certificate['study']}`",
         "",
@@ -132,23 +132,23 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
             f"{check['promise'][0].upper()}{check['promise'][1:]}.",
             "",
         ]
-        lines += [f"{check['compared']} compared, {len(check['findings'])} findings."]
+        lines += [f"Compared: {check['compared']}. Findings: {len(check['findings'])}."]
         lines += [f"Note: {note}." for note in check["notes"]]
         lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]
         lines += [""] if check["findings"] else []
     lines += [
         "## Environment",
         "",
-        "| | here | made with |",
+        "| | this machine | the authors' machine |",
         "|---|---|---|",
         *_environment(certificate["environment"]),
         "",
     ]
     unpinned = certificate["environment"]["unpinned"]
     machines = certificate["environment"]["machines"]
-    lines += ["Machine types, as the cells recorded them: " + (machine_words(machines) or "none") + ".", ""]
+    lines += ["Machine types that the cells recorded: " + (machine_words(machines) or "none") + ".", ""]
     lines += [f"Note: {note}.\n" for note in certificate["environment"]["notes"]]
-    lines += [f"Packages unlike requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
+    lines += [f"Packages that differ from requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
     lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]
     return "\n".join(lines)
 
@@ -170,7 +170,7 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;\s*(.+))?$")
 
 
 def this_machine() -> dict[str, Any]:
-    """Python, packages that decide about bits, processor, GPU, threads."""
+    """Python, the packages that affect the bits of a result, processor, GPU."""
     import torch
 
     gpu = torch.cuda.is_available()
@@ -190,16 +190,16 @@ def this_machine() -> dict[str, Any]:
 
 
 def record_environment(place: Place, here: dict[str, Any]) -> None:
-    """Write down that the study, as its dvc.lock stands, was made `here`."""
+    """Record that the study with its present dvc.lock was made on the machine `here`."""
     files.write_json(place.folder / RECORD, {"lock": files.sha256(place.folder / "dvc.lock"), "environment": here})
 
 
 def recorded_environment(place: Place) -> tuple[dict[str, Any], str | None]:
-    """What the study was made with, empty if nobody wrote it down; and what is wrong with it, in words."""
+    """The environment that the study was made with, empty if it was not recorded; and what is wrong with the record."""
     path = place.folder / RECORD
-    alone = "what the study was made with is known from the cells alone"
+    alone = "only the cells say what the study was made with"
     if not path.exists():
-        return {}, f"{RECORD} is not here: {alone}"
+        return {}, f"{RECORD} is missing: {alone}"
     try:
         read = files.read_json(path)
         lock, environment = read["lock"], dict(read["environment"])
@@ -211,7 +211,7 @@ def recorded_environment(place: Place) -> tuple[dict[str, Any], str | None]:
 
 
 def unpinned(place: Place) -> list[str]:
-    """Packages of requirements.lock that are installed in another version, or not at all, each as words."""
+    """Packages of requirements.lock that are missing or installed in another version, each in words."""
     from packaging.markers import Marker
 
     path = place.root / "requirements.lock"
@@ -223,7 +223,7 @@ def unpinned(place: Place) -> list[str]:
         try:
             version = importlib.metadata.version(match[1])
         except importlib.metadata.PackageNotFoundError:
-            version = "nothing"
+            version = "not installed"
         if version.split("+")[0] != match[2].split("+")[0]:
             words.append(f"{match[1]}: pinned {match[2]}, here {version}")
     return words
@@ -247,7 +247,7 @@ def _driver() -> str | None:
 
 
 def machines(place: Place, cells: list[tuple[str, int]]) -> list[dict[str, str]]:
-    """The machine types that train wrote down for cells, each once."""
+    """The machine types that the cells recorded in training, each once."""
     found: list[dict[str, str]] = []
     for variant, seed in cells:
         path = place.folder / places.train_folder(variant, seed) / "config.json"

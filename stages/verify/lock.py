@@ -1,4 +1,4 @@
-"""dvc.lock as a table of hashes, DVC's hashes of files and folders, and what an edited file held before."""
+"""dvc.lock as a table of hashes, DVC's hashes of files and folders, and how an edited file differs from before."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Listing = dict[str, str]  # relative path -> MD5; a file alone has the path ""
     Read = Callable[[str], bytes]  # relative path -> bytes as they were
 
-DEPTH = 50  # commits that touched the folder: further back nothing is looked for
-NAMED = 3  # files of which the first difference is named; further ones are counted
+DEPTH = 50  # the search goes back so many commits that changed the folder
+NAMED = 3  # so many files are named; further files are only counted
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Lock:
 
     @cached_property
     def needs(self) -> dict[str, list[str]]:
-        """Stage -> those whose outputs it needs, in the order of dvc.lock."""
+        """Stage -> the stages whose outputs it needs, in the order of dvc.lock."""
         makers = [(path, stage) for stage, outs in self.outs.items() for path in outs]
         return {
             stage: list(dict.fromkeys(m for dep in deps for path, m in makers if m != stage and _overlap(dep, path)))
@@ -55,15 +55,17 @@ class Lock:
 
     @property
     def order(self) -> list[str]:
-        """The stages, each after those whose outputs it needs; dvc.lock has them as they were first run.
+        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run.
 
         Raises:
-            UserError: two stages need each other.
+            UserError: stages depend on each other in a circle.
         """
         try:
             return list(TopologicalSorter(self.needs).static_order())
         except CycleError as error:
-            raise UserError(f"dvc.lock: stages that need each other: {', '.join(error.args[1])}") from None
+            raise UserError(
+                f"dvc.lock: these stages depend on each other in a circle: {', '.join(error.args[1])}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def read(place: Place) -> Lock:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"dvc.lock is not as DVC writes it ({error!r}); `git log -p dvc.lock` shows who edited it"
+            f"dvc.lock does not have the form that DVC writes ({error!r}); `git log -p dvc.lock` shows its edits"
         ) from None
 
 
@@ -126,7 +128,7 @@ def asked(place: Place) -> dict[str, AskedStage]:
 
 
 def cached(place: Place) -> set[str]:
-    """The outputs that live in the DVC cache, not in git: their bytes may be out of a reviewer's reach."""
+    """The outputs that are in the DVC cache, not in git: a reviewer may not have their bytes."""
     pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
     patterns = [
         re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
@@ -194,7 +196,7 @@ def _yaml(path: Path) -> Any:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-@cache  # a long dvc.lock takes a third of a second, and copies have the same
+@cache  # a long dvc.lock takes a third of a second, and the copies have the same text
 def _parsed(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
@@ -203,8 +205,8 @@ def changed(place: Place, path: str, recorded: str) -> str:
     """What differs between `path` as it lies there and as it was when it had the MD5 `recorded`.
 
     Returns:
-        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty where that state
-        is not to be had.
+        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if that state
+        is not available.
     """
     now = place.folder / path
     files = listing(now) if now.is_dir() else {"": digest(now)} if now.exists() else {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stages.verify.scratch import Place
 CELLS = ("results", "runs")  # <variant>/<seed> below
-# The engine resolves its own settings, from the code under judgement: the judge imports no stage.
+# The settings are resolved by the code that is verified, in a process of its own: verify imports no stage.
 _PROGRAM = """
 import sys
 from stages.core import errors, files, params
@@ -44,14 +44,14 @@ def check(place: Place, scratch: Place, source: str) -> Check:
     """
     found = Check(
         "lock",
-        "the lock file dvc.lock matches dvc.yaml, params.yaml, the code, every file in git and the data that lies "
-        "here; no cell is stale, extra or missing",
+        "the file dvc.lock matches dvc.yaml, params.yaml, the code, every file in git and the data that is "
+        "present; no cell is stale, extra or missing; every result file is the output of a stage",
     )
     recorded = lock.read(scratch)
     _stages(scratch, recorded, found)
     away = lock.cached(scratch)
     _files(place, recorded, away, found)
-    _strangers(place, scratch, recorded, away, found)
+    _every_file_is_an_output(place, scratch, recorded, away, found)
     _trained_as_asked(place, scratch, found)
     _chain(recorded, found)
     _status(scratch, recorded, away, source, found)
@@ -59,15 +59,19 @@ def check(place: Place, scratch: Place, source: str) -> Check:
 
 
 def _stages(scratch: Place, recorded: lock.Lock, found: Check) -> None:
-    """dvc.lock has the stages that are asked for, and each with what it is asked to depend on."""
+    """dvc.lock has the stages of dvc.yaml and params.yaml, each with the same dependencies, outputs and parameters."""
     asked = lock.asked(scratch)
-    wanted = {name: stage for name, stage in asked.items() if stage.outs}  # the logging of runs makes no file
+    wanted = {name: stage for name, stage in asked.items() if stage.outs}  # `track` has no output file
     found.compared += len(wanted)
     for name, stage in wanted.items():
         if stage.frozen:
-            found.add(name, "different", "frozen in dvc.yaml: DVC would not notice that it is stale")
+            found.add(name, "different", "the stage is frozen in dvc.yaml, so DVC would not notice that it is stale")
         if name not in recorded.outs:
-            found.add(name, "missing", "dvc.yaml and params.yaml ask for it, dvc.lock does not know it: it was not run")
+            found.add(
+                name,
+                "missing",
+                "dvc.yaml and params.yaml ask for this stage, but dvc.lock does not have it: it was not run",
+            )
             continue
         for kind, here, there in (
             ("dependency", stage.deps, recorded.deps[name].keys()),
@@ -75,53 +79,57 @@ def _stages(scratch: Place, recorded: lock.Lock, found: Check) -> None:
             ("parameter", stage.params, recorded.params[name]),
         ):
             for word in sorted(here - there):
-                found.add(name, "different", f"dvc.yaml names the {kind} {word}, dvc.lock does not know it")
+                found.add(name, "different", f"dvc.yaml names the {kind} {word}, but dvc.lock does not have it")
             for word in sorted(there - here):
-                found.add(name, "different", f"dvc.lock has the {kind} {word}, dvc.yaml does not name it any more")
+                found.add(name, "different", f"dvc.lock has the {kind} {word}, but dvc.yaml does not name it")
     for name in sorted(recorded.outs.keys() - asked.keys()):
-        found.add(name, "different", "dvc.lock has it, dvc.yaml and params.yaml do not ask for it: an unlisted cell")
+        found.add(
+            name,
+            "different",
+            "dvc.lock has this stage, but dvc.yaml and params.yaml do not ask for it: an unlisted cell",
+        )
 
 
 def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
-    """Every output in git against its hash, and every other one that lies here."""
+    """Compare every output that is in git or otherwise present with its hash."""
     for path, md5 in sorted(recorded.made.items()):
         file = place.folder / path
         if path in away and not file.exists():
             continue
         found.compared += 1
         if not file.exists():
-            found.add(path, "missing", "dvc.lock recorded it, but it is not in git")
+            found.add(path, "missing", "dvc.lock recorded this file, but it is not in git")
         elif lock.digest(file) != md5:
             words = lock.changed(place, path, md5)
-            found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
+            found.add(path, "different", "this is not what dvc.lock recorded" + (f": {words}" if words else ""))
         elif (size := lock.size(file)) != recorded.sizes[path]:
             words = " and ".join(
-                f"{said} {unit}, here {true}"
+                f"{said} {unit}, the file has {true}"
                 for said, true, unit in zip(recorded.sizes[path], size, ("bytes", "files"), strict=True)
                 if said != true
             )
-            found.add(path, "different", f"dvc.lock was edited: it gives {words}")
+            found.add(path, "different", f"dvc.lock was edited: it says {words}")
 
 
 def _chain(recorded: lock.Lock, found: Check) -> None:
-    """Each dependency has the hash that its maker recorded, also where the bytes are not here."""
+    """Each dependency has the hash that the stage which made it recorded, even if the bytes are not present."""
     made = recorded.made
     for stage, deps in recorded.deps.items():
         for path, md5 in deps.items():
             found.compared += path in made
             if made.get(path, md5) != md5:
-                found.add(stage, "different", f"stale: it was run on another {path} than the one that dvc.lock records")
+                found.add(stage, "different", f"stale: it was run on a {path} that differs from the one in dvc.lock")
 
 
 def _status(scratch: Place, recorded: lock.Lock, away: set[str], source: str, found: Check) -> None:
-    """What DVC calls changed, except bytes that are simply not here."""
+    """What DVC reports as changed, except files that are only absent on this machine."""
     status: dict[str, list[Any]] = json.loads(scratch.dvc("status", "--json", "dvc.yaml").stdout or "{}")
     if not (scratch.folder / source).exists():
         away = {*away, source}
-        found.notes.append(f"the source {source} is out of reach here, so it was not compared")
+        found.notes.append(f"the source {source} is not available on this machine, so it was not compared")
     for stage, changes in status.items():
         if not recorded.outs.get(stage):
-            continue  # named above, or without output
+            continue  # already named, or without output
         reasons = []
         for change in changes:
             if isinstance(change, str):
@@ -143,15 +151,15 @@ def _reasons(deps: dict[str, Any], away: set[str]) -> list[str]:
     return reasons
 
 
-def _strangers(place: Place, scratch: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
-    """Name what lies in the folders of the results and is no output, also what git was told to ignore.
+def _every_file_is_an_output(place: Place, scratch: Place, recorded: lock.Lock, away: set[str], found: Check) -> None:
+    """Name files in the folders of the results that are not the output of a stage, even if git ignores them.
 
     Args:
-        place: the study, where ignored files lie too.
-        scratch: its copy, where they do not.
+        place: the study, with ignored files.
+        scratch: its copy, without ignored files.
         recorded: dvc.lock.
-        away: outputs that live in the DVC cache, to which DVC may link them.
-        found: where to say so.
+        away: outputs in the DVC cache, to which DVC may link.
+        found: the check that gets the findings.
     """
     made = {PurePosixPath(path) for path in recorded.made}
     within = {parent for path in made for parent in path.parents}
@@ -160,7 +168,7 @@ def _strangers(place: Place, scratch: Place, recorded: lock.Lock, away: set[str]
         for file in sorted(p for p in (place.folder / top).rglob("*") if p.is_file() or p.is_symlink()):
             path = PurePosixPath(file.relative_to(place.folder).as_posix())
             if not made & {path, *path.parents}:
-                # The highest folder in which there is nothing else: a whole cell is one line.
+                # Name the highest folder that holds no output, so that a whole cell is one line.
                 highest = next(p for p in (*reversed(path.parents), path) if p not in within)
                 count[highest] = count.get(highest, 0) + (file.name != ".gitignore" or highest != path)
     for path, number in count.items():
@@ -168,19 +176,20 @@ def _strangers(place: Place, scratch: Place, recorded: lock.Lock, away: set[str]
             found.add(str(path), "different", _words(path, number, recorded, scratch.folder))
     for path in sorted(made):
         if (place.folder / path).is_symlink() and str(path) not in away:
-            found.add(str(path), "different", "a link to files elsewhere, not the output of a stage")
+            found.add(str(path), "different", "this is a link to another place, not the output of a stage")
 
 
 def _words(path: PurePosixPath, files: int, recorded: lock.Lock, scratch: Path) -> str:
-    words = f"{files} files that no stage of dvc.lock made" if files > 1 else "no stage of dvc.lock made it"
+    words = f"{files} files here are not" if files > 1 else "this file is not"
+    words += " the output of a stage in dvc.lock"
     if path.parts[0] in CELLS and len(path.parts) in (2, 3):
         known = sorted({stage.removeprefix("train@") for stage in recorded.outs if stage.startswith("train@")})
         words += f"; the cells of this study are {', '.join(known)}" if len(known) <= 40 else ""
         words = f"an unlisted cell: {words}"
-    return words if (scratch / path).exists() else f"{words}; hidden from git by an ignore rule"
+    return words if (scratch / path).exists() else f"{words}; an ignore rule hides it from git"
 
 
-@cache  # asked for by the check and by the certificate: each time is a process that loads the engine
+@cache  # the check and the certificate both need them, and each time costs a process
 def resolved_settings(scratch: Place) -> dict[str, dict[str, Any]]:
     """The settings of each variant, as the code in `scratch` reads its params.yaml.
 
@@ -200,18 +209,18 @@ def resolved_settings(scratch: Place) -> dict[str, dict[str, Any]]:
 
 
 def _trained_as_asked(place: Place, scratch: Place, found: Check) -> None:
-    """Name cells whose config.json tells of another variant, another seed or other settings.
+    """Name cells whose config.json has another variant, another seed or other settings than params.yaml asks for.
 
-    dvc.lock alone does not know: `dvc commit --force`, or a hand, makes it fit params.yaml without any training.
+    dvc.lock alone cannot show it: `dvc commit --force` or an edit makes it match params.yaml without any training.
     """
     settings = resolved_settings(scratch)
     for variant, seed in params.read(scratch.folder / params.FILE).cells:
         path = places.train_folder(variant, seed) / "config.json"
         if not (place.folder / path).exists():
-            continue  # named as missing
+            continue  # already named as missing
         config = files.read_json(place.folder / path)
         told = {"variant": config.get("variant"), "seed": config.get("seed"), "cell": config.get("cell")}
         found.compared += 1
         words = difference.values(told, {"variant": variant, "seed": seed, "cell": settings[variant]}, SIDES)
         if words:
-            found.add(str(path), "different", f"not a run of this cell: {words}")
+            found.add(str(path), "different", f"this is not a run of the cell: {words}")

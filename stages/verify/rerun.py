@@ -33,7 +33,8 @@ Values = dict[tuple[str, str], dict[str, list[float]]]  # (split, metric) -> var
 def from_git(place: Place) -> Check:
     """Make again what needs nothing but files in git: the tables and pages, and the split."""
     found = Check(
-        "tables and pages", "the split, the tables and the report come out of the files in git again, byte for byte"
+        "tables and pages",
+        "the split, the tables and the report, made again from the files in git, are the same byte for byte",
     )
     with scratch.copy(place) as again:
         recorded = lock.read(again)
@@ -80,14 +81,18 @@ def from_raw(
             s for s in recorded.order
             if (s in names) or (recorded.outs[s] and "@" not in s and (everything or s in ("ingest", "clean", "split")))
         ]  # fmt: skip
-        scope = "the whole study" if everything else f"{len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
-        found = Check(
-            "run again", f"{scope}, run again from raw data with an empty cache: every recorded hash comes out again"
+        scope = (
+            "the whole study"
+            if everything
+            else f"the choice of {len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
         )
+        found = Check("run again", f"{scope}, run again from raw data with an empty cache, gives every recorded hash")
         for name in names:
             if name not in recorded.outs:
                 found.add(
-                    name, "missing", "params.yaml asks for it, dvc.lock does not know it: nothing to compare with"
+                    name,
+                    "missing",
+                    "params.yaml asks for this cell, but dvc.lock does not have it, so it cannot be compared",
                 )
         for path in recorded.made:
             scratch.remove(again.folder / path)
@@ -113,16 +118,16 @@ def from_raw(
 
 
 def not_run(why: str) -> Check:
-    """What stands in the certificate where nothing was trained."""
+    """The entry of the certificate if no cell was trained."""
     return Check(
         "run again",
-        "nothing was trained again: a forgery in which files, dvc.lock, tables and pages agree would not be seen",
+        "no cell was trained again, so a forgery in which files, dvc.lock, tables and pages agree would not be noticed",
         notes=[why],
     )
 
 
 def source_missing(place: Place, source: str) -> bool:
-    """Whether the source named in params.yaml is out of reach here."""
+    """Whether the source that params.yaml names is not on this machine."""
     return not (place.folder / source).exists()
 
 
@@ -131,13 +136,13 @@ def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], 
     new = lock.read(again)
     for stage in stages:
         if stage not in new.outs:
-            found.add(stage, "missing", "did not end, so nothing of it could be compared")
+            found.add(stage, "missing", "the stage did not finish, so its outputs could not be compared")
             continue
         for path, md5 in recorded.outs[stage].items():
             found.compared += 1
             there, here = place.folder / path, again.folder / path
             if not here.exists():
-                found.add(path, "missing", "was not made again")
+                found.add(path, "missing", "the run did not make this file again")
                 continue
             same = new.outs[stage].get(path) == md5
             if same and not there.exists():
@@ -152,8 +157,11 @@ def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], 
 
 def _unseen(kept: Path, *, same: bool) -> str:
     if kept.exists() and kept.suffix != ".dir" and not same:
-        return "what lies here is what came out again, but not what dvc.lock recorded"
-    return "another hash than recorded; the recorded bytes are not here: after `dvc pull` the difference can be named"
+        return "the file here and the file made again are the same, but dvc.lock recorded another hash"
+    return (
+        "another hash than recorded; the recorded bytes are not on this machine: `dvc pull` fetches them, and the "
+        "difference can be named"
+    )
 
 
 def _run(again: Place, recorded: lock.Lock, stages: list[str], jobs: int, found: Check) -> None:
@@ -167,16 +175,16 @@ def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: lis
     if not raw.exists():
         found.add(
             "data/raw", "not checked",
-            "the raw data is not here: its source is out of reach, and the DVC remote was not pulled (`dvc pull "
-            "data/raw`, for which one needs access to it); what needs no data was checked all the same",
+            "the raw data is missing: its source is not available, and the DVC remote was not pulled (`dvc pull "
+            "data/raw`, which needs access to the remote); the checks that need no data were made",
         )  # fmt: skip
         return []
     if lock.digest(raw) != recorded.made.get("data/raw"):
-        found.add("data/raw", "different", "what lies here is not the raw data that dvc.lock recorded")
+        found.add("data/raw", "different", "this is not the raw data that dvc.lock recorded")
     target = again.folder / "data/raw"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.symlink_to(raw.resolve())
-    found.notes.append("the source was not read: begun with data/raw as it lies here")
+    found.notes.append("the source was not read; the run began with the present data/raw")
     return [stage for stage in stages if stage != "ingest"]
 
 
@@ -195,10 +203,12 @@ def _forgive(place: Place, again: Place, recorded: lock.Lock, found: Check) -> N
     for number, finding in enumerate(found.findings):
         there, here = place.folder / finding.what, again.folder / finding.what
         if not there.exists() or not here.exists() or lock.digest(there) != recorded.made.get(finding.what):
-            continue  # another bytes than those that were recorded: no matter of rounding
+            continue  # the bytes are not the recorded ones, so rounding is not the cause
         if difference.close(there, here):
             found.findings[number] = Finding(
-                finding.what, "within tolerance", f"equal but for rounding, as between two processors: {finding.detail}"
+                finding.what,
+                "within tolerance",
+                f"equal except for rounding, as between two processors: {finding.detail}",
             )
 
 
@@ -231,7 +241,7 @@ def _one(
     old, freedom = recorded[variant], sum(len(values) - 1 for values in recorded.values())
     what = f"{variant}: {split} {metric}"
     if not freedom:
-        return Finding(what, "not checked", "recorded with one seed: no SD over seeds, so no tolerance can be stated")
+        return Finding(what, "not checked", "recorded with one seed, so there is no SD over seeds and no tolerance")
     from scipy import stats
 
     pooled = math.sqrt(sum((len(v) - 1) * statistics.variance(v) for v in recorded.values() if len(v) > 1) / freedom)

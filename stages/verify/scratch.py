@@ -31,7 +31,13 @@ SHOWN = 15  # lines of a failed run
 WEIGHTS = ".cache/weights"
 PIPELINE = "dvc.yaml"
 CODE = "stages"
-MADE = ("results", "runs", "reports", "data/clean", "data/split")  # of a study: all in here is some stage's output
+MADE = (
+    "results",
+    "runs",
+    "reports",
+    "data/clean",
+    "data/split",
+)  # of a study: every file in here is the output of a stage
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,11 @@ def here() -> Place:
     folder = Path.cwd()
     for name in ("params.yaml", "dvc.lock"):
         if not (folder / name).exists():
-            raise UserError(f"{name} is not in {folder}; run from the folder of a study that was run and committed")
+            raise UserError(f"{name} is not in {folder}; run this in the folder of a study whose results are committed")
     root = Path(Place(folder, ".").git("rev-parse", "--show-toplevel").strip())
     place = Place(root, str(folder.resolve().relative_to(root.resolve())))
     if not place.pipeline.exists():
-        raise UserError(f"dvc.yaml is neither in {folder} nor in {root}")
+        raise UserError(f"dvc.yaml is neither in {folder} nor in {root}; a clone has it from git")
     return place
 
 
@@ -120,9 +126,9 @@ def here() -> Place:
 def copy(place: Place, source: str | None = None) -> Iterator[Place]:
     """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
 
-    Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new. Only
-    the source and pretrained weights are lent to the copy, by links. What other studies made stays behind too: DVC
-    would read each of their pipelines whenever it does anything.
+    Files that git ignores (data, runs, caches, checkpoints) are left out, so that an old result cannot pass for a new
+    one. Links lead to the source and to pretrained weights. The results of other studies are left out too, because DVC
+    would read each of their pipelines with every command.
 
     Args:
         place: what to copy.
@@ -154,7 +160,7 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
 
 
 def _wanted(place: Place) -> list[str]:
-    """What git lists, less the pipelines of other studies and what came out of them."""
+    """What git lists, without the pipelines and results of other studies."""
     command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     listed = [name for name in Place(place.root, ".").git(*command).split("\0") if name]
     studies = {str(PurePosixPath(name).parent) for name in listed if PurePosixPath(name).name == "params.yaml"}
@@ -165,7 +171,7 @@ def _wanted(place: Place) -> list[str]:
 
 
 def _lend(original: Path, inside: Path) -> None:
-    """A link in the copy to what stayed behind."""
+    """Link a file or folder of the original into the copy."""
     if original.exists() and not inside.exists():
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.symlink_to(original.resolve())
@@ -180,7 +186,7 @@ def remove(path: Path) -> None:
 
 
 def _environment() -> dict[str, Any]:
-    """As it is here, but without the settings of a DVC that may be running, and with this Python first."""
+    """The environment without the settings of a running DVC, and with this Python first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return kept | {"DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -65,7 +65,7 @@ def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tm
     assert str(clones[0]) not in json.dumps(one)
     text = (clones[0] / "verify/certificate.md").read_text()
     assert "| threads | 1 | 1 |" in text
-    assert "Machine types, as the cells recorded them: device cpu, instruction set" in text
+    assert "Machine types that the cells recorded: device cpu, instruction set" in text
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_wh
     assert "## Run again: not checked" in output
     green, output = verify(clone)
     assert green, output
-    assert "What was checked holds; nothing was trained again." in output
+    assert "The checks that were made hold; no cell was trained again." in output
     again = certificate(clone)["checks"][-1]
     assert again["verdict"] == "not checked"
     assert again["notes"][0].startswith("the raw data of this study is not in git (data/source is not here)")
@@ -145,7 +145,7 @@ def test_data_outside_of_the_repository_needs_no_word(clone: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_reviewer_may_bring_a_judge_of_their_own(clone: Path) -> None:
     """Whoever edits stages/verify can make it say anything; another clone's judges this one all the same."""
-    (clone / "stages/verify/__main__.py").write_text("print('What was promised holds.')\n")
+    (clone / "stages/verify/__main__.py").write_text("print('All checks hold.')\n")
     committed.replace(clone / "reports/report.md", "# tiny", "# Tiny")
     tiny.commit(clone, "Improve the judge")
     assert verify(clone)[0]
