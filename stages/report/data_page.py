@@ -27,6 +27,7 @@ SHEETS = {  # by the name of the file, less its number
     "quarantined": "Files in quarantine, each with its reason.",
     "overview": "Images per class before and after cleaning, and the sizes of the kept images.",
 }
+CUT = 40  # rows in the table of links that were not joined
 KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 
 
@@ -48,6 +49,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
+        "cut": _cut(evidence),
         "fed": _fed(evidence),
     }
 
@@ -130,6 +132,36 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
         }
         for path in sorted(folder.glob("*.png"))
     ]
+
+
+def _cut(evidence: StudyEvidence) -> dict[str, Any] | None:
+    """Similar pictures that the limit on groups kept apart, those in two parts of a split first."""
+    links = evidence.audit.get("links_cut") or []
+    if not links:
+        return None
+    path = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
+    rows = [{"paths": [path.get(image, image) for image in link], "parts": _parts(evidence, link)} for link in links]
+    crossing = [row for row in rows if row["parts"]]
+    shown = (crossing + [row for row in rows if not row["parts"]])[:CUT]
+    return {
+        "rows": shown,
+        "sentence": (
+            f"Cleaning found {plural(len(links), 'pair')} of similar pictures that it did not put into one group, "
+            "because the group would be larger than `clean.match.max_group`. In "
+            f"{len(crossing):,} of them, the two pictures are in different parts of "
+            f"{'a split' if len(evidence.parts) > 1 else 'the split'}."
+            + (f" The first {CUT} are listed." if len(links) > CUT else "")
+        ),
+    }
+
+
+def _parts(evidence: StudyEvidence, link: list[str]) -> str:
+    """The different parts that two pictures are in, of the first split that separates them; empty if none does."""
+    for split in evidence.places:
+        parts = [split[image] for image in link if image in split]
+        if len(set(parts)) == 2:
+            return names([SPLIT_NAMES[part] for part in parts])
+    return ""
 
 
 def _split(evidence: StudyEvidence) -> dict[str, Any]:

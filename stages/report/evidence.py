@@ -70,6 +70,11 @@ class StudyEvidence:
         """image_id, split of every image that is in a part; a table for each split of the study."""
         return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.split["splits"]]
 
+    @cached_property
+    def places(self) -> list[dict[str, str]]:
+        """Image -> part, for each split of the study."""
+        return [dict(zip(parts["image_id"], parts["split"], strict=True)) for parts in self.parts]
+
     def images(self, split: str) -> int:
         """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
         sizes: list[int] = [sum(found["counts"][split].values()) for found in self.split["splits"]]

@@ -31,7 +31,8 @@ EXPECTED = (
 )
 METRICS = ("top1", "top5", "loss")
 COLUMNS = (
-    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
+    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "runs", "test_images", "epoch_seconds", "hardware",
+    "note",
 )  # fmt: skip
 KINDS = {"all": "all", "copies": "with a copy", "others": "without a copy"}
 
@@ -139,7 +140,7 @@ def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: 
     }
     if ours is None:
         return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
-    low, high = expected(ours, float(sd) if sd else None, int(row.get("runs") or 1), evidence.alpha)
+    low, high = expected(ours, float(sd) if sd else None, int(row["runs"] or 1), evidence.alpha)
     return about | {
         "here": plus_minus(ours.mean, ours.sd, metric, digits),
         "n": ours.n,

@@ -40,9 +40,12 @@ def test_inside_is_what_the_interval_holds(folder: Path, found: evidence.StudyEv
         ours = found.summary[variant, "test", "top1"]
         assert ours.sd
         row = rows[variant, "Top-1 %"]
-        half = stats.t.ppf(0.975, 2) * ours.sd * (1 + 1 / 3) ** 0.5  # of one further run
+        mine, theirs = ours.sd**2 / 3, 0.01**2 / 3  # the published mean is of 3 runs with their own SD: Welch
+        freedom = (mine + theirs) ** 2 / (mine**2 / 2 + theirs**2 / 2)
+        half = stats.t.ppf(0.975, freedom) * (mine + theirs) ** 0.5
         low, high = ours.mean - half, ours.mean + half
         assert row["published"] == "90.0 ± 1.0"
+        assert row["run"].split(": ")[1] == f"{100 * max(low, 0):.1f} to {100 * min(high, 1):.1f}"
         assert row["run"].startswith("inside: " if low <= 0.9 <= high else "outside: ")
         assert float(row["difference"].replace("−", "-")) == pytest.approx(100 * (ours.mean - 0.9), abs=0.051)  # noqa: RUF001
     assert [row["system"] for row in built["absent"]] == ["absent"], "a row of the same study alone is missing here"
