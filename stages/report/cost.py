@@ -99,10 +99,11 @@ def bubbles(
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    keys = ("variant", "top1", "total", "trainable", "macs", "bytes")
-    titles = ["Variant", "Test top-1 %", "Parameters", "Trainable", "MACs", "Weights"]
-    rows = [[row[key] for key in keys] for row in context["cost"]["rows"]]
-    return [PaperTable("cost", titles, rows, "What the variants cost.")]
+    columns = {
+        "Variant": "variant", "Test top-1 %": "top1", "Parameters": "total", "Trainable": "trainable", "MACs": "macs",
+        "Weights": "bytes",
+    }  # fmt: skip
+    return [PaperTable.of("cost", context["cost"]["rows"], columns, "What the variants cost.")]
 
 
 SECTION = Section("cost", "Cost", build, _tables)

@@ -270,10 +270,7 @@ def _augmentation(augment: Any) -> str:
 
 def _picture(tile: SpriteTile) -> dict[str, Any]:
     epoch, mixed = tile.about["epoch"], tile.about.get("mixed_with")
-    return {
-        "uri": tile.uri,
-        "pixels": tile.pixelated,
-        "label": tile.about["label"],
+    return tile.shown() | {
         "mixed": f"+ {100 * (1 - tile.about['share']):.0f} % {mixed}" if mixed else "",
         "epoch": f"epoch {epoch}" if epoch else "original",
     }

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001, RUF002 - the multiplication sign is what is meant
 """Figures and pictures of a page that needs no network.
 
 Figures come out the same, byte for byte, and take the page's colours in light and dark.
@@ -21,7 +20,6 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogFormatterMathtext, LogFormatterSciNotation
 from PIL import Image, ImageOps
 
 from stages.core import files
@@ -31,8 +29,6 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from matplotlib.axis import Axis
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
@@ -81,8 +77,6 @@ class Figures:
 
     def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
         """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
-        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-            _powers_as_text(axis)
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
         figure.set_layout_engine(None)  # what tight_layout leaves there would draw every file twice
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
@@ -93,29 +87,6 @@ class Figures:
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))
         )
         return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
-
-
-def _powers_as_text(axis: Axis) -> None:
-    """Ticks of a logarithmic axis are written as mathtext by default, which no text of a figure is here."""
-    for kind in ("major", "minor"):
-        formatter = getattr(axis, f"get_{kind}_formatter")()
-        if isinstance(formatter, LogFormatterMathtext):
-            getattr(axis, f"set_{kind}_formatter")(_Powers())
-
-
-class _Powers(LogFormatterSciNotation):
-    """10⁵, 2×10⁵."""
-
-    def __call__(self, x: float, pos: Any = None) -> str:
-        """The label of a tick."""
-        found = re.fullmatch(r"\$\\mathdefault\{(-?)(?:([\d.]+)\\times)?10\^\{(-?\d+)\}\}\$", super().__call__(x, pos))
-        if not found:
-            return "" if pos is None or not x else f"{x:g}" if super().__call__(x, pos) else ""
-        sign, factor, power = found.groups()
-        return f"{sign}{factor + '×' if factor else ''}10{power.translate(_RAISED)}"
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _themed(svg: str, name: str, alt: str) -> str:
@@ -155,15 +126,11 @@ class SpriteTile:
     box: tuple[int, int, int, int]
     about: dict[str, Any]
 
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI."""
-        return encode(_sheet(self.sheet).crop(self.box))
-
-    @property
-    def pixelated(self) -> bool:
-        """Whether it is so small that a browser should magnify it without blur."""
-        return self.box[2] - self.box[0] <= PIXELATED
+    def shown(self) -> dict[str, Any]:
+        """What templates show: the picture as a data URI, whether it is magnified without blur, what is known of it."""
+        uri = encode(_sheet(self.sheet).crop(self.box))
+        right = self.about["label"] == self.about.get("predicted")
+        return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED, "right": right}
 
 
 def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTile]]:

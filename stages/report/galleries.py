@@ -82,9 +82,7 @@ def _shared(found: dict[tuple[str, int], list[SpriteTile]]) -> list[dict[str, An
         label = tile.about["label"]
         right, total = guesses[image][label], guesses[image].total()
         wrong = [(name, n) for name, n in guesses[image].most_common() if name != label]
-        shown.append(
-            {"uri": tile.uri, "pixels": tile.pixelated, "label": label, "right": right, "total": total, "wrong": wrong}
-        )
+        shown.append(tile.shown() | {"right": right, "total": total, "wrong": wrong})
     return shown
 
 
@@ -116,14 +114,9 @@ def _missing(
 
 def _picture(variant: str, tile: SpriteTile) -> dict[str, Any]:
     about = tile.about
-    return {
+    return tile.shown() | {
         "id": f"picture-{variant}-{about['image_id']}",
-        "uri": tile.uri,
-        "pixels": tile.pixelated,
-        "label": about["label"],
-        "predicted": about["predicted"],
         "confidence": number(about["confidence"], "top1", 0),
-        "right": about["label"] == about["predicted"],
     }
 
 
@@ -141,12 +134,12 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
     head, first = found[seeds[0]]
     if head["skipped"]:
         return {"name": variant, "skipped": head["skipped"]}
-    own = [_map(tile) for tile in first if tile.about["kind"] != "shared"]
+    own = [tile.shown() for tile in first if tile.about["kind"] != "shared"]
     shared: dict[str, list[dict[str, Any]]] = {}
     for seed, (_, members) in found.items():
         for tile in members:
             if tile.about["kind"] == "shared":
-                shared.setdefault(tile.about["image_id"], []).append(_map(tile) | {"seed": seed})
+                shared.setdefault(tile.about["image_id"], []).append(tile.shown() | {"seed": seed})
     if uncertainty.several(evidence):  # they test different images; a map that no other seed has shows no agreement
         shared = {image: row for image, row in shared.items() if len(row) > 1}
     known = [r for (name, _), r in agreement.items() if name == variant]
@@ -160,18 +153,6 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
             for image, row in shared.items()
         ],
         "agreement": number(statistics.mean(known), digits=0) if known else "",
-    }
-
-
-def _map(tile: SpriteTile) -> dict[str, Any]:
-    about = tile.about
-    return {
-        "uri": tile.uri,
-        "pixels": tile.pixelated,
-        "label": about["label"],
-        "predicted": about["predicted"],
-        "target": about["target"],
-        "right": about["label"] == about["predicted"],
     }
 
 
@@ -193,13 +174,11 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
-    picture = None
+    picture = {"uri": "", "pixels": False}
     if row["tile"]:
         _, found = sprite_tiles(evaluate_folder(row["tile_variant"], int(row["tile_seed"])), "samples")
-        picture = found[int(row["tile"])]
-    return {
-        "uri": picture.uri if picture else "",
-        "pixels": bool(picture and picture.pixelated),
+        picture = found[int(row["tile"])].shown()
+    return picture | {
         "path": paths.get(row["image_id"], row["image_id"]),
         "label": row["label"],
         "predicted": row["predicted"],

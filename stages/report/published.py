@@ -274,25 +274,26 @@ def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> F
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
     if context["published"] is None:
         return []
-    keys = ("variant", "metric", "published", "here", "n", "difference", "run")
-    columns = ["Variant", "Figure", "Published", "Here", "n", "Difference", "Expected"]
+    columns = {
+        "Variant": "variant", "Figure": "metric", "Published": "published", "Here": "here", "n": "n",
+        "Difference": "difference", "Expected": "run",
+    }  # fmt: skip
     caption = (
         "Published test results and ours, mean ± SD over n seeds (one seed has no SD). Inside or outside: whether the "
         f"published result lies in the {context['results']['confidence']} interval that our runs predict for it."
     )
-    return [
-        PaperTable("published", columns, [[row[key] for key in keys] for row in context["published"]["rows"]], caption)
-    ]
+    return [PaperTable.of("published", context["published"]["rows"], columns, caption)]
 
 
 def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
     if context["leak"] is None:
         return []
-    keys = ("variant", "kind", "splits", "published", "clean", "leak", "interval", "verdict")
-    columns = ["Variant", "Images", "Splits", "Published kind", "Clean", "Difference", "Interval", "Verdict"]
-    rows = [[row[key] for key in keys] for row in context["leak"]["rows"]]
+    columns = {
+        "Variant": "variant", "Images": "kind", "Splits": "splits", "Published kind": "published", "Clean": "clean",
+        "Difference": "leak", "Interval": "interval", "Verdict": "verdict",
+    }  # fmt: skip
     caption = "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
-    return [PaperTable("leak", columns, rows, caption)]
+    return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
 
 
 PUBLISHED = Section("published", "Published results and ours", build, _tables)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
+COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
@@ -35,7 +36,6 @@ class Comparison:
     p_adjusted: float
     effect: float | None
     probability: float | None
-    error: float
     covers: str
     verdict: str
 
@@ -232,19 +232,6 @@ def _p(p: float) -> str:
 
 
 def _comparison(row: dict[str, str]) -> Comparison:
-    return Comparison(
-        a=row["variant_a"],
-        b=row["variant_b"],
-        difference=float(row["difference"]),
-        low=float(row["ci_low"]),
-        high=float(row["ci_high"]),
-        p=float(row["p"]),
-        wide_low=float(row["joint_ci_low"]),
-        wide_high=float(row["joint_ci_high"]),
-        p_adjusted=float(row["p_joint"]),
-        effect=float(row["effect_size"]) if row["effect_size"] else None,
-        probability=float(row["probability_a_better"]) if row["probability_a_better"] else None,
-        error=float(row["standard_error"]),
-        covers=row["covers"],
-        verdict=row["verdict"],
-    )
+    numbers = [float(row[column]) for column in COLUMNS]
+    effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
+    return Comparison(row["variant_a"], row["variant_b"], *numbers, effect, probability, row["covers"], row["verdict"])

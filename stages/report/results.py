@@ -183,25 +183,12 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
         for part in results["splits"]
     ]
     if results["pairs"]:
-        titles = [
-            "A",
-            "B",
-            "Difference",
-            "Interval",
-            "All pairs at once",
-            "p",
-            "p (adjusted)",
-            "New run %",
-            "Cohen's h",
-            "Verdict",
-        ]
-        keys = ("a", "b", "difference", "interval", "wide", "p", "p_adjusted", "chance", "effect", "verdict")
-        caption = (
-            f"Paired comparisons of test {results['metric']}; {results['confidence']} intervals over "
-            f"{results['covers']}."
-        )
-        rows = [[pair[key] for key in keys] for pair in results["pairs"]]
-        found.append(PaperTable("comparisons", titles, rows, caption))
+        columns = {
+            "A": "a", "B": "b", "Difference": "difference", "Interval": "interval", "All pairs at once": "wide",
+            "p": "p", "p (adjusted)": "p_adjusted", "New run %": "chance", "Cohen's h": "effect", "Verdict": "verdict",
+        }  # fmt: skip
+        caption = f"Paired comparisons of test {results['metric']}; {results['confidence']} intervals over "
+        found.append(PaperTable.of("comparisons", results["pairs"], columns, f"{caption}{results['covers']}."))
     return found
 
 

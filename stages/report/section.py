@@ -24,6 +24,11 @@ class PaperTable(NamedTuple):
     rows: list[list[Any]]
     caption: str
 
+    @classmethod
+    def of(cls, name: str, rows: list[dict[str, Any]], columns: dict[str, str], caption: str) -> PaperTable:
+        """A table of the `columns` (title -> key) of `rows`."""
+        return cls(name, list(columns), [[row[key] for key in columns.values()] for row in rows], caption)
+
 
 @dataclass(frozen=True)
 class Section:
