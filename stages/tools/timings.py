@@ -1,7 +1,8 @@
-"""`python -m stages.tools.timings`: timings/index.html, what the cells took, on which hardware.
+"""`python -m stages.tools.timings`: timings/index.html, the seconds and memory of the cells, by hardware.
 
-Outside of what DVC locks, since seconds never come out twice; made from `timings/<variant>/<seed>.json` of train and
-`timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache left none and are named.
+DVC does not lock these files, because seconds vary between runs. They are made from `timings/<variant>/<seed>.json` of train and
+`timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache have no such file
+and are named.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
-STALLED = 2.0  # an epoch that took so many times the median was held up by something else
+STALLED = 2.0  # an epoch that took so many times the median was delayed by something else
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def write(found: StudyEvidence) -> None:
     """
     cells = {cell: timing for cell in found.study.cells if (timing := _read(timing_file(*cell)))}
     if not cells:
-        raise UserError(f"{TIMINGS} holds no timings of these cells; they are left where a cell is trained, not pulled")
+        raise UserError(f"{TIMINGS} has no timings of these cells; only the machine that trains a cell has them")
     missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
     means = test_means(found)
     rows = [_row(found, v, [t for (name, _), t in cells.items() if name == v], means[v]) for v in found.variants]
@@ -88,7 +89,7 @@ def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1
 
 
 def _stalled(seconds: list[float]) -> int:
-    """Epochs, but for the first, that took more than twice the median."""
+    """Epochs after the first that took more than twice the median."""
     later = seconds[1:]
     return sum(s > STALLED * statistics.median(later) for s in later) if len(later) > 2 else 0
 
