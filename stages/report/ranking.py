@@ -232,6 +232,8 @@ def _p(p: float) -> str:
 
 
 def _comparison(row: dict[str, str]) -> Comparison:
-    numbers = [float(row[column]) for column in COLUMNS]
+    difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column]) for column in COLUMNS)
     effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
-    return Comparison(row["variant_a"], row["variant_b"], *numbers, effect, probability, row["covers"], row["verdict"])
+    pair = row["variant_a"], row["variant_b"]
+    rest = effect, probability, row["covers"], row["verdict"]
+    return Comparison(*pair, difference, low, high, wide_low, wide_high, p, adjusted, *rest)

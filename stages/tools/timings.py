@@ -1,8 +1,8 @@
 """`python -m stages.tools.timings`: timings/index.html, the seconds and memory of the cells, by hardware.
 
-DVC does not lock these files, because seconds vary between runs. They are made from `timings/<variant>/<seed>.json` of train and
-`timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache have no such file
-and are named.
+DVC does not lock these files, because seconds vary between runs. The page is made from `timings/<variant>/<seed>.json`
+of train and `timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache have no such
+file and are named.
 """
 
 from __future__ import annotations
