@@ -235,5 +235,5 @@ def _comparison(row: dict[str, str]) -> Comparison:
     difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column]) for column in COLUMNS)
     effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
     pair = row["variant_a"], row["variant_b"]
-    rest = effect, probability, row["covers"], row["verdict"]
-    return Comparison(*pair, difference, low, high, wide_low, wide_high, p, adjusted, *rest)
+    own, joint, said = (low, high), (wide_low, wide_high), (row["covers"], row["verdict"])
+    return Comparison(*pair, difference, *own, *joint, p, adjusted, effect, probability, *said)
