@@ -26,8 +26,8 @@ NOTE = (
     "difference. No verdict is given if our runs do not differ or if there is only one run."
 )
 EXPECTED = (
-    "Expected: the interval in which our runs predict the published result, for as many runs as it is the mean of; "
-    "inside or outside: whether the published result lies in it."
+    "Expected: the interval that our runs predict for the mean of as many runs as were published. Inside or outside: "
+    "whether the published result is in it."
 )
 METRICS = ("top1", "top5", "loss")
 COLUMNS = (
@@ -249,7 +249,7 @@ def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
 
 def verdict(low: float, high: float) -> str:
     """What the interval of the difference says."""
-    return "not decided" if low <= 0 <= high else "copies helped" if low > 0 else "copies hurt"
+    return "not decided" if low <= 0 <= high else "higher with copies" if low > 0 else "lower with copies"
 
 
 def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:

@@ -94,7 +94,7 @@ def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Study
     built = published.build_leak(found, Figures(tmp_path))
     assert built is not None
     assert [(row["kind"], row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
-        (kind, *rest, "copies helped")
+        (kind, *rest, "higher with copies")
         for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0"))
         for kind in ("all", "with a copy", "without a copy")
     ]
