@@ -81,7 +81,7 @@ gpu: ## on a machine with a GPU: measure, repeat, train cifar10_gpu and cifar10_
 	$(GPU) cells --gpu --minutes 9 --jobs 2 --out $(OUT)/cells94 --study studies/cifar10_94 $(DATA:%=--data %)
 
 sweep: setup ## compare DVC experiments that differ in one setting: make sweep PARAM=lr
-	python -m stages.report.experiments $(PARAM)
+	python -m stages.tools.sweep $(PARAM)
 
 ui: setup ## the MLflow page of all runs
 	mlflow ui

@@ -12,12 +12,12 @@ from stages.core import cells, files
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stages.aggregate.collect import Cell
+    from stages.aggregate.collect import CellResults
 
 COLUMNS = ["variant", "image_id", "pairs", "correlation"]
 
 
-def agreement(found: list[Cell]) -> list[dict[str, Any]]:
+def agreement(found: list[CellResults]) -> list[dict[str, Any]]:
     """The rows of agreement.csv: for each variant and shared image, Pearson's r, averaged over the pairs of seeds.
 
     Variants without maps, and maps that are flat (so that r is undefined), are left out.

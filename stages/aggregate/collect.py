@@ -19,7 +19,7 @@ NEEDED = ("metrics.csv", "predictions.csv", "samples.json", "gradcam.json")
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellResults:
     """What train and evaluate left of one cell."""
 
     variant: str
@@ -31,7 +31,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Split:
+class SharedSplit:
     """One split of the study: the seeds that share it, and its images, part -> label -> number."""
 
     seeds: list[int]
@@ -50,7 +50,7 @@ class Tested:
     belong together (copies, look-alikes).
     """
 
-    split: Split
+    split: SharedSplit
     images: list[str]
     groups: list[str]
     values: NDArray[Any]
@@ -62,7 +62,7 @@ class Tested:
         return values.blocks(self.values, self.groups)
 
 
-def read(wanted: list[tuple[str, int]]) -> list[Cell]:
+def read(wanted: list[tuple[str, int]]) -> list[CellResults]:
     """Read the cells `wanted`, in that order.
 
     Raises:
@@ -81,13 +81,13 @@ def read(wanted: list[tuple[str, int]]) -> list[Cell]:
     return found
 
 
-def splits() -> list[Split]:
+def splits() -> list[SharedSplit]:
     """The splits of the study: one, or with `split.per_seed` one for each seed or for some of them."""
     summary = files.read_json(cells.SPLIT / "summary.json", cells.Summary)
-    return [Split(entry["seeds"], entry["counts"]) for entry in summary["splits"]]
+    return [SharedSplit(entry["seeds"], entry["counts"]) for entry in summary["splits"]]
 
 
-def tested(found: list[Cell], metric: str) -> list[Tested]:
+def tested(found: list[CellResults], metric: str) -> list[Tested]:
     """The test images of every split, and what the cells make of them."""
     group = {row["image_id"]: row["group_id"] for row in files.read_rows(MANIFEST)}
     every = []
@@ -107,10 +107,10 @@ def _lacks(variant: str, seed: int) -> str:
     return next((f"{path} is missing" for path in wanted if not path.exists()), "")
 
 
-def _read(variant: str, seed: int) -> Cell:
+def _read(variant: str, seed: int) -> CellResults:
     train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
     rows = files.read_rows(evaluate / "metrics.csv", ["value"])
-    return Cell(
+    return CellResults(
         variant,
         seed,
         files.read_json(train / "config.json"),
@@ -122,7 +122,7 @@ def _read(variant: str, seed: int) -> Cell:
     )
 
 
-def _same_images(found: list[Cell]) -> None:
+def _same_images(found: list[CellResults]) -> None:
     first = found[0]
     keys = first.predictions[["split", "image_id", "label"]]
     for cell in found[1:]:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from stages.aggregate.summary import over_seeds
 
 if TYPE_CHECKING:
-    from stages.aggregate.collect import Cell
+    from stages.aggregate.collect import CellResults
     from stages.aggregate.params import Fit
 
 COLUMNS = ["variant", "verdict", "rule", "train_top1", "val_top1", "gap", "val_loss_rise", "val_loss_fall"]
 COLUMNS += ["rise_of_chance", "fall_of_chance"]
 
 
-def verdicts(found: list[Cell], rules: Fit, alpha: float) -> list[dict[str, Any]]:
+def verdicts(found: list[CellResults], rules: Fit, alpha: float) -> list[dict[str, Any]]:
     """The rows of fit.csv: one for each variant, its figures are means over its seeds.
 
     `gap` is top-1 on train less top-1 on validation, of the weights kept. `val_loss_rise` is how far the last
@@ -28,13 +28,13 @@ def verdicts(found: list[Cell], rules: Fit, alpha: float) -> list[dict[str, Any]
     a fraction of that loss; `rise_of_chance` and `fall_of_chance` are the same changes as a fraction of the loss of
     guessing, log(classes). A change counts when it is large by both: a tenth of a loss near 0 is nothing.
     """
-    by_variant: dict[str, list[Cell]] = {}
+    by_variant: dict[str, list[CellResults]] = {}
     for cell in found:
         by_variant.setdefault(cell.variant, []).append(cell)
     return [_verdict(variant, cells, rules, alpha) for variant, cells in by_variant.items()]
 
 
-def _verdict(variant: str, cells: list[Cell], rules: Fit, alpha: float) -> dict[str, Any]:
+def _verdict(variant: str, cells: list[CellResults], rules: Fit, alpha: float) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
     losses = [[float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")] for cell in cells]
     if not all(cell.history for cell in cells):

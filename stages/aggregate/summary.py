@@ -11,7 +11,7 @@ from stages.aggregate import resampled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.aggregate.collect import Cell, Tested
+    from stages.aggregate.collect import CellResults, Tested
 
 SELECTION = {"val": ("top1", "loss"), "test": ("top1", "macro_f1", "nll", "ece")}  # what `dvc metrics diff` shows
 
@@ -57,7 +57,7 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
     return row | {"ci_low": mean - half, "ci_high": mean + half}
 
 
-def runs(found: list[Cell]) -> list[dict[str, Any]]:
+def runs(found: list[CellResults]) -> list[dict[str, Any]]:
     """The rows of runs.csv: every metric of every cell."""
     return [
         {"variant": cell.variant, "seed": cell.seed, "split": split, "metric": metric, "value": value}
@@ -66,7 +66,7 @@ def runs(found: list[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def summary(found: list[Cell], tested: list[Tested], alpha: float) -> list[dict[str, Any]]:
+def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> list[dict[str, Any]]:
     """The rows of summary.csv: every metric of every variant, over its seeds."""
     place = {seed: number for number, one in enumerate(tested) for seed in one.split.seeds}
     groups: dict[tuple[str, str, str], dict[int, list[float]]] = {}
@@ -90,7 +90,7 @@ def selection(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[
     return chosen
 
 
-def curves(found: list[Cell]) -> list[dict[str, Any]]:
+def curves(found: list[CellResults]) -> list[dict[str, Any]]:
     """The rows of curves.csv: loss and top-1 of every epoch, train and validation."""
     return [
         {

@@ -14,14 +14,14 @@ import pandas as pd
 from stages.core import cells, files
 
 if TYPE_CHECKING:
-    from stages.aggregate.collect import Cell
+    from stages.aggregate.collect import CellResults
     from stages.aggregate.params import Suspects
 
 COLUMNS = ["image_id", "split", "label", "predicted", "cells", "wrong", "confidence", "label_probability"]
 COLUMNS += ["tile_variant", "tile_seed", "tile", "found"]
 
 
-def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
+def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
     """The rows of suspects.csv, the most suspicious first.
 
     Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say,
@@ -68,7 +68,7 @@ def suspects(found: list[Cell], rules: Suspects) -> list[dict[str, Any]]:
     return rows
 
 
-def _parts(found: list[Cell]) -> dict[str, str]:
+def _parts(found: list[CellResults]) -> dict[str, str]:
     """Image id -> val, test, or both where it is now in the one and now in the other."""
     parts: dict[str, str] = {}
     for cell in found:
@@ -77,7 +77,7 @@ def _parts(found: list[Cell]) -> dict[str, str]:
     return parts
 
 
-def _tiles(found: list[Cell]) -> dict[str, tuple[str, int, int]]:
+def _tiles(found: list[CellResults]) -> dict[str, tuple[str, int, int]]:
     """Image id -> the first cell that shows it, and where in its sprite."""
     places: dict[str, tuple[str, int, int]] = {}
     for cell in found:

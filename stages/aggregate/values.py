@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from stages.aggregate.collect import Cell
+    from stages.aggregate.collect import CellResults
 
 LOWER_IS_BETTER = ("nll", "robustness_drop")
 WHOLE_CELL = ("robustness_drop",)
 
 
-def of(found: list[Cell], metric: str, split: str = "test") -> NDArray[Any]:
+def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[Any]:
     """The numbers of cells of one split: (variants, seeds, images), in the order of params.yaml.
 
     Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
@@ -41,7 +41,7 @@ def of(found: list[Cell], metric: str, split: str = "test") -> NDArray[Any]:
     return np.asarray(rows).reshape(len(variants), -1, len(rows[0]))
 
 
-def predicted(found: list[Cell], split: str = "test") -> NDArray[np.int64]:
+def predicted(found: list[CellResults], split: str = "test") -> NDArray[np.int64]:
     """What the cells call every image, as numbers: (variants, seeds, images)."""
     variants = list(dict.fromkeys(cell.variant for cell in found))
     tables = [cell.predictions[cell.predictions["split"] == split]["predicted"].to_numpy() for cell in found]
@@ -90,7 +90,7 @@ def _f1(label: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(f1.mean() + images * influence / len(names))
 
 
-def _drop(cell: Cell) -> float:
+def _drop(cell: CellResults) -> float:
     """Top-1 on the unchanged test images less the mean over all changes of them.
 
     Raises:

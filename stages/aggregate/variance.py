@@ -18,12 +18,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stages.aggregate.collect import Cell, Split
+    from stages.aggregate.collect import CellResults, SharedSplit
 
 COLUMNS = ["variant", "split", "metric", "part", "n", "df", "sd", "sd_low", "sd_high"]
 
 
-def variance(found: list[Cell], splits: list[Split], alpha: float) -> list[dict[str, Any]]:
+def variance(found: list[CellResults], splits: list[SharedSplit], alpha: float) -> list[dict[str, Any]]:
     """The rows of variance.csv: standard deviations of every metric, by what varied.
 
     `part` is `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of its own; `n` is the

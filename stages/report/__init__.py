@@ -1,1 +1,1 @@
-"""report: one page, one text, figures and tables from what lives in git; never from images or weights."""
+"""report: one page, one text, figures and tables, made only from files in git; never from images or weights."""

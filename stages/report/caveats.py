@@ -1,16 +1,18 @@
-"""What follows from the settings: what was varied and fixed, what was chosen on what, what is not a fair comparison."""
+"""What the settings imply: which were varied, what was chosen on which images, which comparisons are unfair."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import settings as knobs
+from stages.report import training as knobs
+from stages.report.section import Section
 from stages.report.wording import names, plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figures
 
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
@@ -18,7 +20,7 @@ UNBALANCED = 3  # times as many test images in the largest class as in the small
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
 
-def build(evidence: Evidence) -> dict[str, Any]:
+def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Varied and fixed settings, and caveats in words."""
     settings = knobs.resolved(evidence)
     varied = knobs.varied(settings)
@@ -33,7 +35,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
+def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
     ran = {variant: epochs(evidence, variant) for variant in evidence.variants}
@@ -48,27 +50,32 @@ def unfair(evidence: Evidence, varied: list[str]) -> list[str]:
         )
     parts = list(dict.fromkeys(key.split(".")[0] for key in varied))
     if len(parts) > 1:
-        found.append(f"Variants differ in {names(parts)}: where two differ in several, no one of them is the cause.")
+        found.append(
+            f"Variants differ in {names(parts)}. If two variants differ in several of these, none of them alone is the "
+            "cause."
+        )
     return found
 
 
-def _seeds(evidence: Evidence) -> list[str]:
+def _seeds(evidence: StudyEvidence) -> list[str]:
     seeds = len(evidence.study.seeds)
     listed = ", ".join(map(str, evidence.study.seeds))
     found = [
         (
-            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}); a seed changes "
-            f"{names(_changed(evidence))}, {_split_varied(evidence)}."
+            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}). A seed changes "
+            f"{names(_changed(evidence))}{_split_varied(evidence)}."
         )
     ]
     if seeds == 1:
-        found.append("One seed gives no spread: no standard deviation or interval over seeds can be stated.")
+        found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
-        found.append(f"{seeds} seeds give wide intervals; more may reorder the variants that cannot be told apart.")
+        found.append(
+            f"{seeds} seeds give wide intervals. More seeds may reorder the variants that are statistically tied."
+        )
     return found
 
 
-def _changed(evidence: Evidence) -> list[str]:
+def _changed(evidence: StudyEvidence) -> list[str]:
     """What a seed draws: augmentation alone where there is one that is not cached for all seeds."""
     settings = _cells(evidence)
     found = ["the initial weights", "the order of the images"]
@@ -84,67 +91,67 @@ def augments(cell: dict[str, Any]) -> bool:
     return any(augment.values()) if isinstance(augment, dict) else augment not in (None, "none")
 
 
-def _cells(evidence: Evidence) -> dict[str, dict[str, Any]]:
+def _cells(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
     """The resolved settings of each variant."""
     return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in evidence.variants}
 
 
-def _split_varied(evidence: Evidence) -> str:
+def _split_varied(evidence: StudyEvidence) -> str:
     splits = evidence.split["splits"]
     if len(splits) == 1:
-        return "not the split"
+        return ", but not the split"
     each = len(splits[0]["seeds"])
-    return "and the split" if each == 1 else f"and every {each} seeds the split"
+    return ", and the split" if each == 1 else f"; the split changes every {each} seeds"
 
 
-def _data(evidence: Evidence) -> list[str]:
+def _data(evidence: StudyEvidence) -> list[str]:
     test = plural(evidence.images("test"), "image")
     splits = len(evidence.split["splits"])
     found = [
         *copies(evidence),
         (
-            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}); their "
-            f"test sets, of {test} each, come from one data set: another one would move all figures."
+            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}). Their "
+            f"test sets ({test} each) come from one data set; another data set would change all results."
             if splits > 1
-            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}: another "
-            "draw of test images would move all figures, and another training set too."
+            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}. "
+            "Other test images or other training images would change all results."
         ),
         _fitted(evidence),
     ]
     return found + _unbalanced(evidence)
 
 
-def copies(evidence: Evidence) -> list[str]:
-    """Test images that have a copy or a look-alike among what was learnt from or chosen on, in the worst split."""
+def copies(evidence: StudyEvidence) -> list[str]:
+    """Test images with a copy or a similar picture in the training or validation set, in the worst split."""
     test = plural(evidence.images("test"), "image")
     if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
-        return ["Copies were left as published, and how many test images have one elsewhere was not counted."]
+        return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
     train, val, cut = max(_across(evidence, parts) for parts in evidence.parts)
     found = []
     if train + val:
         found.append(
-            f"{train + val:,} of {test} of the test set have a copy or a look-alike outside of it: {train:,} in the "
-            f"training set, {val:,} in the validation set alone. Test figures are too good by what that is worth."
+            f"{train + val:,} of {test} of the test set have a copy or a similar picture outside it: {train:,} in the "
+            f"training set, {val:,} only in the validation set. These copies make the test results too good."
         )
     else:
         found.append(
-            "No test image has a copy or a look-alike, as far as cleaning finds them, in the training or the "
+            "As far as cleaning can find them, no test image has a copy or a similar picture in the training or the "
             "validation set."
         )
     if cut:
         found.append(
-            f"{plural(cut, 'pair')} of similar pictures, which cleaning saw and did not join (a limit), lie "
-            "on both sides of the test set."
+            f"Cleaning found {plural(cut, 'pair')} of similar pictures that it did not group (`clean.match.max_group`) "
+            "and of which one is in the test set and the other in the training or validation set."
         )
     return found
 
 
-def leaked(evidence: Evidence) -> int:
+def leaked(evidence: StudyEvidence) -> int:
     """Test images whose duplicate group also stands in train or validation; of several splits, in the worst."""
     return max(sum(_across(evidence, parts)[:2]) for parts in evidence.parts)
 
 
-def _across(evidence: Evidence, split: pd.DataFrame) -> tuple[int, int, int]:
+def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int, int]:
     """Test images with a member of their group in train; in validation alone; links refused that leave the test set."""
     where = dict(zip(split["image_id"], split["split"], strict=True))
     groups: dict[str, list[str]] = {}
@@ -156,7 +163,7 @@ def _across(evidence: Evidence, split: pd.DataFrame) -> tuple[int, int, int]:
     return train, val, sum("test" in side and bool(side & {"train", "val"}) for side in sides)
 
 
-def _fitted(evidence: Evidence) -> str:
+def _fitted(evidence: StudyEvidence) -> str:
     """Which statistics of normalisation were fitted, and on what."""
     seed = evidence.study.seeds[0]
     steps = {
@@ -166,40 +173,42 @@ def _fitted(evidence: Evidence) -> str:
         if step["name"] in FITTED
     }
     if not steps:
-        return "Normalisation uses fixed numbers in all variants: no statistic was fitted to images."
+        return "Normalisation uses fixed numbers in all variants; no statistic was fitted to images."
     return f"Statistics for normalisation ({names(sorted(steps))}) are fitted on the training set alone."
 
 
-def _unbalanced(evidence: Evidence) -> list[str]:
+def _unbalanced(evidence: StudyEvidence) -> list[str]:
     """Whether top-1 is a poor choice of metric here."""
     counts = [n for n in evidence.split["splits"][0]["counts"]["test"].values() if n]
     if evidence.metric != "top1" or max(counts) < UNBALANCED * min(counts):
         return []
     return [
         (
-            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}: top-1 is mostly "
-            "about the large classes. `aggregate.compare: balanced_accuracy` counts every class the same."
+            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}, so top-1 mainly "
+            "reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same weight."
         )
     ]
 
 
-def _tuning(evidence: Evidence) -> list[str]:
+def _tuning(evidence: StudyEvidence) -> list[str]:
     settings = _cells(evidence)
     uses = {
-        "the epoch that counts": [v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")],
+        "the epoch whose weights are kept": [
+            v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")
+        ],
         "when training stops": [v for v, c in settings.items() if c.get("early_stopping")],
         "when the learning rate falls": [v for v, c in settings.items() if _schedule(c) == "plateau"],
     }
     found = [
-        f"The validation set chose {what} for {_which(chosen, settings)}: validation figures are optimistic for that."
+        f"The validation set chose {what} for {_which(chosen, settings)}, so their validation results are optimistic."
         for what, chosen in uses.items()
         if chosen
     ]
     free = [v for v in settings if not any(v in chosen for chosen in uses.values())]
     if free:
         found.append(
-            f"The last epoch counts for {_which(free, settings)}; within training nothing was chosen on validation or "
-            "test images."
+            f"The weights of the last epoch are kept for {_which(free, settings)}; nothing was chosen on "
+            "validation or test images during training."
         )
     if len(evidence.variants) > 1:
         found += _shared(evidence, settings)
@@ -214,7 +223,7 @@ def _which(chosen: list[str], settings: dict[str, Any]) -> str:
     return "every variant" if len(chosen) == len(settings) else names(chosen)
 
 
-def _shared(evidence: Evidence, settings: dict[str, dict[str, Any]]) -> list[str]:
+def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> list[str]:
     """Which of the settings that decide most about training are the same for all variants, and which are not."""
     each = {
         "learning rate": {v: _rates(cell) for v, cell in settings.items()},
@@ -235,7 +244,9 @@ def _shared(evidence: Evidence, settings: dict[str, dict[str, Any]]) -> list[str
     if apart:
         found.append(f"Not the same for all variants: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
-        found.append("The learning rate was not tuned for each variant, and may suit some better than others.")
+        found.append(
+            "The learning rate was not tuned for each variant, so it may suit some variants better than others."
+        )
     return found
 
 
@@ -247,15 +258,18 @@ def _rates(cell: dict[str, Any]) -> str:
     return ", ".join(rates) + (f", {name}" if name not in ("", "constant") else "")
 
 
-def epochs(evidence: Evidence, variant: str) -> str:
+def epochs(evidence: StudyEvidence, variant: str) -> str:
     """Epochs that a variant ran: one number, or those of its seeds."""
     runs = {int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds}
     return "/".join(str(n) for n in sorted(runs))
 
 
-def _updates(evidence: Evidence, variant: str, cell: dict[str, Any]) -> str:
+def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str:
     """Steps of the optimiser in all epochs of the first seed."""
     seed = evidence.study.seeds[0]
     images = sum(evidence.split["splits"][0]["counts"]["train"].values())
     step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
     return f"{-(-images // step) * int(evidence.configs[variant, seed]['epochs_run']):,}"
+
+
+SECTION = Section("caveats", "Caveats", build)

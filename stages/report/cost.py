@@ -9,25 +9,31 @@ from matplotlib.ticker import LogLocator, NullLocator
 from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.figures import COLOURS, INK, MUTED
-from stages.report.ranking import METRIC, test_means
+from stages.report.ranking import METRIC, ranking, test_means
+from stages.report.section import PaperTable, Section
 from stages.report.wording import number, size
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
+NOTE = (
+    "★ marks the Pareto front of mean test top-1 and multiply-accumulates. The front compares the means alone, also of "
+    "variants that are statistically tied."
+)
 LABELLED = 10  # more names than these run into each other; then only the front is named
 
 
-def build(evidence: Evidence, figures: Figures, order: list[str], digits: int) -> dict[str, Any]:
+def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """A row for each variant, best first, and the picture of accuracy against cost."""
     means, costs = test_means(evidence), read(evidence)
+    order = ranking(evidence).order
     macs = {variant: int(costs[variant]["macs"]) for variant in order}
     best = front(macs, means)
     rows = [
         {
             "variant": variant,
-            "top1": number(means[variant], METRIC, digits),
+            "top1": number(means[variant], METRIC, evidence.digits),
             "total": f"{costs[variant]['params_total']:,}",
             "trainable": f"{costs[variant]['params_trainable']:,}",
             "macs": size(macs[variant]),
@@ -36,10 +42,10 @@ def build(evidence: Evidence, figures: Figures, order: list[str], digits: int) -
         }
         for variant in order
     ]
-    return {"rows": rows, "figure": _figure(costs, means, best, figures)}
+    return {"rows": rows, "note": NOTE, "figure": _figure(costs, means, best, figures)}
 
 
-def read(evidence: Evidence) -> dict[str, dict[str, Any]]:
+def read(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
     """`cost.json` of each variant; all of its seeds are the same network."""
     seed = evidence.study.seeds[0]
     return {v: dict(files.read_json(evaluate_folder(v, seed) / "cost.json")) for v in evidence.variants}
@@ -61,7 +67,7 @@ def _figure(costs: dict[str, dict[str, Any]], means: dict[str, float], best: lis
         {v: int(c["params_total"]) for v, c in costs.items()}, best, "multiply-accumulates per image",
     )  # fmt: skip
     alt = (
-        "Test top-1 against multiply-accumulates per image, circles as large as the number of parameters; on the "
+        "Test top-1 against multiply-accumulates per image, circle area by number of parameters; on the "
         f"Pareto front: {', '.join(best)}."
     )
     return figures.add("cost", canvas, alt)
@@ -90,3 +96,14 @@ def bubbles(
     axes.margins(0.2, 0.15)
     axes.set_xlabel(label, color=MUTED)
     axes.set_ylabel("test top-1 %", color=MUTED)
+
+
+def _tables(context: dict[str, Any]) -> list[PaperTable]:
+    columns = {
+        "Variant": "variant", "Test top-1 %": "top1", "Parameters": "total", "Trainable": "trainable", "MACs": "macs",
+        "Weights": "bytes",
+    }  # fmt: skip
+    return [PaperTable.of("cost", context["cost"]["rows"], columns, "What the variants cost.")]
+
+
+SECTION = Section("cost", "Cost", build, _tables)

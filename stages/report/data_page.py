@@ -1,4 +1,4 @@
-"""What the data was, what cleaning did to it, how it was split, and what the networks got of it."""
+"""The data: what came in, what cleaning kept, how it was split, and the pictures that the networks receive."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.report import fed, pictures
+from stages.core.cells import evaluate_folder
+from stages.report import training
 from stages.report.evidence import REPORTS, SPLITS
-from stages.report.figures import COLOURS
+from stages.report.figures import COLOURS, data_uri, sprite_tiles
+from stages.report.section import Section
 from stages.report.wording import SPLIT_NAMES, names, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stages.report.evidence import Evidence
-    from stages.report.figures import Figure, Figures
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figure, Figures, SpriteTile
 
 STATUSES = ("kept", "duplicate", "quarantined")
 SHEETS = {  # by the name of the file, less its number
-    "borderline": "The similar pairs nearest to a threshold, and pairs that just missed one: what another "
-    "threshold would change first.",
-    "duplicates": "Groups of one picture or of similar ones, held together by the weakest evidence first.",
-    "quarantined": "Files that were set aside, with the reason.",
-    "overview": "Images per class before and after cleaning, and the sizes of what was kept.",
+    "borderline": "The similar pairs nearest to a threshold and the pairs that just missed one. "
+    "Another threshold would change these pairs first.",
+    "duplicates": "Groups of copies and of similar pictures; the groups with the weakest evidence come first.",
+    "quarantined": "Files in quarantine, each with its reason.",
+    "overview": "Images per class before and after cleaning, and the sizes of the kept images.",
 }
+CUT = 40  # rows in the table of links that were not joined
+KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 
 
-def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """Ledger sums, reasons, classes before and after, contact sheets, the split table."""
     ledger = evidence.ledger
     counts = {status: int((ledger["status"] == status).sum()) for status in STATUSES}
@@ -45,7 +49,8 @@ def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
-        "fed": fed.build(evidence),
+        "cut": _cut(evidence),
+        "fed": _fed(evidence),
     }
 
 
@@ -56,7 +61,7 @@ def _sentence(total: int, counts: dict[str, int]) -> str:
     )
 
 
-def _classes(evidence: Evidence) -> list[dict[str, Any]]:
+def _classes(evidence: StudyEvidence) -> list[dict[str, Any]]:
     table = pd.crosstab(evidence.ledger["label"], evidence.ledger["status"]).reindex(
         columns=list(STATUSES), fill_value=0
     )
@@ -101,7 +106,7 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
     return figures.add("classes", canvas, alt)
 
 
-def _sizes(evidence: Evidence, figures: Figures) -> Figure | str:
+def _sizes(evidence: StudyEvidence, figures: Figures) -> Figure | str:
     """A sentence where all images are of one size."""
     sides = evidence.manifest[["width", "height"]].astype(int)
     if len(sides.drop_duplicates()) == 1:
@@ -122,14 +127,44 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
             "name": path.stem,
             "title": path.stem.replace("_", " ").replace("-", " ").capitalize(),
             "about": SHEETS.get(path.stem.split("-")[0], ""),
-            "uri": pictures.data_uri(path),
+            "uri": data_uri(path),
             "path": f"clean/{path.name}",
         }
         for path in sorted(folder.glob("*.png"))
     ]
 
 
-def _split(evidence: Evidence) -> dict[str, Any]:
+def _cut(evidence: StudyEvidence) -> dict[str, Any] | None:
+    """Similar pictures that the limit on groups kept apart, those in two parts of a split first."""
+    links = evidence.audit.get("links_cut") or []
+    if not links:
+        return None
+    path = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
+    rows = [{"paths": [path.get(image, image) for image in link], "parts": _parts(evidence, link)} for link in links]
+    crossing = [row for row in rows if row["parts"]]
+    shown = (crossing + [row for row in rows if not row["parts"]])[:CUT]
+    return {
+        "rows": shown,
+        "sentence": (
+            f"Cleaning found {plural(len(links), 'pair')} of similar pictures that it did not put into one group, "
+            "because the group would be larger than `clean.match.max_group`. In "
+            f"{len(crossing):,} of them, the two pictures are in different parts of "
+            f"{'a split' if len(evidence.parts) > 1 else 'the split'}."
+            + (f" The first {CUT} are listed." if len(links) > CUT else "")
+        ),
+    }
+
+
+def _parts(evidence: StudyEvidence, link: list[str]) -> str:
+    """The different parts that two pictures are in, of the first split that separates them; empty if none does."""
+    for split in evidence.places:
+        parts = [split[image] for image in link if image in split]
+        if len(set(parts)) == 2:
+            return names([SPLIT_NAMES[part] for part in parts])
+    return ""
+
+
+def _split(evidence: StudyEvidence) -> dict[str, Any]:
     splits = evidence.split["splits"]
     rows = [
         {"label": label, **{part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}}
@@ -148,7 +183,7 @@ def _mean(counts: list[int]) -> int | float:
     return counts[0] if len(set(counts)) == 1 else round(sum(counts) / len(counts), 1)
 
 
-def _how(evidence: Evidence) -> str:
+def _how(evidence: StudyEvidence) -> str:
     """How the parts were drawn, as params.yaml asked for it."""
     knobs = evidence.study.raw["split"]
     fixed = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
@@ -165,9 +200,9 @@ def _how(evidence: Evidence) -> str:
         text += f": {knobs['folds']} folds, each tested once in {knobs['folds']} splits"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
     text += (
-        "; images of one duplicate group never stand in two parts of a split."
+        ". Images of one duplicate group are always in the same part of a split."
         if knobs.get("grouped", True) and evidence.audit.get("duplicates") != "ignore"
-        else "; duplicates were not kept together, so that copies may stand in several parts."
+        else ". Duplicates were not kept together, so copies may be in several parts."
     )
     return f"{text}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
 
@@ -181,28 +216,78 @@ def _named(evidence: Evidence) -> str:
     return " ".join([text, *evidence.split.get("notes", [])])
 
 
-def _outside(evidence: Evidence) -> str:
-    """Images that stand in no part, and why."""
+def _outside(evidence: StudyEvidence) -> str:
+    """Images that are in no part, and why."""
     text = ""
     sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
     for key, why in (
-        ("left_out", "they belong to images that are held out" if sites else "copies of images of a published one"),
-        ("unused", "split.train asks for fewer than were left"),
+        ("left_out", "they belong to images that are held out" if sites else "they are copies of images in a published part"),
+        ("unused", "split.train asks for fewer images than were left"),
     ):
         count = round(_mean([split[key] for split in evidence.split["splits"]]))
-        text += f" {plural(count, 'image')} in no part: {why}." if count else ""
+        text += f" {plural(count, 'image')} {'is' if count == 1 else 'are'} in no part, because {why}." if count else ""
     return text
 
 
-def _per_seed(evidence: Evidence) -> str:
+def _per_seed(evidence: StudyEvidence) -> str:
     """Where seeds have splits of their own: which, and that the table holds means."""
     splits = [names([str(seed) for seed in split["seeds"]]) for split in evidence.split["splits"]]
     if len(splits) == 1:
         return ""
     each = len(evidence.split["splits"][0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
-    return f" {whose}: {len(splits)} splits, and the counts in the table are their means."
+    return f" {whose}: {len(splits)} splits. The table gives mean counts over the splits."
 
 
 def _short(label: str, limit: int = 24) -> str:
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
+
+
+def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
+    """A gallery for each distinct setting, from its first variant's first cell, in the order of params.yaml."""
+    seed = evidence.study.seeds[0]
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for variant in evidence.variants:
+        cell = evidence.configs[variant, seed]["cell"]
+        alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
+    return [_gallery(evidence, variants, seed) for variants in alike.values()]
+
+
+def _gallery(evidence: StudyEvidence, variants: list[str], seed: int) -> dict[str, Any]:
+    cell = evidence.configs[variants[0], seed]["cell"]
+    head, tiles = sprite_tiles(evaluate_folder(variants[0], seed), "inputs")
+    start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
+    batch, later = tiles[:start], tiles[start:]
+    rows: dict[str, list[SpriteTile]] = {}
+    for tile in later:
+        rows.setdefault(tile.about["image_id"], []).append(tile)
+    first = {tile.about["image_id"]: tile for tile in batch}
+    return {
+        "augment": _augmentation(cell.get("augment")),
+        "size": cell["size"],
+        "reduced": head["px"] < cell["size"],
+        "views": cell.get("views"),
+        "variants": variants,
+        "batch": [_picture(tile) for tile in batch],
+        "rows": [
+            [_picture(tile) for tile in (members[0], first[image], *members[1:])] for image, members in rows.items()
+        ],
+    }
+
+
+def _augmentation(augment: Any) -> str:
+    """A preset's name, or the settings that are not off."""
+    if not isinstance(augment, dict):
+        return training.text(augment)
+    return ", ".join(f"{key} {training.text(value)}" for key, value in augment.items() if value)
+
+
+def _picture(tile: SpriteTile) -> dict[str, Any]:
+    epoch, mixed = tile.about["epoch"], tile.about.get("mixed_with")
+    return tile.shown() | {
+        "mixed": f"+ {100 * (1 - tile.about['share']):.0f} % {mixed}" if mixed else "",
+        "epoch": f"epoch {epoch}" if epoch else "original",
+    }
+
+
+SECTION = Section("data", "Data", build)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core import cells, files, intact, params
-from stages.core.cells import Summary as SplitSummary
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
 from stages.report import params as report_params
@@ -33,7 +32,7 @@ CELL_FILES = (
 
 
 @dataclass(frozen=True)
-class Summary:
+class MetricSummary:
     """A metric over the seeds: sample SD and 95 % t-interval are None where one seed gives none."""
 
     n: int
@@ -44,11 +43,12 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StudyEvidence:
     """The committed files of one study, as frames; cell tables carry `variant` and `seed`."""
 
     study: Study
     settings: ReportParams
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def variants(self) -> list[str]:
@@ -58,7 +58,7 @@ class Evidence:
     @cached_property
     def split(self) -> dict[str, Any]:
         """`data/split/summary.json`: seed, groups, and splits, one for all seeds or one for some of them."""
-        return dict(files.read_json(SPLIT_SUMMARY, SplitSummary))
+        return dict(files.read_json(SPLIT_SUMMARY, cells.Summary))
 
     @cached_property
     def classes(self) -> list[str]:
@@ -69,6 +69,11 @@ class Evidence:
     def parts(self) -> list[pd.DataFrame]:
         """image_id, split of every image that is in a part; a table for each split of the study."""
         return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.split["splits"]]
+
+    @cached_property
+    def places(self) -> list[dict[str, str]]:
+        """Image -> part, for each split of the study."""
+        return [dict(zip(parts["image_id"], parts["split"], strict=True)) for parts in self.parts]
 
     def images(self, split: str) -> int:
         """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
@@ -96,10 +101,10 @@ class Evidence:
         return table(REPORTS / "runs.csv")
 
     @cached_property
-    def summary(self) -> dict[tuple[str, str, str], Summary]:
+    def summary(self) -> dict[tuple[str, str, str], MetricSummary]:
         """(variant, split, metric) -> what `reports/summary.csv` says."""
         return {
-            (row["variant"], row["split"], row["metric"]): Summary(
+            (row["variant"], row["split"], row["metric"]): MetricSummary(
                 int(row["n"]), float(row["mean"]), *(_number(row[key]) for key in ("sd", "ci_low", "ci_high"))
             )
             for row in files.read_rows(REPORTS / "summary.csv", ("n", "mean", "sd", "ci_low", "ci_high"))
@@ -115,6 +120,11 @@ class Evidence:
         """Variant -> the compared metric on the test set and its intervals, as intervals.csv has them."""
         rows = files.read_rows(REPORTS / "intervals.csv", INTERVALS)
         return {row["variant"]: {key: _number(row[key]) for key in INTERVALS} for row in rows}
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a percentage: a second one means nothing below about a thousand test images."""
+        return 2 if self.images("test") >= 1000 else 1
 
     @property
     def metric(self) -> str:
@@ -146,16 +156,16 @@ class Evidence:
 
     def cells(self, name: str) -> pd.DataFrame:
         """One table of evaluate, all cells below each other."""
-        parts = []
-        for variant, seed in self.study.cells:
-            part = table(evaluate_folder(variant, seed) / name)
-            part.insert(0, "variant", variant)
-            part.insert(1, "seed", seed)
-            parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+        if name not in self._tables:
+            parts = [
+                table(evaluate_folder(variant, seed) / name).assign(variant=variant, seed=seed)
+                for variant, seed in self.study.cells
+            ]
+            self._tables[name] = pd.concat(parts, ignore_index=True)
+        return self._tables[name]
 
 
-def read() -> Evidence:
+def read() -> StudyEvidence:
     """The evidence of the study in the working folder.
 
     Raises:
@@ -163,7 +173,7 @@ def read() -> Evidence:
     """
     study = params.read()
     _check(study)
-    return Evidence(study, report_params.read(study))
+    return StudyEvidence(study, report_params.read(study))
 
 
 def _check(study: Study) -> None:
@@ -177,7 +187,7 @@ def _check(study: Study) -> None:
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
-            f"{', '.join(missing[:3])}{more} not here; `dvc repro` makes what is missing, a clone has it from git"
+            f"missing: {', '.join(missing[:3])}{more}; `dvc repro` makes these files, and a clone has them from git"
         )
 
 

@@ -1,5 +1,6 @@
-# ruff: noqa: RUF001, RUF002 - the multiplication sign is what is meant
-"""Figures that come out the same, byte for byte, and take the page's colours in light and dark.
+"""Figures and pictures of a page that needs no network.
+
+Figures come out the same, byte for byte, and take the page's colours in light and dark.
 
 Every figure is drawn once by matplotlib and written twice: as PNG for `figures/` and as SVG for the page, where the
 palette's colours become CSS variables and text stays text.
@@ -7,21 +8,27 @@ palette's colours become CSS variables and text stays text.
 
 from __future__ import annotations
 
+import base64
 import io
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogFormatterMathtext, LogFormatterSciNotation
+from PIL import Image, ImageOps
+
+from stages.core import files
+from stages.core.cells import Sheet
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from matplotlib.axis import Axis
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
@@ -38,8 +45,13 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label such as `$a_{b$` is text
     "axes.facecolor": "none", "figure.facecolor": SURFACE, "savefig.facecolor": SURFACE,
 }  # fmt: skip
-for _name, _value in _STYLE.items():
-    mpl.rcParams[_name] = _value
+
+
+@contextmanager
+def drawing(folder: Path) -> Iterator[Figures]:
+    """Figures that are drawn into `folder`, in the style of the page."""
+    with mpl.rc_context(_STYLE):
+        yield Figures(folder)
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,6 @@ class Figures:
 
     def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
         """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
-        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-            _powers_as_text(axis)
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
         figure.set_layout_engine(None)  # what tight_layout leaves there would draw every file twice
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
@@ -77,29 +87,6 @@ class Figures:
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))
         )
         return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
-
-
-def _powers_as_text(axis: Axis) -> None:
-    """Ticks of a logarithmic axis are written as mathtext by default, which no text of a figure is here."""
-    for kind in ("major", "minor"):
-        formatter = getattr(axis, f"get_{kind}_formatter")()
-        if isinstance(formatter, LogFormatterMathtext):
-            getattr(axis, f"set_{kind}_formatter")(_Powers())
-
-
-class _Powers(LogFormatterSciNotation):
-    """10⁵, 2×10⁵."""
-
-    def __call__(self, x: float, pos: Any = None) -> str:
-        """The label of a tick."""
-        found = re.fullmatch(r"\$\\mathdefault\{(-?)(?:([\d.]+)\\times)?10\^\{(-?\d+)\}\}\$", super().__call__(x, pos))
-        if not found:
-            return "" if pos is None or not x else f"{x:g}" if super().__call__(x, pos) else ""
-        sign, factor, power = found.groups()
-        return f"{sign}{factor + '×' if factor else ''}10{power.translate(_RAISED)}"
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _themed(svg: str, name: str, alt: str) -> str:
@@ -126,3 +113,57 @@ def _themed(svg: str, name: str, alt: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box[1]}" role="img" aria-label="{title}" '
         f'style="max-width:{width:.0f}px">{body}'
     ).strip()
+
+
+PIXELATED = 32  # px; smaller pictures are magnified without blur
+
+
+@dataclass(frozen=True)
+class SpriteTile:
+    """A picture of a sprite and what its JSON says about it."""
+
+    sheet: Path
+    box: tuple[int, int, int, int]
+    about: dict[str, Any]
+
+    def shown(self) -> dict[str, Any]:
+        """What templates show: the picture as a data URI, whether it is magnified without blur, what is known of it."""
+        uri = encode(_sheet(self.sheet).crop(self.box))
+        right = self.about["label"] == self.about.get("predicted")
+        return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED, "right": right}
+
+
+def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTile]]:
+    """`<name>.json` in `folder`, and its tiles cut from `<name>.png`."""
+    sheet = folder / f"{name}.png"
+    head = dict(files.read_json(sheet.with_suffix(".json"), Sheet))
+    found = []
+    for index, about in enumerate(head["tiles"]):
+        row, column = divmod(index, head["columns"])
+        px = head["px"]
+        found.append(SpriteTile(sheet, (column * px, row * px, (column + 1) * px, (row + 1) * px), about))
+    return head, found
+
+
+def data_uri(path: Path, width: int = 1200) -> str:
+    """The picture at `path`, at most `width` px wide, as a data URI."""
+    image = _sheet(path)
+    return encode(ImageOps.contain(image, (min(width, image.width), image.height)))
+
+
+def encode(image: Image.Image) -> str:
+    """A picture as a data URI: WebP, which every browser since 2020 shows, and PNG where that is small anyhow."""
+    kind, options = ("PNG", {}) if image.width <= PIXELATED else ("WEBP", {"quality": 80, "method": 3})
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+@cache
+def _sheet(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `dvc repro` makes it, and a clone has it from git") from None

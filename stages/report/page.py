@@ -1,116 +1,124 @@
-"""Builds everything the templates show, then renders them; the order of the sections is the order of the page."""
+"""The page: its sections in their order, rendered as HTML and as Markdown, and its foot."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from markupsafe import Markup, escape
 
-from stages.core import files
+from stages.core import cells, files
 from stages.report import (
-    calibration,
     caveats,
-    confusion,
+    classes,
     cost,
-    curves,
     data_page,
-    gradcam,
-    leak,
-    per_class,
-    provenance,
+    galleries,
     published,
+    reliability,
     results,
-    robustness,
-    samples,
-    suspects,
-    sweeps,
-    tables,
-    variance,
+    training,
+    uncertainty,
     wording,
 )
-from stages.report.figures import Figures
+from stages.report.figures import drawing
+from stages.report.section import Section, write_tables
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figures
 
 TEMPLATES = Path(__file__).parent / "templates"
+INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/summary.json")
+
+
+def provenance(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
+    """What the page was made from: no commit and no time, so that its bytes come out again."""
+    configs = evidence.configs
+    splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
+    return {
+        "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
+        "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
+        "machines": list(
+            dict.fromkeys(_words(config["machine"]) for config in configs.values() if "machine" in config)
+        ),
+        "libraries": _words(evidence.audit["libraries"]),
+        "weights": _weights(configs),
+    }
+
+
+def _weights(configs: dict[tuple[str, int], dict[str, Any]]) -> list[tuple[str, dict[str, str]]]:
+    """Each file of pretrained weights, and the variants that started from it."""
+    used: dict[str, tuple[dict[str, str], list[str]]] = {}
+    for (variant, _), config in configs.items():
+        if found := config.get("weights"):
+            variants = used.setdefault(str(found), (found, []))[1]
+            variants += [variant] if variant not in variants else []
+    return [(", ".join(variants), found) for found, variants in used.values()]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {_words(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
 SECTIONS = (
-    ("results", "Results"),
-    ("variance", "What the seeds vary"),
-    ("published", "As published, and here"),
-    ("leak", "Leak cost"),
-    ("data", "Data"),
-    ("curves", "Learning curves"),
-    ("confusion", "Confusion"),
-    ("per_class", "Classes"),
-    ("calibration", "Calibration"),
-    ("robustness", "Robustness"),
-    ("samples", "Pictures"),
-    ("gradcam", "Grad-CAM"),
-    ("suspects", "Suspects"),
-    ("cost", "Cost"),
-    ("sweeps", "Sweeps"),
-    ("caveats", "Caveats"),
-    ("provenance", "Provenance"),
+    results.SECTION,
+    uncertainty.SECTION,
+    published.PUBLISHED,
+    published.LEAK,
+    data_page.SECTION,
+    training.CURVES,
+    classes.CONFUSION,
+    classes.PER_CLASS,
+    reliability.CALIBRATION,
+    reliability.ROBUSTNESS,
+    galleries.SAMPLES,
+    galleries.GRADCAM,
+    galleries.SUSPECTS,
+    cost.SECTION,
+    training.SWEEPS,
+    caveats.SECTION,
+    Section("provenance", "Provenance", provenance),
 )
 
 
-def write(evidence: Evidence, folder: Path) -> None:
+def write(evidence: StudyEvidence, folder: Path) -> None:
     """Write index.html, report.md, figures/ and tables/ into `folder`."""
-    with files.fresh_folder(folder / "figures") as drawing, files.fresh_folder(folder / "tables") as papers:
-        context = build(evidence, Figures(drawing))
-        tables.write(context, papers)
+    with files.fresh_folder(folder / "figures") as pictures, files.fresh_folder(folder / "tables") as papers:
+        with drawing(pictures) as figures:
+            context = build(evidence, figures)
+        write_tables([table for one in context["sections"] for table in one.tables(context)], papers)
         page = render("index.html.j2", context)
         text = render("report.md.j2", context)
     files.write_text(folder / "index.html", page)
     files.write_text(folder / "report.md", text)
 
 
-def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
-    """What the templates need, by section; a section that this study does not have is None."""
-    found = results.build(evidence, figures)
-    order, places = found["ranking"].order, results.digits(evidence)
-    confused = confusion.build(evidence, figures)
-    shown = samples.build(evidence, confusion.pairs(confused))
-    confusion.link(confused, samples.anchors(shown))
-    context: dict[str, Any] = {
+def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
+    """What the templates show, by the key of its section; a section that this study does not have is None."""
+    shown = {one.key: one.build(evidence, figures) for one in SECTIONS}
+    return {
         "study": evidence.study.name,
         "seeds": evidence.study.seeds,
         "spread": wording.spread(len(evidence.study.seeds)),
-        "results": found,
-        "variance": variance.build(evidence, places),
-        "published": published.build(evidence, places),
-        "leak": leak.build(evidence, figures, places),
-        "data": data_page.build(evidence, figures),
-        "curves": curves.build(evidence, figures),
-        "confusion": confused,
-        "per_class": per_class.build(evidence),
-        "calibration": calibration.build(evidence, figures),
-        "robustness": robustness.build(evidence, figures, order),
-        "samples": shown,
-        "gradcam": gradcam.build(evidence),
-        "suspects": suspects.build(evidence),
-        "cost": cost.build(evidence, figures, order, places),
-        "sweeps": sweeps.build(evidence, figures, places),
-        "caveats": caveats.build(evidence),
-        "provenance": provenance.build(evidence),
+        "sections": [one for one in SECTIONS if shown[one.key] is not None],
+        **shown,
     }
-    context["sections"] = [(key, title) for key, title in SECTIONS if context[key] is not None]
-    return context
 
 
-def render(name: str, context: dict[str, Any]) -> str:
-    """A template filled in; what it is given is text, and is escaped for HTML or Markdown."""
-    markdown = name.endswith(".md.j2")
+def render(name: str, context: dict[str, Any], *folders: Path) -> str:
+    """A template, of `folders` or of the page, filled in; what it is given is text, escaped for HTML or Markdown."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
-        finalize=wording.markdown if markdown else None,
+        finalize=wording.markdown if name.endswith(".md.j2") else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(name).render(context)

@@ -1,7 +1,7 @@
-"""As published, and here: what was reported of a system, what this run of it gives, and what was wrong with the data.
+"""Published studies: reported results beside ours, findings in the data, and the effect of copies across a split.
 
-The rows come from the file that `report.published` names; `studies/published.csv` holds those of the four studies. The
-section stands where a variant is one of its systems: `B1` is, and so is `B1_corrected`.
+The rows come from the file that `report.published` names; `studies/published.csv` has those of the four studies. A
+study has the section if one of its variants is such a system: `B1` is, and so is `B1_corrected`.
 """
 
 from __future__ import annotations
@@ -11,26 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.errors import UserError
+from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, interval, metric_name, names, number, plural, plus_minus, signed, within
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from stages.report.evidence import Evidence, Summary
+    from stages.report.evidence import MetricSummary, StudyEvidence
+    from stages.report.figures import Figure, Figures
 
 NOTE = (
-    "The published figures come from another split, and often from other test images: no interval of ours covers that. "
-    "Where our runs do not differ, or there is one, no verdict is given."
+    "The published results come from another split and often from other test images; our intervals do not cover that "
+    "difference. No verdict is given if our runs do not differ or if there is only one run."
+)
+EXPECTED = (
+    "Expected: the interval that our runs predict for the mean of as many runs as were published. Inside or outside: "
+    "whether the published result is in it."
 )
 METRICS = ("top1", "top5", "loss")
 COLUMNS = (
-    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "test_images", "epoch_seconds", "hardware", "note",
+    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "runs", "test_images", "epoch_seconds", "hardware",
+    "note",
 )  # fmt: skip
+KINDS = {"all": "all", "copies": "with a copy", "others": "without a copy"}
 
 
-def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
+def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     """None where no variant is a published system."""
-    reported, mine = rows(evidence), systems(evidence)
+    reported, mine, digits = rows(evidence), systems(evidence), evidence.digits
     if not mine:
         return None
     studies = {reported[system]["study"] for system in mine.values()}
@@ -47,11 +56,11 @@ def build(evidence: Evidence, digits: int) -> dict[str, Any] | None:
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
-        "note": NOTE,
+        "note": f"{EXPECTED} {NOTE}",
     }
 
 
-def rows(evidence: Evidence) -> dict[str, dict[str, str]]:
+def rows(evidence: StudyEvidence) -> dict[str, dict[str, str]]:
     """System -> its row of the file.
 
     Raises:
@@ -65,21 +74,21 @@ def rows(evidence: Evidence) -> dict[str, dict[str, str]]:
     return {row["system"]: row for row in found}
 
 
-def systems(evidence: Evidence) -> dict[str, str]:
+def systems(evidence: StudyEvidence) -> dict[str, str]:
     """Variant -> the published system that it is, or is a twin of, for the variants that are one."""
     known = rows(evidence)
     named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
     return {variant: system for variant, system in named.items() if system in known}
 
 
-def hazards(evidence: Evidence) -> list[str]:
+def hazards(evidence: StudyEvidence) -> list[str]:
     """What cleaning found, in words."""
     audit = evidence.audit
     found = [
-        f"Copies of another file, not used: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
+        f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
         f"Groups of similar pictures, each kept in one part of the split: {audit['groups']:,}.",
-        f"Pictures under several labels: {audit['label_conflicts']:,}.",
-        f"Files in quarantine, damaged, without a label or with several: {audit['quarantined']:,}.",
+        f"Pictures that appear under several labels: {audit['label_conflicts']:,}.",
+        f"Files in quarantine (damaged, without a label or with several labels): {audit['quarantined']:,}.",
     ]
     if audit["duplicates"] != "drop":
         found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
@@ -88,7 +97,7 @@ def hazards(evidence: Evidence) -> list[str]:
     return found + across(evidence)
 
 
-def across(evidence: Evidence) -> list[str]:
+def across(evidence: StudyEvidence) -> list[str]:
     """Copies on both sides of the split that was published as folders; nothing where there is none."""
     knobs = evidence.study.raw["split"]
     folders = {part: knobs[part]["folder"].rstrip("/") for part in ("val", "test") if isinstance(knobs.get(part), dict)}
@@ -102,8 +111,8 @@ def across(evidence: Evidence) -> list[str]:
         outside = set(groups[~inside].dropna())
         copies = int(groups[inside].isin(outside).sum())
         found.append(
-            f"In the published {part} folder, with a copy or a similar picture outside of it: {copies:,} of "
-            f"{plural(int(inside.sum()), 'file')}. What lies outside was left out of all other parts."
+            f"Files in the published {part} folder that have a copy or a similar picture outside it: {copies:,} of "
+            f"{plural(int(inside.sum()), 'file')}. Those pictures outside it were left out of all other parts."
         )
         found += _dropped(ledger[inside], part)
     return found
@@ -118,10 +127,10 @@ def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
     rows = counts.reset_index(name="files").to_dict("records")
     why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
     kept = len(inside) - len(gone)
-    return [f"Of {plural(len(inside), 'file')} in the published {part} folder {kept:,} are used here; not used: {why}."]
+    return [f"Files in the published {part} folder that are used here: {kept:,} of {len(inside):,}. Not used: {why}."]
 
 
-def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
+def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
     theirs, sd = float(row[metric]), row.get(f"{metric}_sd", "")
     ours = evidence.summary.get((variant, "test", metric))
     about: dict[str, Any] = {
@@ -131,7 +140,7 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
     }
     if ours is None:
         return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
-    low, high = expected(ours, float(sd) if sd else None, int(row.get("runs") or 1), evidence.alpha)
+    low, high = expected(ours, float(sd) if sd else None, int(row["runs"] or 1), evidence.alpha)
     return about | {
         "here": plus_minus(ours.mean, ours.sd, metric, digits),
         "n": ours.n,
@@ -140,7 +149,7 @@ def _figure(evidence: Evidence, variant: str, row: dict[str, str], metric: str, 
     }
 
 
-def expected(ours: Summary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
+def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
     """Where a published figure of the same recipe is to be expected, on our split: our mean is an estimate, too.
 
     The published figure is the mean of `runs` runs, with their SD where it is stated and ours where it is not. None
@@ -171,7 +180,7 @@ def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
     }
 
 
-def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[str, str]:
+def _conditions(evidence: StudyEvidence, variant: str, row: dict[str, str]) -> dict[str, str]:
     runs = [evidence.configs[variant, seed]["epochs_run"] for seed in evidence.study.seeds]
     epochs = sorted({int(count) for count in runs})
     return {
@@ -190,3 +199,101 @@ def _conditions(evidence: Evidence, variant: str, row: dict[str, str]) -> dict[s
 def seconds(row: dict[str, str]) -> str:
     """Seconds per epoch as published."""
     return f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING
+
+
+def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
+    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
+
+    Raises:
+        UserError: the file was written by an older measurement.
+    """
+    rows = files.read_rows(evidence.settings.leak, by_hand=True)
+    found = [row for row in rows if row["variant"] in evidence.variants]
+    if not found:
+        return None
+    if "all_leak" not in found[0]:
+        raise UserError(f"{evidence.settings.leak} has no column `all_leak`; measure it again with `make leak`")
+    first, digits = found[0], evidence.digits
+    return {
+        "source": evidence.settings.leak,
+        "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
+        "sentence": (
+            f"The same variants were trained on {first['splits']} splits of the published kind "
+            f"({int(first['published_images']):,} test images; on average {float(first['copies']):.0f} of them have a "
+            f"copy or a similar picture in the training set) and on {first['splits']} clean splits "
+            f"({int(first['clean_images']):,} test images, none with a copy). Every training set has "
+            f"{int(first['train_images']):,} images, and the number of epochs is fixed."
+        ),
+        "note": (
+            "The interval (Welch) holds for new splits of these images and new seeds, not for other images. On clean "
+            "splits, “with a copy” means the images whose copies were dropped or kept together: the same kind of "
+            "image. These images show the effect of the copies. On images without a copy, a difference comes "
+            "from chance or from the worse training set."
+        ),
+        "figure": _leak_chart(found, figures, digits),
+    }
+
+
+def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
+    low, high = float(row[f"{kind}_low"]), float(row[f"{kind}_high"])
+    return {
+        "variant": row["variant"],
+        "kind": KINDS[kind],
+        "splits": row["splits"],
+        **{key: number(float(row[f"{kind}_{key}"]), "top1", digits) for key in ("published", "clean")},
+        "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
+        "interval": interval(low, high, "top1", digits) or MISSING,
+        "verdict": verdict(low, high),
+    }
+
+
+def verdict(low: float, high: float) -> str:
+    """What the interval of the difference says."""
+    return "not decided" if low <= 0 <= high else "higher with copies" if low > 0 else "lower with copies"
+
+
+def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
+    """A point and its interval for each variant and kind of picture; the line is 0."""
+    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
+    canvas = figures.canvas(4.6, 0.8 + 0.24 * len(shown))
+    axes = canvas.subplots()
+    for y, (row, kind) in enumerate(shown):
+        colour = COLOURS[list(KINDS).index(kind)]
+        axes.plot([100 * float(row[f"{kind}_{end}"]) for end in ("low", "high")], [y, y], color=colour, lw=1.6)
+        axes.plot(100 * float(row[f"{kind}_leak"]), y, "s", color=colour, ms=5)
+    axes.axvline(0, color=MUTED, lw=1)
+    axes.set_yticks(range(len(shown)), [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown], color=INK)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
+    said = "; ".join(f"{row['variant']} {signed(float(row['all_leak']), 'top1', digits)}" for row in found)
+    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, with 95 % intervals: {said}.")
+
+
+def _tables(context: dict[str, Any]) -> list[PaperTable]:
+    if context["published"] is None:
+        return []
+    columns = {
+        "Variant": "variant", "Figure": "metric", "Published": "published", "Here": "here", "n": "n",
+        "Difference": "difference", "Expected": "run",
+    }  # fmt: skip
+    caption = (
+        "Published test results and ours, mean ± SD over n seeds (one seed has no SD). Inside or outside: whether the "
+        f"published result lies in the {context['results']['confidence']} interval that our runs predict for it."
+    )
+    return [PaperTable.of("published", context["published"]["rows"], columns, caption)]
+
+
+def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
+    if context["leak"] is None:
+        return []
+    columns = {
+        "Variant": "variant", "Images": "kind", "Splits": "splits", "Published kind": "published", "Clean": "clean",
+        "Difference": "leak", "Interval": "interval", "Verdict": "verdict",
+    }  # fmt: skip
+    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
+    return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
+
+
+PUBLISHED = Section("published", "Published results and ours", build, _tables)
+LEAK = Section("leak", "Leak cost", build_leak, _leak_tables)

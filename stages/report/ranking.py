@@ -1,4 +1,4 @@
-"""Who is ahead, and who cannot be told apart: the ranking on the test set and the sentences that open the page."""
+"""The ranking on the test set, its statistical ties, and the sentences that open the page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from stages.report.wording import LOWER_IS_BETTER, amount, apart, interval, names, p_value, plural, spoken
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
 
 METRIC = "top1"
-ONE_SEED = "with one seed nothing is known of the variation between seeds"
+ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
+COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
 @dataclass(frozen=True)
-class Pair:
+class Comparison:
     """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
 
     `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
@@ -35,13 +36,12 @@ class Pair:
     p_adjusted: float
     effect: float | None
     probability: float | None
-    error: float
     covers: str
     verdict: str
 
     @property
     def decided(self) -> bool:
-        """Told apart, after adjustment over all pairs."""
+        """Whether one of the two is better, after adjustment over all pairs."""
         return self.verdict in MIRRORED
 
     @property
@@ -49,7 +49,7 @@ class Pair:
         """Whether interval and p cover the test images alone, so that nothing is decided."""
         return self.covers == "images"
 
-    def turned(self) -> Pair:
+    def turned(self) -> Comparison:
         """The same comparison seen from `b`."""
         return replace(
             self,
@@ -68,48 +68,48 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Variants by their mean on the test set, and which of them cannot be told apart.
+    """Variants by their mean on the test set, and their statistical ties.
 
-    `tied` holds for each variant the ranks that it was not told apart from.
+    `tied` holds for each variant the ranks with which it is statistically tied.
     """
 
     order: list[str]
-    pairs: dict[tuple[str, str], Pair]
+    pairs: dict[tuple[str, str], Comparison]
     tied: dict[str, str]
 
     def like_the_best(self) -> list[str]:
-        """The first in the ranking and all that cannot be told apart from it."""
+        """The first in the ranking and all variants that are statistically tied with it."""
         best = self.order[0]
         return [best, *(v for v in self.order[1:] if not self.pairs[best, v].decided)]
 
 
-def ranking(evidence: Evidence) -> Ranking:
+def ranking(evidence: StudyEvidence) -> Ranking:
     """Rank by the mean of the compared metric on the test set; ties keep the order of params.yaml."""
     means = compared_means(evidence)
     turned = 1 if evidence.metric in LOWER_IS_BETTER else -1
     order = sorted(evidence.variants, key=lambda variant: turned * means[variant])
-    pairs: dict[tuple[str, str], Pair] = {}
+    pairs: dict[tuple[str, str], Comparison] = {}
     for row in evidence.comparisons:
-        pair = _pair(row)
+        pair = _comparison(row)
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
     return Ranking(order, pairs, tied(order, pairs))
 
 
-def test_means(evidence: Evidence) -> dict[str, float]:
+def test_means(evidence: StudyEvidence) -> dict[str, float]:
     """Mean test top-1 of each variant."""
     return {variant: evidence.summary[variant, "test", METRIC].mean for variant in evidence.variants}
 
 
-def compared_means(evidence: Evidence) -> dict[str, float]:
+def compared_means(evidence: StudyEvidence) -> dict[str, float]:
     """Mean of the compared metric of each variant on the test set."""
     return {variant: float(row["mean"] or 0) for variant, row in evidence.intervals.items()}
 
 
-def luck(evidence: Evidence) -> float | None:
-    """How far the best of so many equal variants stands above their common figure, in the mean; by luck alone.
+def luck(evidence: StudyEvidence) -> float | None:
+    """How far the best of as many equal variants is above their common mean on average, by luck alone.
 
-    The expected largest of as many normal values, times the error of one mean; what all variants share (how hard the
-    test images are) moves the whole table, and none of the ranks. None where there is one variant.
+    It is the expected largest of as many normal values, times the error of one mean. What all variants share (how hard
+    the test images are) moves the whole table and no rank. None if there is one variant.
     """
     from scipy import integrate, stats
 
@@ -121,13 +121,13 @@ def luck(evidence: Evidence) -> float | None:
     return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
 
-def confidence(evidence: Evidence) -> str:
+def confidence(evidence: StudyEvidence) -> str:
     """The level of all intervals: "95 %"."""
     return f"{100 * (1 - evidence.alpha):g} %"
 
 
-def tied(order: list[str], pairs: dict[tuple[str, str], Pair]) -> dict[str, str]:
-    """The ranks, counted from 1, that each variant cannot be told apart from, as ranges: `2-4, 7`."""
+def tied(order: list[str], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
+    """The ranks, counted from 1, with which each variant is statistically tied, as ranges: `2-4, 7`."""
     return {a: _ranges([rank for rank, b in enumerate(order, 1) if a != b and not pairs[a, b].decided]) for a in order}
 
 
@@ -141,7 +141,7 @@ def _ranges(ranks: list[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
 
 
-def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
+def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     """The study's answer in two sentences."""
     means, metric = compared_means(evidence), evidence.metric
     seeds = plural(len(evidence.study.seeds), "seed")
@@ -156,7 +156,7 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
         value = amount(means[best[0]], metric, digits)
         return [
             f"{best[0]} reaches {value} {spoken(metric)} {where}.",
-            "It is the only variant: there is nothing to compare it with.",
+            "It is the only variant, so there is no comparison.",
         ]
     if len(evidence.study.seeds) == 1:
         return _one_seed(evidence, ranks, means, where, digits)
@@ -166,24 +166,24 @@ def answer(evidence: Evidence, ranks: Ranking, digits: int) -> list[str]:
     spread = apart(max(abs(means[best[0]] - means[v]) for v in best), metric, digits)
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "cannot be told apart"
-        first = f"{names(best)} {verdict} {where}: their mean {spoken(metric)} differs by {spread}."
+        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "are statistically tied"
+        first = f"{names(best)} {verdict} {where}: their means of {spoken(metric)} differ by {spread}."
     else:
         others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
         first = (
-            f"{others} cannot be told apart from {best[0]}, the first by its mean, {where}: their mean "
-            f"{spoken(metric)} differs from its own by at most {spread}."
+            f"{others} are statistically tied with {best[0]}, which has the best mean, {where}: their means of "
+            f"{spoken(metric)} differ from that of {best[0]} by at most {spread}."
         )
     if not rest:
-        return [first, "So no variant of this study can be called the best."]
+        return [first, "No variant of this study can be called the best."]
     least = apart(min(abs(means[best[0]] - means[v]) for v in rest), metric, digits)
     which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
     gap = least + ("" if len(rest) == 1 else " or more")
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
-def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
-    """What stands first, of these very networks, and that nothing follows for their recipes."""
+def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
+    """Which of these trained networks has the best result, and that this decides nothing about their recipes."""
     metric = evidence.metric
     first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
     rest = ranks.order[len(first) :]
@@ -195,10 +195,10 @@ def _one_seed(evidence: Evidence, ranks: Ranking, means: dict[str, float], where
             f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]} ({confidence(evidence)} interval over "
             f"{ALONE} {interval(pair.low, pair.high, metric, digits)})"
         )
-    return [f"{text}.", f"That decides nothing between the variants: {ONE_SEED}."]
+    return [f"{text}.", f"This does not decide between the variants: {ONE_SEED}."]
 
 
-def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
+def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
     best, second = ranks.order[:2]
     pair = ranks.pairs[best, second]
     metric = evidence.metric
@@ -210,19 +210,20 @@ def _ahead(evidence: Evidence, ranks: Ranking, means: dict[str, float], where: s
     )
 
 
-def _others(evidence: Evidence, ranks: Ranking, best: str, digits: int) -> str:
+def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> str:
     rest = [v for v in ranks.order if v != best]
     if len(rest) == 1:
         return "There are no other variants in this study."
     last = ranks.pairs[best, rest[-1]]
     alike = [(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :] if not ranks.pairs[a, b].decided]
     if not alike:
-        tail = "all other pairs can be told apart too"
+        tail = "all other pairs differ, too"
     elif len(alike) == 1:
-        tail = f"{names(alike[0])} cannot be told apart"
+        tail = f"{names(alike[0])} are statistically tied"
     else:
-        tail = f"{len(alike)} pairs among the others cannot be told apart"
-    return f"The last, {rest[-1]}, is {apart(abs(last.difference), evidence.metric, digits)} behind it; {tail}."
+        tail = f"{len(alike)} pairs among the others are statistically tied"
+    gap = apart(abs(last.difference), evidence.metric, digits)
+    return f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."
 
 
 def _p(p: float) -> str:
@@ -230,20 +231,9 @@ def _p(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _pair(row: dict[str, str]) -> Pair:
-    return Pair(
-        a=row["variant_a"],
-        b=row["variant_b"],
-        difference=float(row["difference"]),
-        low=float(row["ci_low"]),
-        high=float(row["ci_high"]),
-        p=float(row["p"]),
-        wide_low=float(row["joint_ci_low"]),
-        wide_high=float(row["joint_ci_high"]),
-        p_adjusted=float(row["p_joint"]),
-        effect=float(row["effect_size"]) if row["effect_size"] else None,
-        probability=float(row["probability_a_better"]) if row["probability_a_better"] else None,
-        error=float(row["standard_error"]),
-        covers=row["covers"],
-        verdict=row["verdict"],
-    )
+def _comparison(row: dict[str, str]) -> Comparison:
+    difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column]) for column in COLUMNS)
+    effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
+    pair = row["variant_a"], row["variant_b"]
+    own, joint, said = (low, high), (wide_low, wide_high), (row["covers"], row["verdict"])
+    return Comparison(*pair, difference, *own, *joint, p, adjusted, effect, probability, *said)

@@ -4,40 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import notes, wording
 from stages.report import ranking as ranks
+from stages.report import uncertainty, wording
 from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.section import PaperTable, Section
 from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
 
 if TYPE_CHECKING:
-    from stages.report.evidence import Evidence
+    from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
 SPLITS = ("test", "val", "train")
 
 
-def digits(evidence: Evidence) -> int:
-    """Decimals of a percentage: a second one means nothing below about a thousand test images."""
-    return 2 if evidence.images("test") >= 1000 else 1
-
-
-def build(evidence: Evidence, figures: Figures) -> dict[str, Any]:
+def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """Tables and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
     return {
         "ranking": ranking,
-        "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, digits(evidence))],
+        "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, evidence.digits)],
         "columns": _columns(evidence),
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
         "confidence": ranks.confidence(evidence),
-        "note": notes.means(evidence),
-        "marks": notes.marks(evidence),
-        "covers": notes.covers(evidence),
+        "note": uncertainty.means(evidence),
+        "marks": uncertainty.marks(evidence),
+        "covers": uncertainty.covers(evidence),
         "metric": wording.spoken(evidence.metric),
-        "pairs_note": notes.pairs(evidence),
+        "pairs_note": uncertainty.pairs(evidence),
     }
 
 
@@ -46,12 +42,12 @@ def _unbroken(sentence: str) -> str:
     return sentence.replace(" %", "\N{NO-BREAK SPACE}%").replace("= ", "=\N{NO-BREAK SPACE}")
 
 
-def _columns(evidence: Evidence) -> list[tuple[str, str]]:
+def _columns(evidence: StudyEvidence) -> list[tuple[str, str]]:
     present = {metric for _, _, metric in evidence.summary}
     return [(metric, metric_name(metric)) for metric in evidence.settings.metrics if metric in present]
 
 
-def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict[str, Any]:
+def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) -> dict[str, Any]:
     rows = [
         {
             "variant": variant,
@@ -65,9 +61,9 @@ def _split_table(evidence: Evidence, ranking: ranks.Ranking, split: str) -> dict
     return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
 
 
-def _every(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
+def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     """A row for each metric that there is, with the variants of test, validation and train."""
-    places = digits(evidence)
+    places = evidence.digits
     rows = []
     for metric in dict.fromkeys(metric for _, _, metric in evidence.summary):
         found = [evidence.summary.get((v, split, metric)) for split in SPLITS for v in ranking.order]
@@ -76,31 +72,31 @@ def _every(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     return rows
 
 
-def _whole(evidence: Evidence, variant: str) -> str:
+def _whole(evidence: StudyEvidence, variant: str) -> str:
     """The interval of the compared metric that the page stands by: over seeds and images where there are seeds."""
     low, high = whole(evidence, variant)
-    return interval(*wording.within(low, high, evidence.metric), evidence.metric, digits(evidence)) or wording.MISSING
+    return interval(*wording.within(low, high, evidence.metric), evidence.metric, evidence.digits) or wording.MISSING
 
 
-def whole(evidence: Evidence, variant: str) -> tuple[float | None, float | None]:
+def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | None]:
     """Over images and seeds; of one seed over the images alone; none of two."""
     found = evidence.intervals[variant]
     kind = "image_ci" if len(evidence.study.seeds) == 1 else "ci"
     return found[f"{kind}_low"], found[f"{kind}_high"]
 
 
-def _cell(evidence: Evidence, variant: str, split: str, metric: str) -> dict[str, str]:
+def _cell(evidence: StudyEvidence, variant: str, split: str, metric: str) -> dict[str, str]:
     """A metric that is undefined for a split (AUROC of one class) stays blank."""
     found = evidence.summary.get((variant, split, metric))
     if found is None:
         return {"value": wording.MISSING, "interval": ""}
     low, high = wording.within(found.low, found.high, metric)
-    places = digits(evidence)
+    places = evidence.digits
     return {"value": plus_minus(found.mean, found.sd, metric, places), "interval": interval(low, high, metric, places)}
 
 
-def _pair_rows(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
-    places = digits(evidence)
+def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
+    places = evidence.digits
     order = ranking.order
     return [
         {
@@ -120,7 +116,7 @@ def _pair_rows(evidence: Evidence, ranking: ranks.Ranking) -> list[dict[str, Any
     ]
 
 
-def _verdict(evidence: Evidence, pair: ranks.Pair) -> str:
+def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
     if pair.verdict == "identical":
         return "identical predictions"
     margin = wording.apart(evidence.margin, evidence.metric, 1)
@@ -133,7 +129,7 @@ def _verdict(evidence: Evidence, pair: ranks.Pair) -> str:
     return "not decided (one seed)" if pair.one_seed else "not decided"
 
 
-def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
+def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
     """Mean with its interval, and every seed as a dot."""
     runs = evidence.runs.query("split == 'test' and metric == @ranks.METRIC")
     canvas = figures.canvas(4.6, 0.7 + 0.28 * len(ranking.order))
@@ -155,10 +151,10 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
     axes.set_xlim(max(left, -2), min(right, 102))
     axes.set_xlabel("test top-1 %", color=MUTED)
     best = ranking.order[0]
-    mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, digits(evidence))
+    mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, evidence.digits)
     alt = (
         f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with {mean} %. "
-        "The numbers stand in the table."
+        "The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)
 
@@ -166,3 +162,34 @@ def _forest(evidence: Evidence, ranking: ranks.Ranking, figures: Figures) -> Fig
 def _short(label: str, limit: int = 30) -> str:
     """A long name would leave no room for the chart; the table has it whole."""
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
+
+
+def _tables(context: dict[str, Any]) -> list[PaperTable]:
+    results = context["results"]
+    titles = [title for _, title in results["columns"]]
+    found = [
+        PaperTable(
+            f"results_{part['split']}",
+            ["Rank", "Variant", "Tied with", *titles],
+            [
+                [row["rank"], row["variant"], row["tied"], *(cell["value"] for cell in row["cells"])]
+                for row in part["rows"]
+            ],
+            (
+                f"{part['name'].capitalize()} set ({part['images']:,} images), {context['spread']}. "
+                "Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
+            ),
+        )
+        for part in results["splits"]
+    ]
+    if results["pairs"]:
+        columns = {
+            "A": "a", "B": "b", "Difference": "difference", "Interval": "interval", "All pairs at once": "wide",
+            "p": "p", "p (adjusted)": "p_adjusted", "New run %": "chance", "Cohen's h": "effect", "Verdict": "verdict",
+        }  # fmt: skip
+        caption = f"Paired comparisons of test {results['metric']}; {results['confidence']} intervals over "
+        found.append(PaperTable.of("comparisons", results["pairs"], columns, f"{caption}{results['covers']}."))
+    return found
+
+
+SECTION = Section("results", "Results", build, _tables)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
+VIEW = {  # `mlflow ui` opens the experiment as model training, with the test accuracy as the metric that comes first
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "test_top1",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+}
 HOST_TAG, FINGERPRINT_TAG = "evenhand.host", "evenhand.fingerprint"
 
 
@@ -64,6 +69,9 @@ def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
         else:
             artifacts = None if uri else (root / "mlartifacts" / study.name).as_uri()
             experiment_id = client.create_experiment(study.name, artifact_location=artifacts)
+        for tag, value in VIEW.items():
+            if found is None or found.tags.get(tag) != value:
+                client.set_experiment_tag(experiment_id, tag, value)
         _close_killed(client, experiment_id)
         yield client, experiment_id
 

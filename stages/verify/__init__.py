@@ -1,5 +1,5 @@
-"""Is this repository what it says it is? One command for a reviewer who distrusts us: `python -m stages.verify`.
+"""`python -m stages.verify`: one command by which a reviewer checks that the committed results are true.
 
-No stage of dvc.yaml: it judges the pipeline from outside, in scratch copies, and writes nothing but
-`verify/certificate.json` and `.md` (ignored by git).
+It is not a stage of dvc.yaml. It judges the pipeline from outside, in scratch copies, and writes only
+`verify/certificate.json` and `.md`, which git ignores.
 """

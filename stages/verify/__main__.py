@@ -1,4 +1,4 @@
-"""`python -m stages.verify`: judge the study in the working folder; exit 0 only if what was promised holds."""
+"""`python -m stages.verify`: verify the study in the working folder; exit 0 only if all checks hold."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, params, seeding
 from stages.core.errors import UserError
-from stages.verify import certificate, consistency, environment, rerun, schedule, scratch, settings, tolerance
-from stages.verify.result import Check
+from stages.verify import certificate, lock_check, rerun, scratch
+from stages.verify.certificate import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
 def main() -> None:
-    """Check, make again, compare, and write the certificate."""
+    """Run the three checks and write the certificate."""
     chosen = _arguments()
     began = time.time()
     certificate.forget(Path.cwd())
     study, place = params.read(), scratch.here()
     cells = _cells(chosen, study)
-    here, machines = environment.describe(), tolerance.machines(place, study.cells)
+    here, machines = certificate.this_machine(), certificate.machines(place, study.cells)
     if chosen.record:
-        environment.record(place, here | _threads(machines))
+        certificate.record_environment(place, here | _threads(machines))
         return
-    made_with, wrong = environment.recorded(place)
+    made_with, wrong = certificate.recorded_environment(place)
     source = str(study.raw["ingest"].get("path", ""))
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
-        checks = [_done("lock", lambda: consistency.check(place, copy, source))]
-        here |= _threads(settings.resolved(copy).values())
+        checks = [_done("lock", lambda: lock_check.check(place, copy, source))]
+        here |= _threads(lock_check.resolved_settings(copy).values())
     console.say("2. tables and report from the files in git")
     checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
     why = _why_not(chosen, study, place, source)
@@ -55,7 +55,7 @@ def main() -> None:
         "made_with": made_with | _threads(machines),
         "machines": machines,
         "notes": [wrong] if wrong else [],
-        "unpinned": environment.unpinned(place),
+        "unpinned": certificate.unpinned(place),
     }
     signed = certificate.build(place, study.name, checks, described)
     circumstances = {
@@ -69,32 +69,34 @@ def main() -> None:
 
 
 def _done(name: str, check: Callable[[], Check]) -> Check:
-    """A check, or, where it cannot be made (a lock that is no YAML, say), the reason: there is always a certificate."""
+    """The check, or the reason why it failed (a lock that is not YAML, say): there is always a certificate."""
     try:
         return check()
     except UserError as error:
-        broken = Check(name, "it could not be checked")
+        broken = Check(name, "this could not be checked")
         broken.add(name, "not checked", str(error))
         return broken
 
 
 def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Place, source: str) -> str | None:
-    """Why nothing is to be trained again; None: it is."""
+    """Why no cell is trained again; None: cells are."""
     if chosen.no_rerun:
-        return "--no-rerun was asked for"
+        return "--no-rerun is set"
     kind = study.raw["ingest"].get("source")
     if chosen.cells or chosen.sample or chosen.all or kind == "digits":
         return None
     if kind == "urls":
-        return "the raw data of this study is on the network; --cells, --sample or --all fetches it and runs it again"
+        return (
+            "the raw data of this study is on the network; --cells, --sample or --all fetches it and runs cells again"
+        )
     if place.git("ls-files", "--", source, check=False):
         return None
     where = "is not here" if rerun.source_missing(place, source) else "is here"
-    return f"the raw data of this study is not in git ({source} {where}); --cells, --sample or --all runs it again"
+    return f"the raw data of this study is not in git ({source} {where}); --cells, --sample or --all runs cells again"
 
 
 def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """How many threads cells have, by their settings or by what they recorded; params.yaml decides, not the machine."""
+    """How many threads the cells use, by their settings or records; params.yaml decides it, not the machine."""
     counts = sorted({int(one["threads"]) for one in told})
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
@@ -102,7 +104,7 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
 def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
     """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
     threads = max((int(machine["threads"]) for machine in machines), default=1)
-    return 1 if here["gpu"] else max(1, schedule.cores() // threads)
+    return 1 if here["gpu"] else max(1, scratch.cores() // threads)
 
 
 def _scope(cells: list[tuple[str, int]] | None) -> str:
@@ -113,14 +115,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.verify", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--cells", nargs="+", metavar="VARIANT-SEED", help="run these cells again")
-    what.add_argument("--sample", type=int, metavar="N", help="run N cells again, drawn by --seed")
-    what.add_argument("--all", action="store_true", help="run the whole study again, also if its data is not in git")
-    what.add_argument("--no-rerun", action="store_true", help="train nothing: only checks 1 and 2")
-    what.add_argument("--record", action="store_true", help="for the maker: write environment.json, check nothing")
+    what.add_argument("--sample", type=int, metavar="N", help="run N cells again, drawn at random with --seed")
+    what.add_argument("--all", action="store_true", help="run the whole study again, even if its data is not in git")
+    what.add_argument("--no-rerun", action="store_true", help="train nothing; make only checks 1 and 2")
+    what.add_argument(
+        "--record", action="store_true", help="for the authors of a study: write environment.json and check nothing"
+    )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="stages side by side (default: one per core; 1 with a GPU)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of --sample (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed for --sample (default 0)")
     return parser.parse_args()
 
 
@@ -130,12 +134,14 @@ def _cells(chosen: argparse.Namespace, study: params.Study) -> list[tuple[str, i
         names = {f"{variant}-{seed}": (variant, seed) for variant, seed in study.cells}
         for name in chosen.cells:
             if name not in names:
-                raise UserError(f"--cells: params.yaml has no cell {name}; there are {', '.join(names)}")
+                raise UserError(f"--cells: params.yaml has no cell {name}; the cells are {', '.join(names)}")
         return [names[name] for name in dict.fromkeys(chosen.cells)]
     if chosen.sample is None:
         return None
     if not 1 <= chosen.sample <= len(study.cells):
-        raise UserError(f"--sample is {chosen.sample}; the study has 1 to {len(study.cells)} cells to draw")
+        raise UserError(
+            f"--sample is {chosen.sample}; it must be from 1 to {len(study.cells)}, the number of cells in the study"
+        )
     draw = seeding.generator(chosen.seed, "verify").permutation(len(study.cells))[: chosen.sample]
     return [study.cells[index] for index in sorted(draw)]
 

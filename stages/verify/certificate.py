@@ -1,20 +1,77 @@
-"""The certificate: what was checked, what was found, and where. Two fresh clones of a commit give the same one.
+"""The certificate: what was checked and what was found, and on which machine; two fresh clones give the same one.
 
 What differs from clone to clone (folder, time) stands apart, under `circumstances`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib.metadata
+import platform
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from stages.core import cells as places
 from stages.core import files
-from stages.verify import tolerance
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from stages.verify.result import Check
     from stages.verify.scratch import Place
+
+Verdict = Literal["equal", "within tolerance", "different", "missing", "not checked"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or that was judged by tolerance."""
+
+    what: str  # a path, a stage or a cell
+    verdict: Verdict
+    detail: str
+
+
+@dataclass
+class Check:
+    """One part of the verification: its promise, how many things it compared, and its findings."""
+
+    name: str
+    promise: str
+    compared: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise holds for everything that was compared."""
+        return all(finding.verdict == "within tolerance" for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """One of the words above, for the whole check."""
+        if not self.holds:
+            failed = {finding.verdict for finding in self.findings} - {"within tolerance"}
+            return "not checked" if failed == {"not checked"} else "different"
+        if self.findings:
+            return "within tolerance"
+        return "equal" if self.compared else "not checked"
+
+    def add(self, what: str, verdict: Verdict, detail: str) -> None:
+        """Note one finding."""
+        self.findings.append(Finding(what, verdict, detail))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the certificate."""
+        return {
+            "check": self.name,
+            "promise": self.promise,
+            "verdict": self.verdict,
+            "compared": self.compared,
+            "findings": [vars(finding) for finding in self.findings],
+            "notes": self.notes,
+        }
+
 
 JSON, MARKDOWN = "verify/certificate.json", "verify/certificate.md"
 
@@ -29,7 +86,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
         environment: `here`, `made_with` (of environment.json), `machines` (types in the cells), `notes`, `unpinned`.
     """
     status = place.git("status", "--porcelain", "--no-renames", "-z").split("\0")
-    joined = f"{place.study}/dvc.yaml"  # the link that makes a published study's folder a study, never committed
+    joined = f"{place.study}/dvc.yaml"  # a link that `make study` makes; it is never committed
     uncommitted = [line[3:] for line in status if line and line[3:] != joined]
     return {
         "study": name,
@@ -43,7 +100,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
 
 
 def forget(folder: Path) -> None:
-    """Remove an earlier certificate: if this verification does not come to its end, none must be taken for its own."""
+    """Remove an earlier certificate, so that it cannot be mistaken for that of a verification that did not finish."""
     for name in (JSON, MARKDOWN):
         (folder / name).unlink(missing_ok=True)
 
@@ -57,9 +114,9 @@ def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, An
 def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     """The certificate for a reader."""
     state = f", with uncommitted changes: {', '.join(certificate['uncommitted'])}" if certificate["uncommitted"] else ""
-    verdict = "What was promised holds." if certificate["holds"] else "Something does not hold."
+    verdict = "All checks hold." if certificate["holds"] else "At least one check does not hold."
     if certificate["holds"] and certificate["checks"][-1]["verdict"] == "not checked":
-        verdict = "What was checked holds; nothing was trained again."
+        verdict = "The checks that were made hold; no cell was trained again."
     lines = [
         f"# Verification of the study `{certificate['study']}`",
         "",
@@ -75,23 +132,23 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
             f"{check['promise'][0].upper()}{check['promise'][1:]}.",
             "",
         ]
-        lines += [f"{check['compared']} compared, {len(check['findings'])} findings."]
+        lines += [f"Compared: {check['compared']}. Findings: {len(check['findings'])}."]
         lines += [f"Note: {note}." for note in check["notes"]]
         lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]
         lines += [""] if check["findings"] else []
     lines += [
         "## Environment",
         "",
-        "| | here | made with |",
+        "| | this machine | the authors' machine |",
         "|---|---|---|",
         *_environment(certificate["environment"]),
         "",
     ]
     unpinned = certificate["environment"]["unpinned"]
     machines = certificate["environment"]["machines"]
-    lines += ["Machine types, as the cells recorded them: " + (tolerance.words(machines) or "none") + ".", ""]
+    lines += ["Machine types that the cells recorded: " + (machine_words(machines) or "none") + ".", ""]
     lines += [f"Note: {note}.\n" for note in certificate["environment"]["notes"]]
-    lines += [f"Packages unlike requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
+    lines += [f"Packages that differ from requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
     lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]
     return "\n".join(lines)
 
@@ -106,3 +163,102 @@ def _environment(environment: dict[str, Any]) -> list[str]:
         f"| {name.replace('_', ' ')} | {words(value)} | {words(then[name]) if name in then else 'not recorded'} |"
         for name, value in here.items()
     ]
+
+
+RECORD = "environment.json"
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;\s*(.+))?$")
+
+
+def this_machine() -> dict[str, Any]:
+    """Python, the packages that affect the bits of a result, processor, GPU."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {
+            name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "dvc")
+        },
+        "cpu": _cpu(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if gpu else None,
+        "driver": _driver() if gpu else None,
+        "cuda": torch.version.cuda if gpu else None,
+        "cudnn": torch.backends.cudnn.version() if gpu else None,  # type: ignore[no-untyped-call]
+    }
+
+
+def record_environment(place: Place, here: dict[str, Any]) -> None:
+    """Record that the study with its present dvc.lock was made on the machine `here`."""
+    files.write_json(place.folder / RECORD, {"lock": files.sha256(place.folder / "dvc.lock"), "environment": here})
+
+
+def recorded_environment(place: Place) -> tuple[dict[str, Any], str | None]:
+    """The environment that the study was made with, empty if it was not recorded; and what is wrong with the record."""
+    path = place.folder / RECORD
+    alone = "only the cells say what the study was made with"
+    if not path.exists():
+        return {}, f"{RECORD} is missing: {alone}"
+    try:
+        read = files.read_json(path)
+        lock, environment = read["lock"], dict(read["environment"])
+    except (UserError, ValueError, TypeError):
+        return {}, f"{RECORD} cannot be read: {alone}"
+    if lock != files.sha256(place.folder / "dvc.lock"):
+        return environment, f"{RECORD} was written for another dvc.lock"
+    return environment, None
+
+
+def unpinned(place: Place) -> list[str]:
+    """Packages of requirements.lock that are missing or installed in another version, each in words."""
+    from packaging.markers import Marker
+
+    path = place.root / "requirements.lock"
+    words = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        match = _PIN.match(line.strip("\\ "))  # a hash follows in the next line
+        if not match or (match[3] and not Marker(match[3]).evaluate()):
+            continue
+        try:
+            version = importlib.metadata.version(match[1])
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        if version.split("+")[0] != match[2].split("+")[0]:
+            words.append(f"{match[1]}: pinned {match[2]}, here {version}")
+    return words
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _driver() -> str | None:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.split("\n")[0].strip() or None
+
+
+def machines(place: Place, cells: list[tuple[str, int]]) -> list[dict[str, str]]:
+    """The machine types that the cells recorded in training, each once."""
+    found: list[dict[str, str]] = []
+    for variant, seed in cells:
+        path = place.folder / places.train_folder(variant, seed) / "config.json"
+        machine = files.read_json(path)["machine"] if path.exists() else None
+        if machine and machine not in found:
+            found.append(machine)
+    return found
+
+
+def machine_words(machines: list[dict[str, str]]) -> str:
+    """Machine types for a reader."""
+    return "; ".join(
+        ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in machine.items() if value) for machine in machines
+    )

@@ -1,4 +1,4 @@
-"""The first difference between two files, in the words of their kind: a tensor, a row, a key, a pixel, a line."""
+"""The first difference between two files, in terms of their type: a tensor, a row, a key, a pixel, a line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PICTURE = re.compile(r"data:image/[a-z+]+;base64,([A-Za-z0-9+/=]+)")
 
 
 class Sides(NamedTuple):
-    """What the two files are called in the words of a difference."""
+    """What the two files are called when a difference is described."""
 
     old: str
     new: str
@@ -36,7 +36,7 @@ class Sides(NamedTuple):
         return f"{self.old} {old}, {self.new} {new}"
 
     def only(self, *, in_new: bool) -> str:
-        """Something that one side lacks."""
+        """Something that is missing on one side."""
         return f"{self.new}, not {self.old}" if in_new else f"{self.old}, not {self.new}"
 
 
@@ -45,10 +45,10 @@ HERE = Sides("recorded", "here")
 
 
 def first(old: Path, new: Path, sides: Sides = MADE_AGAIN) -> str | None:
-    """How `new` differs first from `old`; None where they are equal byte for byte.
+    """The first difference between `old` and `new`; None if they are equal byte for byte.
 
-    A folder is compared file by file; the first file that differs is named. The suffix of `new` tells the kind: `old`
-    may lie in a cache, without one.
+    Folders are compared file by file, and the first file that differs is named. The suffix of `new` gives the type of
+    both, because `old` may be in a cache, without a suffix.
     """
     if old.is_dir() or new.is_dir():
         return _folders(old, new, sides)
@@ -56,15 +56,15 @@ def first(old: Path, new: Path, sides: Sides = MADE_AGAIN) -> str | None:
         return None
     words = _KINDS.get(new.suffix, _lines)
     try:
-        return words(old, new, sides) or "the bytes differ, what they say does not"
-    except (OSError, ValueError, KeyError) as error:  # a file so broken that it cannot be read as its kind
+        return words(old, new, sides) or "the bytes differ, but not the content"
+    except (OSError, ValueError, KeyError) as error:  # a damaged file, which cannot be read as its type
         return f"the bytes differ, and one of them cannot be read: {error}"
 
 
 def close(recorded: Path, again: Path) -> bool:
-    """Whether two files say the same to a relative 1e-9 (numbers) and to three grey levels at every pixel (pictures).
+    """Whether numbers agree to a relative 1e-9 and pictures to three grey levels at every pixel.
 
-    Folders are compared file by file, a page with the pictures inside it; tensors are never close, only equal.
+    Folders are compared file by file, a page with the pictures inside it; tensors must be equal.
     """
     if recorded.is_dir() or again.is_dir():
         names = {p.relative_to(top) for top in (recorded, again) for p in top.rglob("*") if p.is_file()}

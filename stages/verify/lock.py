@@ -1,25 +1,33 @@
-"""dvc.lock as a table of hashes, and DVC's hashes of files and folders."""
+"""dvc.lock as a table of hashes, DVC's hashes of files and folders, and how an edited file differs from before."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import UserError
+from stages.verify import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from stages.verify.scratch import Place
+
+    Listing = dict[str, str]  # relative path -> MD5; a file alone has the path ""
+    Read = Callable[[str], bytes]  # relative path -> bytes as they were
+
+DEPTH = 50  # the search goes back so many commits that changed the folder
+NAMED = 3  # so many files are named; further files are only counted
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Lock:
 
     @cached_property
     def needs(self) -> dict[str, list[str]]:
-        """Stage -> those whose outputs it needs, in the order of dvc.lock."""
+        """Stage -> the stages whose outputs it needs, in the order of dvc.lock."""
         makers = [(path, stage) for stage, outs in self.outs.items() for path in outs]
         return {
             stage: list(dict.fromkeys(m for dep in deps for path, m in makers if m != stage and _overlap(dep, path)))
@@ -47,19 +55,21 @@ class Lock:
 
     @property
     def order(self) -> list[str]:
-        """The stages, each after those whose outputs it needs; dvc.lock has them as they were first run.
+        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run.
 
         Raises:
-            UserError: two stages need each other.
+            UserError: stages depend on each other in a circle.
         """
         try:
             return list(TopologicalSorter(self.needs).static_order())
         except CycleError as error:
-            raise UserError(f"dvc.lock: stages that need each other: {', '.join(error.args[1])}") from None
+            raise UserError(
+                f"dvc.lock: these stages depend on each other in a circle: {', '.join(error.args[1])}"
+            ) from None
 
 
 @dataclass(frozen=True)
-class Stage:
+class AskedStage:
     """A stage as dvc.yaml and params.yaml ask for it, matrix and variables resolved."""
 
     deps: set[str]
@@ -86,11 +96,11 @@ def read(place: Place) -> Lock:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"dvc.lock is not as DVC writes it ({error!r}); `git log -p dvc.lock` shows who edited it"
+            f"dvc.lock does not have the form that DVC writes ({error!r}); `git log -p dvc.lock` shows its edits"
         ) from None
 
 
-def asked(place: Place) -> dict[str, Stage]:
+def asked(place: Place) -> dict[str, AskedStage]:
     """What dvc.yaml and params.yaml ask for, by name of the stage, as DVC resolves it.
 
     Raises:
@@ -103,7 +113,7 @@ def asked(place: Place) -> dict[str, Stage]:
         with Repo(str(place.folder)) as repo:
             stages = repo.stage.load_all(str(place.folder / "dvc.yaml"))
             return {
-                stage.name: Stage(
+                stage.name: AskedStage(
                     deps={dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
                     outs={out.def_path for out in stage.outs},
                     params={key for dep in stage.deps for key in getattr(dep, "params", [])},
@@ -118,7 +128,7 @@ def asked(place: Place) -> dict[str, Stage]:
 
 
 def cached(place: Place) -> set[str]:
-    """The outputs that live in the DVC cache, not in git: their bytes may be out of a reviewer's reach."""
+    """The outputs that are in the DVC cache, not in git: a reviewer may not have their bytes."""
     pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
     patterns = [
         re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
@@ -186,6 +196,63 @@ def _yaml(path: Path) -> Any:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-@cache  # a long dvc.lock takes a third of a second, and copies have the same
+@cache  # a long dvc.lock takes a third of a second, and the copies have the same text
 def _parsed(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
+
+
+def changed(place: Place, path: str, recorded: str) -> str:
+    """What differs between `path` as it lies there and as it was when it had the MD5 `recorded`.
+
+    Returns:
+        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if that state
+        is not available.
+    """
+    now = place.folder / path
+    files = listing(now) if now.is_dir() else {"": digest(now)} if now.exists() else {}
+    before = _cached(place, recorded) or _committed(place, path, recorded)
+    return _words(now, before[0], files, before[1]) if before else ""
+
+
+def _words(folder: Path, then: Listing, now: Listing, read: Read) -> str:
+    said = [f"{name} removed" for name in sorted(then.keys() - now.keys())]
+    said += [f"{name} added" for name in sorted(now.keys() - then.keys())]
+    for name in sorted(n for n in then.keys() & now.keys() if then[n] != now[n]):
+        words = _first(read(name), folder / name) if len(said) < NAMED else None
+        said.append(f"{name} edited".strip() + (f" ({words})" if words else ""))
+    return "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")
+
+
+def _first(then: bytes, now: Path) -> str | None:
+    with tempfile.NamedTemporaryFile(suffix=now.suffix) as file:
+        file.write(then)
+        file.flush()
+        return difference.first(Path(file.name), now, difference.HERE)
+
+
+def _cached(place: Place, recorded: str) -> tuple[Listing, Read] | None:
+    def read(name: str) -> bytes:
+        return cache_file(place, then[name]).read_bytes()
+
+    then = cached_listing(place, recorded) if recorded.endswith(".dir") else {"": recorded}
+    whole = folder_digest(then) == recorded or not recorded.endswith(".dir")
+    whole = whole and all(cache_file(place, md5).is_file() for md5 in then.values())
+    return (then, read) if whole else None
+
+
+def _committed(place: Place, path: str, recorded: str) -> tuple[Listing, Read] | None:
+    commits = place.git("log", f"-{DEPTH}", "--format=%H", "--", path, check=False).split()
+    for commit in commits:
+        then = _committed_listing(place, commit, path)
+        if recorded in (folder_digest(then), then.get("")):
+            return then, lambda name: _show(place, commit, f"{path}/{name}".rstrip("/"))  # noqa: B023 - left at once
+    return None
+
+
+def _committed_listing(place: Place, commit: str, path: str) -> Listing:
+    names = place.git("ls-tree", "-r", "-z", "--name-only", commit, "--", path, check=False).split("\0")
+    return {name[len(path) :].lstrip("/"): md5(_show(place, commit, name)) for name in names if name}
+
+
+def _show(place: Place, commit: str, name: str) -> bytes:
+    return place.git_bytes("show", f"{commit}:./{name}")

@@ -1,4 +1,4 @@
-"""Copies of the repository in which to try things: nothing of the original is touched, no cache is shared."""
+"""Scratch copies of the repository, and stages run in them: the original stays untouched, no cache is shared."""
 
 from __future__ import annotations
 
@@ -7,21 +7,37 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from stages.core.console import progress
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
+    from tqdm import tqdm
+
+    from stages.verify.lock import Lock
+
+Chain = tuple[str, ...]
+SHOWN = 15  # lines of a failed run
 WEIGHTS = ".cache/weights"
 PIPELINE = "dvc.yaml"
 CODE = "stages"
-MADE = ("results", "runs", "reports", "data/clean", "data/split")  # of a study: all in here is some stage's output
+MADE = (
+    "results",
+    "runs",
+    "reports",
+    "data/clean",
+    "data/split",
+)  # of a study: every file in here is the output of a stage
 
 
 @dataclass(frozen=True)
@@ -98,11 +114,11 @@ def here() -> Place:
     folder = Path.cwd()
     for name in ("params.yaml", "dvc.lock"):
         if not (folder / name).exists():
-            raise UserError(f"{name} is not in {folder}; run from the folder of a study that was run and committed")
+            raise UserError(f"{name} is not in {folder}; run this in the folder of a study whose results are committed")
     root = Path(Place(folder, ".").git("rev-parse", "--show-toplevel").strip())
     place = Place(root, str(folder.resolve().relative_to(root.resolve())))
     if not place.pipeline.exists():
-        raise UserError(f"dvc.yaml is neither in {folder} nor in {root}")
+        raise UserError(f"dvc.yaml is neither in {folder} nor in {root}; a clone has it from git")
     return place
 
 
@@ -110,9 +126,9 @@ def here() -> Place:
 def copy(place: Place, source: str | None = None) -> Iterator[Place]:
     """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
 
-    Files that git ignores (data, runs, caches, checkpoints) stay behind, so that nothing old can be taken for new. Only
-    the source and pretrained weights are lent to the copy, by links. What other studies made stays behind too: DVC
-    would read each of their pipelines whenever it does anything.
+    Files that git ignores (data, runs, caches, checkpoints) are left out, so that an old result cannot pass for a new
+    one. Links lead to the source and to pretrained weights. The results of other studies are left out too, because DVC
+    would read each of their pipelines with every command.
 
     Args:
         place: what to copy.
@@ -144,7 +160,7 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
 
 
 def _wanted(place: Place) -> list[str]:
-    """What git lists, less the pipelines of other studies and what came out of them."""
+    """What git lists, without the pipelines and results of other studies."""
     command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     listed = [name for name in Place(place.root, ".").git(*command).split("\0") if name]
     studies = {str(PurePosixPath(name).parent) for name in listed if PurePosixPath(name).name == "params.yaml"}
@@ -155,7 +171,7 @@ def _wanted(place: Place) -> list[str]:
 
 
 def _lend(original: Path, inside: Path) -> None:
-    """A link in the copy to what stayed behind."""
+    """Link a file or folder of the original into the copy."""
     if original.exists() and not inside.exists():
         inside.parent.mkdir(parents=True, exist_ok=True)
         inside.symlink_to(original.resolve())
@@ -170,7 +186,89 @@ def remove(path: Path) -> None:
 
 
 def _environment() -> dict[str, Any]:
-    """As it is here, but without the settings of a DVC that may be running, and with this Python first."""
+    """The environment without the settings of a running DVC, and with this Python first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_"))}
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return kept | {"DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(again: Place, recorded: Lock, stages: list[str], jobs: int, label: str) -> list[str]:
+    """Run `stages`, each with all that it needs of them before it, by at most `jobs` processes of DVC at once.
+
+    Each process takes a chain, since DVC needs two seconds to start. What needs a stage that failed is not run.
+
+    Args:
+        again: the scratch copy.
+        recorded: dvc.lock, which knows who needs whom.
+        stages: in an order in which they could run one by one.
+        jobs: 1: all of them one by one, in one process.
+        label: of the progress bar.
+
+    Returns:
+        What went wrong, in the order of the stages, whichever ended first.
+    """
+    graph: dict[Chain, set[Chain]] = chains(recorded.needs, stages) if jobs > 1 else {tuple(stages): set()}
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    failed: dict[Chain, list[str]] = {}
+    running: dict[Future[list[str]], Chain] = {}
+    bar: tqdm[Any] = progress(total=len(stages), desc=label, unit=" stages")
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        while sorter.is_active():
+            for chain in sorter.get_ready():
+                if graph[chain] & failed.keys():
+                    failed[chain] = []
+                    sorter.done(chain)
+                else:
+                    running[pool.submit(_repro, again, chain, bar.update)] = chain
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                chain = running.pop(future)
+                if errors := future.result():
+                    failed[chain] = errors
+                sorter.done(chain)
+    return [line for chain in graph for line in failed.get(chain, [])]
+
+
+def cores() -> int:
+    """How many there are for this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chains(needs: dict[str, list[str]], stages: list[str]) -> dict[Chain, set[Chain]]:
+    """Stages that can only run one after the other as one chain; chain -> the chains that it needs.
+
+    Args:
+        needs: stage -> all those that it needs.
+        stages: the stages to run, each after those that it needs.
+    """
+    before: dict[str, set[str]] = {}  # all that must be done, however far back
+    for stage in stages:
+        direct = [need for need in needs[stage] if need in before]
+        before[stage] = set(direct).union(*(before[need] for need in direct))
+    # What is left of the arrows when each that follows from others is taken away.
+    last = {
+        stage: {n for n in before[stage] if not any(n in before[other] for other in before[stage])} for stage in stages
+    }
+    followers = {stage: [other for other in stages if stage in last[other]] for stage in stages}
+    found: list[list[str]] = []
+    at: dict[str, int] = {}
+    for stage in stages:
+        only = next(iter(last[stage])) if len(last[stage]) == 1 else None
+        if only is not None and len(followers[only]) == 1:
+            at[stage] = at[only]
+            found[at[only]].append(stage)
+        else:
+            at[stage] = len(found)
+            found.append([stage])
+    return {
+        tuple(chain): {tuple(found[at[need]]) for stage in chain for need in before[stage] if at[need] != at[stage]}
+        for chain in found
+    }
+
+
+def _repro(again: Place, chain: Chain, tick: Callable[[], object]) -> list[str]:
+    """Run a chain in one process; the lines that say why it failed, none where it did not."""
+    # Two processes share dvc.lock: each waits for the other where DVC itself would give up after three seconds.
+    status, output = again.lines(["--wait-for-lock", "repro", "--single-item", "--keep-going", *chain], tick)
+    errors = [line for line in output if line.startswith(("ERROR", "error"))] or output[-SHOWN:]
+    return (errors or [f"{' '.join(chain)}: DVC ended with {status}"]) if status else []

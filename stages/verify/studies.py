@@ -1,7 +1,7 @@
-"""`python -m stages.verify.studies`: the study of the root, and checks 1 and 2 of every published study that was run.
+"""`python -m stages.verify.studies`: verify the root's study, and every published study by checks 1 and 2.
 
-One that does not hold, or cannot be judged, does not keep the others from being judged. Each is a process of its own,
-as many at once as there are cores.
+A study that does not hold or cannot be verified does not stop the others. Each runs in a process of its own, as many at
+once as there are cores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import errors, files
-from stages.verify import certificate, schedule, scratch
+from stages.verify import certificate, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +37,16 @@ class Outcome:
     @property
     def row(self) -> list[str]:
         """Its line of the summary."""
-        verdict = "holds" if not self.code else "does not hold" if self.signed else "could not be judged"
+        verdict = "holds" if not self.code else "does not hold" if self.signed else "could not be verified"
         checks = [check["verdict"] for check in self.signed["checks"]] if self.signed else [""] * 3
         return [self.study, verdict, *checks, f"{self.seconds:.0f} s"]
 
 
 def main() -> None:
-    """Judge all, say how each ended, and exit 0 only if all hold; arguments are those for the study of the root."""
+    """Verify all studies and exit 0 only if all hold; the arguments are for the study of the root."""
     root = scratch.here().root
     others = sorted(lock.parent for lock in root.glob("studies/*/dvc.lock"))
-    with ThreadPoolExecutor(schedule.cores()) as pool:
+    with ThreadPoolExecutor(scratch.cores()) as pool:
         started = [pool.submit(_judge, root, sys.argv[1:], watched=True)]  # first, since it takes longest
         started += [pool.submit(_judge, folder, ["--no-rerun"]) for folder in others]
         for ended in as_completed(started):

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def trained(train: float, val: float, losses: list[float], **more: Any) -> collect.Cell:
+def trained(train: float, val: float, losses: list[float], **more: Any) -> collect.CellResults:
     history = [{"epoch": str(i + 1), "val_loss": repr(loss)} for i, loss in enumerate(losses)]
     metrics = {("train", "top1"): train, ("val", "top1"): val}
-    return collect.Cell("one", 0, {"classes": list("abc")}, more.get("metrics", metrics), history, pd.DataFrame())
+    return collect.CellResults(
+        "one", 0, {"classes": list("abc")}, more.get("metrics", metrics), history, pd.DataFrame()
+    )
 
 
 FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
@@ -47,7 +49,7 @@ FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
         (trained(0.9, 0.0, FLAT, metrics={("train", "top1"): 0.9}), "unknown", "no validation image"),
     ],
 )
-def test_verdict_and_its_rule(cell: collect.Cell, verdict: str, words: str) -> None:
+def test_verdict_and_its_rule(cell: collect.CellResults, verdict: str, words: str) -> None:
     (row,) = fit.verdicts([cell], Fit(), 0.05)
     assert row["verdict"] == verdict
     assert words in row["rule"]
@@ -108,5 +110,5 @@ def test_wrong_labels_come_first_and_only_unseen_images_count(tmp_path: Path, mo
 def test_a_class_prior_is_no_judge() -> None:
     table = pd.DataFrame({"split": ["test"], "image_id": ["a"], "label": ["x"], "predicted": ["y"]})
     table["confidence"], table["loss"] = 0.9, 3.0
-    blind = collect.Cell("prior", 0, {"cell": {"model": {"name": "random"}}}, {}, [], table)
+    blind = collect.CellResults("prior", 0, {"cell": {"model": {"name": "random"}}}, {}, [], table)
     assert suspects.suspects([blind], Suspects()) == []

@@ -6,8 +6,8 @@ import pytest
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import experiments
-from stages.report.experiments import Experiment
+from stages.tools import sweep
+from stages.tools.sweep import Experiment
 from tests import tiny
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ def made(name: str, val: float, test: float = 0.5, **settings: Any) -> Experimen
 
 def test_validation_chooses_and_test_is_told_once() -> None:
     three = [made("a", 0.7, 0.9, lr=0.01), made("b", 0.8, 0.6), made("c", 0.7, 0.99, lr=1.0)]
-    shown, others = experiments.alike("lr", three)
+    shown, others = sweep.alike("lr", three)
     assert [e.settings["lr"] for e in shown] == [0.01, 0.1, 1.0]
     assert others == []
-    rows = experiments.choose("lr", shown)
+    rows = sweep.choose("lr", shown)
     assert [(row["variant"], row["value"], row["test_mean"]) for row in rows] == [
         ("plain", 0.01, None), ("plain", 0.1, 0.6), ("plain", 1.0, None),
     ], "`own` has its own learning rate: the sweep did not reach it"  # fmt: skip
@@ -33,21 +33,21 @@ def test_validation_chooses_and_test_is_told_once() -> None:
 
 def test_what_changed_something_else_is_left_out_and_named() -> None:
     mixed = made("mixed", 0.9, lr=1.0, **{"train.batch": 16})
-    shown, others = experiments.alike("lr", [made("a", 0.7, lr=0.01), mixed, made("b", 0.8)])
+    shown, others = sweep.alike("lr", [made("a", 0.7, lr=0.01), mixed, made("b", 0.8)])
     assert [e.name for e in shown] == ["a", "b"]
     assert others == [("mixed", "train.batch (16, not 8)")]
     with pytest.raises(UserError, match="no two experiments of this commit differ in `lr` alone"):
-        experiments.alike("lr", [made("a", 0.7), mixed])
+        sweep.alike("lr", [made("a", 0.7), mixed])
 
 
 def test_what_reaches_no_network_may_differ() -> None:
-    shown, others = experiments.alike("lr", [made("a", 0.7), made("b", 0.7, lr=1.0, **{"report.pairs": 9})])
+    shown, others = sweep.alike("lr", [made("a", 0.7), made("b", 0.7, lr=1.0, **{"report.pairs": 9})])
     assert (len(shown), others) == (2, [])
 
 
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(UserError, match=r"no experiment has a setting `batch`; did you mean train\.batch"):
-        experiments.alike("batch", [made("a", 0.7)])
+        sweep.alike("batch", [made("a", 0.7)])
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_over_experiments_that_dvc_ran(tmp_path: Path) -> None:
     tiny.commit(study, "Reproduce")
     tiny.run(study, "dvc", "exp", "run", "--temp", "--name", "fast", "-S", "lr=0.1", "report")
     tiny.run(study, "dvc", "exp", "run", "--temp", "--name", "both", "-S", "lr=1", "-S", "train.batch=8", "report")
-    said = tiny.run(study, "python", "-m", "stages.report.experiments", "lr")
+    said = tiny.run(study, "python", "-m", "stages.tools.sweep", "lr")
     rows = files.read_rows(study / "sweeps/lr/sweep.csv")
     assert [(row["value"], row["experiment"]) for row in rows] == [("0.001", "main"), ("0.1", "fast")]
     told = files.read_json(study / "reports/metrics.json")["mlp"]["val"]["top1"]

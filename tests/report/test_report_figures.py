@@ -4,7 +4,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from stages.report.figures import Figures
+from stages.report.figures import drawing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def drawn(folder: Path, width: float, monkeypatch: pytest.MonkeyPatch) -> tuple[str, bytes]:
     """A figure with clip paths and markers, whose axes are so wide."""
-    figures = Figures(folder)
-    canvas = figures.canvas(2, 2)
-    canvas.add_axes((0.2, 0.2, width, 0.7)).plot([1, 2, 3], [1, 10, 100], "o-")
-    monkeypatch.setattr(canvas, "tight_layout", lambda **_: None)  # it would place the axes itself
-    return str(figures.add("cost", canvas, "words").svg), (folder / "cost.png").read_bytes()
+    with drawing(folder) as figures:
+        canvas = figures.canvas(2, 2)
+        canvas.add_axes((0.2, 0.2, width, 0.7)).plot([1, 2, 3], [1, 10, 100], "o-")
+        monkeypatch.setattr(canvas, "tight_layout", lambda **_: None)  # it would place the axes itself
+        return str(figures.add("cost", canvas, "words").svg), (folder / "cost.png").read_bytes()
 
 
 def test_the_last_bit_of_a_coordinate_does_not_reach_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 from stages.core import files
 from stages.core.errors import UserError
 from stages.report import __main__ as command
+from stages.report.wording import markdown
 from tests.report.made_study import WEIGHTS, Made, make
 
 if TYPE_CHECKING:
@@ -147,12 +148,12 @@ def test_one_seed_says_nothing_of_recipes(tmp_path: Path, monkeypatch: pytest.Mo
     text = (tmp_path / "reports/report.md").read_text(encoding="utf-8")
     tables = "".join(path.read_text(encoding="utf-8") for path in sorted((tmp_path / "reports/tables").iterdir()))
     for written in (page, text, tables):
-        assert not re.search("is better|is ahead|told apart too|1 seeds|over seeds, bars|images and seeds", written)
-    reason = "with one seed nothing is known of the variation between seeds"
-    assert f"That decides nothing between the variants: {reason}." in page
-    assert f"here all others, since {reason}" in page
-    assert f"here all others, since {reason}" in text
-    assert "One seed: no SD and no interval over seeds." in page
+        assert not re.search("is better|is ahead|differ, too|1 seeds|over seeds, bars|images and seeds", written)
+    reason = "one seed shows nothing about the variation between seeds"
+    assert f"This does not decide between the variants: {reason}." in page
+    assert f"These are all other variants here: {reason}." in page
+    assert f"These are all other variants here: {reason}." in text
+    assert "There is one seed, so there is no SD and no interval over seeds." in page
     assert "interval over test images alone" in page
     assert "cover test images alone" in page
     assert "intervals over test images alone" in tables
@@ -231,3 +232,30 @@ def test_a_confused_pair_leads_to_a_picture_by_whichever_seed(study: Path) -> No
         assert {tuple(map(unescape, pair)) for pair in links} == shown & {tuple(map(unescape, row)) for row in rows}
         linked += len(links)
     assert linked > 3
+
+
+def test_pairs_that_the_limit_kept_apart_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pairs, of which one has a picture in train and one in test; it comes first, in the page and in the text."""
+    make(tmp_path, Made(variants=2))
+    rows = files.read_rows(tmp_path / "data/split/seeds/0.csv")
+    train, test = ([row["image_id"] for row in rows if row["split"] == part] for part in ("train", "test"))
+    audit = files.read_json(tmp_path / "data/clean/audit.json")
+    links = [[train[0], train[1]], [test[0], test[1]], [train[2], test[2]]]
+    files.write_json(tmp_path / "data/clean/audit.json", audit | {"links_cut": links})
+    monkeypatch.chdir(tmp_path)
+    command.main()
+    paths = {row["image_id"]: row["path"] for row in files.read_rows("data/clean/ledger.csv")}
+    html = (tmp_path / "reports/index.html").read_text(encoding="utf-8")
+    assert "Cleaning found 3 pairs of similar pictures" in html
+    assert "In 1 of them, the two pictures are in different parts of the split." in html
+    table = html[html.index('aria-label="Similar pictures that were not put into one group"') :]
+    cells = re.findall(
+        r'<tr><th scope="row".*?>(.*?)</th><td.*?>(.*?)</td><td.*?>(.*?)</td>', table[: table.index("</table>")]
+    )
+    expected = [
+        (*(paths[image] for image in link), parts)
+        for link, parts in zip((links[2], links[0], links[1]), ("train and test", "no", "no"), strict=True)
+    ]
+    assert [tuple(map(unescape, cell)) for cell in cells] == expected
+    text = (tmp_path / "reports/report.md").read_text(encoding="utf-8")
+    assert f"| {markdown(expected[0][0])!s} | {markdown(expected[0][1])!s} | train and test |" in text

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from stages.report import caveats, cost, leak, ranking, sweeps, wording
-from stages.report.ranking import Pair
+from stages.report import caveats, cost, published, ranking, training, wording
+from stages.report.ranking import Comparison
 
 
-def pair(a: str, b: str, *, decided: bool) -> Pair:
+def pair(a: str, b: str, *, decided: bool) -> Comparison:
     verdict = "a better" if decided else "undecided"
-    return Pair(a, b, 0.1, 0.0, 0.2, -0.1, 0.3, 0.5, 0.5, 0.1, 0.75, 0.05, "images and seeds", verdict)
+    return Comparison(a, b, 0.1, 0.0, 0.2, -0.1, 0.3, 0.5, 0.5, 0.1, 0.75, "images and seeds", verdict)
 
 
-def both(*pairs: Pair) -> dict[tuple[str, str], Pair]:
+def both(*pairs: Comparison) -> dict[tuple[str, str], Comparison]:
     return {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
 
 
@@ -48,7 +48,7 @@ def test_a_sweep_is_a_difference_in_one_setting() -> None:
         "other": {"lr": 0.1, "model.name": "mlp"},
         "odd": {"lr": 0.5, "model.name": "vit"},
     }
-    assert sweeps.groups(settings) == [("lr", ["slow", "fast"]), ("model.name", ["fast", "other"])]
+    assert training.groups(settings) == [("lr", ["slow", "fast"]), ("model.name", ["fast", "other"])]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
 
 
 def test_the_verdict_on_copies_is_that_of_the_interval() -> None:
-    found = [leak.verdict(*ends) for ends in ((0.1, 0.2), (-0.1, 0.2), (-0.2, -0.1))]
-    assert found == ["worth something", "not decided", "cost something"]
+    found = [published.verdict(*ends) for ends in ((0.1, 0.2), (-0.1, 0.2), (-0.2, -0.1))]
+    assert found == ["higher with copies", "not decided", "lower with copies"]
 
 
 @pytest.mark.parametrize(

@@ -39,15 +39,12 @@ def test_the_template_escapes_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("label", ["$$", "$a_{b$", "$\\mathdefault{x}$", "$\\undefined$", "a$b"])
 def test_a_figure_draws_a_label_as_it_is(tmp_path: Path, label: str) -> None:
-    drawn = figures.Figures(tmp_path)
-    canvas = drawn.canvas(4, 3)
-    axes = canvas.subplots()
-    axes.plot([1, 1000], [1, 2], label=label)
-    axes.set_xscale("log")
-    axes.set_yticks([1, 2], [label, label])
-    axes.set_title(label)
-    axes.legend()
-    svg = drawn.add("f", canvas, label).svg
+    with figures.drawing(tmp_path) as drawn:
+        canvas = drawn.canvas(4, 3)
+        axes = canvas.subplots()
+        axes.plot([1, 1000], [1, 2], label=label)
+        axes.set_yticks([1, 2], [label, label])
+        axes.set_title(label)
+        axes.legend()
+        svg = drawn.add("f", canvas, label).svg
     assert svg.count(f">{label}</text>") == 4
-    assert ">10²</text>" in svg
-    assert "mathdefault{1" not in svg

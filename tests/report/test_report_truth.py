@@ -13,8 +13,9 @@ import pytest
 from scipy import stats
 
 from stages.core import files
-from stages.report import calibration, caveats, evidence, notes, per_class, published, ranking
-from stages.report.evidence import Summary
+from stages.report import caveats, classes, evidence, published, ranking, reliability, uncertainty
+from stages.report.evidence import MetricSummary
+from stages.report.figures import Figures
 from tests.report.made_study import Made, make
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def found(folder: Path) -> Iterator[evidence.Evidence]:
+def found(folder: Path) -> Iterator[evidence.StudyEvidence]:
     with contextlib.chdir(folder):
         yield evidence.read()
 
@@ -63,7 +64,7 @@ def test_copies_are_counted_also_where_nothing_was_done_about_them() -> None:
     )  # fmt: skip
     said = " ".join(caveats.copies(known))
     assert "5 of 6 images of the test set have a copy" in said
-    assert "3 in the training set, 2 in the validation set alone" in said
+    assert "3 in the training set, 2 only in the validation set" in said
     assert "1 pair of similar pictures" in said
     assert "No test image" not in said
     known.audit = {"duplicates": "ignore"}  # before groups were kept
@@ -87,7 +88,7 @@ def test_what_validation_chose() -> None:
     last = {"lr": 0.1, "checkpoint": "last", "schedule": {"name": "constant"}}
     said = " ".join(caveats._tuning(told(a=last, b=last | {"early_stopping": {"patience": 3}})))
     assert "The validation set chose when training stops for b" in said
-    assert "The last epoch counts for a;" in said
+    assert "The weights of the last epoch are kept for a;" in said
     said = " ".join(caveats._tuning(told(a=last | {"schedule": {"name": "plateau"}})))
     assert "chose when the learning rate falls for every variant" in said
     assert "nothing was chosen" not in said
@@ -101,7 +102,7 @@ def test_what_was_fitted_and_what_a_seed_changes() -> None:
     assert "augmentation" not in caveats._seeds(told(a=still))[0]
     assert "augmentation" not in caveats._seeds(told(a=moved | {"views": 4}))[0]
     assert "the augmentation of b" in caveats._seeds(told(a=still, b=moved))[0]
-    assert "the augmentation," in caveats._seeds(told(a=moved, b=moved))[0]
+    assert "the augmentation, but not the split" in caveats._seeds(told(a=moved, b=moved))[0]
 
 
 def test_unbalanced_data_proposes_another_metric() -> None:
@@ -116,17 +117,17 @@ def test_a_published_run_is_expected_where_further_runs_are() -> None:
     rng, inside = np.random.default_rng(0), np.zeros(2)
     for _ in range(2000):
         ours = rng.normal(0.5, 0.01, 3)
-        summary = Summary(3, float(ours.mean()), float(ours.std(ddof=1)), None, None)
+        summary = MetricSummary(3, float(ours.mean()), float(ours.std(ddof=1)), None, None)
         low, high = published.expected(summary, None, 1, 0.05)
         theirs = rng.normal(0.5, 0.03, 3)
         least, most = published.expected(summary, float(theirs.std(ddof=1)), 3, 0.05)
         assert low is not None and high is not None and least is not None and most is not None  # noqa: PT018
         inside += [low <= rng.normal(0.5, 0.01) <= high, least <= theirs.mean() <= most]
     assert (np.abs(inside / 2000 - 0.95) < 0.02).all()
-    assert published.expected(Summary(3, 0.1, 0.0, 0.1, 0.1), None, 1, 0.05) == (None, None)
+    assert published.expected(MetricSummary(3, 0.1, 0.0, 0.1, 0.1), None, 1, 0.05) == (None, None)
 
 
-def test_the_luck_of_the_first(found: evidence.Evidence) -> None:
+def test_the_luck_of_the_first(found: evidence.StudyEvidence) -> None:
     """Of ten equal variants the best stands as far above the others' level as is said."""
     rng = np.random.default_rng(1)
     level = 0.02 / np.sqrt(2)  # error of one mean, where that of a difference is .02
@@ -135,14 +136,14 @@ def test_the_luck_of_the_first(found: evidence.Evidence) -> None:
     many: Any = SimpleNamespace(comparisons=rows, variants=list("abcdefghij"))
     luck = ranking.luck(many)
     assert luck == pytest.approx(simulated, rel=0.02)
-    assert "would stand" in notes.first(found)
+    assert "by luck alone" in uncertainty.first(found)
 
 
 def test_ece_of_a_calibrated_network_is_no_sign_of_anything() -> None:
     """The null is what networks show that are right exactly as often as they say."""
     rng = np.random.default_rng(2)
     confidence = rng.uniform(0.3, 1.0, 180)
-    expected = calibration.null(confidence, 15)
+    expected = reliability.null(confidence, 15)
     shown = []
     for _ in range(400):
         right = rng.random(180) < confidence
@@ -162,18 +163,18 @@ def test_the_support_is_that_of_all_splits(tmp_path: Path) -> None:
             rows = files.read_rows(path)
             changed = [row | {"support": str(int(row["support"]) + add)} for row in rows]
             files.write_rows(path, list(rows[0]), changed)
-        built = per_class.build(evidence.read())
+        built = classes.per_class(evidence.read(), Figures(tmp_path))
     assert built["variants"][0]["rows"][0]["support"] == "15-18"
 
 
-def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.Evidence) -> None:
+def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyEvidence) -> None:
     from stages.report import page
 
     page.write(found, folder / "reports")
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
-        notes.marks(found), published.NOTE, calibration.NOTE, notes.population(found), notes.first(found),
-        *caveats.copies(found),
+        uncertainty.marks(found), published.NOTE, reliability.NOTE, uncertainty.population(found),
+        uncertainty.first(found), *caveats.copies(found),
     ):  # fmt: skip
         assert said in text
         assert said in html
@@ -189,6 +190,6 @@ def test_intervals_and_verdicts_agree(folder: Path) -> None:
 
 
 def test_t_is_what_scipy_says() -> None:
-    assert published.expected(Summary(3, 0.5, 0.01, None, None), None, 1, 0.05)[1] == pytest.approx(
+    assert published.expected(MetricSummary(3, 0.5, 0.01, None, None), None, 1, 0.05)[1] == pytest.approx(
         0.5 + stats.t.ppf(0.975, 2) * 0.01 * (4 / 3) ** 0.5
     )

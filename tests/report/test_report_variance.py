@@ -29,7 +29,7 @@ def words(page: str) -> str:
 def test_both_parts_stand_in_a_table(page: tuple[str, Path]) -> None:
     text, folder = words(page[0]), page[1]
     Balanced().feed(page[0])
-    assert "What the seeds vary" in text
+    assert "Variation between seeds" in text
     assert "split 2 times, and every variant was trained with 2 seeds on each" in text
     rows = [
         r for r in files.read_rows(folder / "reports/variance.csv") if (r["split"], r["metric"]) == ("test", "top1")
@@ -48,7 +48,7 @@ def test_both_parts_stand_in_a_table(page: tuple[str, Path]) -> None:
 def test_the_page_says_what_was_varied(page: tuple[str, Path]) -> None:
     text = words(page[0])
     assert "over 2 splits of these images (60 test images in each, 4 seeds)" in text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "the order of the images, and every 2 seeds the split." in text
+    assert "the order of the images; the split changes every 2 seeds." in text
     assert "trained and tested on the same 2 splits (seed 0)" in text
     assert "corrected resampled t-test (Nadeau and Bengio 2003)" in text
     assert "The intervals cover images, seeds and splits" in text
@@ -65,6 +65,6 @@ def test_split_and_initialisation_together_are_one_number(tmp_path: Path, monkey
 
 def test_one_split_has_no_such_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = words(render(tmp_path, monkeypatch, Made()))
-    assert "What the seeds vary" not in text
-    assert "the order of the images, not the split." in text
-    assert "what a new seed would change on this split and this test set." in text
+    assert "Variation between seeds" not in text
+    assert "the order of the images, but not the split." in text
+    assert "the effect of a new seed on this split and this test set." in text

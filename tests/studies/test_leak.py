@@ -29,7 +29,7 @@ def test_no_variance_no_interval() -> None:
 
 
 def test_what_differs_in_more_than_the_copies_is_refused() -> None:
-    split = collect.Split([0], {"train": {"a": 5}, "val": {"a": 1}, "test": {"a": 2}})
+    split = collect.SharedSplit([0], {"train": {"a": 5}, "val": {"a": 1}, "test": {"a": 2}})
     one = collect.Tested(split, [], [], np.zeros((1, 1, 2)), np.zeros((1, 1, 2), dtype=np.int64))
     arm = leak.Arm(["v"], 190, [one] * 10, {})
     folders = (Path("published"), Path("clean"))
@@ -63,7 +63,7 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     group = leak._groups(tmp_path / "clean")
     assert group == {"a": "1", "a copy": "1", "b": "2", "b like": "2", "c": "4"}
     paths = {"1": "a", "1-2": "a copy", "2": "b", "3": "b like", "4": "c"}
-    split = collect.Split([0], {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 3}})
+    split = collect.SharedSplit([0], {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 3}})
     tested = collect.Tested(split, ["1-2", "3", "4"], [], np.zeros((1, 1, 3)), np.zeros((1, 1, 3), dtype=np.int64))
     # `b` stands in validation, which nothing is learnt from where the number of epochs is fixed.
     assert leak._seen(tmp_path / "published", tested, paths, group).tolist() == [True, False, False]

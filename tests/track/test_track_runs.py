@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[2]
 ASK = """
 import json, mlflow
 client = mlflow.MlflowClient(tracking_uri="sqlite:///mlflow.db")
-experiment = client.get_experiment_by_name("made").experiment_id
+found = client.get_experiment_by_name("made")
+experiment = found.experiment_id
+print("view:", found.tags["mlflow.experimentKind"], found.tags["mlflow.experiment.primaryMetric.name"])
 def below(run, folder=None):
     found = client.list_artifacts(run, folder)
     return [path for one in found for path in (below(run, one.path) if one.is_dir else [one.path])]
@@ -54,7 +56,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_cells_and_report_are_logged_once(study: Path) -> None:
     assert "4 cells logged, 0 there before; the report too" in python(study, "-m", "stages.track")
     assert "0 cells logged, 4 there before; no new report" in python(study, "-m", "stages.track")
-    runs: dict[str, dict[str, Any]] = json.loads(python(study, "-c", ASK).split("value:")[1])
+    told = python(study, "-c", ASK)
+    assert "view: custom_model_development test_top1" in told
+    runs: dict[str, dict[str, Any]] = json.loads(told.split("value:")[1])
     assert sorted(runs) == ["report", "variant_0-0", "variant_0-1", "variant_1-0", "variant_1-1"]
 
     tags = runs["variant_0-0"]["tags"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.verify import environment
+from stages.verify.certificate import record_environment, recorded_environment, unpinned
 from stages.verify.scratch import Place
 from tests import tiny
 from tests.determinism import processor
@@ -33,21 +33,21 @@ def test_packages_unlike_the_pinned_set_are_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_text(
         "numpy==0.0.1\nnosuchthing==1.0\nalso-none==2 ; sys_platform == 'win32'\n# a comment\n"
     )
-    found = environment.unpinned(Place(tmp_path, "."))
+    found = unpinned(Place(tmp_path, "."))
     assert [words.split(",")[0] for words in found] == ["numpy: pinned 0.0.1", "nosuchthing: pinned 1.0"]
 
 
 def test_what_the_study_was_made_with_is_read_back_and_belongs_to_a_lock(tmp_path: Path) -> None:
     place = Place(tmp_path, ".")
-    assert environment.recorded(place)[0] == {}
+    assert recorded_environment(place)[0] == {}
     (tmp_path / "dvc.lock").write_text("one")
-    environment.record(place, {"cpu": "a model"})
-    assert environment.recorded(place) == ({"cpu": "a model"}, None)
+    record_environment(place, {"cpu": "a model"})
+    assert recorded_environment(place) == ({"cpu": "a model"}, None)
     (tmp_path / "dvc.lock").write_text("two")
-    assert environment.recorded(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
+    assert recorded_environment(place) == ({"cpu": "a model"}, "environment.json was written for another dvc.lock")
     for text in ("{", '{"a": 1}', "[]"):
         (tmp_path / "environment.json").write_text(text)
-        assert "cannot be read" in str(environment.recorded(place)[1])
+        assert "cannot be read" in str(recorded_environment(place)[1])
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tm
     assert str(clones[0]) not in json.dumps(one)
     text = (clones[0] / "verify/certificate.md").read_text()
     assert "| threads | 1 | 1 |" in text
-    assert "Machine types, as the cells recorded them: device cpu, instruction set" in text
+    assert "Machine types that the cells recorded: device cpu, instruction set" in text
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_wh
     assert "## Run again: not checked" in output
     green, output = verify(clone)
     assert green, output
-    assert "What was checked holds; nothing was trained again." in output
+    assert "The checks that were made hold; no cell was trained again." in output
     again = certificate(clone)["checks"][-1]
     assert again["verdict"] == "not checked"
     assert again["notes"][0].startswith("the raw data of this study is not in git (data/source is not here)")
@@ -145,7 +145,7 @@ def test_data_outside_of_the_repository_needs_no_word(clone: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_reviewer_may_bring_a_judge_of_their_own(clone: Path) -> None:
     """Whoever edits stages/verify can make it say anything; another clone's judges this one all the same."""
-    (clone / "stages/verify/__main__.py").write_text("print('What was promised holds.')\n")
+    (clone / "stages/verify/__main__.py").write_text("print('All checks hold.')\n")
     committed.replace(clone / "reports/report.md", "# tiny", "# Tiny")
     tiny.commit(clone, "Improve the judge")
     assert verify(clone)[0]

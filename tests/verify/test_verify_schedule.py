@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.verify import schedule
+from stages.verify import scratch
 from stages.verify.lock import Lock
 from stages.verify.scratch import Place
 
@@ -29,7 +29,7 @@ CELLS = [(f"train@a-{seed}", f"evaluate@a-{seed}") for seed in (0, 1)]
 
 
 def test_what_can_only_run_in_turn_is_one_chain() -> None:
-    assert schedule.chains(NEEDS, list(NEEDS)) == {
+    assert scratch.chains(NEEDS, list(NEEDS)) == {
         ("cells",): set(),
         HEAD: set(),
         CELLS[0]: {HEAD},
@@ -39,7 +39,7 @@ def test_what_can_only_run_in_turn_is_one_chain() -> None:
 
 
 def test_of_some_stages_only_those_are_run_and_waited_for() -> None:
-    assert schedule.chains(NEEDS, [*CELLS[0]]) == {CELLS[0]: set()}
+    assert scratch.chains(NEEDS, [*CELLS[0]]) == {CELLS[0]: set()}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, fails: str, jobs: int) -> tuple[list[str], list[str]]:
@@ -59,7 +59,7 @@ def run(monkeypatch: pytest.MonkeyPatch, fails: str, jobs: int) -> tuple[list[st
     outs = {stage: {stage: "0"} for stage in NEEDS}
     recorded = Lock(outs, {stage: dict.fromkeys(needs, "0") for stage, needs in NEEDS.items()})
     assert recorded.needs == NEEDS
-    return schedule.run(Place(Path(), "."), recorded, list(NEEDS), jobs, "run again"), begun
+    return scratch.run(Place(Path(), "."), recorded, list(NEEDS), jobs, "run again"), begun
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
@@ -82,7 +82,7 @@ def test_what_failed_is_said_in_the_order_of_the_stages_and_what_needs_it_is_not
 def test_a_process_that_dies_without_a_word_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Place, "lines", lambda *_: (-9, []))
     recorded = Lock({"a": {"a": "0"}, "b": {"b": "0"}}, {"a": {}, "b": {"a": "0"}})
-    assert schedule.run(Place(Path(), "."), recorded, ["a", "b"], 2, "run again") == ["a b: DVC ended with -9"]
+    assert scratch.run(Place(Path(), "."), recorded, ["a", "b"], 2, "run again") == ["a b: DVC ended with -9"]
 
 
 ORDER = """

@@ -27,10 +27,10 @@ def test_the_summary_has_a_line_for_each_study() -> None:
         ]
     ).split("\n")
     assert rows == [
-        "study       verdict              lock       tables and pages  run again         took",
-        "digits      holds                equal      equal             within tolerance  12 s",
-        "bananas     does not hold        different  equal             not checked       12 s",
-        "unreadable  could not be judged                                                 12 s",
+        "study       verdict                lock       tables and pages  run again         took",
+        "digits      holds                  equal      equal             within tolerance  12 s",
+        "bananas     does not hold          different  equal             not checked       12 s",
+        "unreadable  could not be verified                                                 12 s",
     ]
 
 

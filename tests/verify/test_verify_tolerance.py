@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core import files
-from stages.verify import tolerance
+from stages.verify import rerun
 from stages.verify.scratch import Place
 
 CELLS = [(variant, seed) for variant in ("mlp", "cnn") for seed in range(3)]
@@ -23,7 +23,7 @@ def place(folder: Path, values: dict[tuple[str, int], float], images: int = 1000
 def verdicts(tmp_path: Path, old: list[float], new: list[float]) -> set[str]:
     recorded = place(tmp_path / "old", dict(zip(CELLS, old, strict=False)))
     again = place(tmp_path / "new", dict(zip(CELLS, new, strict=False)))
-    return {f.verdict for f in tolerance.judge(recorded, again, CELLS[: len(old)], CELLS[: len(new)])}
+    return {f.verdict for f in rerun.judge(recorded, again, CELLS[: len(old)], CELLS[: len(new)])}
 
 
 def test_as_far_apart_as_seeds_is_within_tolerance(tmp_path: Path) -> None:

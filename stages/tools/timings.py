@@ -1,29 +1,30 @@
-"""`python -m stages.report.timings`: timings/index.html, what the cells took, on which hardware.
+"""`python -m stages.tools.timings`: timings/index.html, the seconds and memory of the cells, by hardware.
 
-Outside of what DVC locks, since seconds never come out twice; made from `timings/<variant>/<seed>.json` of train and
-`timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache left none and are named.
+DVC does not lock these files, because seconds vary between runs. The page is made from `timings/<variant>/<seed>.json`
+of train and `timings/<variant>/<seed>.inference.json` of evaluate. Cells that were restored from a cache have no such
+file and are named.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import errors, files
 from stages.core.cells import TIMINGS, timing_file
 from stages.core.errors import UserError
 from stages.report import cost, evidence, page, published
-from stages.report.figures import Figures
+from stages.report.figures import drawing
 from stages.report.ranking import METRIC, test_means
 from stages.report.wording import MISSING, number, size
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from stages.report.evidence import StudyEvidence
 
-    from stages.report.evidence import Evidence
-
-STALLED = 2.0  # an epoch that took so many times the median was held up by something else
+TEMPLATES = Path(__file__).parent / "templates"
+STALLED = 2.0  # an epoch that took so many times the median was delayed by something else
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     write(evidence.read())
 
 
-def write(found: Evidence) -> None:
+def write(found: StudyEvidence) -> None:
     """Write timings/index.html and timings/accuracy_time.png.
 
     Raises:
@@ -39,31 +40,32 @@ def write(found: Evidence) -> None:
     """
     cells = {cell: timing for cell in found.study.cells if (timing := _read(timing_file(*cell)))}
     if not cells:
-        raise UserError(f"{TIMINGS} holds no timings of these cells; they are left where a cell is trained, not pulled")
+        raise UserError(f"{TIMINGS} has no timings of these cells; only the machine that trains a cell has them")
     missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
     means = test_means(found)
     rows = [_row(found, v, [t for (name, _), t in cells.items() if name == v], means[v]) for v in found.variants]
     shown = [row for row in rows if row["seconds"]]
     costs = cost.read(found)
-    canvas = Figures(TIMINGS).canvas(4.6, 3.2)
     taken = {row["variant"]: row["seconds"] for row in shown}
     front = cost.front(taken, means)
     params = {v: int(costs[v]["params_total"]) for v in taken}
-    cost.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
     alt = f"Test top-1 against seconds of training, circles as large as the parameters; front: {', '.join(front)}."
-    figure = Figures(TIMINGS).add("accuracy_time", canvas, alt)
+    with drawing(TIMINGS) as figures:
+        canvas = figures.canvas(4.6, 3.2)
+        cost.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
+        figure = figures.add("accuracy_time", canvas, alt)
     reported, systems = published.rows(found), published.systems(found)
     for row in rows:
         row["theirs"] = reported[systems[row["variant"]]] if row["variant"] in systems else None
     context = {"study": found.study.name, "rows": rows, "figure": figure, "missing": missing, "stalled": STALLED}
-    files.write_text(TIMINGS / "index.html", page.render("timings.html.j2", context))
+    files.write_text(TIMINGS / "index.html", page.render("timings.html.j2", context, TEMPLATES))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def _row(found: Evidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:
+def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:
     epochs = [t["epoch_seconds_median"] for t in timings if t.get("epoch_seconds_median")]
     first = [t["epoch_seconds_first"] for t in timings if t.get("epoch_seconds_first")]
     stalled = sum(_stalled(t.get("epoch_seconds") or []) for t in timings)
@@ -87,12 +89,12 @@ def _row(found: Evidence, variant: str, timings: list[dict[str, Any]], top1: flo
 
 
 def _stalled(seconds: list[float]) -> int:
-    """Epochs, but for the first, that took more than twice the median."""
+    """Epochs after the first that took more than twice the median."""
     later = seconds[1:]
     return sum(s > STALLED * statistics.median(later) for s in later) if len(later) > 2 else 0
 
 
-def _inference(found: Evidence, variant: str) -> list[dict[str, Any]]:
+def _inference(found: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     """Median over seeds of ms per image, one at a time and in a batch, a row for each device."""
     rows: dict[str, list[dict[str, Any]]] = {}
     batch = 0

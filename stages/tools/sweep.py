@@ -1,10 +1,10 @@
-"""`python -m stages.report.experiments lr`: validation accuracy against one setting, over the DVC experiments of HEAD.
+"""`python -m stages.tools.sweep lr`: validation accuracy against one setting, over the DVC experiments of HEAD.
 
-    dvc exp run -S lr=0.01; dvc exp run -S lr=0.1; python -m stages.report.experiments lr
+    dvc exp run -S lr=0.01; dvc exp run -S lr=0.1; python -m stages.tools.sweep lr
 
 Writes `sweeps/<setting>/`: a page, a chart and a table. For each variant the value is chosen on the validation set; the
-test figure stands for the chosen value alone. Only experiments that differ in nothing else are compared; the others are
-named, with what else they changed. Outside of what DVC locks: experiments are a matter of one clone.
+test result is shown for the chosen value alone. Only experiments whose other settings are equal are compared; the
+others are named, with their other changes. DVC does not lock these files: experiments belong to one clone.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from typing import Any
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 from stages.report import page
-from stages.report.figures import COLOURS, INK, MUTED, Figure, Figures
+from stages.report.figures import COLOURS, INK, MUTED, Figure, Figures, drawing
 from stages.report.ranking import METRIC
-from stages.report.settings import flat
+from stages.report.training import flat
 from stages.report.wording import MISSING, number, plus_minus
 
+TEMPLATES = Path(__file__).parent / "templates"
 SWEEPS, METRICS = Path("sweeps"), "reports/metrics.json"
-HARMLESS = ("study", "report.", "evaluate.", "aggregate.")  # what changes no trained network
+HARMLESS = ("study", "report.", "evaluate.", "aggregate.")  # settings that change no trained network
 COLUMNS = ("variant", "value", "experiment", "n", "val_mean", "val_sd", "chosen", "test_mean", "test_sd")
 MANY = 8  # curves in one chart, as many as there are colours
 
@@ -44,7 +45,7 @@ class Experiment:
 
 def main() -> None:
     """Compare the experiments at hand."""
-    parser = argparse.ArgumentParser(prog="python -m stages.report.experiments", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.tools.sweep", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("param", help="a key of params.yaml, as `dvc exp run -S` takes it: lr, train.batch ...")
     param = parser.parse_args().param
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def read() -> list[Experiment]:
-    """The experiments of HEAD that have results, the workspace and HEAD among them; each set of settings once.
+    """The experiments of HEAD that have results, including the workspace and HEAD; each set of settings once.
 
     DVC says which there are. Its table of their settings mixes the studies of one repository, so settings and metrics
     are read from git, where each experiment is a commit.
@@ -79,7 +80,7 @@ def read() -> list[Experiment]:
 
 
 def _content(rev: str, name: str) -> str | None:
-    """A file of this folder as a commit has it; None where it has none (an experiment that waits, or failed)."""
+    """A file of this folder as a commit has it; None where it has none (a queued or failed experiment)."""
     if rev == "workspace":
         return Path(name).read_text(encoding="utf-8") if Path(name).exists() else None
     shown = subprocess.run(["git", "show", f"{rev}:./{name}"], capture_output=True, text=True, check=False)  # noqa: S603, S607
@@ -109,13 +110,14 @@ def write(study: str, param: str, experiments: list[Experiment]) -> None:
     rows = choose(param, shown)
     folder = SWEEPS / param
     with files.fresh_folder(folder) as out:
-        figure = _chart(param, rows, Figures(out))
+        with drawing(out) as figures:
+            figure = _chart(param, rows, figures)
         files.write_rows(out / "sweep.csv", COLUMNS, rows)
         context = {
             "study": study, "param": param, "rows": [_cells(row) for row in rows], "figure": figure,
             "others": others, "experiments": len(shown),
         }  # fmt: skip
-        files.write_text(out / "index.html", page.render("sweep.html.j2", context))
+        files.write_text(out / "index.html", page.render("sweep.html.j2", context, TEMPLATES))
     for row in rows:
         if row["chosen"]:
             cells = _cells(row)
@@ -127,7 +129,7 @@ def write(study: str, param: str, experiments: list[Experiment]) -> None:
 
 
 def alike(param: str, experiments: list[Experiment]) -> tuple[list[Experiment], list[tuple[str, str]]]:
-    """The largest set of experiments that differ in `param` alone, and what else the others changed.
+    """The largest set of experiments that differ in `param` alone, and the other changes of the rest.
 
     Raises:
         UserError: no experiment has such a setting, or no two differ in it alone.
@@ -176,7 +178,7 @@ def choose(param: str, shown: list[Experiment]) -> list[dict[str, Any]]:
             )
             found.append(dict(zip(COLUMNS, (variant, *figures), strict=True)))
     if not found:
-        raise UserError(f"`{param}` reaches no variant: each has a setting of its own in its place")
+        raise UserError(f"`{param}` affects no variant, because each variant has its own setting instead")
     return found
 
 

@@ -1,0 +1,233 @@
+"""How far a network can be relied on: its confidence (calibration), and changed images (robustness)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core.cells import evaluate_folder
+from stages.core.seeding import generator
+from stages.report.evidence import table
+from stages.report.figures import COLOURS, GRID, MUTED
+from stages.report.ranking import METRIC, ranking
+from stages.report.section import Section
+from stages.report.wording import MISSING, metric_name, number, plus_minus
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figure, Figures
+
+    Floats = NDArray[np.float64]
+
+DRAWS = 200
+NOTE = (
+    "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if calibrated” is "
+    "the mean ECE that these confidences would give if they were perfectly calibrated. A network is called "
+    "miscalibrated if its ECE is larger than chance explains."
+)
+LINES = 8  # as many variants can be told apart by colour
+CLEAN = "none"
+DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
+UNITS = {
+    "rotation": "degrees", "shift": "share of the side", "scale": "factor", "brightness": "factor",
+    "blur": "SD, share of the side", "noise": "SD, share of white", "jpeg": "quality",
+}  # fmt: skip
+FLIPPED = {0.0: "no", 1.0: "yes"}
+COLUMNS = ("ece", "ece_scaled", "nll", "nll_scaled", "brier", "brier_scaled")
+
+
+def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
+    """A table of all variants, and a diagram for each with the images of all seeds."""
+    counts = evidence.cells("calibration.csv")
+    counts = counts[(counts["split"] == "test") & (counts["n"] > 0)]
+    bins = round(1 / float((counts["bin_high"] - counts["bin_low"]).iloc[0]))
+    rows = [
+        {
+            "variant": variant,
+            "cells": [_figure_of(evidence, variant, "test", metric) for metric in COLUMNS],
+            "temperature": _figure_of(evidence, variant, "val", "temperature"),
+            **_calibrated(evidence, variant, bins),
+        }
+        for variant in evidence.variants
+    ]
+    diagrams = [
+        {"name": variant, "figure": _diagram(variant, counts[counts["variant"] == variant], figures)}
+        for variant in evidence.variants
+    ]
+    return {
+        "bins": bins,
+        "note": NOTE,
+        "columns": [metric_name(metric) for metric in COLUMNS],
+        "rows": rows,
+        "diagrams": diagrams,
+    }
+
+
+def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, str]:
+    """The ECE of this variant if its confidences meant what they say, and what that makes of the one it has."""
+    found = evidence.summary.get((variant, "test", "ece"))
+    tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
+    draws = [null(one[one["split"] == "test"]["confidence"].to_numpy(dtype=float), bins) for one in tables]
+    if found is None:
+        return {"null": MISSING, "verdict": MISSING}
+    mean = np.mean(draws, axis=0)  # one draw of the images for all seeds, since they share them
+    high = found.mean > np.quantile(mean, 1 - evidence.alpha)
+    verdict = "miscalibrated" if high else "no sign of miscalibration"
+    return {"null": number(float(mean.mean()), "ece"), "verdict": verdict}
+
+
+def null(confidence: NDArray[np.float64], bins: int, draws: int = DRAWS) -> NDArray[np.float64]:
+    """ECE (draws,) of networks that are right exactly as often as they say, on as many images."""
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    order = np.argsort(place, kind="stable")
+    _, starts = np.unique(place[order], return_index=True)
+    luck = generator(0, "calibration").random((draws, len(confidence)), dtype=np.float32)[:, order]
+    gap = np.add.reduceat((luck < confidence[order]) - confidence[order], starts, axis=1)
+    return np.asarray(np.abs(gap).sum(axis=1) / len(confidence))
+
+
+def _figure_of(evidence: StudyEvidence, variant: str, split: str, metric: str) -> str:
+    found = evidence.summary.get((variant, split, metric))
+    return plus_minus(found.mean, found.sd, metric) if found else MISSING
+
+
+def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
+    """Accuracy against confidence in each bin, over the images of all seeds; the shade is their number."""
+    weights = found.assign(c=found["n"] * found["confidence"], a=found["n"] * found["accuracy"])
+    bins = weights.groupby(["bin_low", "bin_high"], as_index=False)[["n", "c", "a"]].sum()
+    width = bins["bin_high"] - bins["bin_low"]
+    centre, accuracy = bins["bin_low"] + width / 2, bins["a"] / bins["n"]
+    canvas = figures.canvas(2.6, 2.5)
+    axes = canvas.subplots()
+    axes.bar(centre, bins["n"] / bins["n"].sum(), width=width * 0.9, color=COLOURS[7], alpha=0.25)
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
+    axes.plot(bins["c"] / bins["n"], accuracy, "o-", color=COLOURS[0], lw=1.2, ms=3.5)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    over = float((bins["c"] - bins["a"]).sum() / bins["n"].sum())
+    lean = "overconfident" if over > 0 else "underconfident"
+    alt = (
+        f"Reliability of {variant} on the test set: on average {lean} by {number(abs(over), 'ece')} points; bars "
+        "show the share of images in each bin."
+    )
+    return figures.add(f"reliability_{variant}", canvas, alt)
+
+
+def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
+    """A chart for each transform, and a table of every strength."""
+    order, cells = ranking(evidence).order, evidence.cells("robustness.csv")
+    shape = (len(evidence.variants), len(evidence.study.seeds), -1)
+    ranked = [evidence.variants.index(variant) for variant in order]
+    top1 = cells["top1"].to_numpy(dtype=float).reshape(shape)[ranked]  # (variants, seeds, settings)
+    changed = cells["changed"].to_numpy(dtype=float).reshape(shape).min(axis=(0, 1))
+    first = cells.iloc[: top1.shape[2]]
+    clean = list(first["transform"]).index(CLEAN)
+    settings = list(zip(first["transform"], first["strength"], strict=True))
+    transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
+    places = {name: _places(settings, name) for name in transforms}
+    rows = [
+        {
+            "transform": _title(name),
+            "unit": UNITS.get(name, ""),
+            "strength": _strength(name, settings[place][1]),
+            "changed": f"{100 * changed[place]:.0f}",
+            "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
+        }
+        for name in transforms
+        for place in places[name]
+    ]
+    charts = []
+    for name in transforms:
+        labels = [_strength(name, settings[place][1]) for place in places[name]]
+        shown = places[name]
+        if changed[shown].all():  # no strength leaves the images as they are: begin with the clean ones
+            labels, shown = ["clean", *labels], [clean, *shown]
+        charts.append(_chart(name, labels, top1[:, :, shown], order, figures))
+    return {
+        "variants": order,
+        "few": len(order) <= LINES,
+        "legend": [(variant, f"c{i % len(COLOURS) + 1}") for i, variant in enumerate(order[:LINES])],
+        "rows": rows,
+        "charts": charts,
+        "key": _key(order, figures),
+        "note": (
+            f"Top-1 % of the trained networks on {int(first['n'].iloc[0]):,} test images that are transformed before "
+            f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
+            "was trained with an augmentation has already seen that kind of change."
+        ),
+    }
+
+
+def _key(order: list[str], figures: Figures) -> Figure:
+    """The colours of the charts, for where they stand without the page."""
+    few = len(order) <= LINES
+    shown = [(v, COLOURS[i]) for i, v in enumerate(order)] if few else [(order[0], COLOURS[0]), ("the others", GRID)]
+    columns = 3 if max(len(name) for name, _ in shown) <= 16 else 1
+    from matplotlib.lines import Line2D
+
+    canvas = figures.canvas(4.6, 0.2 + 0.2 * math.ceil(len(shown) / columns))
+    lines = [Line2D([], [], color=colour, marker="o", ms=2.5, lw=1.2, label=name) for name, colour in shown]
+    canvas.legend(handles=lines, ncols=columns, loc="center", fontsize=8)
+    return figures.add(
+        "robustness", canvas, f"Colours of the variants: {', '.join(name for name, _ in shown)}.", page=False
+    )
+
+
+def _places(settings: list[tuple[str, float]], transform: str) -> list[int]:
+    """Where the strengths of a transform stand, weakest number first, or last where that is the weakest change."""
+    places = [i for i, (name, _) in enumerate(settings) if name == transform]
+    return sorted(places, key=lambda i: settings[i][1], reverse=transform in DESCENDING)
+
+
+def _title(transform: str) -> str:
+    return "JPEG" if transform == "jpeg" else transform.replace("_", " ")
+
+
+def _strength(transform: str, strength: float) -> str:
+    """As it stands on an axis; a flip has no strength."""
+    return FLIPPED.get(strength, f"{strength:g}") if transform.endswith("flip") else f"{strength:g}"
+
+
+def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
+    drop = seeds - clean
+    return {
+        "value": number(float(seeds.mean()), METRIC),
+        "drop": plus_minus(float(drop.mean()), float(drop.std(ddof=1)) if len(drop) > 1 else None, METRIC),
+        "share": round(float(seeds.mean()), 3),
+    }
+
+
+def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], figures: Figures) -> Figure:
+    """One line a variant; `top1` is (variants, seeds, strengths)."""
+    canvas = figures.canvas(2.6, 2.3)
+    axes = canvas.subplots()
+    where = np.arange(len(labels))
+    mean = 100 * top1.mean(axis=1)
+    sd = 100 * top1.std(axis=1, ddof=1) if top1.shape[1] > 1 else np.zeros_like(mean)
+    for rank in reversed(range(len(order))):
+        bright = rank < LINES if len(order) <= LINES else rank == 0
+        colour = COLOURS[rank % len(COLOURS)] if bright else GRID
+        axes.plot(where, mean[rank], color=colour, lw=1.2, marker="o", ms=2.5)
+        if bright:
+            axes.vlines(where, mean[rank] - sd[rank], mean[rank] + sd[rank], color=colour, lw=0.8)
+    axes.set_xticks(where, labels)
+    axes.set_ylim(0, 102)
+    axes.set_title(_title(transform))
+    axes.set_xlabel(UNITS.get(transform, "flipped"), color=MUTED)
+    axes.set_ylabel("test top-1 %", color=MUTED)
+    alt = (
+        f"Test top-1 under {_title(transform)} at {', '.join(labels)}: the lowest mean of any variant is "
+        f"{mean.min():.1f} %, the lowest mean of {order[0]} is {mean[0].min():.1f} %."
+    )
+    return figures.add(f"robustness_{transform}", canvas, alt)
+
+
+CALIBRATION = Section("calibration", "Calibration", calibration)
+ROBUSTNESS = Section("robustness", "Robustness", robustness)
