@@ -21,12 +21,12 @@ LABELS = (
 )
 CAMERA = {"img", "image", "dsc", "dscn", "dscf", "pic", "picture", "photo", "frame", "scan", "screenshot", "pxl", "mvi",
           "dcim", "file", "untitled", "vid", "gopr", "whatsapp image"}  # fmt: skip
-# Of a path; the group is what stands in brackets. From the narrowest on.
+# Of a path. From the narrowest on.
 SERIES = (
-    r"^(.*\d[^/\d]*)[_.\s-]+(?:[A-Za-z]{0,6}[_-]?)\d+\.\w+$",  # clip07_0001.jpg, P12_left_3.jpg, IMG_20200101_120001.jpg
-    r"^((?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
+    r"^(?P<group>.*\d[^/\d]*)[_.\s-]+(?:[A-Za-z]{0,6}[_-]?)\d+\.\w+$",  # clip07_0001.jpg, P12_left_3.jpg, IMG_20200101_120001.jpg
+    r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
 )
-FOLDER = r"^(.*)/[^/]+$"  # the folder that the picture lies in
+FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in
 
 
 class Found(NamedTuple):
@@ -55,6 +55,13 @@ def labels(paths: Sequence[str]) -> Found | None:
     return None
 
 
+def groups_of(paths: Sequence[str], pattern: str) -> dict[str, str]:
+    """What a pattern gives as the group of each path; an empty text where it does not match."""
+    compiled = re.compile(pattern)
+    matches = {path: compiled.fullmatch(path) or compiled.search(path) for path in paths}
+    return {path: match["group"] or "" if match else "" for path, match in matches.items()}
+
+
 def series(paths: Sequence[str], label: Mapping[str, str]) -> Found | None:
     """The pattern by which names tell series; None where they do not.
 
@@ -63,7 +70,7 @@ def series(paths: Sequence[str], label: Mapping[str, str]) -> Found | None:
     """
     for pattern in SERIES:
         compiled = re.compile(pattern)
-        hits = {path: match[1] if (match := compiled.match(path)) else "" for path in paths}
+        hits = {path: match["group"] if (match := compiled.match(path)) else "" for path in paths}
         sizes = Counter(hit for hit in hits.values() if hit)
         inside = sum(size for size in sizes.values() if size > 1)
         per_label: defaultdict[str, set[str]] = defaultdict(set)

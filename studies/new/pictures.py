@@ -118,7 +118,9 @@ def _open(path: str, data: bytes) -> _One:
             small = picture.convert("L").resize((64, 64), Image.Resampling.BOX)
     except Exception:  # noqa: BLE001 - a damaged file may raise anything
         return _One(path, digest)
-    return _One(path, digest, size, picture.format or "", (_bits(imagehash.phash(small)), _bits(imagehash.dhash(small))))
+    return _One(
+        path, digest, size, picture.format or "", (_bits(imagehash.phash(small)), _bits(imagehash.dhash(small)))
+    )
 
 
 def _bits(found: object) -> int:

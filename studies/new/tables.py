@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +68,7 @@ class Table:
     def keys(self) -> dict[str, str]:
         """What `ingest.table` is told."""
         found = {"file": self.file}
-        if self.kind == "columns":
-            found |= {"path": self.path, "label": self.label}
+        found |= {"path": self.path} | ({"label": self.label} if self.label else {})
         found |= {name: value for name in ("part", "group") if (value := getattr(self, name))}
         return found
 
@@ -95,7 +94,7 @@ def read(file: Path) -> pd.DataFrame | None:
         if suffix in (".csv", ".tsv"):
             with file.open(encoding="utf-8-sig", newline="") as text:
                 head = text.readline()
-            separator = "\t" if suffix == ".tsv" else max(",;\t|", key=head.count)
+            separator = "\t" if suffix == ".tsv" else max(",;\t", key=head.count)
             frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         elif suffix == ".parquet":
             frame = pd.read_parquet(file)
@@ -109,7 +108,9 @@ def read(file: Path) -> pd.DataFrame | None:
     except (ValueError, UnicodeDecodeError, OSError) as error:
         if suffix == ".json":
             return None  # settings of some program
-        raise UserError(f"{file} cannot be read as a table ({str(error)[:200]}); mend it, or save it as UTF-8") from None
+        raise UserError(
+            f"{file} cannot be read as a table ({str(error)[:200]}); mend it, or save it as UTF-8"
+        ) from None
     if frame is None or frame.empty:
         return None
     frame.columns = [str(name) for name in frame.columns]
@@ -125,7 +126,29 @@ def find(listing: Listing) -> list[Table]:
             found.append(coco)
         elif (frame := read(file)) is not None and (table := columns(frame, name, listing)):
             found.append(table)
+    found = _joined(found)
     return sorted(found, key=lambda one: (-sum(map(bool, one.labels.values())), one.file))
+
+
+def _joined(found: list[Table]) -> list[Table]:
+    """Tables of one name and the same columns (train/metadata.csv, test/metadata.csv) are one table."""
+    alike: dict[tuple[str, ...], list[Table]] = {}
+    for one in found:
+        name = one.file.rpartition("/")[2]
+        alike.setdefault((name, one.path, one.label, one.part, one.group, one.kind), []).append(one)
+    tables = []
+    for (name, *_), same in alike.items():
+        if len(same) == 1:
+            tables += same
+            continue
+        labels = {path: "" for path in same[0].labels}
+        for one in same:
+            labels |= {path: label for path, label in one.labels.items() if label}
+        file = f"*/{name}" if all("/" in one.file for one in same) else f"*{name}"
+        missing = [path for one in same for path in one.missing]
+        named = sum(one.named for one in same)
+        tables.append(replace(same[0], file=file, labels=labels, missing=missing, named=named))
+    return tables
 
 
 def addresses(file: Path) -> Table | None:
@@ -226,7 +249,7 @@ def _is_group(name: str, values: pd.Series[str]) -> bool:
 
 
 def _coco(file: Path, name: str, listing: Listing) -> Table | None:
-    """A file of COCO: images, annotations, categories; a picture has the category that it shows most often."""
+    """A file of COCO: images, annotations, categories; a picture that shows one category has it as its label."""
     if file.stat().st_size > _LARGEST:
         return None
     try:
@@ -243,8 +266,8 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
             place = index(str(one["file_name"])) or index(PurePosixPath(str(one["file_name"])).name)
             if not place:
                 missing.append(str(one["file_name"]))
-            elif one["id"] in shown:
-                labels[place] = shown[one["id"]].most_common(1)[0][0]
+            elif len(shown.get(one["id"], ())) == 1:  # one that shows several categories has no label
+                labels[place] = next(iter(shown[one["id"]]))
     except (ValueError, KeyError, TypeError):
         return None
     if not any(labels.values()):
