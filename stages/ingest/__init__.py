@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.core import console, files
+from stages.core import console, files, folders
 from stages.core.errors import UserError
-from stages.ingest import archive, cifar10, digits, folder, uecfood256, urls
+from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
 from stages.ingest.entry import COLUMNS, HIDDEN, alike
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 RAW = Path("data/raw")
 
 
-def ingest(source: Ingest) -> list[Entry]:
+def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
     """Fill data/raw from the source: whole, or not at all.
+
+    Args:
+        source: the section `ingest`.
+        published: whether `split` takes a part as it was published; for what is said alone.
 
     Returns:
         A row for every entry of the source, sorted by path.
@@ -36,9 +40,11 @@ def ingest(source: Ingest) -> list[Entry]:
     with files.fresh_folder(RAW) as raw:
         rows = sorted(_bring(source, raw / "files"), key=lambda entry: entry.path)
         if not rows:
-            raise UserError(f"{source.path} holds no files; `ingest.path` must lead to a tree of label folders")
+            raise UserError(f"{source.path} holds no files; `ingest.path` must lead to the pictures")
         files.write_rows(raw / "manifest.csv", COLUMNS, [entry.row() for entry in rows])
     _tell(rows)
+    for note in folders.notes([(row.path, row.label) for row in rows if row.file and row.label], published=published):
+        console.say(note)
     return rows
 
 
@@ -49,8 +55,8 @@ def _tell(rows: list[Entry]) -> None:
     for problem, number in sorted(problems.items()):
         hint = ", of systems and programs; `ingest.hidden: true` brings them in" if problem == HIDDEN else ""
         console.say(f"  {number} {problem}{hint}")
-    for labels in alike({entry.label for entry in rows if entry.label}):
-        console.say(f"the labels {', '.join(map(repr, labels))} look the same, but are separate classes")
+    for same in alike({entry.label for entry in rows if entry.label}):
+        console.say(f"the labels {', '.join(map(repr, same))} look the same, but are separate classes")
     whole = {entry.label for entry in rows if entry.file}
     for label in sorted({entry.label for entry in rows if entry.label} - whole):
         console.say(f"nothing of the label {label!r} could be brought in: there will be no such class")
@@ -62,10 +68,13 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
         case Digits():
             return digits.bring(Path(source.path), target)
         case Folder():
-            path, level, part = Path(source.path), source.label_level, source.fraction
-            return folder.bring(path, target, level, part, hidden=source.hidden, links_out=source.links_out)
+            table = source.table.file if source.table else ""
+            brought = folder.bring(
+                Path(source.path), target, source.fraction, table, hidden=source.hidden, links_out=source.links_out
+            )
+            return labels.give(brought, source, target.parent)
         case Archive():
-            return archive.bring(source, target)
+            return labels.give(archive.bring(source, target), source, target.parent)
         case Cifar10():
             return cifar10.bring(Path(source.path), target)
         case Uecfood256():

@@ -9,7 +9,9 @@ from stages.ingest.params import check_source
 
 def main() -> None:
     """Read the section `ingest`, fill data/raw, say what came in."""
-    ingest(check_source(params.read().raw["ingest"]))
+    raw = params.read().raw
+    split = raw["split"] or {}
+    ingest(check_source(raw["ingest"]), published=any(isinstance(split.get(part), dict) for part in ("test", "val")))
 
 
 if __name__ == "__main__":

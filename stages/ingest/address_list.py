@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
+from stages.ingest import table_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,21 +26,7 @@ def read(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise UserError(f"`ingest.path` is {path}, which is not here; name a CSV with the columns url, label, sha256")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path} is not UTF-8 in line {line}; save it as UTF-8 text") from None
-    limit = csv.field_size_limit(len(text) + 1)  # the longest field may be the whole list
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        table = [row for row in reader if row]
-    except csv.Error as error:
-        raise UserError(
-            f"{path} is no CSV in line {reader.line_num} ({error}); quote the field, or mend the row"
-        ) from None
-    finally:
-        csv.field_size_limit(limit)
+    table = table_file.lines(table_file.utf8(path, str(path)), str(path))
     names = [name.strip().lower() for name in table[0]] if table else []
     if missing := set(COLUMNS) - set(names):
         raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")

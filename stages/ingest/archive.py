@@ -1,4 +1,4 @@
-"""Source `archive`: a zip or tar of label folders, unpacked file by file so that nothing lands outside of data/raw.
+"""Source `archive`: a zip or tar of pictures, unpacked file by file so that nothing lands outside of data/raw.
 
 A member that cannot be unpacked gets a row with the reason, and the rest goes on. A tar is one stream: where it is
 damaged nobody knows what comes behind, so a damaged tar is refused whole.
@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from stages.core import console
 from stages.core.errors import UserError
 from stages.ingest import tar, zip_file
-from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, label_of, printable, too_long
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, printable, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,8 +83,7 @@ def bring(params: Archive, target: Path) -> list[Entry]:
                 problem = _unpack(member, target / name)
         if left < 0:
             raise tar.too_much(source, params.max_gigabytes)
-        label = "" if problem == HIDDEN else label_of(name, params.label_level)
-        entries.append(Entry(name, "" if problem else f"files/{name}", label, "archive", problem=problem))
+        entries.append(Entry(name, "" if problem else f"files/{name}", "", "archive", problem=problem))
     return entries
 
 
@@ -105,7 +104,8 @@ def _members(params: Archive) -> Iterator[Member]:
 
 def _drawn(params: Archive) -> set[str]:
     paths = {member.path for member in _members(params)}
-    return set(draw(sorted(path for path in paths if params.hidden or not is_hidden(path)), params.fraction))
+    shown = sorted(path for path in paths if params.hidden or not is_hidden(path))
+    return set(draw(shown, params.fraction, params.table.file if params.table else ""))
 
 
 def _problem(member: Member, path: str, seen: set[str], params: Archive) -> str:

@@ -1,6 +1,6 @@
 """Source `cifar10`: torchvision's CIFAR-10 (Krizhevsky 2009), written as PNG files `{train,test}/<class>/<index>.png`.
 
-As JPEG files in the same folders it is a plain `folder` or `archive` with `label_level: 2`.
+As JPEG files in the same folders it is a plain `folder` or `archive`.
 """
 
 from __future__ import annotations

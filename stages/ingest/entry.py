@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import PurePosixPath
 
@@ -30,7 +31,7 @@ class Entry:
     Attributes:
         path: relative to the source; bytes that are not UTF-8 are written as backslash escapes.
         file: relative to data/raw; empty when it could not be brought in.
-        label: empty when the entry lies above the level of the label folders.
+        label: empty when it has none.
         source: the kind of source.
         group: images with the same non-empty value must stay in one split.
         box: `x1 y1 x2 y2` in px, or empty for the whole image.
@@ -113,12 +114,6 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
 
 
-def label_of(path: str, level: int) -> str:
-    """The name of the folder `level` steps below the source, or empty for an entry that lies above it."""
-    folders = path.split("/")[:-1]
-    return tidy(folders[level - 1]) if len(folders) >= level else ""
-
-
 def tidy(label: str) -> str:
     """The label as everybody reads it: accents composed, no spaces around it, so that these make no second class."""
     return unicodedata.normalize("NFC", label).strip()
@@ -134,19 +129,21 @@ def alike(labels: set[str]) -> list[list[str]]:
     return [found for found in same.values() if len(found) > 1]
 
 
-def draw(paths: list[str], fraction: float) -> list[str]:
+def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:
     """A `fraction` of the files of every folder, at least one each; the same names give the same draw everywhere.
 
     Args:
         paths: relative to the source, sorted.
         fraction: above 0, up to 1 (all).
+        table: what names the labels is drawn always; `*` stands for anything.
 
     Returns:
         The drawn paths, sorted.
     """
     if fraction == 1:
         return paths
-    drawn: list[str] = []
+    drawn = [path for path in paths if fnmatchcase(path, table)]
+    paths = sorted(set(paths) - set(drawn))
     by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):
         files = [path for _, path in pairs]

@@ -1,4 +1,4 @@
-"""Source `folder`: a tree of label folders, anywhere on disk, with whatever a scrape left in it."""
+"""Source `folder`: a tree of pictures, anywhere on disk, with whatever a scrape left in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, label_of, printable
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, printable
 
 
 def bring(
     source: Path,
     target: Path,
-    label_level: int,
     fraction: float = 1.0,
+    table: str = "",
     *,
     hidden: bool = False,
     links_out: bool = False,
@@ -31,8 +31,8 @@ def bring(
     Args:
         source: the folder.
         target: where the files go.
-        label_level: which folder below `source` names the label.
         fraction: of the files of each folder.
+        table: files that are copied whatever the fraction; `*` stands for anything.
         hidden: bring in hidden and system files too.
         links_out: follow links to files outside of `source` too.
 
@@ -45,20 +45,23 @@ def bring(
             "folders, or plug its disk in. To go on with what was brought in last: `dvc checkout ingest`, then "
             "`dvc repro --downstream clean`"
         )
-    found = _walk(source, label_level)
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"`ingest.path` is {source}, which holds this study itself; move the pictures to a folder of their own"
+        )
+    found = _walk(source)
     left_out = [] if hidden else [path for path in found if is_hidden(path)]
     names, inside = Names(), None if links_out else source.resolve()
     entries = [Entry(names(path), "", "", "folder", problem=HIDDEN) for path in left_out]
-    drawn = draw(sorted(set(found) - set(left_out)), fraction)
+    drawn = draw(sorted(set(found) - set(left_out)), fraction, table)
     for path in console.progress(drawn, desc="ingest", unit=" files"):
         name = names(path)
         problem = _copy(source / path, target / name, inside)
-        file = "" if problem else f"files/{name}"
-        entries.append(Entry(name, file, label_of(name, label_level), "folder", problem=problem))
+        entries.append(Entry(name, "" if problem else f"files/{name}", "", "folder", problem=problem))
     return entries
 
 
-def _walk(source: Path, label_level: int) -> list[str]:
+def _walk(source: Path) -> list[str]:
     """Paths of all files, of links to folders and of folders that are named like a picture, relative to `source`."""
     found = []
 
@@ -69,8 +72,8 @@ def _walk(source: Path, label_level: int) -> list[str]:
         inside = "" if folder == str(source) else f"{os.path.relpath(folder, source)}/"
         odd = [f for f in subfolders if Path(folder, f).is_symlink() or _named_like_a_picture(f, inside)]
         found += [inside + name for name in names + odd]
-        if not names and not subfolders and len(Path(folder).relative_to(source).parts) == label_level:
-            console.say(f"the label folder {printable(str(folder))} is empty: there will be no such class")
+        if not names and not subfolders and inside and not is_hidden(inside[:-1]):
+            console.say(f"the folder {printable(str(folder))} is empty: there will be no such class")
     return sorted(found)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from stages.core.errors import UserError
 from stages.core.params import FILE, Section, section
+from stages.ingest import pattern
 
 
 class Digits(Section):
@@ -17,26 +18,77 @@ class Digits(Section):
     path: str  # a file with the SHA-256 that the package's data must have
 
 
-class Folder(Section):
-    """A tree of label folders, anywhere on disk."""
+class Table(Section):
+    """A table of the pictures: CSV, TSV, JSON Lines, Parquet or COCO, told by how its name ends."""
+
+    file: str  # relative to `ingest.path`; `*` stands for anything: `*/metadata.csv`
+    path: str = "file_name"  # the column with the path, or the name, of a picture
+    label: str | None = "label"
+    part: str | None = None  # train, test ...: the picture is listed in a folder of that name
+    group: str | None = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a row says -> the name of its column."""
+        named = {"path": self.path, "label": self.label, "part": self.part, "group": self.group}
+        return {field: column for field, column in named.items() if column}
+
+
+class Group(Section):
+    """Which pictures belong together, by their path below the source."""
+
+    pattern: Annotated[str, AfterValidator(lambda text: pattern.check(text, "group"))]
+
+
+class Tree(Section):
+    """What folders and archives have in common.
+
+    Attributes:
+        path: where it is.
+        label: the folder that holds the file (`parent`), the folder so many steps below `path` (a number), all folders
+            joined (`path`), part of the file's name (`name`), or a column of a table (`table`).
+        name_pattern: with `label: name`: a regular expression with a group `label`.
+        table: the file and its columns; needed for `label: table`, else it can give groups and parts.
+        group: pictures of one group never stand in two parts of a split.
+        min_images: classes with fewer pictures after cleaning are treated as `small_classes` says.
+        small_classes: drop: they are left out; merge: they become the class `other`; keep: nothing is done.
+        fraction: share of the files of each folder that is brought in, drawn once and for all.
+        hidden: bring in hidden and system files too (.ipynb_checkpoints, @eaDir, Thumbs.db ...).
+    """
+
+    path: str
+    label: Literal["parent", "path", "name", "table"] | Annotated[int, Field(ge=1)] = "parent"
+    name_pattern: Annotated[str, AfterValidator(lambda text: pattern.check(text, "label"))] | None = None
+    table: Table | None = None
+    group: Group | None = None
+    min_images: int = Field(default=1, ge=1)
+    small_classes: Literal["drop", "merge", "keep"] = "drop"
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    hidden: bool = False
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if (self.label == "name") != (self.name_pattern is not None):
+            raise ValueError("`label: name` and `name_pattern` need each other")
+        if self.label == "table" and (self.table is None or self.table.label is None):
+            raise ValueError("`label: table` needs `table`, with a file and a column `label`")
+        if self.group and self.table and self.table.group:
+            raise ValueError("`group` and `table.group` exclude each other; name one of them")
+        return self
+
+
+class Folder(Tree):
+    """A tree of pictures, anywhere on disk."""
 
     source: Literal["folder"]
-    path: str
-    label_level: int = Field(default=1, ge=1)  # which folder below `path` names the label; 2 for train/cat/1.jpg
-    fraction: float = Field(default=1.0, gt=0, le=1)  # of the files of each folder, drawn once and for all
-    hidden: bool = False  # bring in hidden and system files too (.ipynb_checkpoints, @eaDir, Thumbs.db ...)
     links_out: bool = False  # follow links to files outside of `path` too
 
 
-class Archive(Section):
-    """A zip or tar of a tree of label folders."""
+class Archive(Tree):
+    """A zip or tar of a tree of pictures."""
 
     source: Literal["archive"]
-    path: str
-    label_level: int = Field(default=1, ge=1)
-    fraction: float = Field(default=1.0, gt=0, le=1)
     max_gigabytes: float = Field(default=50.0, gt=0)  # of all files together, unpacked
-    hidden: bool = False
 
 
 class Cifar10(Section):
@@ -86,4 +138,10 @@ def check_source(values: Any) -> Ingest:
     source = values.get("source") if isinstance(values, dict) else None
     if source not in SOURCES:
         raise UserError(f"{FILE}: `ingest.source` is {source!r}; it can be {', '.join(SOURCES)}")
+    if "label_level" in values and issubclass(SOURCES[source], Tree):
+        level = values["label_level"]
+        raise UserError(
+            f"{FILE}: `ingest.label_level` is gone: write `ingest.label: {level}`, or leave it out where the label is "
+            "the folder that holds the file"
+        )
     return TypeAdapter(Ingest).validate_python(section(SOURCES[source], values, "ingest"))

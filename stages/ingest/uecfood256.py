@@ -13,7 +13,8 @@ from pathlib import Path
 
 from stages.core.errors import UserError
 from stages.ingest import folder
-from stages.ingest.entry import Entry
+from stages.ingest.entry import HIDDEN, Entry
+from stages.ingest.labels import at_level
 
 WHERE = (
     "fetch UECFOOD256 from the Food Image Recognition page of the University of Electro-Communications, and unzip it"
@@ -34,12 +35,12 @@ def bring(source: Path, target: Path, boxes: str) -> list[Entry]:
     if not (source / "category.txt").is_file():
         raise UserError(f"`ingest.path` is {source}, which has no category.txt; {WHERE}")
     names = _categories(source / "category.txt")
-    brought = {entry.path: entry for entry in folder.bring(source, target, label_level=1)}
+    brought = {entry.path: entry for entry in folder.bring(source, target)}
     entries = []
     known = {number: _boxes(source / number / "bb_info.txt") for number in names if (source / number).is_dir()}
     for path, entry in brought.items():
-        number, image = entry.label, Path(path).stem
-        is_image = Path(path).suffix.lower() == ".jpg" and number.isdecimal()
+        number, image = at_level(path, 1), Path(path).stem
+        is_image = entry.problem != HIDDEN and Path(path).suffix.lower() == ".jpg" and number.isdecimal()
         if not is_image:
             entries.append(Entry(path, entry.file, "", "uecfood256", problem=entry.problem))
             continue

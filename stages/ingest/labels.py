@@ -1,0 +1,74 @@
+"""The label and the group of every entry of a folder or an archive: from its path, its name or a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from stages.core.errors import UserError
+from stages.core.folders import part_level
+from stages.ingest import pattern, table
+from stages.ingest.entry import HIDDEN, Entry, tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stages.ingest.params import Archive, Folder
+
+
+def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entry]:
+    """The entries with label and group, as the section `ingest` says; what is hidden gets neither.
+
+    Args:
+        entries: what was brought in, and what could not be.
+        source: the section.
+        raw: the folder below which their files lie.
+
+    Raises:
+        UserError: a pattern matches nothing, the table is not there or lacks a column, or no entry has a label.
+    """
+    hidden = [entry for entry in entries if entry.problem == HIDDEN]
+    shown = [entry for entry in entries if entry.problem != HIDDEN]
+    paths = [entry.path for entry in shown]
+    if source.label != "table":
+        shown = [replace(e, label=label) for e, label in zip(shown, _labels(source, paths), strict=True)]
+    if source.group:
+        groups = pattern.found("ingest.group.pattern", source.group.pattern, "group", paths)
+        shown = [replace(e, group=group) for e, group in zip(shown, groups, strict=True)]
+    if source.table:
+        shown = table.join(shown, source, source.table, raw)
+    if shown and not any(entry.label for entry in shown):
+        raise UserError(
+            f"no file of {source.path} has a label by `ingest.label: {source.label}`, for example {paths[0]!r}; put "
+            "the pictures into folders named by their labels, or take the label from a table (`label: table`) or from the "
+            "names of the files (`label: name`)"
+        )
+    return hidden + shown
+
+
+def at_level(path: str, level: int) -> str:
+    """The name of the folder `level` steps below the source, or empty for an entry that lies above it."""
+    folders = path.split("/")[:-1]
+    return tidy(folders[level - 1]) if len(folders) >= level else ""
+
+
+def _labels(source: Folder | Archive, paths: Sequence[str]) -> list[str]:
+    if isinstance(source.label, int):
+        return [at_level(path, source.label) for path in paths]
+    if source.name_pattern:
+        names = [path.rpartition("/")[2] for path in paths]
+        return [tidy(label) for label in pattern.found("ingest.name_pattern", source.name_pattern, "label", names)]
+    folders = [[tidy(folder) for folder in path.split("/")[:-1]] for path in paths]
+    part = part_level(_pictures(paths))
+    if part is not None and any(len(above) > part + 1 for above in folders):  # labels stand below the parts
+        folders = [above[:part] + above[part + 1 :] if len(above) > part + 1 else [] for above in folders]
+    return ["/".join(above if source.label == "path" else above[-1:]) for above in folders]
+
+
+def _pictures(paths: Sequence[str]) -> Sequence[str]:
+    """The paths that end as those of pictures do; all of them where none does."""
+    known = Image.registered_extensions()
+    return [path for path in paths if Path(path).suffix.lower() in known] or paths

@@ -1,0 +1,184 @@
+"""Reads CSV, TSV, JSON Lines, Parquet and COCO as rows of text: `NA`, `01` and `true` stay what they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from stages.ingest.params import Table
+
+PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table says of one picture."""
+
+    path: str
+    label: str = ""
+    part: str = ""
+    group: str = ""
+    problem: str = ""
+
+
+def rows(file: Path, name: str, table: Table) -> list[Row]:
+    """The rows of a table.
+
+    Args:
+        file: where it lies.
+        name: what to call it.
+        table: the names of its columns.
+
+    Raises:
+        UserError: it cannot be read, or lacks a column.
+    """
+    suffix = name.rpartition(".")[2].lower()
+    if suffix not in READERS:
+        raise UserError(f"`ingest.table.file` is {name}; a table ends in {', '.join(f'.{known}' for known in READERS)}")
+    known, records = READERS[suffix](file, name, table)
+    asked = table.columns
+    if missing := [column for column in asked.values() if column not in known]:
+        raise UserError(
+            f"{name} has no column `{missing[0]}`, but {', '.join(f'`{key}`' for key in known[:20])}; "
+            "`ingest.table` names the columns"
+        )
+    if not records:
+        raise UserError(f"{name} has no rows; give it one for every picture")
+    return [
+        Row(**{field: _text(record.get(column), name, column) for field, column in asked.items()},
+            problem=record.get(PROBLEM, ""))
+        for record in records
+    ]  # fmt: skip
+
+
+def _text(value: Any, name: str, column: str) -> str:
+    """A value as it stands in the file: nothing is empty, true is `true`, 1.0 is `1.0`."""
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN: Parquet's nothing
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise UserError(f"{name} has no text in its column `{column}`, but {type(value).__name__}; name another column")
+
+
+def utf8(file: Path, name: str) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{name} is not UTF-8 in line {line}; save it as UTF-8 text") from None
+
+
+def lines(text: str, name: str, delimiter: str = ",") -> list[list[str]]:
+    """The lines of a CSV that hold anything.
+
+    Raises:
+        UserError: a quote is not closed.
+    """
+    limit = csv.field_size_limit(len(text) + 1)  # the longest field may be the whole table
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    try:
+        return [row for row in reader if row]
+    except csv.Error as error:
+        raise UserError(
+            f"{name} is no CSV in line {reader.line_num} ({error}); quote the field, or mend the row"
+        ) from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+_Read = tuple["Sequence[str]", list[dict[str, Any]]]  # names of columns, and a record for each row
+
+
+def _delimited(file: Path, name: str, table: Table) -> _Read:
+    """A CSV; its delimiter is the one at which the first line has the columns that are asked for."""
+    text = utf8(file, name)
+    first = text.lstrip().partition("\n")[0]
+    wanted = set(table.columns.values())
+    fits = [mark for mark in ",;\t" if wanted <= {title.strip() for title in first.replace('"', "").split(mark)}]
+    header, *body = lines(text, name, fits[0] if fits else ",") or [[]]
+    titles = [title.strip() for title in header]
+    return titles, [dict(zip(titles, row, strict=False)) for row in body]
+
+
+def _json_lines(file: Path, name: str, _: Table) -> _Read:
+    found = []
+    for number, line in enumerate(utf8(file, name).split("\n"), 1):
+        if line.strip():
+            record = _json(line, f"{name}, line {number},")
+            if not isinstance(record, dict):
+                raise UserError(f'{name}, line {number}, is no mapping; write {{"path": ..., "label": ...}}')
+            found.append(record)
+    return _keys(found), found
+
+
+def _parquet(file: Path, name: str, table: Table) -> _Read:
+    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+
+    try:
+        known = parquet.read_schema(file).names
+        return known, parquet.read_table(file, columns=[c for c in table.columns.values() if c in known]).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise UserError(f"{name} is no Parquet file that can be read ({str(error)[:200]}); write it again") from None
+
+
+def _coco(file: Path, name: str, table: Table) -> _Read:
+    """The images of a COCO file, each labelled by its category; or a plain list of records."""
+    found = _json(utf8(file, name), name)
+    if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+        return _keys(found), found
+    try:
+        names = {category["id"]: category["name"] for category in found["categories"]}
+        of_image: dict[Any, set[str]] = defaultdict(set)
+        for annotation in found["annotations"]:
+            of_image[annotation["image_id"]].add(names[annotation["category_id"]])
+        images = [image | _category(of_image[image["id"]], table) for image in found["images"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{name} is no COCO file ({type(error).__name__}: {error}); it needs images, annotations and categories"
+        ) from None
+    return [*_keys(images), *([table.label] if table.label else [])], images
+
+
+def _category(names: set[str], table: Table) -> dict[str, Any]:
+    if not table.label:
+        return {}
+    return {PROBLEM: "several_labels"} if len(names) > 1 else {table.label: "".join(names)}
+
+
+def _json(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name} is no JSON ({str(error)[:200]}); mend it or write it again") from None
+
+
+def _keys(records: Iterable[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for record in records for key in record))
+
+
+READERS: dict[str, Callable[[Path, str, Table], _Read]] = {
+    "csv": _delimited,
+    "tsv": _delimited,
+    "parquet": _parquet,
+    "jsonl": _json_lines,
+    "ndjson": _json_lines,
+    "json": _coco,
+}
