@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stages.clean.classes import SmallClasses
 from stages.clean.params import Clean
 from stages.clean.run import run
 from stages.core import errors, params
@@ -16,17 +17,19 @@ def main() -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="name every file that is not kept, and why")
     arguments = parser.parse_args()
     raw = params.read().raw
-    done = run(params.section(Clean, raw["clean"], "clean"), published=_published(raw["split"]))
+    clean, small = params.section(Clean, raw["clean"], "clean"), SmallClasses.of(raw["ingest"])
+    done = run(clean, published=_published(raw["split"]), small=small)
     if arguments.verbose:
         for entry in done.entries:
             if entry.status != "kept":
                 say(f"{entry.path!r}: {entry.status}, {entry.reason}: {entry.detail}")
 
 
-def _published(split: object) -> list[str]:
-    """The folders of the published test and validation part, test first; `split` checks what else stands there."""
+def _published(split: object) -> list[str | list[str]]:
+    """The folder, or the groups, of the test and validation part, test first; `split` checks what else stands there."""
     parts = [split.get(name) for name in ("test", "val")] if isinstance(split, dict) else []
-    return [str(part["folder"]) for part in parts if isinstance(part, dict) and "folder" in part]
+    found = [part.get("folder") or part.get("groups") for part in parts if isinstance(part, dict)]
+    return [part for part in found if part]
 
 
 if __name__ == "__main__":

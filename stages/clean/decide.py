@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from scipy.cluster.hierarchy import DisjointSet
 
+from stages.clean import classes
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,13 +82,16 @@ def natural(text: str) -> tuple[list[str | int], str]:
     return parts, text
 
 
-def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisions:
+def decide(
+    entries: list[Entry], pairs: Sequence[Pair], clean: Clean, small: classes.SmallClasses | None = None
+) -> Decisions:
     """Decide on every entry.
 
     Args:
         entries: sorted rows; those that cannot be used are quarantined already.
         pairs: verdicts on pairs of positions in `entries`; of pictures with equal pixels only the first stands in them.
         clean: what to do with duplicates and conflicts.
+        small: what to do with small classes.
 
     Raises:
         UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
@@ -110,6 +114,7 @@ def decide(entries: list[Entry], pairs: Sequence[Pair], clean: Clean) -> Decisio
         for members in sets:
             if len(members) > 1:
                 _settle(done, members, verdicts, clean)
+    classes.settle(entries, small or classes.SmallClasses())
     _assign(done, groups)
     _tell_turned(done)
     return done

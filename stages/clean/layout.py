@@ -61,7 +61,10 @@ def write(done: Decisions, pictures: Pictures, out: Path) -> None:
         for k, e in sorted(kept.items(), key=lambda item: (natural(item[1].label), item[1].image_id))
     ]  # fmt: skip
     files.write_rows(out / "manifest.csv", MANIFEST, rows)
-    files.write_rows(out / "ledger.csv", LEDGER, map(_ledger_row, done.entries))
+    named = any(e.hint for e in done.entries)  # a study without groups of its own has no such column
+    columns = (*LEDGER, "group") if named else LEDGER
+    ledger = [_ledger_row(e) | ({"group": e.hint} if named else {}) for e in done.entries]
+    files.write_rows(out / "ledger.csv", columns, ledger)
     files.write_json(out / "audit.json", audit(done, pictures.clean))
 
 

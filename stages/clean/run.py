@@ -20,6 +20,7 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stages.clean.classes import SmallClasses
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
@@ -32,7 +33,8 @@ def run(
     out: Path = OUT,
     report: Path = REPORT,
     cache_file: Path | None = CACHE,
-    published: Sequence[str] = (),
+    published: Sequence[str | list[str]] = (),
+    small: SmallClasses | None = None,
 ) -> Decisions:
     """Clean `raw` into `out`, pictures of what was done into `report`.
 
@@ -42,7 +44,8 @@ def run(
         out: for the pictures, the manifest, the ledger and the audit.
         report: for contact sheets and tables.
         cache_file: prints of pictures that were seen before; None: none are kept.
-        published: folders of published parts, the one that must stay whole first (test, then validation).
+        published: folders or groups of parts that are held out, the one that must stay whole first (test, validation).
+        small: what becomes of classes with few pictures.
 
     Raises:
         UserError: no file could be kept, or a label conflict must be settled by the user.
@@ -57,7 +60,7 @@ def run(
     with contextlib.closing(Cache(cache_file)) as cache:
         pictures = Pictures(jobs, clean, cache)
         entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
-        done = decide(entries, match.pairs(_different(entries), pictures), clean)
+        done = decide(entries, match.pairs(_different(entries), pictures), clean, small)
         layout.write(done, pictures, out)
         sheets.write(done, pictures, report)
     if not any(e.status == "kept" for e in entries):
@@ -90,9 +93,12 @@ def _box(row: dict[str, str]) -> Box | None:
     return x1, y1, x2, y2
 
 
-def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequence[str]) -> Entry:
+def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequence[str | list[str]]) -> Entry:
     entry = Entry(row["path"], row["file"], row["label"], row["source"], row["group"], box, known)
-    inside = [row["path"].startswith(folder.rstrip("/") + "/") for folder in published]
+    inside = [
+        row["path"].startswith(part.rstrip("/") + "/") if isinstance(part, str) else row["group"] in part
+        for part in published
+    ]
     entry.rank = inside.index(True) if any(inside) else len(published)
     if row["problem"]:
         entry.refuse(row["problem"], "not brought in by ingest")

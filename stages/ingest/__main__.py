@@ -10,8 +10,9 @@ from stages.ingest.params import check_source
 def main() -> None:
     """Read the section `ingest`, fill data/raw, say what came in."""
     raw = params.read().raw
-    split = raw["split"] or {}
-    ingest(check_source(raw["ingest"]), published=any(isinstance(split.get(part), dict) for part in ("test", "val")))
+    shares = [(raw["split"] or {}).get(part) for part in ("test", "val")]
+    published = any(isinstance(share, dict) and "folder" in share for share in shares)
+    ingest(check_source(raw["ingest"]), published=published)
 
 
 if __name__ == "__main__":

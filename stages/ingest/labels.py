@@ -43,8 +43,8 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
     if shown and not any(entry.label for entry in shown):
         raise UserError(
             f"no file of {source.path} has a label by `ingest.label: {source.label}`, for example {paths[0]!r}; put "
-            "the pictures into folders named by their labels, or take the label from a table (`label: table`) or from the "
-            "names of the files (`label: name`)"
+            "the pictures into folders named by their labels, or take the label from a table (`label: table`) or from "
+            "the names of the files (`label: name`)"
         )
     return hidden + shown
 

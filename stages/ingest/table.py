@@ -35,7 +35,7 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
         )
     if source.label != "table":
         table = table.model_copy(update={"label": None})
-    files = _Files(entry for entry in entries if entry not in tables)
+    files = _Files(entry for entry in entries if not fnmatchcase(entry.path, table.file))
     joined: list[Entry] = []
     with_row: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
@@ -60,6 +60,11 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
                     group=group, problem=problem,
                 )
             )  # fmt: skip
+    if not with_row & files.paths:
+        raise UserError(
+            f"none of {len(joined):,} rows of `ingest.table` names a file of {source.path}; `ingest.table.path` is the "
+            f"column with their paths or names, here {table.path}"
+        )
     kept = {entry.file for entry in joined}
     without = [entry for entry in entries if entry.path not in with_row]
     for file in {entry.file for entry in entries} - kept - {""}:
@@ -72,10 +77,12 @@ class _Files:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._paths: dict[str, Entry] = {}
+        self.paths: set[str] = set()
         self._names: dict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
             path = _composed(entry.path)
             self._paths[path] = entry
+            self.paths.add(entry.path)
             name = PurePosixPath(path)
             for called in {name.name, name.stem}:
                 self._names[called].append(entry)

@@ -46,17 +46,17 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
     if suffix not in READERS:
         raise UserError(f"`ingest.table.file` is {name}; a table ends in {', '.join(f'.{known}' for known in READERS)}")
     known, records = READERS[suffix](file, name, table)
+    if not records:
+        raise UserError(f"{name} has no rows; give it one for every picture")
     asked = table.columns
     if missing := [column for column in asked.values() if column not in known]:
         raise UserError(
             f"{name} has no column `{missing[0]}`, but {', '.join(f'`{key}`' for key in known[:20])}; "
             "`ingest.table` names the columns"
         )
-    if not records:
-        raise UserError(f"{name} has no rows; give it one for every picture")
     return [
         Row(**{field: _text(record.get(column), name, column) for field, column in asked.items()},
-            problem=record.get(PROBLEM, ""))
+            problem=str(record.get(PROBLEM, "")))
         for record in records
     ]  # fmt: skip
 

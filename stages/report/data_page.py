@@ -151,12 +151,16 @@ def _mean(counts: list[int]) -> int | float:
 def _how(evidence: Evidence) -> str:
     """How the parts were drawn, as params.yaml asked for it."""
     knobs = evidence.study.raw["split"]
-    published = [SPLIT_NAMES[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)]
+    fixed = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
+    published = [SPLIT_NAMES[part] for part, share in fixed.items() if "folder" in share]
+    sites = [f"{SPLIT_NAMES[part]} {names(share['groups'])}" for part, share in fixed.items() if "groups" in share]
     own = len(evidence.split["splits"]) > 1
     drawn = "splits were drawn" if own else "split was drawn"
     text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
     if published:
         text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
+    if sites:
+        text += f"; whole groups are held out ({'; '.join(sites)})"
     if knobs.get("folds"):
         text += f": {knobs['folds']} folds, each tested once in {knobs['folds']} splits"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
@@ -165,14 +169,24 @@ def _how(evidence: Evidence) -> str:
         if knobs.get("grouped", True) and evidence.audit.get("duplicates") != "ignore"
         else "; duplicates were not kept together, so that copies may stand in several parts."
     )
-    return f"{text}{_outside(evidence)}{_per_seed(evidence)}"
+    return f"{text}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
+
+
+def _named(evidence: Evidence) -> str:
+    """How many of the groups that the user named stand in each part, and what else the user should look at."""
+    text = ""
+    if counts := [split["named_groups"] for split in evidence.split["splits"] if "named_groups" in split]:
+        each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in SPLITS])
+        text = f" Groups named by ingest.group or its table, each whole in one part: {each}."
+    return " ".join([text, *evidence.split.get("notes", [])])
 
 
 def _outside(evidence: Evidence) -> str:
     """Images that stand in no part, and why."""
     text = ""
+    sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
     for key, why in (
-        ("left_out", "copies of images of a published one"),
+        ("left_out", "they belong to images that are held out" if sites else "copies of images of a published one"),
         ("unused", "split.train asks for fewer than were left"),
     ):
         count = round(_mean([split[key] for split in evidence.split["splits"]]))

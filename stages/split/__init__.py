@@ -1,4 +1,4 @@
-"""Stage `split`: train, validation and test; stratified, seeded, and no duplicate group across two of them.
+"""Stage `split`: train, validation and test; stratified, seeded, and no group of pictures across two of them.
 
 scikit-learn's StratifiedGroupKFold makes equal folds only; shares and counts of one's own need the assignment below.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.core.errors import UserError
 from stages.core.seeding import generator
-from stages.split.params import Published
+from stages.split.params import Groups, HeldOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,15 @@ def assign(
     paths: Sequence[str] = (),
     draw: Sequence[int] = (),
     fold: int | None = None,
+    named: Sequence[str] = (),
 ) -> list[str]:
     """Give every image its part.
 
-    Published parts come first. Of the rest whole groups are dealt, the largest first, in a random order among equals,
-    each to a part drawn in proportion to what the part still lacks, among the parts that can take the group without
-    exceeding any class's share. Single images come last and fill the shares exactly. A training set that is smaller
-    than what is left is drawn at the end, so that validation and test are the same with and without `train`.
+    Published parts and groups that are held out come first. Of the rest whole groups are dealt, the largest first, in
+    a random order among equals, each to a part drawn in proportion to what the part still lacks, among the parts that
+    can take the group without exceeding any class's share. Single images come last and fill the shares exactly. A
+    training set that is smaller than what is left is drawn at the end, so that validation and test are the same with
+    and without `train`.
 
     Args:
         labels: label of each image.
@@ -47,26 +49,31 @@ def assign(
         paths: path of each image in the source; needed for published parts alone.
         draw: numbers that tell several splits of one seed apart; none for the only one.
         fold: the fold that is tested, of `params.folds`.
+        named: the user's name for the group of each image; needed for groups that are held out alone.
 
     Returns:
-        `train`, `val` or `test` for each image; `left_out` for a copy of an image that stands in a published part, and
-        `unused` for what `train` does not want.
+        `train`, `val` or `test` for each image; `left_out` for one that belongs to an image of a published part or of a
+        group that is held out, and `unused` for what `train` does not want.
 
     Raises:
         UserError: the shares leave no train images, a class is too small to stand in every part, or a published part
-            is empty.
+            or a group that is held out is empty.
     """
     names, classes = np.unique(np.asarray(labels), return_inverse=True)
     if len(names) < 2:
         raise UserError(
-            f"there is one class only (`{names[0]}`), so there is nothing to tell apart; is `ingest.label_level` right?"
+            f"there is one class only (`{names[0]}`), so there is nothing to tell apart; is `ingest.label` right?"
             if len(names)
             else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
         )
     _, members = np.unique(np.asarray(groups if params.grouped else range(len(labels))), return_inverse=True)
     parts = np.full(len(labels), "", dtype="<U8")
     for part in ("test", "val"):
-        _take_published(part, getattr(params, part), paths, members, parts)
+        share = getattr(params, part)
+        if isinstance(share, HeldOut):
+            inside = _held_out(part, share, paths, named) & (parts == "")
+            parts[inside] = part
+            parts[(parts == "") & np.isin(members, members[inside])] = "left_out"
     if fold is not None and params.folds is not None:
         parts[(parts == "") & (_folds(classes, members, params, params.folds, draw) == fold)] = "test"
     rest = parts == ""
@@ -80,18 +87,25 @@ def assign(
     return [str(part) for part in parts]
 
 
-def _take_published(
-    part: str, share: object, paths: Sequence[str], members: npt.NDArray[np.int64], parts: npt.NDArray[np.str_]
-) -> None:
-    """Fill in a published part, and leave its copies out of all others."""
-    if not isinstance(share, Published):
-        return
-    folder = share.folder.rstrip("/") + "/"
-    inside = np.array([path.startswith(folder) for path in paths]) & (parts == "")
+def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which images stand in a published part, or in the groups that are held out."""
+    if isinstance(share, Groups):
+        if missing := [name for name in share.groups if name not in set(named)]:
+            known = sorted(set(named) - {""})
+            raise UserError(
+                f"`split.{part}.groups` names {missing[0]!r}, but no kept image has such a group; "
+                + (f"the groups are {', '.join(known[:10])}" if known else "`ingest.group` says what the groups are")
+                + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+            )
+        return np.isin(np.asarray(named), share.groups)
+    inside = np.array([path.startswith(share.folder.rstrip("/") + "/") for path in paths], dtype=np.bool_)
     if not inside.any():
-        raise UserError(f"`split.{part}.folder` is {share.folder}, but no kept image came from a folder of that name")
-    parts[inside] = part
-    parts[(parts == "") & np.isin(members, members[inside])] = "left_out"
+        first = sorted({path.partition("/")[0] for path in paths if "/" in path})
+        raise UserError(
+            f"`split.{part}.folder` is {share.folder}, but no kept image came from a folder of that name; the first "
+            f"folders are {', '.join(first[:5])}"
+        )
+    return inside
 
 
 def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.str_], params: Split, total: int) -> None:
@@ -106,8 +120,8 @@ def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.st
         if wanted > size:
             raise UserError(
                 f"the class `{name}` has {size} {'image' if size == 1 else 'images'}, but `split.test` = {params.test} "
-                f"and `split.val` = {params.val} of {total} images ask for {wanted} of it; add images of it, leave the "
-                "class out, or lower the shares"
+                f"and `split.val` = {params.val} of {total} images ask for {wanted} of it; add images of it, leave "
+                "small classes out (`ingest.min_images`), or lower the shares"
             )
 
 
@@ -201,9 +215,9 @@ def _shares(strata: npt.NDArray[np.int64], params: Split, total: int) -> npt.NDA
     return np.stack([*held_out, left])
 
 
-def _deal(sizes: npt.NDArray[np.int64], share: float | Published | None, total: int) -> npt.NDArray[np.int64]:
+def _deal(sizes: npt.NDArray[np.int64], share: float | HeldOut | None, total: int) -> npt.NDArray[np.int64]:
     """Divide a share of all `total` images over the strata in proportion to their sizes, by largest remainders."""
-    if share is None or isinstance(share, Published):
+    if share is None or isinstance(share, HeldOut):
         return np.zeros_like(sizes)
     wanted = share if isinstance(share, int) else round(share * total)
     exact = sizes * (wanted / sizes.sum())
@@ -221,10 +235,10 @@ def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.in
         missing = [part for part in reversed(NAMES) if (label, part) not in present]
         if missing:
             raise UserError(
-                f"the class `{label}` has {images[label]} images in {groups[label]} duplicate groups, too few for the "
-                f"split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
-                f"{params.test}; add images of it, leave the class out, or raise the share"
+                f"the class `{label}` has {images[label]} images in {groups[label]} groups that stay whole, too few "
+                f"for the split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
+                f"{params.test}; add images of it, leave small classes out (`ingest.min_images`), or raise the share"
             )
     inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
     if len(inside) != len({group for group, _ in inside}):
-        raise AssertionError("a duplicate group stands in two parts of the split")
+        raise AssertionError("a group stands in two parts of the split")

@@ -8,8 +8,9 @@ from typing import Any
 
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
+from stages.core.folders import notes as notes_on
 from stages.split import NAMES, OUTSIDE, assign
-from stages.split.params import Split
+from stages.split.params import Published, Split
 
 
 def main() -> None:
@@ -18,18 +19,25 @@ def main() -> None:
     split = params.section(Split, study.raw["split"], "split")
     manifest = files.read_rows("data/clean/manifest.csv")
     labels = [row["label"] for row in manifest]
-    # As published: the groups stay known, so that the report can count them, but nothing is kept together.
-    ignored = files.read_json("data/clean/audit.json", dict[str, Any]).get("duplicates") == "ignore"
-    groups = [row["image_id" if ignored else "group_id"] for row in manifest]
     ledger = files.read_rows("data/clean/ledger.csv")
-    origin = {row["image_id"]: row["path"] for row in ledger if row["status"] == "kept"}
+    origin = {row["image_id"]: row for row in ledger if row["status"] == "kept"}
     in_source = Counter(row.get("label", "") for row in ledger)
     for label in sorted(in_source.keys() - {"", *labels}):
         console.say(f"no class {label!r}: none of its {in_source[label]} files was kept; data/clean/ledger.csv has why")
     lost = [row["image_id"] for row in manifest if row["image_id"] not in origin]
     if lost:
         raise UserError(f"data/clean/ledger.csv keeps no {lost[0]!r}, which manifest.csv has; run `dvc repro clean`")
-    paths = [origin[row["image_id"]] for row in manifest]
+    paths = [origin[row["image_id"]]["path"] for row in manifest]
+    named = [origin[row["image_id"]].get("group", "") for row in manifest]  # no such column where none is named
+    # As published: copies stay known, so that the report can count them, and are not kept together. What the user says
+    # belongs together is.
+    ignored = files.read_json("data/clean/audit.json", dict[str, Any]).get("duplicates") == "ignore"
+    groups = [(f"group {name}" if name else row["image_id"]) if ignored else row["group_id"]
+              for row, name in zip(manifest, named, strict=True)]  # fmt: skip
+    notes = notes_on(
+        list(zip(paths, labels, strict=True)),
+        published=isinstance(split.test, Published) or isinstance(split.val, Published),
+    )
     # Folders are numbered in the natural order of the labels, so their order is the order of the class indices.
     folders = {Path(row["path"]).parent.name: row["label"] for row in manifest}
     classes = [folders[folder] for folder in sorted(folders)]
@@ -39,7 +47,7 @@ def main() -> None:
         for number, seeds in enumerate(drawn):
             # The first of its seeds names a split: a seed that is added at the end of the list changes no other's.
             draw = drawn[split.first_of(number)][:1] if split.own else ()
-            parts = assign(labels, groups, split, paths, draw, split.fold_of(number))
+            parts = assign(labels, groups, split, paths, draw, split.fold_of(number), named)
             rows = [
                 {"image_id": row["image_id"], "split": part}
                 for row, part in zip(manifest, parts, strict=True)
@@ -55,9 +63,27 @@ def main() -> None:
                     **{part: parts.count(part) for part in OUTSIDE},
                 }
             )
+            if any(named):
+                where = set(zip(named, parts, strict=True)) - {("", part) for part in (*NAMES, *OUTSIDE)}
+                splits[-1]["named_groups"] = {part: sum(p == part for _, p in where) for part in reversed(NAMES)}
+                notes += _lost(where)
             console.say(", ".join(f"{part} {parts.count(part)}" for part in (*reversed(NAMES), *OUTSIDE)))
     files.write_json(cells.SPLIT / "classes.json", classes)
-    files.write_json(cells.SPLIT / "summary.json", {"seed": split.seed, "groups": len(set(groups)), "splits": splits})
+    notes = list(dict.fromkeys(notes))
+    for note in notes:
+        console.say(note)
+    summary = {"seed": split.seed, "groups": len(set(groups)), "splits": splits}
+    files.write_json(cells.SPLIT / "summary.json", summary | ({"notes": notes} if notes else {}))
+
+
+def _lost(where: set[tuple[str, str]]) -> list[str]:
+    """Groups that were left out, since they share a picture with one that is held out."""
+    lost = sorted(name for name, part in where if part == "left_out")
+    if not lost:
+        return []
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    listed = f"{', '.join(lost[:5])}{more}"
+    return [f"Left out, since copies or look-alikes join them with images that are held out: the groups {listed}."]
 
 
 if __name__ == "__main__":

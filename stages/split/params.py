@@ -16,6 +16,13 @@ class Published(Section):
     folder: str
 
 
+class Groups(Section):
+    """Whole groups by the names that `ingest` gave them, such as a site that no training picture is from."""
+
+    groups: list[str] = Field(min_length=1)
+
+
+HeldOut = Published | Groups
 Share = Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=1)]
 
 
@@ -24,8 +31,8 @@ class Split(Section):
 
     Attributes:
         seed: of the split alone; the seeds of the cells touch it only with `per_seed`.
-        val: share of the images (below 1), their number (whole), or the folder of a published part.
-        test: the same. Copies that a published part has elsewhere are left out of the other parts. None with `folds`.
+        val: share of the images (below 1), their number (whole), the folder of a published part, or named groups.
+        test: the same. Copies that a folder or group has elsewhere are left out of the other parts. None with `folds`.
         folds: k-fold cross-validation: consecutive splits test one fold each, so that every image is tested once in
             `folds` splits; further seeds divide the images anew.
         train: share of the images or their number; None: all that validation and test leave.
@@ -37,8 +44,8 @@ class Split(Section):
     """
 
     seed: int = Field(ge=0)
-    val: Share | Published
-    test: Share | Published | None = None
+    val: Share | HeldOut
+    test: Share | HeldOut | None = None
     folds: int | None = Field(default=None, ge=2)
     train: Share | None = None
     stratify: bool = True
@@ -62,7 +69,7 @@ class Split(Section):
     def _check_folds(self, seeds: int) -> None:
         if (self.test is None) == (self.folds is None):
             raise UserError(
-                "params.yaml: `split.test` is missing: name a share, a number or a folder, or `split.folds`"
+                "params.yaml: `split.test` is missing: name a share, a number, a folder or groups, or `split.folds`"
                 if self.folds is None
                 else "params.yaml: `split.test` has no effect with `split.folds`: every image is tested; use null"
             )
@@ -87,9 +94,9 @@ class Split(Section):
                     f"params.yaml: `split.seeds_per_split: {each}` has no effect without `split.per_seed: true`"
                 )
             return [seeds]
-        if isinstance(self.val, Published) and isinstance(self.test, Published) and self.train is None:
+        if isinstance(self.val, HeldOut) and isinstance(self.test, HeldOut) and self.train is None:
             raise UserError(
-                "params.yaml: `split.per_seed: true` has no effect: validation and test are published, so there is "
+                "params.yaml: `split.per_seed: true` has no effect: validation and test are fixed, so there is "
                 "nothing to split again"
             )
         odd = len(seeds) % each

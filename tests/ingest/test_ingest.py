@@ -103,7 +103,7 @@ def test_a_file_that_grows_while_it_is_copied_is_named(tmp_path: Path, monkeypat
 def test_the_label_can_stand_at_the_second_level(tmp_path: Path) -> None:
     (tmp_path / "s/train/cat/more").mkdir(parents=True)
     (tmp_path / "s/train/cat/more/1.png").write_bytes(PNG.getvalue())
-    assert bring("folder", tmp_path / "s", label_level=2)["train/cat/more/1.png"]["label"] == "cat"
+    assert bring("folder", tmp_path / "s", label=2)["train/cat/more/1.png"]["label"] == "cat"
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
@@ -181,10 +181,27 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
     [
         ({"source": "web", "path": "x"}, "`ingest.source` is 'web'; it can be digits, folder, archive, cifar10"),
         (
-            {"source": "folder", "path": "x", "label_levle": 2},
-            "unknown key `ingest.label_levle`; did you mean `label_level`",
+            {"source": "folder", "path": "x", "lable": 2},
+            "unknown key `ingest.lable`; did you mean `label`",
         ),
-        ({"source": "digits", "path": "x", "label_level": 2}, "unknown key `ingest.label_level`"),
+        ({"source": "folder", "path": "x", "label_level": 2}, "`ingest.label_level` is gone: write `ingest.label: 2`"),
+        ({"source": "digits", "path": "x", "label": 2}, "unknown key `ingest.label`"),
+        ({"source": "folder", "path": "x", "label": 0}, "`ingest.label` is 0"),
+        ({"source": "folder", "path": "x", "label": "name"}, "`label: name` and `name_pattern` need each other"),
+        ({"source": "folder", "path": "x", "name_pattern": "(?P<label>a)"}, "need each other"),
+        ({"source": "folder", "path": "x", "label": "name", "name_pattern": "(a)"}, "no group named `label`"),
+        ({"source": "folder", "path": "x", "label": "name", "name_pattern": "(?P<label>"}, "no regular expression"),
+        ({"source": "folder", "path": "x", "group": {"pattern": "(?P<label>a)"}}, "no group named `group`"),
+        ({"source": "folder", "path": "x", "label": "table"}, "`label: table` needs `table`"),
+        (
+            {
+                "source": "folder",
+                "path": "x",
+                "table": {"file": "a.csv", "group": "g"},
+                "group": {"pattern": "(?P<group>a)"},
+            },
+            "exclude each other",
+        ),
         ({"source": "folder", "path": "x", "fraction": 0}, "`ingest.fraction`"),
         ({"source": "digits", "path": "x", "fraction": 0.5}, "unknown key `ingest.fraction`"),
         ({"source": "folder"}, "the key `ingest.path` is missing"),

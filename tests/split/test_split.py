@@ -47,7 +47,7 @@ def test_no_group_is_in_two_parts(images: list[tuple[str, int]], seed: int) -> N
 
 def test_ungrouped_lets_a_group_leak() -> None:
     labels, groups = ["a", "b"] * 50, ["same"] * 100
-    with pytest.raises(UserError, match="in 1 duplicate groups, too few"):
+    with pytest.raises(UserError, match="in 1 groups that stay whole, too few"):
         assign(labels, groups, params())
     assert set(assign(labels, groups, params(grouped=False))) == {"train", "val", "test"}
 
@@ -63,7 +63,7 @@ def test_the_split_has_its_own_seed() -> None:
     [
         (["a"] * 30, {}, "there is one class only"),
         ([], {}, "no image was kept"),
-        (["a"] * 30 + ["b"], {}, "the class `b` has 1 images in 1 duplicate groups, too few for the split"),
+        (["a"] * 30 + ["b"], {}, "the class `b` has 1 images in 1 groups that stay whole, too few for the split"),
         (["a", "b"] * 10, {"val": 10, "test": 10}, "leave none for train"),
         (["a", "b"] * 10, {"val": 0.5, "test": 30}, "leave none for train"),
     ],
@@ -185,7 +185,7 @@ def test_a_published_part_stays_and_the_rest_is_split_again() -> None:
         (
             [0, 1],
             {"per_seed": True, "val": {"folder": "a"}, "test": {"folder": "b"}},
-            "`split.per_seed: true` has no effect: validation and test are published",
+            "`split.per_seed: true` has no effect: validation and test are fixed",
         ),
     ],
 )
