@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from stages.cells.check import check
 from stages.core import errors, params, rendered
 from stages.core.errors import UserError
+from studies.new import flaws, machine, pictures, probe, proposal, study, tables, words
 from studies.new import layout as layouts
 from studies.new import listing as names
-from studies.new import machine, pictures, probe, proposal, study, tables, words
 from studies.new import parts as published
 from studies.new.proposal import Proposal, Source
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.parts import Parts
-    from studies.new.pictures import Looked
 
 REPOSITORY = study.STUDIES.parent
 
@@ -32,20 +31,19 @@ def main() -> None:
     options = _options()
     images = _images(options.images)
     name = options.name or study.proposed_name(images)
-    folder = study.check_name(name)
+    folder = study.check_name(name, study.STUDIES)
     if images.is_file() and not names.is_archive(images):
         images = _of_table(images, folder, options)
         if images.is_file():
             return
     listing = names.look(images)
     parts = published.find(listing.pictures)
-    found = tables.find(listing)
-    layout = proposal.refuse(listing, _layout(listing, parts, found, options), parts)
+    found = _tables(listing, options)
+    layout = flaws.refuse(listing, _layout(listing, parts, found, options), parts)
     looked = pictures.look(listing)
     page = [f"{images}:", "", *words.found(listing, layout, looked)]
-    page += [f"- {flaw}" for flaw in [*_missing(found), *proposal.flaws(listing, layout, looked, parts)]]
+    page += [f"- {flaw}" for flaw in [*_missing(found), *flaws.tell(listing, layout, looked, parts)]]
     _say(["Found", "", *page[2:]])
-    options.split = options.split or _ask_split(parts, looked)
     options.group = _group(layout, found, options)
     plan = proposal.propose(listing, layout, parts, looked, options, machine.look())
     _finish(folder, plan, listing, page[2:], options)
@@ -74,6 +72,7 @@ def _options() -> Any:
     parser.add_argument("images", help="a folder of pictures, a zip or tar of one, or a table of files or addresses")
     parser.add_argument("--name", help="of the study: the folder below studies/; by default that of the pictures")
     parser.add_argument("--label", help="where the label stands: parent, path, name, table, or the level of a folder")
+    parser.add_argument("--label-column", help="which column of a table is the label")
     parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
     parser.add_argument("--group", help="what belongs together: auto, none, or a pattern with (?P<group>...)")
     parser.add_argument("--seeds", type=int, help="how many times each network is trained")
@@ -114,8 +113,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     found = tables.addresses(file)
     if found is None:
         return file.parent
-    counts = found.counts()
-    if len(counts) < 2:
+    if len(set(found.labels.values()) - {""}) < 2:
         raise UserError(f"{file} lists {found.named} addresses, but no column gives them two labels or more; add one")
     page = [f"- {found.named:,} addresses in the column {found.path!r}; the label is the column {found.label!r}."]
     _say(["Found", "", *page])
@@ -150,11 +148,6 @@ def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], op
     said = ", ".join(f"{way} ({count} classes)" for way, count in ways.items())
     answer = _ask(f"Where does the label stand: {said}?", list(ways), str(layout.rule), "--label", options)
     return layout if answer == str(layout.rule) else layouts.decide(listing.pictures, parts, found, answer)
-
-
-def _ask_split(parts: Parts | None, looked: Looked) -> str | None:
-    """Published parts are used unless the user wants others; there is nothing to ask."""
-    return None if parts is None or not looked else "published"
 
 
 def _group(layout: Layout, found: list[tables.Table], options: Any) -> str | None:
@@ -194,8 +187,27 @@ def _ask(question: str, answers: list[str], proposed: str, flag: str, options: A
         answer = sys.stdin.readline()
         if not answer or not answer.strip():
             return proposed
-        if answer.strip().lower() in answers:
-            return answer.strip().lower()
+        chosen = next((one for one in answers if one.lower() == answer.strip().lower()), None)
+        if chosen is not None:
+            return chosen
+
+
+def _tables(listing: Listing, options: Any) -> list[tables.Table]:
+    """The tables; where several columns of the first could be the label, the user is asked."""
+    found = tables.find(listing, options.label_column)
+    if options.label_column:
+        if not found or found[0].label != options.label_column:
+            raise UserError(
+                f"--label-column is {options.label_column!r}, but no table of {listing.root} has that column"
+            )
+        options.label = options.label or "table"
+        return found
+    if not found or not found[0].others or options.label not in (None, "table"):
+        return found
+    ways = [found[0].label, *found[0].others]
+    said = f"Which column of {found[0].file!r} is the label: {', '.join(map(repr, ways))}?"
+    answer = _ask(said, ways, found[0].label, "--label-column", options)
+    return found if answer == found[0].label else tables.find(listing, answer)
 
 
 def _missing(found: list[tables.Table]) -> list[str]:

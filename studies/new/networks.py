@@ -94,7 +94,7 @@ class Setting:
 
     @property
     def size(self) -> int:
-        """px at which networks from scratch see the pictures."""
+        """The px at which networks from scratch see the pictures."""
         return max(8, self.side) if self.tiny else TINY
 
     @property

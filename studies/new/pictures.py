@@ -129,7 +129,7 @@ def _bits(found: object) -> int:
 
 def _misnamed(one: _One) -> bool:
     suffix = PurePosixPath(one.path).suffix.lower()
-    return suffix not in _SUFFIXES.get(one.format, {suffix})
+    return bool(suffix) and suffix not in _SUFFIXES.get(one.format, {suffix})
 
 
 def _same_bytes(listing: Listing) -> list[list[str]]:
@@ -182,5 +182,5 @@ def _near(ones: list[_One]) -> list[tuple[str, str]]:
     for i, one in enumerate(ones):
         far = np.bitwise_count(columns[i + 1 :] ^ columns[i]).max(axis=1, initial=0)
         for j in np.flatnonzero((far <= NEAR) & told[i + 1 :] & told[i]) + i + 1:
-            found.append((one.path, ones[j].path))
+            found.append((one.path, ones[j].path))  # noqa: PERF401 - two loops in one comprehension read worse
     return found

@@ -6,9 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stages.core.errors import UserError
 from studies.new import names, networks
-from studies.new import parts as published
+from studies.new.flaws import LEAST, listed, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from studies.new.parts import Parts
     from studies.new.pictures import Looked
 
-LEAST = 3  # pictures of a class: one for each part of the split
 ENOUGH = 6  # pictures of a class, so that a fifth of them is one at least
 RARE = 3  # times fewer than the most frequent class: accuracy counts each class the same from there on
-MOST = 0.95  # share of the pictures in one class, above which the rest is hardly a class
 GROUPS = 3  # of a class: one for each part of the split
 
 
@@ -68,54 +65,6 @@ class Proposal:
         return bool(self.split.get("per_seed"))
 
 
-def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layout:
-    """The layout, if a study can be made of it.
-
-    Raises:
-        UserError: says what is wrong, and what to do.
-    """
-    root = listing.root
-    if not listing.pictures:
-        other = f", but {listing.others + len(listing.tables)} other files" if listing.others or listing.tables else ""
-        hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
-        closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
-        raise UserError(
-            f"{root} holds no pictures{other}{hidden}{closed}; name a folder that holds JPEG, PNG, WebP or TIFF files"
-        )
-    if layout is None or not layout.counts:
-        raise UserError(_unlabelled(listing, parts))
-    counts = layout.counts
-    if published.named_like_parts(counts):
-        raise UserError(
-            f"{root}: the only folders are {_listed(list(counts))}, which are parts of a data set and no labels; put the "
-            "pictures of each class into a folder of its own below them (train/cat/1.jpg), or add a table of files and "
-            "labels"
-        )
-    if len(counts) == 1:
-        raise UserError(
-            f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to tell apart; name the folder above "
-            "it if that holds the other classes, or add pictures of another class in a folder beside it"
-        )
-    large = sum(count >= LEAST for count in counts.values())
-    if large < 2:
-        raise UserError(
-            f"{root}: {len(counts) - large} of {len(counts)} classes have fewer than {LEAST} pictures (as "
-            f"{_listed(list(counts)[-3:])}), and training, validation and test need one each; add pictures, or choose "
-            "another label with `--label` (parent, path, name, table, or the number of a folder's level)"
-        )
-    return layout
-
-
-def _unlabelled(listing: Listing, parts: Parts | None) -> str:
-    example = f"{listing.pictures[0]!r}"
-    where = "in the folders of the parts" if parts else "in one folder"
-    return (
-        f"{listing.root}: {len(listing.pictures)} pictures lie {where}, and neither folders, nor the names of the files "
-        f"(as {example}), nor a table say their labels; put the pictures of each class into a folder of its own, or add "
-        "a CSV with a column of file names and a column of labels"
-    )
-
-
 def propose(
     listing: Listing, layout: Layout, parts: Parts | None, looked: Looked, options: Any, gpu: tuple[bool, bool, int]
 ) -> Proposal:
@@ -143,7 +92,7 @@ def propose(
     seeds = options.seeds or networks.seeds(images, fixed=fixed)
     if not fixed and seeds > 1 and images < networks.FEW:
         split["per_seed"] = True
-    _seeds_said(split, seeds, images, said)
+    _seeds_said(split, seeds, said)
     rarest, most = min(counts.values()), max(counts.values())
     balanced = most > RARE * rarest
     if balanced:
@@ -193,8 +142,8 @@ def _left_out(layout: Layout, small: list[str], least: int) -> str:
     alone = f", {len(single)} of them with a single picture" if single and len(single) < len(small) else ""
     alone = ", each with a single picture" if single and len(single) == len(small) else alone
     return (
-        f"{_number(len(small), 'class has', 'classes have')} fewer than {least} pictures without copies{alone}: "
-        f"{_listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out (`ingest.min_images`); add pictures, or "
+        f"{number(len(small), 'class has', 'classes have')} fewer than {least} pictures without copies{alone}: "
+        f"{listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out (`ingest.min_images`); add pictures, or "
         "set `ingest.small_classes: merge` to make one class `other` of them."
     )
 
@@ -247,7 +196,7 @@ def _unusable(layout: Layout, counts: Counter[str], parts: Parts) -> str:
         if not present[part]:
             return f"nothing in {parts.folders[part][0]!r} has a label"
         if lacking:
-            return f"{parts.folders[part][0]!r} has no picture of {_listed(lacking)}"
+            return f"{parts.folders[part][0]!r} has no picture of {listed(lacking)}"
     return ""
 
 
@@ -265,7 +214,7 @@ def _groups_said(layout: Layout, pattern: str) -> list[str]:
     few = [label for label in layout.counts if per_label[label] < GROUPS]
     if few:
         said.append(
-            f"{_listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS} series, so that not every part of "
+            f"{listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS} series, so that not every part of "
             "the split can have one; if the study stops there, gather more of them or use `--group none`."
         )
     return [one for one in said if one]
@@ -281,55 +230,11 @@ def choose_group(layout: Layout) -> tuple[str | None, Callable[[], dict[str, str
     return (found.pattern, lambda: found.values) if found else (None, dict)
 
 
-def _seeds_said(split: dict[str, Any], seeds: int, images: int, said: list[str]) -> None:
-    own = ", each with a split of its own, since so few pictures divide by chance" if split.get("per_seed") else ""
-    said.append(f"Each network is trained {seeds} times, with another seed each time{own}.")
-
-
-def flaws(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) -> list[str]:
-    """What the user should know about the data before anything runs."""
-    found = []
-    counts, total = layout.counts, sum(layout.counts.values())
-    label, most = next(iter(counts.items()))
-    if most >= MOST * total:
-        found.append(
-            f"{label!r} has {100 * most / total:.0f} % of the pictures: who always says {label!r} is right that often. Add "
-            "pictures of the other classes if you can."
-        )
-    unlabelled = sum(not label for label in layout.labels.values())
-    if unlabelled:
-        example = next(path for path, label in layout.labels.items() if not label)
-        found.append(
-            f"{_number(unlabelled, 'picture has', 'pictures have')} no label and will be left out, as {example!r}."
-        )
-    if looked.broken:
-        found.append(
-            f"{_number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, as {looked.broken[0]!r}."
-        )
-    if listing.links:
-        found.append(
-            f"{_number(len(listing.links), 'link leads', 'links lead')} to a folder, nowhere, or out of the folder, as "
-            f"{listing.links[0]!r}: they are not followed."
-        )
-    if listing.closed:
-        found.append(f"{_listed(listing.closed)} may not be read by this user; what lies there will be missing.")
-    if parts:
-        found += _leaks(parts, looked)
-    return found
-
-
-def _leaks(parts: Parts, looked: Looked) -> list[str]:
-    leaks = published.leaks(parts, looked.alike)
-    if not leaks:
-        return []
-    said = " and ".join(f"{count} of the {part} pictures" for part, count in sorted(leaks.items()))
-    return [f"{said} have a copy in the training part: a leak. The study leaves such copies out of training."]
-
-
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
-
-
-def _listed(items: list[str], most: int = 5) -> str:
-    shown = ", ".join(map(repr, items[:most]))
-    return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+def _seeds_said(split: dict[str, Any], seeds: int, said: list[str]) -> None:
+    own = (
+        " and another split, since the result depends on how few pictures are divided" if split.get("per_seed") else ""
+    )
+    if seeds == 1:
+        said.append("Each network is trained once. One seed decides nothing: which network is better stays open.")
+    else:
+        said.append(f"Each network is trained {seeds} times, each time with another seed{own}.")

@@ -48,7 +48,7 @@ def proposed_name(images: Path) -> str:
     return f"{name}_study" if name in _RESERVED else name
 
 
-def check_name(name: str, studies: Path = STUDIES) -> Path:
+def check_name(name: str, studies: Path) -> Path:
     """The folder that the study will have.
 
     Raises:

@@ -117,14 +117,14 @@ def read(file: Path) -> pd.DataFrame | None:
     return frame.map(lambda value: "" if value is None or value != value else str(value))  # noqa: PLR0124 - NaN
 
 
-def find(listing: Listing) -> list[Table]:
+def find(listing: Listing, label: str | None = None) -> list[Table]:
     """The tables that name at least some pictures of the folder; the one that labels most stands first."""
     found = []
     for name in listing.tables:
         file = listing.root / name
         if file.suffix.lower() == ".json" and (coco := _coco(file, name, listing)):
             found.append(coco)
-        elif (frame := read(file)) is not None and (table := columns(frame, name, listing)):
+        elif (frame := read(file)) is not None and (table := columns(frame, name, listing, label)):
             found.append(table)
     found = _joined(found)
     return sorted(found, key=lambda one: (-sum(map(bool, one.labels.values())), one.file))
@@ -141,7 +141,7 @@ def _joined(found: list[Table]) -> list[Table]:
         if len(same) == 1:
             tables += same
             continue
-        labels = {path: "" for path in same[0].labels}
+        labels = dict.fromkeys(same[0].labels, "")
         for one in same:
             labels |= {path: label for path, label in one.labels.items() if label}
         file = f"*/{name}" if all("/" in one.file for one in same) else f"*{name}"
@@ -170,7 +170,7 @@ def addresses(file: Path) -> Table | None:
     return None
 
 
-def columns(frame: pd.DataFrame, file: str, listing: Listing) -> Table | None:
+def columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str | None = None) -> Table | None:
     """Tell the columns of a table apart; None where none of them names pictures."""
     index = Index(listing.pictures, str(PurePosixPath(file).parent))
     head = frame.head(_LOOKED_AT)
@@ -179,7 +179,7 @@ def columns(frame: pd.DataFrame, file: str, listing: Listing) -> Table | None:
     if shares[path] < 0.05:
         return None
     places = [index(value) for value in frame[path]]
-    label, others = _label(frame, {path})
+    label, others = (wanted, {}) if wanted in frame.columns and wanted else _label(frame, {path})
     labels = dict.fromkeys(listing.pictures, "")
     if label:
         labels |= {place: value for place, value in zip(places, frame[label], strict=True) if place}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studies.new.flaws import number
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -32,11 +34,10 @@ def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
     if looked.sizes:
         lines.append(f"- {_sizes(looked, len(listing.pictures))}")
     lines.append(f"- {_copies(listing, looked)}")
-    left = [f"{listing.others} other files"] * bool(listing.others) + [f"{listing.hidden} hidden ones"] * bool(
-        listing.hidden
-    )
+    left = [number(listing.others, "file that is no picture", "files that are no pictures")] * bool(listing.others)
+    left += [number(listing.hidden, "hidden file", "hidden files")] * bool(listing.hidden)
     if left:
-        lines.append(f"- {' and '.join(left)} will be left out.")
+        lines.append(f"- Left out: {' and '.join(left)}.")
     return lines
 
 
