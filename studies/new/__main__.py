@@ -162,8 +162,8 @@ def _group(layout: Layout, found: list[tables.Table], options: Any) -> str | Non
         return None
     groups = sorted({group for group in values().values() if group})
     question = (
-        f"Names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as frames of a video or several "
-        "pictures of one thing. Keep each series in one part of the split?"
+        f"Names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as frames of a "
+        "video or several pictures of one thing. Keep each series in one part of the split?"
     )
     return pattern if _ask(question, ["yes", "no"], "yes", "--group", options) == "yes" else None
 
@@ -212,8 +212,8 @@ def _tables(listing: Listing, options: Any) -> list[tables.Table]:
 
 def _missing(found: list[tables.Table]) -> list[str]:
     return [
-        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: bring them, or "
-        "take the rows out; the study lists and leaves them out."
+        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: bring "
+        "them, or take the rows out; the study lists and leaves them out."
         for table in found[:1]
         if table.missing
     ]

@@ -38,8 +38,8 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         raise UserError(_parts_alone(listing, list(counts)))
     if len(counts) == 1:
         raise UserError(
-            f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to tell apart; name the folder above "
-            "it if that holds the other classes, or add pictures of another class in a folder beside it"
+            f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to tell apart; name the "
+            "folder above it if that holds the other classes, or add pictures of another class in a folder beside it"
         )
     large = sum(count >= LEAST for count in counts.values())
     if large < 2:
@@ -64,7 +64,7 @@ def _unlabelled(listing: Listing, parts: Parts | None) -> str:
 def _parts_alone(listing: Listing, folders: list[str]) -> str:
     return (
         f"{listing.root}: the only folders are {listed(folders)}, which are parts of a data set and no labels; put the "
-        "pictures of each class into a folder of its own below them (train/cat/1.jpg), or add a table of files and labels"
+        "pictures of each class into a folder of its own below them (train/cat/1.jpg), or add a table of labels"
     )
 
 
@@ -75,8 +75,8 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
     label, most = next(iter(counts.items()))
     if most >= MOST * total:
         found.append(
-            f"{label!r} has {100 * most / total:.0f} % of the pictures: who always says {label!r} is right that often. Add "
-            "pictures of the other classes if you can."
+            f"{label!r} has {100 * most / total:.0f} % of the pictures: who always says {label!r} is right that "
+            "often. Add pictures of the other classes if you can."
         )
     unlabelled = sum(not label for label in layout.labels.values())
     if unlabelled:
@@ -86,7 +86,8 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
         )
     if looked.broken:
         found.append(
-            f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, as {looked.broken[0]!r}."
+            f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, as "
+            f"{looked.broken[0]!r}."
         )
     if listing.links:
         found.append(

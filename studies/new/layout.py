@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stages.ingest.entry import tidy
-from studies.new import names, parts
+from studies.new import names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ _SORTED_BY = re.compile(
     re.I,
 )
 _NUMBER = re.compile(r"[\d\s_.:-]+")
+TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,15 @@ def decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table
         return _wanted(paths, published, tables, wanted)
     table = by_table(tables[0]) if tables and tables[0].label else None
     folders = by_folders(paths, published)
-    if table and folders:
-        if len(folders.counts) > 1 and _agree(table, folders):
-            return folders
-        covered = sum(map(bool, table.labels.values()))
-        others = {str(folders.rule): len(folders.counts)} if len(folders.counts) > 1 else {}
-        if covered >= 0.5 * len(paths):
-            return Layout(table.rule, table.labels, table.why, table.keys, table.group, others)
+    if table is None or folders is None:
+        alone = folders is None or len(folders.counts) < 2
+        return table or (by_name(paths) if alone else None) or folders
+    if len(folders.counts) > 1 and _agree(table, folders):
         return folders
-    if table:
-        return table
-    if folders and (len(folders.counts) > 1 or published is None):
-        if len(folders.counts) == 1 and (named := by_name(paths)):
-            return named
+    if sum(map(bool, table.labels.values())) < TABLE * len(paths):
         return folders
-    return by_name(paths) or folders
+    others = {str(folders.rule): len(folders.counts)} if len(folders.counts) > 1 else {}
+    return Layout(table.rule, table.labels, table.why, table.keys, table.group, others)
 
 
 def _wanted(paths: Sequence[str], published: Parts | None, tables: Sequence[Table], wanted: str) -> Layout | None:
@@ -215,8 +210,3 @@ def _agree(one: Layout, other: Layout) -> bool:
     """Whether two layouts give the same classes, whatever they call them."""
     pairs = {(one.labels[path], other.labels[path]) for path in one.labels if one.labels[path]}
     return bool(pairs) and len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-
-
-def is_part_folder_only(counts: Counter[str]) -> bool:
-    """Whether the labels are in truth the names of published parts."""
-    return parts.named_like_parts(counts)

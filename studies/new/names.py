@@ -23,7 +23,7 @@ CAMERA = {"img", "image", "dsc", "dscn", "dscf", "pic", "picture", "photo", "fra
           "dcim", "file", "untitled", "vid", "gopr", "whatsapp image"}  # fmt: skip
 # Of a path. From the narrowest on.
 SERIES = (
-    r"^(?P<group>.*\d[^/\d]*)[_.\s-]+(?:[A-Za-z]{0,6}[_-]?)\d+\.\w+$",  # clip07_0001.jpg, P12_left_3.jpg, IMG_20200101_120001.jpg
+    r"^(?P<group>.*\d[^/\d]*)[_.\s-]+(?:[A-Za-z]{0,6}[_-]?)\d+\.\w+$",  # clip07_0001.jpg, P12_left_3.jpg
     r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
 )
 FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in

@@ -181,9 +181,9 @@ def seeds(images: int, *, fixed: bool) -> int:
 
 
 def robustness(setting: Setting) -> str:
-    """The section `evaluate`: for photographs fewer changes on fewer pictures, or this would take longer than training."""
+    """The section `evaluate`: for photographs fewer changes of fewer pictures, or they take longer than training."""
     if setting.tiny or setting.gpu:
-        return "evaluate:\n  robustness:\n    images: 1000 # test pictures that are changed, to see what that costs; null: all\n"
+        return "evaluate:\n  robustness:\n    images: 1000 # of the test pictures, at most, are changed; null: all\n"
     return """\
 evaluate:
   robustness: # test pictures changed by so much; an empty list leaves a change out

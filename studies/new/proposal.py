@@ -128,8 +128,8 @@ def _small_classes(layout: Layout, counts: Counter[str], ingest: dict[str, Any],
             ingest["min_images"] = LEAST
             said.append(_left_out(layout, [label for label in counts if label not in kept], LEAST))
         said.append(
-            f"The classes have {min(kept.values())} to {max(kept.values())} pictures without copies. That is too few to "
-            "learn from, and the figures will say little: gather 30 of each class, better 100."
+            f"The classes have {min(kept.values())} to {max(kept.values())} pictures without copies. That is too few "
+            "to learn from, and the figures will say little: gather 30 of each class, better 100."
         )
         return kept
     ingest["min_images"] = ENOUGH
@@ -143,8 +143,8 @@ def _left_out(layout: Layout, small: list[str], least: int) -> str:
     alone = ", each with a single picture" if single and len(single) == len(small) else alone
     return (
         f"{number(len(small), 'class has', 'classes have')} fewer than {least} pictures without copies{alone}: "
-        f"{listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out (`ingest.min_images`); add pictures, or "
-        "set `ingest.small_classes: merge` to make one class `other` of them."
+        f"{listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out (`ingest.min_images`); add pictures, "
+        "or set `ingest.small_classes: merge` to make one class `other` of them."
     )
 
 

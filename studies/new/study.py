@@ -56,8 +56,8 @@ def check_name(name: str, studies: Path) -> Path:
     """
     if not NAME.fullmatch(name) or name.lower() in _RESERVED:
         raise UserError(
-            f"NAME is {name!r}, which cannot name a study: it has up to 60 letters a to z, digits, _ and -, begins with a "
-            "letter or digit, and is not `sources` or `new`"
+            f"NAME is {name!r}, which cannot name a study: it has up to 60 letters a to z, digits, _ and -, begins "
+            "with a letter or digit, and is not `sources` or `new`"
         )
     folder = studies / name
     taken = [one.name for one in studies.iterdir() if one.name.lower() == name.lower()]

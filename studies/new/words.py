@@ -73,9 +73,9 @@ def _copies(listing: Listing, looked: Looked) -> str:
     of = "" if looked.opened == len(listing.pictures) else f" (in a sample of {looked.opened:,})"
     one = looked.alike[0]
     return (
-        f"About {looked.extra:,} pictures are copies of another one{of}: {same:,} byte by byte, the rest by their hashes, "
-        f"as {one[0]!r} and {one[1]!r}. Of each picture the best copy will stay, so that none is in training and test. "
-        "The study looks closer than this, and lists what it finds."
+        f"About {looked.extra:,} pictures are copies of another one{of}: {same:,} byte by byte, the rest by their "
+        f"hashes, as {one[0]!r} and {one[1]!r}. Of each picture the best copy will stay, so that none is in training "
+        "and test. The study looks closer than this, and lists what it finds."
     )
 
 
@@ -100,8 +100,8 @@ def ending(name: str, predicted: Predicted | None, said: str) -> list[str]:
     lines += [f"    make study STUDY={name}", ""]
     if predicted is not None:
         lines.append(
-            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. Nothing is lost "
-            "when it is interrupted: the same command goes on."
+            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. Nothing is "
+            "lost when it is interrupted: the same command goes on."
         )
     else:
         lines.append(f"It ends with studies/{name}/reports/index.html.")

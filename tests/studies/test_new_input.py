@@ -1,6 +1,5 @@
 """`make new` on what is no folder of classes, and on folders with a flaw: a sentence that says what, and what to do."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -133,7 +132,7 @@ def test_a_link_to_a_folder_and_a_home(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "link").symlink_to(tmp_path / "far/pictures")
     monkeypatch.setenv("HOME", str(tmp_path))
     run(monkeypatch, tmp_path, "~/link")
-    assert sorted(os.listdir(tmp_path / "studies/mine/source")) == ["cat", "dog"]
+    assert sorted(p.name for p in (tmp_path / "studies/mine/source").iterdir()) == ["cat", "dog"]
 
 
 def test_a_folder_inside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +140,7 @@ def test_a_folder_inside_the_repository(tmp_path: Path, monkeypatch: pytest.Monk
     make(tmp_path / "one/data/mine", several(["cat", "dog"]))
     run(monkeypatch, tmp_path / "one", tmp_path / "one/data/mine")
     shutil.move(tmp_path / "one", tmp_path / "two")
-    assert sorted(os.listdir(tmp_path / "two/studies/mine/source")) == ["cat", "dog"]
+    assert sorted(p.name for p in (tmp_path / "two/studies/mine/source").iterdir()) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "new", "sources", "-x", "a/b", "ภาพ", ".hidden", "x" * 61])

@@ -139,7 +139,8 @@ def coco(root: Path) -> Truth:
 
 KINDS = [
     folders, split_in_any_words, split_below_labels, two_depths, same_name_twice, sorted_by_session, one_folder_between,
-    sites, names, names_with_number_first, csv, csv_with_semicolons_and_stems, tsv, parquet, json_lines, hugging_face, coco,
+    sites, names, names_with_number_first, csv, csv_with_semicolons_and_stems, tsv, parquet, json_lines, hugging_face,
+    coco,
 ]  # fmt: skip
 
 
