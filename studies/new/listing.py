@@ -18,6 +18,8 @@ from stages.ingest.entry import is_hidden
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tqdm import tqdm
+
 PICTURES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".jp2",
     ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm",
@@ -83,6 +85,7 @@ def _folder(root: Path) -> Listing:
     def refuse(error: OSError) -> None:
         found.closed.append(os.path.relpath(error.filename, root))
 
+    bar: tqdm[str]
     with console.progress(desc="looking", unit=" files") as bar:
         for folder, subfolders, names in os.walk(root, onerror=refuse):
             inside = "" if folder == str(root) else f"{os.path.relpath(folder, root)}/"

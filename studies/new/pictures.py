@@ -22,6 +22,7 @@ from studies.new import listing as names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from tqdm import tqdm
 
     from studies.new.listing import Listing
 
@@ -82,6 +83,7 @@ def look(listing: Listing) -> Looked:
     chosen = names.sample(listing, MOST)
     deadline = time.monotonic() + SECONDS
     ones: list[_One] = []
+    bar: tqdm[str]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         stream = names.read(listing, chosen)
         with console.progress(total=len(chosen), desc="opening", unit=" pictures") as bar:

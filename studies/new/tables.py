@@ -104,14 +104,14 @@ def read(file: Path) -> pd.DataFrame | None:
         else:
             whole = json.loads(file.read_text(encoding="utf-8"))
             flat = isinstance(whole, list) and bool(whole) and all(isinstance(one, dict) for one in whole)
-            frame = pd.DataFrame(whole) if flat else None
+            frame = pd.DataFrame(whole if flat else [])
     except (ValueError, UnicodeDecodeError, OSError) as error:
         if suffix == ".json":
             return None  # settings of some program
         raise UserError(
             f"{file} cannot be read as a table ({str(error)[:200]}); mend it, or save it as UTF-8"
         ) from None
-    if frame is None or frame.empty:
+    if frame.empty:
         return None
     frame.columns = [str(name) for name in frame.columns]
     return frame.map(lambda value: "" if value is None or value != value else str(value))  # noqa: PLR0124 - NaN
