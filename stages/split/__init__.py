@@ -38,9 +38,10 @@ def assign(
 
     Published parts and groups that are held out come first. Of the rest whole groups are dealt, the largest first, in
     a random order among equals, each to a part drawn in proportion to what the part still lacks, among the parts that
-    can take the group without exceeding any class's share. Single images come last and fill the shares exactly. A
-    training set that is smaller than what is left is drawn at the end, so that validation and test are the same with
-    and without `train`.
+    can take the group without exceeding any class's share. Single images come last and fill the shares exactly. If a
+    part then lacks a class, since its groups are larger than the share, it takes a small one from train. A training
+    set that is smaller than what is left is drawn at the end, so that validation and test are the same with and without
+    `train`.
 
     Args:
         labels: label of each image.
@@ -132,7 +133,35 @@ def _deal_groups(
     need = _shares(strata, params, total)
     table, members = _table(strata, members)
     rng = generator(params.seed, "split", *draw)
-    return np.array(NAMES)[_deal_to(table, need, rng, NAMES.index("train"))[members]]
+    part_of_group = _deal_to(table, need.copy(), rng, NAMES.index("train"))
+    _complete(part_of_group, table, need, rng)
+    return np.array(NAMES)[part_of_group[members]]
+
+
+def _complete(
+    part_of_group: npt.NDArray[np.int64],
+    table: npt.NDArray[np.int64],
+    need: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> None:
+    """Where all groups of a class are larger than a part's share, give the part the smallest that train can spare.
+
+    Train can spare a group if it keeps another of each of its classes.
+    """
+    train = NAMES.index("train")
+    for part in range(train):
+        for stratum in np.flatnonzero(need[part]):
+            inside = part_of_group == train
+            if table[part_of_group == part, stratum].any():
+                continue
+            holders = (table[inside] > 0).sum(axis=0)  # groups of each class in train
+            spare = [
+                group
+                for group in rng.permutation(np.flatnonzero(inside & (table[:, stratum] > 0)))
+                if (holders[table[group] > 0] > 1).all()
+            ]
+            if spare:
+                part_of_group[min(spare, key=lambda group: int(table[group].sum()))] = part
 
 
 def _folds(

@@ -148,7 +148,7 @@ def test_what_should_be_looked_at_is_said() -> None:
     assert "holds" not in said(("cat", 94), ("dog", 6))
     assert "All pictures have the label `cat`" in said(("cat", 5))
     assert "This class has a single picture" in said(("cat", 5), ("dog", 6), ("cow", 1))
-    assert "`0`, `1`, `2`, `3`, `4` and 495 more" in said(*((str(i), 1) for i in range(500)))
+    assert "`0`, `1`, `10`, `100`, `101` and 495 more" in said(*((str(i), 1) for i in range(500)))
 
 
 def test_notes_are_printed_before_anything_else_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,8 @@ def test_no_group_is_in_two_parts(images: list[tuple[str, int]], seed: int) -> N
         return  # too few groups for three parts; the messages are tested below
     seen = set(zip(groups, parts, strict=True))
     assert len(seen) == len(set(groups))
-    assert parts.count("test") <= round(0.2 * len(labels))
+    largest = max(Counter(groups).values())  # where every group of a class is larger than its share, one is taken
+    assert parts.count("test") <= round(0.2 * len(labels)) + 2 * largest
 
 
 def test_ungrouped_lets_a_group_leak() -> None:
