@@ -89,10 +89,13 @@ ui: setup ## the MLflow page of all runs
 systems: setup ## build all 37 systems of the four studies, compare their parameters: studies/systems.csv
 	python -m studies.systems
 
-leak: setup ## what the copies in bananas were worth: run both halves of the study, compare them
-	@for study in bananas_scratch_published bananas_scratch; do $(MAKE) --no-print-directory study STUDY=$$study || exit 1; done
-	python -m studies.leak studies/bananas_scratch_published studies/bananas_scratch
-	dvc repro studies/bananas_scratch/dvc.yaml:report
+CLEAN ?= bananas_scratch
+PUBLISHED ?= $(CLEAN:_clean=)_published
+
+leak: setup ## what the copies in bananas were worth: run both halves, compare them (CLEAN=bananas_pretrained_clean: with weights)
+	@for study in $(PUBLISHED) $(CLEAN); do $(MAKE) --no-print-directory study STUDY=$$study || exit 1; done
+	python -m studies.leak studies/$(PUBLISHED) studies/$(CLEAN)
+	dvc repro studies/$(CLEAN)/dvc.yaml:report
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes -o requirements.lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from stages.core.errors import UserError
 from stages.evaluate import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -131,10 +132,28 @@ def explain(
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    inputs = inputs.detach().clone().requires_grad_()  # a frozen network has no other leaf to reach back to
-    with GradCAM(model=network, target_layers=[layer]) as cam:
+    with _graph_behind(network, layer), GradCAM(model=network, target_layers=[layer]) as cam:
         maps = cam(input_tensor=inputs, targets=[ClassifierOutputTarget(index) for index in classes])
     return np.asarray(maps, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _graph_behind(network: torch.nn.Module, layer: torch.nn.Module) -> Iterator[None]:
+    """Gradients reach back to the output of the layer and no further: all that Grad-CAM reads, at half the memory."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+    def leaf(_module: torch.nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return output.detach().requires_grad_().clone()  # a copy: the next module may work in place
+
+    handle = layer.register_forward_hook(leaf)
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        handle.remove()
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _choose(cell: Cell, settings: GradCam) -> list[tuple[int, int, str]]:

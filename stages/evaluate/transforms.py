@@ -62,7 +62,9 @@ def blur(images: Tensor, strength: float, _chunk: int) -> Tensor:
     if sigma == 0:
         return images
     radius = min(max(1, math.ceil(3 * sigma)), side - 1)  # reflection reaches no further
-    return cast("Tensor", F.gaussian_blur(images, [2 * radius + 1] * 2, [sigma, sigma]))
+    # Along and then across: a kernel as wide as high takes seconds a picture at a tenth of 224 px.
+    along = F.gaussian_blur(images.float(), [2 * radius + 1, 1], [sigma, sigma])
+    return cast("Tensor", F.gaussian_blur(along, [1, 2 * radius + 1], [sigma, sigma]).round().to(torch.uint8))
 
 
 def noise(images: Tensor, strength: float, chunk: int) -> Tensor:

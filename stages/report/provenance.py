@@ -22,7 +22,18 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
         "machines": _distinct([config.get("machine") for config in configs.values()]),
         "libraries": _words(evidence.audit["libraries"]),
+        "weights": _weights(configs),
     }
+
+
+def _weights(configs: dict[tuple[str, int], dict[str, Any]]) -> list[tuple[str, dict[str, str]]]:
+    """Each file of pretrained weights, and the variants that started from it."""
+    used: dict[str, tuple[dict[str, str], list[str]]] = {}
+    for (variant, _), config in configs.items():
+        if found := config.get("weights"):
+            variants = used.setdefault(str(found), (found, []))[1]
+            variants += [variant] if variant not in variants else []
+    return [(", ".join(variants), found) for found, variants in used.values()]
 
 
 def _distinct(values: list[Any]) -> list[str]:

@@ -47,6 +47,8 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
         FINGERPRINT_TAG: fingerprint(variant, seed),
         "mlflow.source.name": f"train@{variant}-{seed}",
     }
+    if config.get("weights"):
+        tags["weights"] = config["weights"]["sha256"][:16]
     # A run lasts as long as its training did, where this machine knows.
     timing = cells.timing_file(variant, seed)
     seconds = float(files.read_json(timing)["seconds"]) if timing.exists() else 0.0

@@ -25,7 +25,9 @@ _SHARE = 0.05  # of the time, at most, goes into checkpoints; one that takes les
 _FREE = 0.1
 
 
-def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, Any]) -> str:
+def fingerprint(
+    cell: Cell, seed: int, pixels: list[object], machine: dict[str, Any], weights: dict[str, str] | None
+) -> str:
     """A digest of everything that decides about a cell's bytes.
 
     Args:
@@ -33,6 +35,7 @@ def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, 
         seed: of the cell.
         pixels: `pixels.key`, which stands for the images.
         machine: `machine.describe`.
+        weights: `zoo.pretrained`; only the content counts, wherever it was found.
     """
     return store.digest(
         {
@@ -41,7 +44,7 @@ def fingerprint(cell: Cell, seed: int, pixels: list[object], machine: dict[str, 
             "pixels": pixels,
             "split": [files.sha256(path) for path in (cells.split_file(seed), data.CLASSES)],
             "labels": files.sha256(data.CLEAN / "manifest.csv"),
-            "weights": _weights(cell),
+            "weights": weights and weights["sha256"],
             "code": code(),
             "machine": machine,
         }
@@ -97,13 +100,3 @@ class Checkpoint:
     def remove(self) -> None:
         """The cell is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _weights(cell: Cell) -> str | None:
-    """Digest of the weights file that the model starts from, also of `imagenet`: two files may go by that name."""
-    if cell.model.name != "backbone":
-        return None
-    from stages.train.zoo import backbone
-
-    path = backbone.find(cell.model)
-    return files.sha256(path) if path and path.is_file() else None

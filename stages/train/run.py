@@ -39,8 +39,8 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     key = pixels.key(images.paths, cell.size, cell.resize)
     stored = pixels.load(images.paths, cell.size, cell.resize, key)
-    described = machine.describe(cell, device)
-    fingerprint = checkpoint.fingerprint(cell, seed, key, described)
+    described, pretrained = machine.describe(cell, device), zoo.pretrained(cell.model)
+    fingerprint = checkpoint.fingerprint(cell, seed, key, described, pretrained)
     network = zoo.build(cell.model, len(images.classes), cell.size, seed, images.prior)
     total, trainable = zoo.counts(network)
     training = feed.Images(stored, images.rows["train"])
@@ -64,6 +64,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "best_epoch": trainer.progress.best_epoch,
         "epochs_run": trainer.progress.epoch,
         "normalisation": normalise.describe(loaded.normaliser),
+        "weights": pretrained,
         "machine": described,
         "fingerprint": fingerprint,
     }

@@ -52,6 +52,17 @@ def test_the_identity_strength_changes_no_bit(name: str, strength: float, side: 
     assert torch.equal(transforms.apply(name, images, strength), images)
 
 
+@pytest.mark.parametrize("strength", [0.02, 0.1])
+def test_blur_is_that_of_the_square_kernel(strength: float) -> None:
+    from torchvision.transforms.v2 import functional
+
+    images = pictures(count=3, side=60)
+    sigma = strength * 60
+    square = functional.gaussian_blur(images.double(), [2 * int(np.ceil(3 * sigma)) + 1] * 2, [sigma, sigma])
+    moved = transforms.apply("blur", images, strength).double()
+    assert (moved - square).abs().max() <= 0.5 + 1e-4, "rounded once"
+
+
 def test_rotation_and_shift_are_what_they_say() -> None:
     images = pictures()
     assert torch.equal(transforms.apply("rotation", images, 180), images.flip(-1, -2))

@@ -62,8 +62,12 @@ def test_epochs_are_the_published_ones(system: str) -> None:
     assert cell(study, system).total_epochs == int(PUBLISHED[system]["epochs"])
 
 
-def test_the_two_splits_of_the_leak_cost_differ_in_nothing_else() -> None:
-    clean, published = (study_of(name) for name in ("bananas_scratch", "bananas_scratch_published"))
+@pytest.mark.parametrize(
+    "pair",
+    [("bananas_scratch", "bananas_scratch_published"), ("bananas_pretrained_clean", "bananas_pretrained_published")],
+)
+def test_the_two_splits_of_the_leak_cost_differ_in_nothing_else(pair: tuple[str, str]) -> None:
+    clean, published = (study_of(name) for name in pair)
     different = {key for key in clean.raw if clean.raw[key] != published.raw[key]}
     assert different == {"study", "clean", "split", "report"}
     assert {**clean.raw["report"], "leak": ""} == {**published.raw["report"], "leak": ""}

@@ -17,8 +17,9 @@ VARIANTS = [
     if (folder / params.FILE).is_file()
     if folder.name.startswith(tuple(name.partition("_")[0] for name in systems.CLASSES))  # not those of a user
     for variant in params.read(folder / params.FILE).variants
-    if folder.name
-    not in ("bananas_proof", "cifar10_full", "cifar10_proof", "cifar10_subset")  # run whole, and committed
+    # Those that are run whole, and committed.
+    if folder.name not in ("bananas_proof", "cifar10_full", "cifar10_proof", "cifar10_subset")
+    if not folder.name.startswith("bananas_pretrained_")  # the networks of bananas_pretrained
     if not variant.startswith("B8_") and not (folder.name == "bananas" and variant.endswith("_corrected"))
 ]
 IMAGES = {"train": 6, "val": 3, "test": 3}

@@ -13,7 +13,7 @@ import pytest
 
 from stages.core import files
 from stages.report import __main__ as report
-from tests.report.made_study import Made, make
+from tests.report.made_study import WEIGHTS, Made, make
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -62,6 +62,11 @@ def test_cells_and_report_are_logged_once(study: Path) -> None:
     assert f"torch {importlib.metadata.version('torch')}" in tags["packages"]
     for tag, name in (("data", "data/clean/manifest.csv"), ("split", "data/split/seeds/0.csv")):
         assert tags[tag] == files.sha256(study / name)[:16]
+
+    used = runs["variant_1-0"]
+    assert used["tags"]["weights"] == WEIGHTS["sha256"][:16]
+    assert {key: used["params"][f"weights.{key}"] for key in WEIGHTS} == WEIGHTS
+    assert "weights" not in tags, "it started from none"
 
     figures = {f"figures/{path.name}" for path in (study / "reports/figures").iterdir()}
     assert figures

@@ -15,9 +15,10 @@ from ruamel.yaml import YAML
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.train import checkpoint, predict
+from stages.train import checkpoint, predict, zoo
 from stages.train import run as engine
 from stages.train.checkpoint import Checkpoint, fingerprint
+from stages.train.zoo import weights
 from tests.train import made
 
 if TYPE_CHECKING:
@@ -203,10 +204,12 @@ def test_a_damaged_checkpoint_begins_anew(
 
 def test_two_files_of_imagenet_weights_have_two_fingerprints(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = made.settings({"name": "backbone", "architecture": "resnet18", "weights": "imagenet"})
-    seen = set()
-    for content in (b"one", b"another"):
+    seen = []
+    for content, source in ((b"one", "hub a"), (b"another", "hub a"), (b"one", "package b 1.0")):
         file = study / "weights.pth"
         file.write_bytes(content)
-        monkeypatch.setattr("stages.train.zoo.weights.imagenet", lambda _published, file=file: file)
-        seen.add(fingerprint(cell, 0, [], {}))
-    assert len(seen) == 2
+        found = weights.Found(file, source)
+        monkeypatch.setattr("stages.train.zoo.weights.imagenet", lambda _published, found=found: found)
+        seen.append(fingerprint(cell, 0, [], {}, zoo.pretrained(cell.model)))
+    assert seen[0] != seen[1]
+    assert seen[0] == seen[2], "the same content from another place"

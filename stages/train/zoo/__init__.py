@@ -57,6 +57,20 @@ def preprocessing(model: Model) -> Preprocessing | None:
     return backbone.preprocessing(model)
 
 
+def pretrained(model: Model) -> dict[str, str] | None:
+    """The file of weights that a backbone starts from: its name, SHA-256 and source; None where there is none.
+
+    Raises:
+        UserError: the file is not here and cannot be fetched.
+    """
+    if model.name != "backbone":
+        return None
+    from stages.train.zoo import backbone
+
+    found = backbone.find(model)
+    return found.describe() if found else None
+
+
 def counts(network: Network) -> tuple[int, int]:
     """Number of parameters: all, and those that are trained. Running statistics of batch norm are not parameters."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]

@@ -34,11 +34,11 @@ class _Features(NamedTuple):
 def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network:
     """See `zoo.build`."""
     _check_preset(model)
-    path = find(model)  # before anything is built: a missing file is said at once
+    found = find(model)  # before anything is built: a missing file is said at once
     with layers.initialisation(seed, 0):
         made = _torchvision(model) if model.architecture.startswith(_TORCHVISION) else _timm(model, size)
-    if path:
-        _load(path, made.module)
+    if found:
+        _load(found.path, made.module)
     shape, cam = _shapes(model, made, size)
     if model.head.pooling == "own":
         pool: nn.Module = nn.Identity()
@@ -156,11 +156,15 @@ def _unknown(architecture: str, known: Iterable[str], library: str) -> UserError
     return UserError(f"params.yaml: `architecture: {architecture}` is not in {library}{near}")
 
 
-def find(model: Backbone) -> Path | None:
-    """The file of weights that a backbone starts from."""
+def find(model: Backbone) -> weights.Found | None:
+    """The file of weights that a backbone starts from.
+
+    Raises:
+        UserError: it is not here and cannot be fetched.
+    """
     if model.weights == "none":
         return None
-    return weights.imagenet(published(model)) if model.weights == "imagenet" else Path(model.weights)
+    return weights.imagenet(published(model)) if model.weights == "imagenet" else weights.named(Path(model.weights))
 
 
 def _load(path: Path, features: nn.Module) -> None:
