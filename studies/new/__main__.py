@@ -40,6 +40,8 @@ def main() -> None:
     parts = published.find(listing.pictures)
     found = _tables(listing, options)
     layout = flaws.refuse(listing, _layout(listing, parts, found, options), parts)
+    if layout.rule == "table" and found[0].part:
+        parts = published.of_column(found[0].parts) or parts
     looked = pictures.look(listing)
     page = [f"{images}:", "", *words.found(listing, layout, looked)]
     page += [f"- {flaw}" for flaw in [*_missing(found), *flaws.tell(listing, layout, looked, parts)]]

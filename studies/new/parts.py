@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ class Parts:
         level: which folder below the top one is the part, from 1.
         folders: part -> the folders that hold it, relative to the top one.
         below_labels: the parts lie within the folders of the labels (cat/train/1.jpg).
+        given: picture -> part, where a table says it and the folders do not.
     """
 
     level: int
     folders: dict[str, list[str]]
-    below_labels: bool
+    below_labels: bool = False
+    given: dict[str, str] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -45,6 +47,8 @@ class Parts:
 
     def of(self, path: str) -> str:
         """The part of a picture, or an empty text."""
+        if self.given:
+            return self.given.get(path, "")
         found = (part for part, folders in self.folders.items() for f in folders if path.startswith(f"{f}/"))
         return next(found, "")
 
@@ -70,6 +74,18 @@ def find(paths: Sequence[str]) -> Parts | None:
         above = {"/".join(f[: level - 1]) for f in folders if len(f) >= level}
         return Parts(level, {part: sorted(places[part]) for part in parts}, below_labels=len(above) > 1)
     return None
+
+
+def of_column(values: Mapping[str, str]) -> Parts | None:
+    """The parts that a column of a table names; `ingest` then lists the pictures in folders of those names."""
+    folders: defaultdict[str, set[str]] = defaultdict(set)
+    for value in values.values():
+        if part := part_named(value):
+            folders[part].add(value.strip())
+    if len(folders) < 2 or "train" not in folders:
+        return None
+    given = {path: part_named(value) for path, value in values.items()}
+    return Parts(0, {part: sorted(found) for part, found in folders.items()}, given=given)
 
 
 def leaks(parts: Parts, groups: Iterable[Sequence[str]]) -> dict[str, int]:

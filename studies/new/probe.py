@@ -193,7 +193,15 @@ def predict(study: Study, proposal: Proposal, files_found: int, times: Times) ->
 
     settings = Evaluate.model_validate(study.raw["evaluate"] or {})
     robust = settings.robustness
-    lists = (robust.rotation, robust.shift, robust.scale, robust.brightness, robust.blur, robust.noise, robust.jpeg)
+    lists: tuple[list[Any], ...] = (
+        robust.rotation,
+        robust.shift,
+        robust.scale,
+        robust.brightness,
+        robust.blur,
+        robust.noise,
+        robust.jpeg,
+    )
     changes = sum(map(len, lists)) + 2 * robust.flip
     moved = min(proposal.tested, robust.images or proposal.tested)
     explained = min(2 * settings.gradcam.classes, 2 * len(proposal.counts)) + settings.gradcam.shared
@@ -206,17 +214,18 @@ def predict(study: Study, proposal: Proposal, files_found: int, times: Times) ->
         if cell.model.name == "random":
             continue
         one, step = times.passed[variant], times.learnt[variant]
-        cached = cell.model.name == "backbone" and cell.frozen == "cached"
+        model = cell.model
+        cached = model.name == "backbone" and cell.frozen == "cached"
         # What is frozen is computed once for each split, for all heads and seeds that share it.
         times_made = len(study.seeds) if not cached or proposal.per_seed else 1
         held = images - proposal.trained
         looking += times_made * moved * changes * (times.moved[cell.size] + one)
         looking += len(study.seeds) * (explained * GRADCAM * one + TIMED)
         learning += len(study.seeds) * cell.total_epochs * proposal.trained * step
-        if cached:
+        if model.name == "backbone" and cached:
             views = cell.views or 1
             for phase in cell.schedule_of_phases:
-                place = f"{cell.model.architecture} {phase.trainable or cell.model.trainable}"
+                place = f"{model.architecture} {phase.trainable or model.trainable}"
                 if (place, str(cell.augmentation)) not in seen:
                     seen.add((place, str(cell.augmentation)))
                     learning += times_made * (views * proposal.trained + held) * one

@@ -95,8 +95,8 @@ def _lines(model: type[BaseModel]) -> dict[str, str]:
         if not (issubclass(base, Section) and base is not Section):
             continue
         _, _, attributes = (inspect.getdoc(base) or "").partition("Attributes:\n")
-        for match in re.finditer(r"^    (\w+): (.+(?:\n {8,}.+)*)", attributes, re.M):
-            found[match[1]] = " ".join(match[2].split()).removesuffix(".")
+        for entry in re.finditer(r"^    (\w+): (.+(?:\n {8,}.+)*)", attributes, re.M):
+            found[entry[1]] = " ".join(entry[2].split()).removesuffix(".")
         for line in textwrap.dedent(inspect.getsource(base)).splitlines():
             if match := re.match(r"    (\w+): [^#]*  # (?!noqa|type:)(.+)", line):
                 found[match[1]] = match[2].strip()
@@ -151,7 +151,7 @@ def _bounds(metadata: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "must be there"
     if isinstance(value, BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -50,6 +51,7 @@ class Table:
         others: further columns that could be the label -> how many values they have.
         part, group: columns that divide the pictures, or say what belongs together.
         kind: columns | coco.
+        parts: picture -> what the column of parts says.
     """
 
     file: str
@@ -62,6 +64,7 @@ class Table:
     part: str = ""
     group: str = ""
     kind: str = "columns"
+    parts: dict[str, str] = field(default_factory=dict)
     url: str = ""
     rows: list[dict[str, str]] = field(default_factory=list)  # of addresses
 
@@ -146,8 +149,9 @@ def _joined(found: list[Table]) -> list[Table]:
             labels |= {path: label for path, label in one.labels.items() if label}
         file = f"*/{name}" if all("/" in one.file for one in same) else f"*{name}"
         missing = [path for one in same for path in one.missing]
+        divided = {path: part for one in same for path, part in one.parts.items()}
         named = sum(one.named for one in same)
-        tables.append(replace(same[0], file=file, labels=labels, missing=missing, named=named))
+        tables.append(replace(same[0], file=file, labels=labels, missing=missing, named=named, parts=divided))
     return tables
 
 
@@ -187,36 +191,27 @@ def columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str | None
     taken = {path, label}
     part = next((c for c in frame.columns if c not in taken and _is_parts(frame[c])), "")
     group = next((c for c in frame.columns if c not in {*taken, part} and _is_group(c, frame[c])), "")
-    return Table(file, path, label, labels, missing, len(places), others, part, group)
+    divided = {place: value for place, value in zip(places, frame[part], strict=True) if place} if part else {}
+    return Table(file, path, label, labels, missing, len(places), others, part, group, parts=divided)
 
 
 class Index:
-    """Finds the picture that a value of a table means: a path, a name, or a name without its ending."""
+    """Finds the picture that a value of a table means, as `stages.ingest.table` does: a path, or a name known once."""
 
     def __init__(self, pictures: Sequence[str], beside: str) -> None:
         self.beside = "" if beside == "." else f"{beside}/"
-        self.paths = set(pictures)
-        self.by_name = _unique((PurePosixPath(path).name, path) for path in pictures)
-        self.by_stem = _unique((PurePosixPath(path).stem, path) for path in pictures)
-        self.by_trunk = _unique((str(PurePosixPath(path).with_suffix("")), path) for path in pictures)
+        self.paths = {unicodedata.normalize("NFC", path): path for path in pictures}
+        self.called: dict[str, str] = {}
+        for known, path in self.paths.items():
+            for name in {PurePosixPath(known).name, PurePosixPath(known).stem}:
+                self.called[name] = "" if name in self.called else path  # a name of two pictures means neither
 
     def __call__(self, value: str) -> str:
         """The path of the picture, or an empty text."""
-        value = value.strip().replace("\\", "/").removeprefix("./")
-        if not value:
-            return ""
-        for path in (self.beside + value, value):
-            if path in self.paths:
-                return path
-        return self.by_trunk.get(self.beside + value) or self.by_name.get(value) or self.by_stem.get(value) or ""
-
-
-def _unique(pairs: Any) -> dict[str, str]:
-    """Key -> value; a key that stands for two values stands for none."""
-    found: dict[str, str] = {}
-    for key, value in pairs:
-        found[key] = "" if key in found else value
-    return found
+        value = unicodedata.normalize("NFC", value.strip().replace("\\", "/"))
+        value = "/".join(part for part in value.split("/") if part not in {"", "."})
+        exact = self.paths.get(self.beside + value) or self.paths.get(value)
+        return exact or self.called.get(value.rpartition("/")[2], "")
 
 
 def _label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
@@ -263,7 +258,7 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
         index = Index(listing.pictures, str(PurePosixPath(name).parent))
         labels, missing = dict.fromkeys(listing.pictures, ""), []
         for one in whole["images"]:
-            place = index(str(one["file_name"])) or index(PurePosixPath(str(one["file_name"])).name)
+            place = index(str(one["file_name"]))
             if not place:
                 missing.append(str(one["file_name"]))
             elif len(shown.get(one["id"], ())) == 1:  # one that shows several categories has no label

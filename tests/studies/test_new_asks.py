@@ -25,9 +25,10 @@ class Terminal(io.StringIO):
 )
 def test_answers(typed: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    monkeypatch.setattr(sys, "stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     assert new._ask("Keep together?", ["yes", "no"], "yes", "--group", Namespace(yes=False)) == answer
-    assert "Keep together? yes/no [yes]" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "Keep together? yes/no [yes]" in terminal.getvalue()
 
 
 def test_nothing_is_asked_without_a_terminal(

@@ -114,8 +114,12 @@ def json_lines(root: Path) -> Truth:
     return _table(root, lambda f, file: f.to_json(file, orient="records", lines=True), "t.jsonl", lambda path: path)
 
 
+def paths_of_another_machine(root: Path) -> Truth:
+    return _table(root, lambda f, file: f.to_csv(file, index=False), "t.csv", lambda p: f"C:\\data\\{p.split('/')[1]}")
+
+
 def hugging_face(root: Path) -> Truth:
-    truth = {}
+    truth: Truth = {}
     for part in ("train", "test"):
         paths = [f"{part}/{i}{letter}.png" for i in range(2) for letter in LETTERS]
         make(root, paths)
@@ -139,7 +143,8 @@ def coco(root: Path) -> Truth:
 
 KINDS = [
     folders, split_in_any_words, split_below_labels, two_depths, same_name_twice, sorted_by_session, one_folder_between,
-    sites, names, names_with_number_first, csv, csv_with_semicolons_and_stems, tsv, parquet, json_lines, hugging_face,
+    sites, names, names_with_number_first, csv, csv_with_semicolons_and_stems, tsv, parquet, json_lines,
+    paths_of_another_machine, hugging_face,
     coco,
 ]  # fmt: skip
 
@@ -191,6 +196,49 @@ def test_published_parts_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run(monkeypatch, tmp_path, tmp_path / "pictures", "--split", "new", name="other")
     split = params.read(tmp_path / "studies/other/params.yaml").raw["split"]
     assert (split["test"], split["val"], split["per_seed"]) == (0.2, 0.2, True)
+
+
+def test_parts_in_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.split import assign
+    from stages.split.params import Split
+
+    paths = [f"{i:02}.png" for i in range(40)]
+    make(tmp_path / "pictures", paths)
+    fold = ["train", "train", "valid", "Test"]
+    rows = [{"image": p, "species": "ab"[i % 2], "fold": fold[i // 2 % 4]} for i, p in enumerate(paths)]
+    pd.DataFrame(rows).to_csv(tmp_path / "pictures/t.csv", index=False)
+    assert "divided already" in run(monkeypatch, tmp_path, tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path / "studies/mine")
+    raw = params.read().raw
+    ingest(check_source(raw["ingest"]))
+    listed = [row for row in files.read_rows("data/raw/manifest.csv") if row["file"]]
+    split = Split.model_validate(raw["split"])
+    found = [row["path"] for row in listed]
+    parts = assign([row["label"] for row in listed], found, split, found)
+    want = {"train": "train", "valid": "val", "Test": "test"}
+    assert {path.rpartition("/")[2]: part for path, part in zip(found, parts, strict=True)} == {
+        str(row["image"]): want[str(row["fold"])] for row in rows
+    }
+
+
+def test_an_unlabelled_test_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As competitions have it: a table has the labels of training alone. The test pictures are left out, as is said."""
+    names_ = [f"train/{i:03}.png" for i in range(30)]
+    make(tmp_path / "pictures", [*names_, *(f"test/{i:03}.png" for i in range(30, 40))])
+    rows = [{"id": path[6:9], "label": "ab"[i % 2]} for i, path in enumerate(names_)]
+    pd.DataFrame(rows).to_csv(tmp_path / "pictures/train.csv", index=False)
+    said = run(monkeypatch, tmp_path, tmp_path / "pictures")
+    assert "10 pictures have no label and will be left out" in said
+    assert "A new split is drawn" in said
+    assert ingested(tmp_path, monkeypatch) == {path: "ab"[i % 2] for i, path in enumerate(names_)}
+
+
+def test_five_hundred_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "pictures", [f"{c:03}/{i}.png" for c in range(500) for i in range(3)], side=8)
+    said = run(monkeypatch, tmp_path, tmp_path / "pictures")
+    assert "500 classes" in said
+    split = params.read(tmp_path / "studies/mine/params.yaml").raw["split"]
+    assert (split["val"], split["test"]) == (500, 500)
 
 
 def test_copies_across_parts_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
