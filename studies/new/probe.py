@@ -200,14 +200,6 @@ def predict(study: Study, proposal: Proposal, files_found: int, times: Times) ->
     settings = Evaluate.model_validate(study.raw["evaluate"] or {})
     robust = settings.robustness
     strengths = ("rotation", "shift", "scale", "brightness", "blur", "noise", "jpeg")
-        robust.rotation,
-        robust.shift,
-        robust.scale,
-        robust.brightness,
-        robust.blur,
-        robust.noise,
-        robust.jpeg,
-    )
     changes = sum(len(getattr(robust, name)) for name in strengths) + 2 * robust.flip
     moved = min(proposal.tested, robust.images or proposal.tested)
     explained = min(2 * settings.gradcam.classes, 2 * len(proposal.counts)) + settings.gradcam.shared
