@@ -115,19 +115,21 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     found = tables.addresses(file)
     if found is None:
         return file.parent
-    if len(set(found.labels.values()) - {""}) < 2:
-        raise UserError(f"{file} lists {found.named} addresses, but no column gives them two labels or more; add one")
-    page = [f"- {found.named:,} addresses in the column {found.path!r}; the label is the column {found.label!r}."]
-    _say(["Found", "", *page])
     listing = names.Listing(file, list(found.labels))
-    layout = layouts.Layout("table", found.labels, "", {})
+    layout = flaws.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
+    page = [
+        f"- {found.named:,} addresses in the column {found.path!r}. The label is the column {found.label!r}.",
+        f"- {words.classes(layout)}",
+    ]
+    _say(["Found", "", *page])
     plan = proposal.propose(listing, layout, None, pictures.Looked(), options, machine.look())
     plan = _with_source(plan, Source("urls", study.LIST), {})
     text = study.params_text(folder.name, plan)
     _checked(text)
     shown = words.proposed(plan, _variants(text))
     _say(["", "Proposed", "", *shown])
-    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, found.rows)
+    rows = [row for row in found.rows if row["label"] in plan.counts]
+    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, rows)
     _say(["", *words.ending(folder.name, None, "")], keep=True)
     return file
 

@@ -96,9 +96,26 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
         )
     if listing.closed:
         found.append(f"{listed(listing.closed)} may not be read by this user; what lies there will be missing.")
+    found += _conflicts(layout, looked)
     if parts:
         found += _leaks(parts, looked)
     return found
+
+
+def _conflicts(layout: Layout, looked: Looked) -> list[str]:
+    """One picture under two labels."""
+    groups = [[path for path in group if layout.labels.get(path)] for group in looked.alike]
+    torn = [group for group in groups if len({layout.labels[path] for path in group}) > 1]
+    if not torn:
+        return []
+    one, *rest = torn[0]
+    other = next(path for path in rest if layout.labels[path] != layout.labels[one])
+    they = "It" if len(torn) == 1 else "They"
+    said = (
+        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, as {one!r} and {other!r}. {they} "
+        "will be left out under each of them (`clean.label_conflicts`); put it right in the folder if you know the label."
+    )
+    return [said]
 
 
 def _leaks(parts: Parts, looked: Looked) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stages.core.errors import UserError
 from studies.new import names, networks
 from studies.new.flaws import LEAST, listed, number
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ENOUGH = 6  # pictures of a class, so that a fifth of them is one at least
 RARE = 3  # times fewer than the most frequent class: accuracy counts each class the same from there on
+ADDRESSES = "addresses"  # the rule of a layout whose pictures are not here yet
 GROUPS = 3  # of a class: one for each part of the split
 
 
@@ -124,6 +126,12 @@ def _small_classes(layout: Layout, counts: Counter[str], ingest: dict[str, Any],
     large = Counter({label: count for label, count in counts.items() if count >= ENOUGH})
     if len(large) < 2:
         kept = Counter({label: count for label, count in counts.items() if count >= LEAST})
+        if len(kept) < 2:
+            raise UserError(
+                f"without copies {number(len(counts) - len(kept), 'class has', 'classes have')} fewer than {LEAST} "
+                f"pictures, as {listed([label for label in counts if label not in kept])}, and training, validation "
+                "and test need one each; add other pictures of them"
+            )
         if len(kept) < len(counts):
             ingest["min_images"] = LEAST
             said.append(_left_out(layout, [label for label in counts if label not in kept], LEAST))
@@ -141,11 +149,13 @@ def _left_out(layout: Layout, small: list[str], least: int) -> str:
     single = [label for label in small if layout.counts[label] == 1]
     alone = f", {len(single)} of them with a single picture" if single and len(single) < len(small) else ""
     alone = ", each with a single picture" if single and len(single) == len(small) else alone
-    return (
+    said = (
         f"{number(len(small), 'class has', 'classes have')} fewer than {least} pictures without copies{alone}: "
-        f"{listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out (`ingest.min_images`); add pictures, "
-        "or set `ingest.small_classes: merge` to make one class `other` of them."
+        f"{listed(small)}. {'It is' if len(small) == 1 else 'They are'} left out"
     )
+    if layout.rule == ADDRESSES:
+        return f"{said}; add addresses to the list to have {'it' if len(small) == 1 else 'them'}."
+    return f"{said} (`ingest.min_images`); add pictures, or set `ingest.small_classes: merge` to make them one class."
 
 
 def _split(

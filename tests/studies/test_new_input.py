@@ -56,6 +56,22 @@ def test_refused(kind, what, way_out, tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list((tmp_path / "studies").iterdir())
 
 
+def test_one_picture_under_two_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path / "pictures", several(["cat", "dog"]))
+    shutil.copyfile(root / "cat/cata.png", root / "dog/x.png")
+    said = run(monkeypatch, tmp_path, root)
+    assert "1 picture stands under several labels, as 'cat/cata.png' and 'dog/x.png'" in said
+
+
+def test_copies_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path / "pictures", several(["cat", "dog"], 1))
+    for label in ("cat", "dog"):
+        for i in range(9):
+            shutil.copyfile(root / f"{label}/{label}a.png", root / f"{label}/{i}.png")
+    with pytest.raises(UserError, match="without copies 2 classes have fewer than 3 pictures"):
+        run(monkeypatch, tmp_path, root)
+
+
 def test_three_of_each_can_be_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from stages.split import assign
     from stages.split.params import Split

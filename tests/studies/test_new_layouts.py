@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from stages.core import files, params
+from stages.core.errors import UserError
 from stages.ingest import ingest
 from stages.ingest.params import check_source
 from tests.studies.new_folders import make, run, several
@@ -185,6 +186,14 @@ def test_a_list_of_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (source.source, source.path) == ("urls", "addresses.csv")
     written = files.read_rows("addresses.csv")
     assert [(row["url"], row["label"]) for row in written] == [(row["Link"], row["Tier"]) for row in rows]
+    rows.append({"Link": "https://example.org/x.jpg", "Tier": "cow"})
+    pd.DataFrame(rows).to_csv(tmp_path / "list.csv", index=False)
+    said = run(monkeypatch, tmp_path, tmp_path / "list.csv", name="other")
+    assert "'cow'. It is left out; add addresses" in said
+    assert len(files.read_rows(tmp_path / "studies/other/addresses.csv")) == 20
+    pd.DataFrame(rows[::2]).iloc[:10].to_csv(tmp_path / "one.csv", index=False)
+    with pytest.raises(UserError, match="one class only, 'cat'"):
+        run(monkeypatch, tmp_path, tmp_path / "one.csv", name="third")
 
 
 def test_published_parts_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
