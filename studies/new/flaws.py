@@ -112,8 +112,8 @@ def _conflicts(layout: Layout, looked: Looked) -> list[str]:
     other = next(path for path in rest if layout.labels[path] != layout.labels[one])
     they = "It" if len(torn) == 1 else "They"
     said = (
-        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, as {one!r} and {other!r}. {they} "
-        "will be left out under each of them (`clean.label_conflicts`); put it right in the folder if you know the label."
+        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, as {one!r} and {other!r}. "
+        f"{they} will be left out under each of them (`clean.label_conflicts`); put it right in the folder if you can."
     )
     return [said]
 
