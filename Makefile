@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro known study studies verify predict test test-all lint bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro new known study studies verify predict test test-all lint bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,11 @@ ifdef STUDY
 else
 	python -m stages.verify.studies $(ARGS)
 endif
+
+# A path or name is quoted for the shell, whatever it holds; NAME counts only where it is given to make itself.
+quoted = '$(subst ','\'',$(value $1))'
+new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/pictures [NAME=...] [ARGS="--yes"])
+	@python -m studies.new $(if $(filter command,$(firstword $(origin NAME))),--name=$(call quoted,NAME)) $(ARGS) -- $(call quoted,IMAGES)
 
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }

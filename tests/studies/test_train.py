@@ -15,6 +15,7 @@ VARIANTS = [
     (folder.name, variant)
     for folder in sorted(systems.HERE.iterdir())
     if (folder / params.FILE).is_file()
+    if folder.name.startswith(tuple(name.partition("_")[0] for name in systems.CLASSES))  # not those of a user
     for variant in params.read(folder / params.FILE).variants
     # Those that are run whole, and committed.
     if folder.name not in ("bananas_proof", "cifar10_full", "cifar10_proof", "cifar10_subset")

@@ -1,0 +1,247 @@
+"""`python -m studies.new IMAGES`, or `make new IMAGES=PATH [NAME=...]`: from a folder of pictures to a study of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.cells.check import check
+from stages.core import errors, params, rendered
+from stages.core.errors import UserError
+from studies.new import flaws, machine, pictures, probe, proposal, study, tables, words
+from studies.new import layout as layouts
+from studies.new import listing as names
+from studies.new import parts as published
+from studies.new.proposal import Proposal, Source
+
+if TYPE_CHECKING:
+    from studies.new.layout import Layout
+    from studies.new.listing import Listing
+    from studies.new.parts import Parts
+
+REPOSITORY = study.STUDIES.parent
+
+
+def main() -> None:
+    """Look, propose, ask what cannot be known, write, and say how to run it."""
+    options = _options()
+    images = _images(options.images)
+    name = options.name or study.proposed_name(images)
+    folder = study.check_name(name, study.STUDIES)
+    if images.is_file() and not names.is_archive(images):
+        images = _of_table(images, folder, options)
+        if images.is_file():
+            return
+    listing = names.look(images)
+    parts = published.find(listing.pictures)
+    found = _tables(listing, options)
+    layout = flaws.refuse(listing, _layout(listing, parts, found, options), parts)
+    if layout.rule == "table" and found[0].part:
+        parts = published.of_column(found[0].parts) or parts
+    looked = pictures.look(listing)
+    page = [f"{images}:", "", *words.found(listing, layout, looked)]
+    page += [f"- {flaw}" for flaw in [*_missing(found), *flaws.tell(listing, layout, looked, parts)]]
+    _say(["Found", "", *page[2:]])
+    options.group = _group(layout, found, options)
+    plan = proposal.propose(listing, layout, parts, looked, options, machine.look())
+    _finish(folder, plan, listing, page[2:], options)
+
+
+def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], options: Any) -> None:
+    if listing.is_archive:
+        suffix = next(
+            end for end in sorted(names.ARCHIVES, key=len, reverse=True) if listing.root.name.lower().endswith(end)
+        )
+        plan = _with_source(plan, Source("archive", f"{study.LINK}{suffix}"))
+    text = study.params_text(folder.name, plan)
+    checked = _checked(text)
+    shown = words.proposed(plan, _variants(text))
+    _say(["", "Proposed", "", *shown])
+    predicted = None
+    if not options.no_probe:
+        predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
+    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), listing.root, [])
+    said = probe.said(predicted.total) if predicted else ""
+    _say(["", *words.ending(folder.name, predicted, said)], keep=True)
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(prog="python -m studies.new", description=__doc__)
+    parser.add_argument("images", help="a folder of pictures, a zip or tar of one, or a table of files or addresses")
+    parser.add_argument("--name", help="of the study: the folder below studies/; by default that of the pictures")
+    parser.add_argument("--label", help="where the label stands: parent, path, name, table, or the level of a folder")
+    parser.add_argument("--label-column", help="which column of a table is the label")
+    parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
+    parser.add_argument("--group", help="what belongs together: auto, none, or a pattern with (?P<group>...)")
+    parser.add_argument("--seeds", type=int, help="how many times each network is trained")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
+    parser.add_argument("--no-probe", action="store_true", help="do not measure how long the study will take")
+    options = parser.parse_args()
+    if options.label and not (
+        options.label in {"parent", "path", "name", "table"} or re.fullmatch(r"[1-9]\d?", options.label)
+    ):
+        raise UserError(
+            f"--label is {options.label!r}; it can be parent, path, name, table, or the level of a folder (1, 2 ...)"
+        )
+    if options.seeds is not None and not 1 <= options.seeds <= 1000:
+        raise UserError(f"--seeds is {options.seeds}; it is a number from 1 up")
+    return options
+
+
+def _images(text: str) -> Path:
+    """The folder or file that is meant.
+
+    Raises:
+        UserError: it is not there, or it holds this repository.
+    """
+    if not text.strip():
+        raise UserError("IMAGES is empty; name the folder of your pictures: make new IMAGES=~/pictures")
+    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - `resolve` would follow a link that the user means
+    if not path.exists():
+        raise UserError(f"{path} is not here; name the folder of your pictures: make new IMAGES=~/pictures")
+    if REPOSITORY.is_relative_to(path.resolve()):
+        raise UserError(f"{path} holds this repository itself; put the pictures into a folder of their own")
+    return path
+
+
+def _of_table(file: Path, folder: Path, options: Any) -> Path:
+    """A table by itself: of addresses, then the study is written here; or of files beside it, then their folder."""
+    if file.suffix.lower() not in names.TABLES:
+        raise UserError(f"{file} is neither a folder, nor a zip or tar, nor a table (CSV, TSV, Parquet, JSON Lines)")
+    found = tables.addresses(file)
+    if found is None:
+        return file.parent
+    listing = names.Listing(file, list(found.labels))
+    layout = flaws.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
+    page = [
+        f"- {found.named:,} addresses in the column {found.path!r}. The label is the column {found.label!r}.",
+        f"- {words.classes(layout)}",
+    ]
+    _say(["Found", "", *page])
+    plan = proposal.propose(listing, layout, None, pictures.Looked(), options, machine.look())
+    plan = _with_source(plan, Source("urls", study.LIST), {})
+    text = study.params_text(folder.name, plan)
+    _checked(text)
+    shown = words.proposed(plan, _variants(text))
+    _say(["", "Proposed", "", *shown])
+    rows = [row for row in found.rows if row["label"] in plan.counts]
+    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, rows)
+    _say(["", *words.ending(folder.name, None, "")], keep=True)
+    return file
+
+
+def _with_source(plan: Proposal, source: Source, ingest: dict[str, Any] | None = None) -> Proposal:
+    from dataclasses import replace
+
+    return replace(plan, source=source, ingest=plan.ingest if ingest is None else ingest)
+
+
+def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], options: Any) -> Layout | None:
+    layout = layouts.decide(listing.pictures, parts, found, options.label)
+    if options.label and (layout is None or not layout.counts) and listing.pictures:
+        raise UserError(
+            f"--label {options.label} finds no label in {listing.root}; leave the flag out to see what does"
+        )
+    if layout is None or not layout.others or options.label:
+        return layout
+    ways = {str(layout.rule): len(layout.counts), **layout.others}
+    said = ", ".join(f"{way} ({count} classes)" for way, count in ways.items())
+    answer = _ask(f"Where does the label stand: {said}?", list(ways), str(layout.rule), "--label", options)
+    return layout if answer == str(layout.rule) else layouts.decide(listing.pictures, parts, found, answer)
+
+
+def _group(layout: Layout, found: list[tables.Table], options: Any) -> str | None:
+    """The pattern of series, if the user wants them kept together."""
+    if options.group == "none" or (layout.rule == "table" and found and found[0].group):
+        return None
+    if options.group not in (None, "auto"):
+        _check_pattern(options.group)
+        return str(options.group)
+    pattern, values = proposal.choose_group(layout)
+    if pattern is None:
+        return None
+    groups = sorted({group for group in values().values() if group})
+    question = (
+        f"Names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as frames of a "
+        "video or several pictures of one thing. Keep each series in one part of the split?"
+    )
+    return pattern if _ask(question, ["yes", "no"], "yes", "--group", options) == "yes" else None
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--group is {pattern!r}, which is no regular expression ({error})") from None
+    if "group" not in compiled.groupindex:
+        raise UserError(f"--group is {pattern!r}; put (?P<group>...) around what names the group")
+
+
+def _ask(question: str, answers: list[str], proposed: str, flag: str, options: Any) -> str:
+    """The user's answer; without a terminal, or with --yes, what is proposed."""
+    if options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        _say([f"- {question} Taken: {proposed} ({flag} changes it)."])
+        return proposed
+    while True:
+        print(f"{question} {'/'.join(answers)} [{proposed}] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        if not answer or not answer.strip():
+            return proposed
+        chosen = next((one for one in answers if one.lower() == answer.strip().lower()), None)
+        if chosen is not None:
+            return chosen
+
+
+def _tables(listing: Listing, options: Any) -> list[tables.Table]:
+    """The tables; where several columns of the first could be the label, the user is asked."""
+    found = tables.find(listing, options.label_column)
+    if options.label_column:
+        if not found or found[0].label != options.label_column:
+            raise UserError(
+                f"--label-column is {options.label_column!r}, but no table of {listing.root} has that column"
+            )
+        options.label = options.label or "table"
+        return found
+    if not found or not found[0].others or options.label not in (None, "table"):
+        return found
+    ways = [found[0].label, *found[0].others]
+    said = f"Which column of {found[0].file!r} is the label: {', '.join(map(repr, ways))}?"
+    answer = _ask(said, ways, found[0].label, "--label-column", options)
+    return found if answer == found[0].label else tables.find(listing, answer)
+
+
+def _missing(found: list[tables.Table]) -> list[str]:
+    return [
+        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: bring "
+        "them, or take the rows out; the study lists and leaves them out."
+        for table in found[:1]
+        if table.missing
+    ]
+
+
+def _checked(text: str) -> params.Study:
+    """params.yaml as the stages will read it: what is wrong in it is our mistake, and is found here."""
+    raw = rendered.parse(text.encode())
+    rendered.check(raw)
+    checked = params.Study(raw["study"], float(raw["lr"]), list(raw["seeds"]), raw["variants"], raw)
+    check(checked)
+    return checked
+
+
+def _variants(text: str) -> dict[str, str]:
+    """What each variant is, from its comment."""
+    return dict(re.findall(r"^  (\w+): # (.+)$", text.partition("\nvariants:")[2].partition("\nevaluate:")[0], re.M))
+
+
+def _say(lines: list[str], *, keep: bool = False) -> None:
+    for line in lines if keep else words.wrapped(lines):
+        print(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,185 @@
+"""What lies in a folder or an archive: names alone, so that tens of thousands of files are listed in a second."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tarfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from stages.core import console
+from stages.core.errors import UserError
+from stages.core.seeding import generator
+from stages.ingest.entry import is_hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tqdm import tqdm
+
+PICTURES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".jp2",
+    ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm",
+}  # fmt: skip
+TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json"}
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of files whose name does not tell
+_LARGE = 200_000_000  # bytes; a larger file is not read here
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names of what was found.
+
+    Attributes:
+        root: the folder or the archive.
+        pictures: paths relative to it, sorted.
+        tables: the same of files that may be a table.
+        sizes: bytes of each picture.
+        others: how many files are neither.
+        hidden: how many files are hidden or left by a system.
+        links: links that lead to a folder, to nothing, or out of the folder; the study leaves them out.
+        closed: folders that this user may not read.
+    """
+
+    root: Path
+    pictures: list[str]
+    tables: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    others: int = 0
+    hidden: int = 0
+    links: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether the names are those of an archive."""
+        return self.root.is_file()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is named like an archive that can be read."""
+    return path.name.lower().endswith(ARCHIVES)
+
+
+def look(root: Path) -> Listing:
+    """List a folder or an archive.
+
+    Raises:
+        UserError: it is neither, or it cannot be read.
+    """
+    if root.is_dir():
+        return _folder(root)
+    return _archive(root)
+
+
+def _folder(root: Path) -> Listing:
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise UserError(f"{root} may not be read by this user; give yourself the right to it, or copy the pictures")
+    found, home = Listing(root, []), root.resolve()
+    hidden = others = 0
+
+    def refuse(error: OSError) -> None:
+        found.closed.append(os.path.relpath(error.filename, root))
+
+    bar: tqdm[str]
+    with console.progress(desc="looking", unit=" files") as bar:
+        for folder, subfolders, names in os.walk(root, onerror=refuse):
+            inside = "" if folder == str(root) else f"{os.path.relpath(folder, root)}/"
+            found.links.extend(inside + name for name in subfolders if Path(folder, name).is_symlink())
+            for name in names:
+                bar.update()
+                path, place = inside + name, Path(folder, name)
+                if is_hidden(path):
+                    hidden += 1
+                elif place.is_symlink() and not _leads_inside(place, home):
+                    found.links.append(path)
+                else:
+                    others += not _take(found, path, place)
+    found.pictures.sort()
+    found.tables.sort()
+    found.links.sort()
+    return Listing(root, found.pictures, found.tables, found.sizes, others, hidden, found.links, found.closed)
+
+
+def _leads_inside(link: Path, home: Path) -> bool:
+    target = link.resolve()
+    return target.is_file() and target.is_relative_to(home)
+
+
+def _take(found: Listing, path: str, place: Path) -> bool:
+    suffix = place.suffix.lower()
+    if suffix in TABLES:
+        found.tables.append(path)
+    elif suffix in PICTURES or _begins_like_a_picture(place):
+        found.pictures.append(path)
+        found.sizes[path] = place.stat().st_size
+    return suffix in TABLES or path in found.sizes
+
+
+def _begins_like_a_picture(place: Path) -> bool:
+    try:
+        if not place.is_file():
+            return False
+        with place.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EIO):
+            raise
+        return False
+    return head.startswith(_BEGINNINGS) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
+def _archive(root: Path) -> Listing:
+    try:
+        if zipfile.is_zipfile(root):
+            with zipfile.ZipFile(root) as file:
+                members = {one.filename: one.file_size for one in file.infolist() if not one.is_dir()}
+        else:
+            with tarfile.open(root) as tar:
+                members = {one.name.removeprefix("./"): one.size for one in tar if one.isfile()}
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{root} is neither a folder nor a whole zip or tar ({error}); name the folder of pictures, or fetch the "
+            "archive again"
+        ) from None
+    seen = [path for path in sorted(members) if not is_hidden(path)]
+    pictures = [path for path in seen if PurePosixPath(path).suffix.lower() in PICTURES]
+    sizes = {path: members[path] for path in pictures}
+    return Listing(root, pictures, [], sizes, len(seen) - len(pictures), len(members) - len(seen))
+
+
+def sample(listing: Listing, most: int) -> list[str]:
+    """Some of the pictures, the same ones every time; all, if there are not more than `most`."""
+    count = len(listing.pictures)
+    if count <= most:
+        return listing.pictures
+    chosen = sorted(generator(0, "look").permutation(count)[:most])
+    return [listing.pictures[i] for i in chosen]
+
+
+def read(listing: Listing, paths: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The bytes of some pictures; of a file that cannot be read, none."""
+    wanted = {path for path in paths if listing.sizes[path] <= _LARGE}
+    if not listing.is_archive:
+        for path in paths:
+            try:
+                yield path, (listing.root / path).read_bytes() if path in wanted else b""
+            except OSError:
+                yield path, b""
+    elif zipfile.is_zipfile(listing.root):
+        with zipfile.ZipFile(listing.root) as file:
+            for path in paths:
+                try:
+                    yield path, file.read(path) if path in wanted else b""
+                except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile):  # damaged, or with a password
+                    yield path, b""
+    else:
+        with tarfile.open(listing.root) as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if name in wanted and (inside := tar.extractfile(member)):
+                    yield name, inside.read()

@@ -1,0 +1,83 @@
+"""What names of files tell: a label (`cat_001.jpg`), or a series that belongs together (`clip07_0001.jpg`)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MATCHED = 0.95  # of the names must follow the pattern
+PER_LABEL = 3  # pictures of a label in the mean, so that a pattern tells labels and not files
+# The first pattern that fits is taken.
+LABELS = (
+    r"^(?P<label>[^\d]*[^\W\d_])[\s_.()#-]*\d+[^/]*$",  # cat_001.jpg, cat.0.jpg, great_pyrenees_12 (copy).jpg
+    r"^\d+[\s_.-]+(?P<label>[^\d]*[^\W\d_])\.\w+$",  # 001_cat.jpg
+    r"^(?P<label>[^\W_]+)[_-][^/]*\.\w+$",  # cat_a.jpg
+    r"^[^/]*[_-](?P<label>[^\W_]+)\.\w+$",  # a_cat.jpg
+)
+CAMERA = {"img", "image", "dsc", "dscn", "dscf", "pic", "picture", "photo", "frame", "scan", "screenshot", "pxl", "mvi",
+          "dcim", "file", "untitled", "vid", "gopr", "whatsapp image"}  # fmt: skip
+# Of a path. From the narrowest on.
+SERIES = (
+    r"^(?P<group>.*\d[^/\d]*)[_.\s-]+(?:[A-Za-z]{0,6}[_-]?)\d+\.\w+$",  # clip07_0001.jpg, P12_left_3.jpg
+    r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
+)
+FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in
+
+
+class Found(NamedTuple):
+    """A pattern, and what it gives for each path (an empty text where it does not match)."""
+
+    pattern: str
+    values: dict[str, str]
+
+
+def labels(paths: Sequence[str]) -> Found | None:
+    """The pattern by which names tell labels; None where none does."""
+    names = {path: PurePosixPath(path).name for path in paths}
+    for pattern in LABELS:
+        compiled = re.compile(pattern)
+        hits = {path: match["label"] if (match := compiled.match(name)) else "" for path, name in names.items()}
+        counts = Counter(label for label in hits.values() if label)
+        known = len({label.casefold() for label in counts} - CAMERA)
+        lone = sum(count for count in counts.values() if count == 1)
+        if (
+            known >= 2
+            and counts.total() >= MATCHED * len(paths)
+            and counts.total() >= PER_LABEL * len(counts)
+            and lone <= 0.1 * len(paths)
+        ):
+            return Found(pattern, hits)
+    return None
+
+
+def groups_of(paths: Sequence[str], pattern: str) -> dict[str, str]:
+    """What a pattern gives as the group of each path; an empty text where it does not match."""
+    compiled = re.compile(pattern)
+    matches = {path: compiled.fullmatch(path) or compiled.search(path) for path in paths}
+    return {path: match["group"] or "" if match else "" for path, match in matches.items()}
+
+
+def series(paths: Sequence[str], label: Mapping[str, str]) -> Found | None:
+    """The pattern by which names tell series; None where they do not.
+
+    A series has several pictures, a label has several series, and most pictures are in a series: else the number
+    in front is a label's, or each file has its own.
+    """
+    for pattern in SERIES:
+        compiled = re.compile(pattern)
+        hits = {path: match["group"] if (match := compiled.match(path)) else "" for path in paths}
+        sizes = Counter(hit for hit in hits.values() if hit)
+        inside = sum(size for size in sizes.values() if size > 1)
+        per_label: defaultdict[str, set[str]] = defaultdict(set)
+        for path, hit in hits.items():
+            if hit:
+                per_label[label.get(path, "")].add(hit)
+        several = per_label and sorted(map(len, per_label.values()))[len(per_label) // 2] >= 2
+        if several and inside >= 0.8 * len(paths) and sizes.total() >= 2 * len(sizes):
+            return Found(pattern, hits)
+    return None

@@ -1,0 +1,188 @@
+"""What the pictures are: sizes, formats, damage, and copies, from all of them or from a sample."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+import warnings
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from stages.clean.decode import FORMATS
+from stages.core import console
+from studies.new import listing as names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tqdm import tqdm
+
+    from studies.new.listing import Listing
+
+MOST = 3000  # pictures that are opened
+SECONDS = 20.0  # that opening them may take
+NEAR = 2  # bits of 64 that the hashes of a copy may differ by, in both of two hashes
+MAX_PIXELS = 100_000_000  # as `clean.max_pixels`
+_SUFFIXES = {"JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"}, "PNG": {".png"}, "WEBP": {".webp"}, "GIF": {".gif"}}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen.
+
+    Attributes:
+        opened: how many pictures were opened.
+        sizes: width and height of each of them.
+        formats: how many of each format.
+        misnamed: whose ending names another format.
+        broken: that cannot be opened.
+        copies: groups of files with the same bytes, among all files.
+        alike: groups of pictures that look the same, with their byte copies, among those that were opened.
+    """
+
+    opened: int = 0
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    formats: Counter[str] = field(default_factory=Counter)
+    misnamed: int = 0
+    broken: list[str] = field(default_factory=list)
+    copies: list[list[str]] = field(default_factory=list)
+    alike: list[list[str]] = field(default_factory=list)
+
+    @property
+    def side(self) -> int:
+        """The median of the longer sides, px."""
+        return int(np.median([max(size) for size in self.sizes])) if self.sizes else 0
+
+    @property
+    def extra(self) -> int:
+        """How many files could go without losing a picture, by the bytes and the hashes."""
+        groups = self.alike or self.copies
+        return sum(len(group) - 1 for group in groups)
+
+
+@dataclass(frozen=True)
+class _One:
+    """A picture that was opened; `hashes` are None where it cannot be."""
+
+    path: str
+    digest: str
+    size: tuple[int, int] = (0, 0)
+    format: str = ""
+    hashes: tuple[int, int] | None = None
+
+
+def look(listing: Listing) -> Looked:
+    """Open the pictures of a folder, or a sample of them."""
+    chosen = names.sample(listing, MOST)
+    deadline = time.monotonic() + SECONDS
+    ones: list[_One] = []
+    bar: tqdm[str]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        stream = names.read(listing, chosen)
+        with console.progress(total=len(chosen), desc="opening", unit=" pictures") as bar:
+            while batch := [pair for _, pair in zip(range(64), stream, strict=False)]:
+                ones += pool.map(lambda pair: _open(*pair), batch)
+                bar.update(len(batch))
+                if time.monotonic() > deadline:
+                    break
+    good = [one for one in ones if one.hashes is not None]
+    copies = _same_bytes(listing)
+    return Looked(
+        len(ones),
+        [one.size for one in good],
+        Counter(one.format for one in good),
+        sum(_misnamed(one) for one in good),
+        [one.path for one in ones if one.hashes is None],
+        copies,
+        _alike(good, copies),
+    )
+
+
+def _open(path: str, data: bytes) -> _One:
+    import imagehash
+
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            size = picture.size
+            if size[0] * size[1] > MAX_PIXELS:
+                return _One(path, digest)
+            picture.draft("RGB", (256, 256))
+            small = picture.convert("L").resize((64, 64), Image.Resampling.BOX)
+    except Exception:  # noqa: BLE001 - a damaged file may raise anything
+        return _One(path, digest)
+    return _One(
+        path, digest, size, picture.format or "", (_bits(imagehash.phash(small)), _bits(imagehash.dhash(small)))
+    )
+
+
+def _bits(found: object) -> int:
+    return int(str(found), 16)
+
+
+def _misnamed(one: _One) -> bool:
+    suffix = PurePosixPath(one.path).suffix.lower()
+    return bool(suffix) and suffix not in _SUFFIXES.get(one.format, {suffix})
+
+
+def _same_bytes(listing: Listing) -> list[list[str]]:
+    """Files with the same bytes; only those whose sizes agree are read. Of an archive none is."""
+    if listing.is_archive:
+        return []
+    by_size: defaultdict[int, list[str]] = defaultdict(list)
+    for path, size in listing.sizes.items():
+        if size:
+            by_size[size].append(path)
+    same: defaultdict[str, list[str]] = defaultdict(list)
+    candidates = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
+    for path in console.progress(candidates, desc="comparing", unit=" files"):
+        try:
+            with (listing.root / path).open("rb") as file:
+                same[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
+        except OSError:
+            continue
+    return [sorted(paths) for paths in same.values() if len(paths) > 1]
+
+
+def _alike(ones: list[_One], copies: list[list[str]]) -> list[list[str]]:
+    """Groups of pictures whose two hashes agree, joined with the files of the same bytes."""
+    leader: dict[str, str] = {}
+
+    def find(path: str) -> str:
+        while leader.setdefault(path, path) != path:
+            path = leader[path]
+        return path
+
+    for group in copies:
+        for path in group[1:]:
+            leader[find(path)] = find(group[0])
+    for a, b in _near(ones):
+        leader[find(a)] = find(b)
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for path in leader:
+        groups[find(path)].append(path)
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def _near(ones: list[_One]) -> list[tuple[str, str]]:
+    if not ones:
+        return []
+    hashes = [one.hashes for one in ones if one.hashes is not None]
+    columns: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)
+    # A picture of one colour has hashes without a bit, which tell nothing.
+    told = (np.bitwise_count(columns[:, 1]) > 4) & (np.bitwise_count(columns[:, 0]) > 4)
+    found = []
+    for i, one in enumerate(ones):
+        far = np.bitwise_count(columns[i + 1 :] ^ columns[i]).max(axis=1, initial=0)
+        for j in np.flatnonzero((far <= NEAR) & told[i + 1 :] & told[i]) + i + 1:
+            found.append((one.path, ones[j].path))  # noqa: PERF401 - two loops in one comprehension read worse
+    return found

@@ -1,0 +1,108 @@
+"""What `make new` says: a page of plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from studies.new.flaws import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from studies.new.layout import Layout
+    from studies.new.listing import Listing
+    from studies.new.pictures import Looked
+    from studies.new.probe import Predicted
+    from studies.new.proposal import Proposal
+
+WIDTH = 100
+_FEW = 12  # classes that are all named
+
+
+def wrapped(lines: Iterable[str]) -> list[str]:
+    """Paragraphs as lines of a terminal."""
+    return [part for line in lines for part in (textwrap.wrap(line, WIDTH, subsequent_indent="  ") or [""])]
+
+
+def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
+    """What lies there."""
+    counts = layout.counts
+    lines = [f"- {len(listing.pictures):,} pictures, {len(counts)} classes. {layout.why}", f"- {classes(layout)}"]
+    if looked.sizes:
+        lines.append(f"- {_sizes(looked, len(listing.pictures))}")
+    lines.append(f"- {_copies(listing, looked)}")
+    left = [number(listing.others, "file that is no picture", "files that are no pictures")] * bool(listing.others)
+    left += [number(listing.hidden, "hidden file", "hidden files")] * bool(listing.hidden)
+    if left:
+        lines.append(f"- Left out: {' and '.join(left)}.")
+    return lines
+
+
+def classes(layout: Layout) -> str:
+    """The classes with their pictures; of many, the largest and smallest."""
+    counts = list(layout.counts.items())
+    if len(counts) <= _FEW:
+        return "Classes: " + ", ".join(f"{label} {count:,}" for label, count in counts) + "."
+    first, last = counts[:3], counts[-3:]
+    return (
+        f"Largest classes: {', '.join(f'{label} {count:,}' for label, count in first)}; smallest: "
+        f"{', '.join(f'{label} {count:,}' for label, count in last)}."
+    )
+
+
+def _sizes(looked: Looked, pictures: int) -> str:
+    sides = np.array(looked.sizes)
+    width, height = np.median(sides, axis=0).astype(int)
+    formats = ", ".join(f"{name} {count:,}" for name, count in looked.formats.most_common())
+    of = "" if looked.opened == pictures else f" in a sample of {looked.opened:,}"
+    low, high = sides.min(), sides.max()
+    range_ = f" (sides of {low} to {high} px)" if low != high else ""
+    odd = f" {looked.misnamed} have the ending of another format, which does no harm." if looked.misnamed else ""
+    return f"Usual size {width} x {height} px{range_}; {formats}{of}.{odd}"
+
+
+def _copies(listing: Listing, looked: Looked) -> str:
+    if listing.is_archive and not looked.alike:
+        return "No copies were seen; the study will look closer."
+    if not looked.alike:
+        return "No copies: no two files have the same bytes, and no two pictures the same hashes."
+    same = sum(len(group) - 1 for group in looked.copies)
+    of = "" if looked.opened == len(listing.pictures) else f" (in a sample of {looked.opened:,})"
+    one = looked.alike[0]
+    return (
+        f"About {looked.extra:,} pictures are copies of another one{of}: {same:,} byte by byte, the rest by their "
+        f"hashes, as {one[0]!r} and {one[1]!r}. Of each picture the best copy will stay, so that none is in training "
+        "and test. The study looks closer than this, and lists what it finds."
+    )
+
+
+def proposed(proposal: Proposal, variants: dict[str, str]) -> list[str]:
+    """What will be done."""
+    lines = [f"- {sentence}" for sentence in proposal.said]
+    lines.append("- Networks: " + "; ".join(f"`{name}`, {what}" for name, what in variants.items()) + ".")
+    if not proposal.setting.pretrained and not proposal.setting.tiny:
+        lines.append(
+            "- The weights of ImageNet are not on this machine, so that all networks begin from nothing. `make setup` "
+            "installs them; pretrained networks do far better on photographs."
+        )
+    return lines
+
+
+def ending(name: str, predicted: Predicted | None, said: str) -> list[str]:
+    """How to run it, and how long that will take."""
+    lines = [
+        f"Written: studies/{name} (params.yaml, README.md). Look at params.yaml, change what you like, then run",
+        "",
+    ]
+    lines += [f"    make study STUDY={name}", ""]
+    if predicted is not None:
+        lines.append(
+            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. Nothing is "
+            "lost when it is interrupted: the same command goes on."
+        )
+    else:
+        lines.append(f"It ends with studies/{name}/reports/index.html.")
+    return lines

@@ -1,0 +1,121 @@
+"""What the documents of newcomers say holds: the reference is current, the how-tos are valid, the tutorial runs."""
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.cells.check import check
+from stages.core import params, rendered
+from studies.new import networks, reference, study
+from studies.new.proposal import Proposal, Source
+from tests import tiny
+from tests.studies.new_folders import make
+
+DOCS = tiny.ROOT / "docs"
+
+
+def test_the_reference_is_current() -> None:
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `python -m studies.new.reference`"
+
+
+def test_the_reference_has_every_key_that_the_repository_uses() -> None:
+    written = set(re.findall(r"^\| `(\w+)`", reference.page(), re.M))
+    raw = params.read(tiny.ROOT / "params.yaml").raw
+
+    def keys(value: Any) -> set[str]:
+        if isinstance(value, list):
+            return {key for inner in value for key in keys(inner)}
+        return set(value) | {k for inner in value.values() for k in keys(inner)} if isinstance(value, dict) else set()
+
+    used = set(raw) | {key for name in params.SECTIONS for key in keys(raw[name])}
+    assert used - set(params.SECTIONS) <= written | {"layers"}
+
+
+def _proposal(setting: networks.Setting, counts: Counter[str], *, balanced: bool = False) -> Proposal:
+    split = {"seed": 0, "val": 0.2, "test": 0.2, "per_seed": True}
+    return Proposal(Source("folder", "source"), {"label": "parent"}, split, 5, counts, balanced, setting, 20, 60)
+
+
+def _merged(one: Any, other: Any) -> Any:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return other
+    return {**one, **{key: _merged(one.get(key), value) for key, value in other.items()}}
+
+
+def _check(raw: dict[str, Any]) -> None:
+    rendered.check(raw)
+    check(params.Study(raw["study"], float(raw["lr"]), list(raw["seeds"]), raw["variants"], raw))
+
+
+BLOCKS = re.findall(r"```yaml\n(.*?)```", (DOCS / "howto.md").read_text(encoding="utf-8"), re.S)
+INLINE = re.findall(r"`(split: \{.*?\} \})`", (DOCS / "howto.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("block", [*BLOCKS, *INLINE])
+def test_the_how_tos_are_valid(block: str) -> None:
+    setting = networks.Setting(images=500, side=400, pretrained=True, gpu=False, threads=2)
+    text = study.params_text("mine", _proposal(setting, Counter(a=250, b=250)))
+    raw = rendered.parse(text.encode())
+    change = YAML(typ="safe").load(block)
+    assert change
+    _check(_merged(raw, change))
+
+
+@pytest.mark.parametrize("side", [8, 28, 64, 65, 4000])
+@pytest.mark.parametrize("images", [30, 3000, 200_000])
+@pytest.mark.parametrize(("pretrained", "gpu"), [(True, False), (False, False), (True, True)])
+def test_every_proposal_is_valid(side: int, images: int, pretrained: bool, gpu: bool) -> None:
+    setting = networks.Setting(images, side, pretrained, gpu, threads=2)
+    raw = rendered.parse(study.params_text("x", _proposal(setting, Counter(a=5), balanced=True)).encode())
+    _check(raw)
+    assert raw["variants"]["prior"]["model"]["name"] == "random"
+    assert ("tuned_all" in raw["variants"]) == (gpu and side > networks.TINY)
+
+
+@pytest.mark.parametrize("label", ["yes", "no", "null", "1", "1.0", "a: b", "# x", "'", '"', "ภาพ", "{x}", "x\\d", "-"])
+def test_texts_stay_texts(label: str) -> None:
+    """Whatever a column or pattern is called, params.yaml gives it back."""
+    found = YAML(typ="safe", pure=True).load(f"a: {study._value({'file': label, 'label': label})}")
+    assert found == {"a": {"file": label, "label": label}}
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    """Each of its commands in turn, on a made folder in the home of the reader; cells are made few after step 2."""
+    paths = [f"{label}/{i}.png" for label in ("cat", "dog") for i in range(12)]
+    make(tmp_path / "home/pictures", paths, side=16)
+    place = tiny.copy(tmp_path)
+    shutil.copytree(tiny.ROOT / "studies/new", place / "studies/new", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", ".gitignore"):
+        shutil.copyfile(tiny.ROOT / "studies" / name, place / "studies" / name)
+    tiny.commit(place, "make new")
+    blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.S)
+    commands = [line for block in blocks[1:] for line in block.strip().splitlines()]
+    assert blocks[0].split("\n")[1:3] == ["cd evenhand", "make setup"]
+    said = {}
+    for command in commands:
+        ready = command.replace("make ", "make -o setup ")  # this environment is set up
+        said[command] = tiny.run(place, "bash", "-c", ready, HOME=str(tmp_path / "home"), EVENHAND_TRACKING="off")
+        if command.startswith("make new"):
+            tiny.edit(place / "studies/mine/params.yaml", _few)
+    assert "24 pictures, 2 classes" in said["make new IMAGES=~/pictures NAME=mine"]
+    assert re.search(r"It will take about \d+ (seconds|minutes)", said["make new IMAGES=~/pictures NAME=mine"])
+    assert "up to date" in said["dvc status studies/mine/dvc.yaml"]
+    assert said["head -5 studies/mine/reports/summary.csv"].startswith("variant,split,metric")
+    listed = tiny.run(place, "git", "ls-files", "studies/mine").splitlines()
+    assert "studies/mine/reports/index.html" in listed
+    assert not [path for path in listed if path.endswith((".safetensors", "/source")) or "data/raw" in path]
+    assert str(tmp_path) not in "".join(
+        (place / p).read_text() for p in listed if p.endswith((".yaml", ".md", ".lock"))
+    )
+
+
+def _few(raw: dict[str, Any]) -> None:
+    raw["seeds"] = [0, 1]
+    raw["variants"] = {name: raw["variants"][name] for name in ("prior", "mlp")}
+    raw["train"]["epochs"] = 2
