@@ -15,6 +15,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import features, hashes, search, small
 from stages.clean.compare import UNLIKE, Evidence, compare, frame
+from stages.clean.pictures import Ordered
 from stages.clean.proof import Proof, prove
 from stages.core.console import progress
 
@@ -75,7 +76,7 @@ class Pair:
         """How the one is turned against the other, in words; empty where it is not."""
         words = ["mirrored"] * bool(self.orientation & 1) + ["upside down"] * bool(self.orientation & 2)
         words += ["axes swapped"] * bool(self.orientation & 4)
-        words += [f"turned by {self.degrees:.0f} degrees"] * (abs(self.degrees) > _TURN)
+        words += [f"turned by {abs(self.degrees):.0f} degrees"] * (abs(self.degrees) > _TURN)
         return " and ".join(words)
 
     @property
@@ -91,7 +92,25 @@ class Pair:
 
 
 def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
-    """The pairs worth a look among the pictures at the positions `use`, with their verdicts, sorted."""
+    """The pairs worth a look among the pictures at the positions `use`, with their verdicts, sorted.
+
+    Of two pictures one is laid on the other, and of equally near candidates some come first. The content of the
+    pictures decides which: renaming a file changes no verdict.
+    """
+    order = sorted(use, key=lambda k: (pictures.prints[k].pixels, k))
+    found = _pairs(range(len(order)), Ordered(pictures, order))
+    return sorted((_placed(pair, order) for pair in found), key=lambda pair: (pair.a, pair.b))
+
+
+def _placed(pair: Pair, order: Sequence[int]) -> Pair:
+    """The pair with its positions in the manifest, the smaller one first."""
+    a, b = order[pair.a], order[pair.b]
+    if a < b:
+        return replace(pair, a=a, b=b)
+    return replace(pair, a=b, b=a, orientation=_INVERSE[pair.orientation], degrees=-pair.degrees)
+
+
+def _pairs(use: Sequence[int], pictures: Ordered) -> list[Pair]:
     match, prints = pictures.clean.match, pictures.prints
     able = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
     tiny = {k for k in able if min(prints[k].width, prints[k].height) < features.LEAST_SIDE}
@@ -109,7 +128,7 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
         pairs_ = [(min(best, k), max(best, k)) for k in members if k != best]
         rest += [Candidate(a, b, 0, 0, "hash") for a, b in sorted(pairs_) if (a, b) not in found]
     _look(rest, tiny, pictures, found)
-    return [found[place] for place in sorted(found)]
+    return list(found.values())
 
 
 def judge(pair: Pair, match: Match) -> Verdict:
@@ -144,7 +163,7 @@ def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
     return proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
 
 
-def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
+def _candidates(able: Sequence[int], tiny: set[int], pictures: Ordered) -> Iterator[Candidate]:
     """Pairs by hashes, by local features and, of tiny pictures, by low frequencies: the nearest few of each picture."""
     match, prints = pictures.clean.match, pictures.prints
     places = np.array(able, np.int64)
@@ -203,7 +222,7 @@ def _nearest(rows: Iterable[Candidate], most: int) -> list[Candidate]:
     return kept
 
 
-def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:
+def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Ordered, found: dict[tuple[int, int], Pair]) -> None:
     """Compare pairs, and keep of each the better of two looks."""
     whole = [r for r in rows if r.a in tiny or r.b in tiny]
     large = [r for r in rows if r.a not in tiny and r.b not in tiny]
@@ -217,7 +236,7 @@ def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: 
             found[pair.a, pair.b] = pair
 
 
-def _large(row: Candidate, pictures: Pictures) -> Pair:
+def _large(row: Candidate, pictures: Ordered) -> Pair:
     match = pictures.clean.match
     first, second = pictures.thumb(row.a), pictures.thumb(row.b)
     pair = Pair(row.a, row.b, row.orientation, row.by)
@@ -237,7 +256,7 @@ def _large(row: Candidate, pictures: Pictures) -> Pair:
     return _settle(pair, warp, pictures)
 
 
-def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
+def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Ordered) -> Pair:
     """Give the verdict; where only the proof of a copy is missing, look at all pixels."""
     match = pictures.clean.match
     hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0))
@@ -254,7 +273,7 @@ def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
     return replace(pair, verdict=judge(pair, match))
 
 
-def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
+def _tiny(rows: Sequence[Candidate], pictures: Ordered) -> list[Pair]:
     """Look at many small pairs at once."""
     prints = pictures.prints
     places: dict[tuple[int, int, int], int] = {}

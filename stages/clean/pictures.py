@@ -140,6 +140,27 @@ class Pictures:
             self._room += old.nbytes
 
 
+class Ordered:
+    """The pictures at some positions, in an order of its own: position k is `order[k]` of the pictures."""
+
+    def __init__(self, pictures: Pictures, order: Sequence[int]) -> None:
+        self.clean = pictures.clean
+        self.prints = [pictures.prints[k] for k in order]
+        self._pictures, self._order = pictures, order
+
+    def picture(self, k: int) -> decode.Picture:
+        """As `Pictures.picture`."""
+        return self._pictures.picture(self._order[k])
+
+    def thumb(self, k: int) -> NDArray[np.uint8]:
+        """As `Pictures.thumb`."""
+        return self._pictures.thumb(self._order[k])
+
+    def features(self, k: int) -> Features:
+        """As `Pictures.features`."""
+        return self._pictures.features(self._order[k])
+
+
 def workers(clean: Clean) -> int:
     """Processes to use: as many as there are cores for this process, where the system says so (macOS does not)."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

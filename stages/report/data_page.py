@@ -207,7 +207,7 @@ def _how(evidence: StudyEvidence) -> str:
     return f"{text}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
 
 
-def _named(evidence: Evidence) -> str:
+def _named(evidence: StudyEvidence) -> str:
     """How many of the groups that the user named stand in each part, and what else the user should look at."""
     text = ""
     if counts := [split["named_groups"] for split in evidence.split["splits"] if "named_groups" in split]:
@@ -221,7 +221,10 @@ def _outside(evidence: StudyEvidence) -> str:
     text = ""
     sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
     for key, why in (
-        ("left_out", "they belong to images that are held out" if sites else "they are copies of images in a published part"),
+        (
+            "left_out",
+            "they belong to images that are held out" if sites else "they are copies of images in a published part",
+        ),
         ("unused", "split.train asks for fewer images than were left"),
     ):
         count = round(_mean([split[key] for split in evidence.split["splits"]]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 import shutil
 import subprocess
 from collections import Counter
@@ -129,16 +128,13 @@ def _run(root: Path, source: Path, workers: int, **environment: str) -> list[dic
 
 
 def _but_for_names(ledger: list[dict[str, str]]) -> Counter[tuple[str, ...]]:
-    """How many files of each content have which verdict; a copy's picture is named by the picture it is of.
-
-    Of two pictures the one whose path comes first is laid over the other, so the number of tiles may differ by a few.
-    """
+    """How many files of each content have which verdict; a copy's picture is named by the picture it is of."""
     paths = sorted((row["path"] for row in ledger), key=len, reverse=True)
 
     def nameless(text: str) -> str:
         for path in paths:
             text = text.replace(path, "PATH")
-        return re.sub(r"of \d+ tiles", "of the tiles", text)
+        return text
 
     kept = ("sha256", "label", "status", "reason", "duplicate_of")
     return Counter((*(row[key] for key in kept), nameless(row["detail"])) for row in ledger)
