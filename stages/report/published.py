@@ -100,7 +100,8 @@ def hazards(evidence: StudyEvidence) -> list[str]:
 def across(evidence: StudyEvidence) -> list[str]:
     """Copies on both sides of the split that was published as folders; nothing where there is none."""
     knobs = evidence.study.raw["split"]
-    folders = {part: knobs[part]["folder"].rstrip("/") for part in ("val", "test") if isinstance(knobs.get(part), dict)}
+    shares = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
+    folders = {part: share["folder"].rstrip("/") for part, share in shares.items() if "folder" in share}
     group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     ledger = evidence.ledger
     ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])

@@ -101,7 +101,7 @@ def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> N
             found.add(path, "missing", "dvc.lock recorded this file, but it is not in git")
         elif lock.digest(file) != md5:
             words = lock.changed(place, path, md5)
-            found.add(path, "different", "this is not what dvc.lock recorded" + (f": {words}" if words else ""))
+            found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
         elif (size := lock.size(file)) != recorded.sizes[path]:
             words = " and ".join(
                 f"{said} {unit}, the file has {true}"
@@ -176,7 +176,7 @@ def _every_file_is_an_output(place: Place, scratch: Place, recorded: lock.Lock, 
             found.add(str(path), "different", _words(path, number, recorded, scratch.folder))
     for path in sorted(made):
         if (place.folder / path).is_symlink() and str(path) not in away:
-            found.add(str(path), "different", "this is a link to another place, not the output of a stage")
+            found.add(str(path), "different", "a link to another place, not the output of a stage")
 
 
 def _words(path: PurePosixPath, files: int, recorded: lock.Lock, scratch: Path) -> str:
@@ -223,4 +223,4 @@ def _trained_as_asked(place: Place, scratch: Place, found: Check) -> None:
         found.compared += 1
         words = difference.values(told, {"variant": variant, "seed": seed, "cell": settings[variant]}, SIDES)
         if words:
-            found.add(str(path), "different", f"this is not a run of the cell: {words}")
+            found.add(str(path), "different", f"not a run of this cell: {words}")
