@@ -14,7 +14,7 @@ from stages.core import console, errors, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import TextIO
 
     from stages.predict.model import Ensemble
@@ -86,7 +86,7 @@ def _asked(study: params.Study, arguments: argparse.Namespace) -> tuple[str, lis
     return variant, study.seeds if seed is None else [seed]
 
 
-def _rows(found: Iterator[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
+def _rows(found: Iterable[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
     """One row for each picture, in order."""
     waiting: list[Picture] = []
     for picture in found:
