@@ -60,7 +60,7 @@ HOSTILE: list[tuple[tuple[str, ...], Any]] = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "any DVC"])
+@pytest.mark.parametrize("guarded", [True, pytest.param(False, marks=pytest.mark.weekly)], ids=["guarded", "any DVC"])
 @pytest.mark.parametrize(("key", "value"), HOSTILE, ids=ascii)
 def test_no_value_reaches_a_shell(
     study: Path, guard: str, tmp_path: Path, key: tuple[str, ...], value: Any, guarded: bool
@@ -148,7 +148,11 @@ WRONG = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [c if number < 3 else pytest.param(c, marks=pytest.mark.weekly) for number, c in enumerate(COMMANDS)],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_whichever_command_says_it(study: Path, guard: str, command: tuple[str, ...], wrong: str) -> None:
     key, value, said = WRONG[wrong]

@@ -99,6 +99,7 @@ def recorded(study: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
+@pytest.mark.weekly  # all kinds at once are tested below
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_odd_entry_costs_nothing_else(study: Path, guard: str, kind: str) -> None:
     make, said = KINDS[kind]
