@@ -108,6 +108,10 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     }
 
 
+def _code_in_html(text: str) -> Markup:
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
 def render(name: str, context: dict[str, Any], *folders: Path) -> str:
     """A template, of `folders` or of the page, filled in; what it is given is text, escaped for HTML or Markdown."""
     environment = jinja2.Environment(
@@ -119,6 +123,6 @@ def render(name: str, context: dict[str, Any], *folders: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["code"] = lambda text: Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+    environment.filters["code"] = wording.code_in_markdown if name.endswith(".md.j2") else _code_in_html
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(name).render(context)

@@ -153,7 +153,7 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
     best = ranking.order[0]
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, evidence.digits)
     alt = (
-        f"Test top-1 accuracy of {len(ranking.order)} variants, best first: {best} with {mean} %. "
+        f"Test top-1 accuracy of {wording.plural(len(ranking.order), 'variant')}, best first: {best} with {mean} %. "
         "The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)

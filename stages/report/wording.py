@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -110,7 +112,7 @@ def markdown(value: object) -> object:
 
     An underscore within a word (`cnn_bn`) means nothing in Markdown and stays.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value
     line = "".join(
         c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
@@ -122,6 +124,12 @@ def markdown(value: object) -> object:
         line,
     )
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)|(\w)(@)(?=\w)", _not_a_link, line)
+
+
+def code_in_markdown(text: str) -> Markup:
+    """A sentence of ours, with names of keys, files and commands in backticks, which stay; the rest is text."""
+    parts = re.split(r"(`[\w ./:=\[\]-]+`)", text)
+    return Markup("".join(part if k % 2 else str(markdown(part)) for k, part in enumerate(parts)))  # noqa: S704
 
 
 def _not_a_link(found: re.Match[str]) -> str:

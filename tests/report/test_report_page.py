@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from stages.core import files
 from stages.core.errors import UserError
 from stages.report import __main__ as command
-from stages.report.wording import markdown
+from stages.report.wording import code_in_markdown, markdown
 from tests.report.made_study import WEIGHTS, Made, make
 
 if TYPE_CHECKING:
@@ -206,6 +207,30 @@ def test_strengths_have_their_units(study: Path) -> None:
     assert ">quality<" in page  # of JPEG, on the axis
     text = (study / "reports/report.md").read_text(encoding="utf-8")
     assert re.search(r"!\[Colours of the variants: variant_2, .*\]\(figures/robustness.png\)", text)
+
+
+def test_every_table_of_the_text_is_one_in_markdown(study: Path) -> None:
+    """The line under a header holds dashes alone, and every row has as many cells as the header."""
+    lines = (study / "reports/report.md").read_text(encoding="utf-8").splitlines()
+
+    def cells(line: str) -> int:
+        return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+    tables = [k for k, line in enumerate(lines) if line.startswith("|") and not lines[k - 1].startswith("|")]
+    assert len(tables) > 5
+    for start in tables:
+        assert re.fullmatch(r"\|(:?-+:?\|)+", lines[start + 1]), lines[start : start + 2]
+        rows = list(itertools.takewhile(lambda line: line.startswith("|"), lines[start:]))
+        assert {cells(row) for row in rows} == {cells(rows[0])}, rows[:3]
+
+
+def test_code_in_our_sentences_stays_code_and_names_stay_text(study: Path) -> None:
+    text = (study / "reports/report.md").read_text(encoding="utf-8")
+    assert "`split." in text or "`clean." in text or "`aggregate." in text
+    assert "\\`" not in text
+    assert (
+        str(code_in_markdown("set `clean.turned` for a*b and `$(x)`")) == r"set `clean.turned` for a\*b and \`\$(x)\`"
+    )
 
 
 def test_the_text_has_the_paired_comparisons(study: Path) -> None:
