@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     from stages.predict import model, output, pictures
 
     study = params.read()
-    variant, seeds = _asked(study, arguments)
     files = pictures.paths(arguments.images)
+    variant, seeds = _asked(study, arguments)
     ensemble = model.Ensemble(variant, seeds, arguments.unlike)
     clean = params.section(Clean, study.raw["clean"], "clean")
     top = min(arguments.top, len(ensemble.classes))

@@ -105,7 +105,7 @@ def test_cells_come_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     here = study(tmp_path)
     (tmp_path / ".dvc").mkdir()
-    runner = Runner(here, 2, time.monotonic() + 60, cuda=False, evaluate=False)
+    runner = Runner(here, 2, time.monotonic() + 300, cuda=False, evaluate=False)
     assert runner.run([("nothing", 0), ("mlp", 0)]) == [("mlp", 0)]
     assert list(runner.failed) == ["train@nothing-0"]
     assert "there is no cell 'nothing-0'" in runner.failed["train@nothing-0"]

@@ -64,7 +64,7 @@ def test_numbers_are_parsed_as_dvc_parses_them(tmp_path: Path) -> None:
         ("study: s", 'study: "a\\nb"', "it is a name"),
         ("1e-3", ".inf", "`lr` is inf; it must be a number above 0"),
         ("1e-3", ".nan", "`lr` is nan"),
-        ("[0, 1]", "[0, 99999999999999999999]", "whole numbers from 0 up"),
+        ("[0, 1]", "[0, 99999999999999999999]", "a number of 20 digits; it is too large"),
         ("{mlp: {}}", "{" + "m" * 101 + ": {}}", "a variant's name has letters"),
         ("1e-3", "1" * 5000, "is not valid YAML"),
         ("1e-3", "2024-13-45", "is not valid YAML"),
@@ -96,7 +96,7 @@ def test_aliases_that_stand_for_billions_of_values_are_refused_at_once(tmp_path:
     [
         (GOOD.encode("utf-16"), "is not UTF-8 text"),
         (GOOD.replace("study: s", "study: b\u00e9").encode("latin-1"), "is not UTF-8 text"),
-        (b"# " + b"x" * 1_000_001, "more than 1,000,000"),
+        (b"# " + b"x" * 200_001, "more than 200,000"),
         (b"", "must be a mapping"),
         (b"- a\n", "must be a mapping"),
         (b"--- {}\n--- {}\n", "is not valid YAML"),

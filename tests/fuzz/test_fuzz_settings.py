@@ -99,7 +99,7 @@ HUGE = "1" + "0" * 400
         ("clean", RAW["clean"] | {"gigabytes": 1e300}, "`clean.gigabytes` is 1e"),
         ("seeds", list(range(20_000)), "cells; 10,000 are the most"),
         ("seeds", [*range(9_000), 7], "`seeds` names 7 twice"),
-        ("variants", {"mlp": {}, "MLP": {}}, "`mlp` and `MLP`, which differ in case alone"),
+        ("variants", {"mlp": {}, "MLP": {}}, "`MLP` and `mlp`, which differ in case alone"),
         ("ingest", {"source": "urls", "path": "a.csv", "connections": 10**9}, "`ingest.connections` is 1000000000"),
         ("ingest", {"source": "urls", "path": "a.csv", "timeout_seconds": 1e300}, "`ingest.timeout_seconds` is 1e"),
         ("clean", RAW["clean"] | {"duplicates": ["x" * 100_000]}, "`clean.duplicates` is"),

@@ -52,16 +52,21 @@ def predict(_study: Path, *arguments: str) -> None:
 
 def table(study: Path, *arguments: str) -> list[dict[str, str]]:
     predict(study, *arguments, "--format", "csv", "--out", "predicted.csv")
-    return list(csv.DictReader((study / "predicted.csv").open(newline="")))
+    return read(study / "predicted.csv")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_test_set_gets_its_stored_logits(study: Path) -> None:
     """Of the pictures as they were scraped: calibrated probabilities, recomputed from logits.npz."""
-    ledger = {row["image_id"]: row["path"] for row in csv.DictReader((study / "data/clean/ledger.csv").open())}
-    split = [r for r in csv.DictReader((study / "data/split/seeds/0.csv").open()) if r["split"] == "test"]
+    ledger = {row["image_id"]: row["path"] for row in read(study / "data/clean/ledger.csv")}
+    split = [r for r in read(study / "data/split/seeds/0.csv") if r["split"] == "test"]
     (study / "list.txt").write_text("".join(f"../source/{ledger[r['image_id']]}\n" for r in split))
     rows = table(study, "@list.txt", "--variant", "mlp", "--seed", "0", "--top", "3")
-    metrics = csv.DictReader((study / "results/mlp/0/evaluate/metrics.csv").open())
+    metrics = read(study / "results/mlp/0/evaluate/metrics.csv")
     heat = next(float(r["value"]) for r in metrics if (r["split"], r["metric"]) == ("val", "temperature"))
     classes = json.loads((study / "data/split/classes.json").read_text())
     logits = np.load(study / "runs/mlp/0/logits.npz")["test"].astype(float) / heat
@@ -110,7 +115,7 @@ def test_a_strange_picture_is_called_unlike_and_few_known_ones_are(study: Path, 
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "grey.png")
     assert table(study, str(tmp_path / "grey.png"), "--variant", "mlp")[0]["unlike"] == "1"
     known = table(study, str(study.parent / "source"), "--variant", "mlp", "--seed", "0")
-    split = {r["image_id"]: r["split"] for r in csv.DictReader((study / "data/split/seeds/0.csv").open())}
+    split = {r["image_id"]: r["split"] for r in read(study / "data/split/seeds/0.csv")}
     largest = np.load(study / "runs/mlp/0/logits.npz")
     threshold = np.quantile(largest["val"].max(axis=1), 0.05)
     parts = [part for part in ("train", "val", "test") if part in set(split.values())]

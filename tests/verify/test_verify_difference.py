@@ -33,7 +33,7 @@ def pair(tmp_path: Path, name: str, one: str, two: str) -> tuple[Path, Path]:
         ("a.csv", "k,v\na,1\nb,2\n", "k,v\na,1\n", "row 2 (b, 2): here, not made again"),
         ("a.json", json.dumps({"a": {"b": [1, 2]}}), json.dumps({"a": {"b": [1, 3]}}), "a.b[1]: here 2, made again 3"),
         ("a.md", "one\ntwo\n", "one\n2\n", "line 2: here 'two', made again '2'"),
-        ("a.json", '{"a": 1}', '{"a":  1}', "the bytes differ, what they say does not"),
+        ("a.json", '{"a": 1}', '{"a":  1}', "the bytes differ, but not the content"),
         ("a.json", '{"a": 1}', "{", "cannot be read"),
     ],
 )

@@ -41,7 +41,7 @@ def test_stages_are_run_after_those_that_they_need_whatever_the_order_of_the_loc
     }
     deps = {"report": ["results"], "train@a-0": ["clean/m.csv"], "clean": ["raw"], "ingest": []}
     assert recorded(outs, deps).order == ["ingest", "clean", "train@a-0", "report"]
-    with pytest.raises(UserError, match="need each other"):
+    with pytest.raises(UserError, match="depend on each other in a circle"):
         _ = recorded({"a": ["x"], "b": ["y"]}, {"a": ["y"], "b": ["x"]}).order
 
 
@@ -50,7 +50,7 @@ def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> N
     assert lock.read(Place(tmp_path, ".")).outs == {}
     path.write_text("stages: {a: {outs: [{path: x, md5: 00000000000000000000000000000000}]}}")  # a number, for YAML
     assert lock.read(Place(tmp_path, ".")).made == {"x": "0"}
-    for text, words in ((": : [", "is not valid YAML"), ("stages: [a]", "is not as DVC writes it")):
+    for text, words in ((": : [", "is not valid YAML"), ("stages: [a]", "does not have the form that DVC writes")):
         path.write_text(text)
         with pytest.raises(UserError, match=f"dvc.lock {words}"):
             lock.read(Place(tmp_path, "."))
