@@ -46,7 +46,7 @@ new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
 
-study: setup known ## run a published study: make study STUDY=cifar10_fa
+study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
 	dvc repro studies/$(STUDY)/dvc.yaml
 
