@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from studies.new.listing import Listing
     from studies.new.parts import Parts
 
+_WAYS = {
+    "parent": "the folder that holds the picture",
+    "path": "all folders joined",
+    "name": "a part of the file's name",
+    "table": "a column of the table",
+}
+
 REPOSITORY = study.STUDIES.parent
 
 
@@ -72,13 +79,19 @@ def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], opt
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="python -m studies.new", description=__doc__)
     parser.add_argument("images", help="a folder of pictures, a zip or tar of one, or a table of files or addresses")
-    parser.add_argument("--name", help="of the study: the folder below studies/; by default that of the pictures")
-    parser.add_argument("--label", help="where the label stands: parent, path, name, table, or the level of a folder")
-    parser.add_argument("--label-column", help="which column of a table is the label")
+    parser.add_argument(
+        "--name", help="of the study and of its folder below studies/ (default: the name of the pictures' folder)"
+    )
+    parser.add_argument(
+        "--label",
+        help="what the label is: parent (the folder that holds the picture), path (all folders joined), name (a part "
+        "of the file's name), table (a column of a table), or the level of a folder (1, 2 ...)",
+    )
+    parser.add_argument("--label-column", help="the column of the table that is the label")
     parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
-    parser.add_argument("--group", help="what belongs together: auto, none, or a pattern with (?P<group>...)")
+    parser.add_argument("--group", help="pictures to keep together: auto, none, or a pattern with (?P<group>...)")
     parser.add_argument("--seeds", type=int, help="how many times each network is trained")
-    parser.add_argument("--yes", action="store_true", help="ask nothing, take what is proposed")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, accept every proposal")
     parser.add_argument("--no-probe", action="store_true", help="do not measure how long the study will take")
     options = parser.parse_args()
     if options.label and not (
@@ -88,7 +101,7 @@ def _options() -> Any:
             f"--label is {options.label!r}; it can be parent, path, name, table, or the level of a folder (1, 2 ...)"
         )
     if options.seeds is not None and not 1 <= options.seeds <= 1000:
-        raise UserError(f"--seeds is {options.seeds}; it is a number from 1 up")
+        raise UserError(f"--seeds is {options.seeds}; it must be a number from 1 up to 1000")
     return options
 
 
@@ -149,8 +162,10 @@ def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], op
     if layout is None or not layout.others or options.label:
         return layout
     ways = {str(layout.rule): len(layout.counts), **layout.others}
-    said = ", ".join(f"{way} ({count} classes)" for way, count in ways.items())
-    answer = _ask(f"Where does the label stand: {said}?", list(ways), str(layout.rule), "--label", options)
+    said = ", ".join(
+        f"{way} ({_WAYS.get(way, 'the folder at that level')}: {count} classes)" for way, count in ways.items()
+    )
+    answer = _ask(f"What is the label: {said}?", list(ways), str(layout.rule), "--label", options)
     return layout if answer == str(layout.rule) else layouts.decide(listing.pictures, parts, found, answer)
 
 
@@ -166,7 +181,7 @@ def _group(layout: Layout, found: list[tables.Table], options: Any) -> str | Non
         return None
     groups = sorted({group for group in values().values() if group})
     question = (
-        f"Names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as frames of a "
+        f"File names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as the frames of a "
         "video or several pictures of one thing. Keep each series in one part of the split?"
     )
     return pattern if _ask(question, ["yes", "no"], "yes", "--group", options) == "yes" else None
@@ -216,8 +231,8 @@ def _tables(listing: Listing, options: Any) -> list[tables.Table]:
 
 def _missing(found: list[tables.Table]) -> list[str]:
     return [
-        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: bring "
-        "them, or take the rows out; the study lists and leaves them out."
+        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: add "
+        "the files, or delete their rows. The study lists such rows and leaves them out."
         for table in found[:1]
         if table.missing
     ]

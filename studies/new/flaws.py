@@ -38,7 +38,7 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         raise UserError(_parts_alone(listing, list(counts)))
     if len(counts) == 1:
         raise UserError(
-            f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to tell apart; name the "
+            f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to distinguish; name the "
             "folder above it if that holds the other classes, or add pictures of another class in a folder beside it"
         )
     large = sum(count >= LEAST for count in counts.values())
@@ -75,8 +75,8 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
     label, most = next(iter(counts.items()))
     if most >= MOST * total:
         found.append(
-            f"{label!r} has {100 * most / total:.0f} % of the pictures: who always says {label!r} is right that "
-            "often. Add pictures of the other classes if you can."
+            f"{label!r} has {100 * most / total:.0f} % of the pictures: a network that always answers {label!r} "
+            "is right that often. Add pictures of the other classes if you can."
         )
     unlabelled = sum(not label for label in layout.labels.values())
     if unlabelled:
@@ -92,10 +92,10 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
     if listing.links:
         found.append(
             f"{number(len(listing.links), 'link leads', 'links lead')} to a folder, nowhere, or out of the folder, as "
-            f"{listing.links[0]!r}: they are not followed."
+            f"{listing.links[0]!r}. Such links are not followed."
         )
     if listing.closed:
-        found.append(f"{listed(listing.closed)} may not be read by this user; what lies there will be missing.")
+        found.append(f"{listed(listing.closed)} cannot be read by this user, so the study will lack their pictures.")
     found += _conflicts(layout, looked)
     if parts:
         found += _leaks(parts, looked)
@@ -113,7 +113,7 @@ def _conflicts(layout: Layout, looked: Looked) -> list[str]:
     they = "It" if len(torn) == 1 else "They"
     said = (
         f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, as {one!r} and {other!r}. "
-        f"{they} will be left out under each of them (`clean.label_conflicts`); put it right in the folder if you can."
+        f"{they} will be left out under each label (`clean.label_conflicts`); correct the labels if you can."
     )
     return [said]
 

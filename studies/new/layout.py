@@ -180,11 +180,11 @@ def _of_folders(paths: Sequence[str], rule: str | int, published: Parts | None) 
     labels = {path: label_of(path, rule, level) for path in paths}
     keys: dict[str, Any] = {}
     if rule != "parent" and not isinstance(rule, int):
-        why = "The label is the whole path of folders, since folders of one name stand in several places"
+        why = "The label is the whole path of folders, since folders with the same name lie in several places"
     elif rule == "parent" and published and published.below_labels:
         return _of_folders(paths, published.level - 1, published)
     else:
-        where = "that a picture lies in" if rule == "parent" else f"{rule} below the top one"
+        where = "that a picture lies in" if rule == "parent" else f"at level {rule} below the top folder"
         why = f"The label is the folder {where}"
     example = next((path for path in paths if labels[path]), None)
     why += f": {example!r} is {labels[example]!r}." if example else "."

@@ -10,19 +10,19 @@ MANY = 5000  # pictures, from which on views of a frozen part cost more than the
 BACKBONE, BACKBONE_SIZE = "tf_efficientnet_lite0", 224
 
 _PRIOR = """\
-  prior: # says the frequencies of the classes, whatever it sees: the floor
+  prior: # answers with the class frequencies, whatever the picture: the floor of every comparison
     model:
       name: random
 """
 _MLP = """\
-  mlp: # looks at pixels one by one
+  mlp: # a fully connected network on the pixels
     model:
       name: mlp
       widths: [256, 128]
       dropout: 0.2
 """
 _CNN = """\
-  {name}: # trained from nothing{more}
+  {name}: # a small convolutional network, trained from random weights{more}
     model:
       name: cnn
       layers: [conv, batch_norm, activation, pool, dropout]
@@ -30,7 +30,7 @@ _CNN = """\
 {blocks}
 """
 _FROZEN = """\
-  frozen: # weights of ImageNet; the new last layer is trained, all else stays as it is
+  frozen: # a network with ImageNet weights, of which only the new last layer is trained
     model:
       name: backbone
       architecture: {backbone}
@@ -40,7 +40,7 @@ _FROZEN = """\
 {shared}    epochs: {epochs}
 """
 _TUNED = """\
-  tuned: # the same; then the last block is trained too, slowly
+  tuned: # as `frozen`, then the last block is trained too, at a low learning rate
     model:
       name: backbone
       architecture: {backbone}
@@ -53,7 +53,7 @@ _TUNED = """\
 """
 _LAST = "{ names: [features.blocks.6, features.conv_head, features.bn2, head] }"
 _ALL = """\
-  tuned_all: # all of it is trained: worth it with a GPU
+  tuned_all: # as `frozen`, but all layers are trained, which is worth it with a GPU
     model:
       name: backbone
       architecture: {backbone}
@@ -163,7 +163,7 @@ def train(setting: Setting, *, balanced: bool) -> str:
 train: # the defaults of every variant; a variant may override any of them
   size: {setting.size} # px; every picture becomes a square of this side
   resize:
-    mode: squash # squash: the sides are scaled each for itself | crop: the middle | pad: black borders
+    mode: squash # squash: width and height are scaled separately | crop: the middle | pad: black borders
     interpolation: bilinear
   augment: {augment} # {why}
   epochs: {setting.epochs}
@@ -184,11 +184,11 @@ def seeds(images: int, *, fixed: bool) -> int:
 def robustness(setting: Setting) -> str:
     """The section `evaluate`: for photographs fewer changes of fewer pictures, or they take longer than training."""
     if setting.tiny or setting.gpu:
-        return "evaluate:\n  robustness:\n    images: 1000 # of the test pictures, at most, are changed; null: all\n"
+        return "evaluate:\n  robustness:\n    images: 1000 # at most so many test pictures are changed; null: all\n"
     return """\
 evaluate:
   robustness: # test pictures changed by so much; an empty list leaves a change out
-    images: 40 # of the test pictures, at most; null: all. Each costs a pass of the network for each change
+    images: 40 # at most so many test pictures; null: all. Each change costs a pass of the network for each picture
     rotation: [15, 90]
     shift: [0.2]
     scale: [0.5, 1.25]

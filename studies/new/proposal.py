@@ -182,11 +182,11 @@ def _split(
     else:
         trained = sizes["train"] - held
     folders = ", ".join(f"{folder} ({sizes[part]})" for part, all_ in parts.folders.items() for folder in all_)
-    note = "" if "test" in parts.folders else f" There is no test part, so {parts.folders['val'][0]} is the test."
+    note = "" if "test" in parts.folders else f" There is no test part, so {parts.folders['val'][0]} is the test part."
     drawn_note = "" if test == "test" and "val" in parts.folders else " Validation pictures are drawn from training."
     said.append(
         f"The folder is divided already: {folders}. These parts stay as they are, so that results can be compared with "
-        f"published ones.{note}{drawn_note} `--split new` draws new ones."
+        f"published results.{note}{drawn_note} `--split new` draws new parts."
     )
     return split, sizes[test], trained
 
@@ -241,10 +241,8 @@ def choose_group(layout: Layout) -> tuple[str | None, Callable[[], dict[str, str
 
 
 def _seeds_said(split: dict[str, Any], seeds: int, said: list[str]) -> None:
-    own = (
-        " and another split, since the result depends on how few pictures are divided" if split.get("per_seed") else ""
-    )
+    own = " and another split, since with few pictures the result depends on the split" if split.get("per_seed") else ""
     if seeds == 1:
-        said.append("Each network is trained once. One seed decides nothing: which network is better stays open.")
+        said.append("Each network is trained once. One seed cannot show which network is better.")
     else:
         said.append(f"Each network is trained {seeds} times, each time with another seed{own}.")

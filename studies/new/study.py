@@ -26,17 +26,17 @@ LIST = "addresses.csv"
 _RESERVED = {"sources", "new", "con", "nul", "aux", "prn"}
 
 _INGEST = {
-    "label": "parent: the folder that a picture lies in | a number: the folder of that level | path | name | table",
+    "label": "parent: the folder that holds a picture | a number: the folder at that level | path | name | table",
     "name_pattern": "a regular expression on the file's name",
-    "table": "which of its columns names the file, and which the label",
-    "group": "pictures whose paths give the same group never stand in two parts of a split",
-    "min_images": "classes with fewer pictures after cleaning are left out",
+    "table": "the table, the column with the file, and the column with the label",
+    "group": "pictures with the same group are never in two parts of a split",
+    "min_images": "a class with fewer pictures after cleaning is left out",
 }
 _SPLIT = {
-    "seed": "of the split alone",
-    "val": "a fraction, a number, or a published folder; it chooses the epoch that counts",
-    "test": "looked at once, at the end",
-    "per_seed": "every seed has a split of its own, so that figures vary with it too",
+    "seed": "of the split; the seeds above are those of training",
+    "val": "share, number or published folder of the pictures; validation chooses the epoch that counts",
+    "test": "share, number or published folder of the pictures; looked at once, at the end",
+    "per_seed": "every seed has a split of its own, so that the figures vary with the split too",
 }
 
 
@@ -86,11 +86,11 @@ study: {name} # the title of the report, and the experiment of MLflow
 
 lr: 0.001 # learning rate of every variant that names none of its own
 
-seeds: # each variant is trained once for each; a further seed trains only the new cells
+seeds: # each variant is trained once for each seed; another seed trains only the new cells
 {seeds}
 {_source(proposal)}
 clean:
-  duplicates: drop # of copies the best stays | group: all stay, never split apart | ignore: as if there were none
+  duplicates: drop # drop: keep the best copy | group: keep all, in one part of the split | ignore: do nothing
   label_conflicts: keep_none # one picture under several labels: keep_none | keep_majority | keep_all | fail
 
 split:

@@ -28,7 +28,7 @@ def wrapped(lines: Iterable[str]) -> list[str]:
 
 
 def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
-    """What lies there."""
+    """What the folder holds."""
     counts = layout.counts
     lines = [f"- {len(listing.pictures):,} pictures, {len(counts)} classes. {layout.why}", f"- {classes(layout)}"]
     if looked.sizes:
@@ -66,16 +66,16 @@ def _sizes(looked: Looked, pictures: int) -> str:
 
 def _copies(listing: Listing, looked: Looked) -> str:
     if listing.is_archive and not looked.alike:
-        return "No copies were seen; the study will look closer."
+        return "No copies were seen; the study will compare more closely."
     if not looked.alike:
         return "No copies: no two files have the same bytes, and no two pictures the same hashes."
     same = sum(len(group) - 1 for group in looked.copies)
     of = "" if looked.opened == len(listing.pictures) else f" (in a sample of {looked.opened:,})"
     one = looked.alike[0]
     return (
-        f"About {looked.extra:,} pictures are copies of another one{of}: {same:,} byte by byte, the rest by their "
-        f"hashes, as {one[0]!r} and {one[1]!r}. Of each picture the best copy will stay, so that none is in training "
-        "and test. The study looks closer than this, and lists what it finds."
+        f"About {looked.extra:,} pictures are copies of another picture{of}: {same:,} have the same bytes, the others "
+        f"nearly the same hashes. An example is {one[0]!r} and {one[1]!r}. The study keeps the best copy of each, "
+        "so that no picture is in both training and test. It compares more closely than this, and lists what it finds."
     )
 
 
@@ -85,8 +85,8 @@ def proposed(proposal: Proposal, variants: dict[str, str]) -> list[str]:
     lines.append("- Networks: " + "; ".join(f"`{name}`, {what}" for name, what in variants.items()) + ".")
     if not proposal.setting.pretrained and not proposal.setting.tiny:
         lines.append(
-            "- The weights of ImageNet are not on this machine, so that all networks begin from nothing. `make setup` "
-            "installs them; pretrained networks do far better on photographs."
+            "- The ImageNet weights are not on this machine, so all networks start from random weights. `make setup` "
+            "installs the ImageNet weights; pretrained networks do far better on photographs."
         )
     return lines
 
@@ -100,8 +100,8 @@ def ending(name: str, predicted: Predicted | None, said: str) -> list[str]:
     lines += [f"    make study STUDY={name}", ""]
     if predicted is not None:
         lines.append(
-            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. Nothing is "
-            "lost when it is interrupted: the same command goes on."
+            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. You may "
+            "interrupt it: the same command continues where it stopped."
         )
     else:
         lines.append(f"It ends with studies/{name}/reports/index.html.")
