@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/params.md"
 _PLAIN = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}
-_BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "min_length": "{} entries or more"}
+_BOUNDS = {"ge": "≥ {:g}", "gt": "> {:g}", "le": "≤ {:g}", "lt": "< {:g}"}
+_KIND = "chooses this kind"  # of a key with a single value: `name: mlp`, `source: folder`
 _TOP = """\
 # The keys of params.yaml
 
-Written by `python -m studies.new.reference` from the models that check the file. An unknown key is an error, and so
-is a value of another type. A key without a default must be there.
+`python -m studies.new.reference` writes this page from the models that check params.yaml. An unknown key is an error,
+and so is a value of another type. A key without a default must be there.
 
 | key | type | what it is |
 |---|---|---|
 | `study` | text | the title of the report, and the experiment of MLflow |
 | `lr` | number > 0 | learning rate of every variant that names none of its own |
-| `seeds` | list of whole numbers | each variant is trained once for each |
-| `variants` | mapping | a name, and the settings in which it differs from `train`; it must have `model` |
+| `seeds` | list of whole numbers | each variant is trained once for each seed |
+| `variants` | mapping | the name of each variant, and its settings that differ from `train`; `model` is needed |
 | `ingest` ... `report` | mapping | the sections below |
 """
 
@@ -61,7 +62,9 @@ def page() -> str:
         parts += _tables(source, "ingest", seen, f"source: {name}")
     for name, model in MODELS.items():
         if name == "evaluate":
-            parts.append("## train, variants.<name>\n\nA variant may name any of these keys; else `train` holds.\n")
+            parts.append(
+                "## train, variants.<name>\n\nA variant may set any of these keys. The others come from `train`.\n"
+            )
             parts += _tables(Cell, "train", seen)
             parts.append(f"Presets of `augment`: {', '.join(f'`{preset}`' for preset in AUGMENT)}.\n")
         parts.append(f"## {name}\n")
@@ -79,7 +82,7 @@ def _tables(model: type[BaseModel], place: str, seen: set[type[BaseModel]], note
     said = inspect.getdoc(model) or ""
     rows = ["| key | type | default | what it is |", "|---|---|---|---|"]
     for key, field in model.model_fields.items():
-        text = lines.get(key) or _from_file(f"{place}.{key}")
+        text = _KIND if _is_tag(field) else lines.get(key) or _from_file(f"{place}.{key}")
         rows.append(f"| `{key}` | {_cell(_kind(field))} | {_cell(_default(field))} | {_cell(text)} |")
     yield "\n".join([title, "", " ".join(said.partition("\n\n")[0].split()), "", *rows, ""])
     for key, field in model.model_fields.items():
@@ -116,7 +119,9 @@ def _from_file(key: str) -> str:
 
 
 def _kind(field: FieldInfo) -> str:
-    return _words(field.annotation) + _bounds(field.metadata)
+    words, bounds = _words(field.annotation), _bounds(field.metadata)
+    null = " or null" if words.endswith(" or null") else ""  # limits hold for what stands before it
+    return f"{words.removesuffix(null)}{bounds}{null}"
 
 
 def _words(kind: Any) -> str:
@@ -137,17 +142,20 @@ def _words(kind: Any) -> str:
 
 
 def _bounds(metadata: Any) -> str:
-    """Limits of a number or a list."""
-    found = []
-    for one in metadata:
-        inner = getattr(one, "metadata", None) or [one]
-        found += [
-            text.format(f"{getattr(part, name):g}")
-            for part in inner
-            for name, text in _BOUNDS.items()
-            if getattr(part, name, None) is not None
-        ]
-    return f" {' and '.join(dict.fromkeys(found))}" if found else ""
+    """Limits of a number, or of the number of entries of a list."""
+    parts = [part for one in metadata for part in getattr(one, "metadata", None) or [one]]
+    found = [
+        text.format(getattr(part, name))
+        for part in parts
+        for name, text in _BOUNDS.items()
+        if getattr(part, name, None) is not None
+    ]
+    least, most = (
+        max((getattr(part, name) for part in parts if getattr(part, name, None) is not None), default=None)
+        for name in ("min_length", "max_length")
+    )
+    entries = f" ({'exactly' if least == most else 'at least'} {least})" if least is not None else ""
+    return (f" {' and '.join(dict.fromkeys(found))}" if found else "") + entries
 
 
 def _default(field: FieldInfo) -> str:
@@ -168,6 +176,11 @@ def _sections(kind: Any) -> Iterator[type[BaseModel]]:
     else:
         for inner in get_args(kind):
             yield from _sections(inner)
+
+
+def _is_tag(field: FieldInfo) -> bool:
+    """Whether a key has a single value, which tells its section from others in its place."""
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
 
 
 def _tag(model: type[BaseModel]) -> str:
