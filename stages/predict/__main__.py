@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
     ensemble = model.Ensemble(variant, seeds, arguments.unlike)
     clean = params.section(Clean, study.raw["clean"], "clean")
     top = min(arguments.top, len(ensemble.classes))
-    found = pictures.decoded(files, ensemble.size, ensemble.resize, clean, cleaned.workers(clean))
-    bar = console.progress(found, total=len(files), desc="predict", unit="picture")
+    decoded = pictures.decoded(files, ensemble.size, ensemble.resize, clean, cleaned.workers(clean))
+    bar = console.progress(decoded, total=len(files), desc="predict", unit="picture")
     with _opened(arguments.out) as file:
         kind = arguments.format or ("table" if file.isatty() else "csv")
         counts = {"unlike": 0, "problem": 0}
@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _asked(study: params.Study, arguments: argparse.Namespace) -> tuple[str, list[int]]:
+    """The variant and the seeds whose networks predict."""
     from stages.predict import champion
 
     variant, seed = arguments.variant, arguments.seed
@@ -86,10 +87,10 @@ def _asked(study: params.Study, arguments: argparse.Namespace) -> tuple[str, lis
     return variant, study.seeds if seed is None else [seed]
 
 
-def _rows(found: Iterable[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
-    """One row for each picture, in order."""
+def _rows(pictures: Iterable[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
+    """One row for each picture, in order; the networks get up to `_CHUNK` pictures at once."""
     waiting: list[Picture] = []
-    for picture in found:
+    for picture in pictures:
         waiting.append(picture)
         if len(waiting) == _CHUNK:
             yield from _predicted(waiting, ensemble, top)
@@ -97,22 +98,24 @@ def _rows(found: Iterable[Picture], ensemble: Ensemble, top: int) -> Iterator[Ro
     yield from _predicted(waiting, ensemble, top)
 
 
-def _predicted(waiting: Sequence[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
-    pixels = [picture.pixels for picture in waiting if picture.pixels is not None]
-    done = ensemble(np.stack(pixels)) if pixels else None
-    place = 0
-    for picture in waiting:
+def _predicted(pictures: Sequence[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
+    """The rows of some pictures; one that could not be read has its problem and no labels."""
+    pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
+    predicted = ensemble(np.stack(pixels)) if pixels else None
+    place = 0  # of the next readable picture in `predicted`
+    for picture in pictures:
         row: Row = {"path": picture.path, "top": [], "unlike": False, "problem": picture.problem}
-        if picture.pixels is not None and done is not None:
-            chances = done.probabilities[place]
+        if picture.pixels is not None and predicted is not None:
+            chances = predicted.probabilities[place]
             best = np.argsort(-chances, kind="stable")[:top]
             row["top"] = [(ensemble.classes[k], float(chances[k])) for k in best]
-            row["unlike"] = bool(done.unlike[place])
+            row["unlike"] = bool(predicted.unlike[place])
             place += 1
         yield row
 
 
 def _counted(rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
+    """The same rows; `counts` says afterwards how many were unlike training, and how many had a problem."""
     for row in rows:
         counts["unlike"] += row["unlike"]
         counts["problem"] += bool(row["problem"])

@@ -10,14 +10,14 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from stages.core.params import Study
 
-LOWER_IS_BETTER = ("nll",)
+LOWER_IS_BETTER = ("nll",)  # of the metrics that validation has
 ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
 
 
 class Candidate(NamedTuple):
-    """A variant's validation figures and its cost.
+    """A variant's figures on validation, and its cost.
 
-    mean, error: of the metric over the seeds, and the standard error of that mean. macs: multiplications for a picture.
+    mean: of the metric over the seeds. error: standard error of that mean. macs: multiplications for a picture.
     """
 
     variant: str
@@ -34,10 +34,11 @@ class Choice(NamedTuple):
 
 
 def choose(study: Study) -> Choice:
-    """The cheapest of the variants that validation does not tell from the best.
+    """The cheapest of the variants that are tied with the best on validation, and why.
 
-    A variant is tied with the best when its mean lies within one standard error of it (the one-standard-error rule;
-    L. Breiman et al., "Classification and Regression Trees", 1984). The metric is `aggregate.compare`.
+    A variant is tied with the best when its mean lies within one standard error of the best mean (the
+    one-standard-error rule; L. Breiman et al., "Classification and Regression Trees", 1984). The standard error is that
+    of the best. The metric is `aggregate.compare`, or what `ON_VALIDATION` names instead.
 
     Raises:
         UserError: the study has no report yet, or no variant with a trained network.
@@ -62,17 +63,19 @@ def choose(study: Study) -> Choice:
 
 
 def _candidates(study: Study, metric: str) -> list[Candidate]:
+    """Every variant that has a trained network and figures on validation."""
     found = []
-    rows = {
+    validation = {
         row["variant"]: row
         for row in files.read_rows("reports/summary.csv", ["n", "mean", "sd"])
         if row["split"] == "val" and row["metric"] == metric and row["mean"]
     }
     for variant, settings in study.variants.items():
-        row = rows.get(variant)
+        row = validation.get(variant)
         if row is None or (settings.get("model") or {}).get("name") == "random":
             continue
         error = float(row["sd"] or 0) / float(row["n"]) ** 0.5
+        # All seeds of a variant have one architecture, so the cost of the first is the cost of all.
         cost = files.read_json(cells.evaluate_folder(variant, study.seeds[0]) / "cost.json")
         found.append(Candidate(variant, float(row["mean"]), error, int(cost["macs"])))
     return found

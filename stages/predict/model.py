@@ -1,4 +1,4 @@
-"""The trained networks of one variant, as one that gives probabilities."""
+"""The trained networks of one variant, together as one classifier that gives probabilities."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Member:
     """One trained network.
 
-    temperature: fitted on validation. threshold: the maximum logit that all but a share of the validation pictures
-    reach.
+    temperature: divides the logits before the softmax; fitted on validation. threshold: a picture whose largest logit
+    is below it counts as unlike the training pictures.
     """
 
     loaded: predict.Loaded
@@ -62,31 +62,33 @@ class Ensemble:
     def __call__(self, images: NDArray[np.uint8]) -> Predicted:
         """Predict images, uint8 (n, size, size, 3)."""
         probabilities = np.zeros((len(images), len(self.classes)))
-        below = np.zeros(len(images))
+        unlike = np.zeros(len(images))  # how many networks call each picture unlike; most of them must
         for member in self.members:
             logits = predict.logits(member.loaded, images).astype(np.float64)
-            below += logits.max(axis=1) < member.threshold
+            unlike += logits.max(axis=1) < member.threshold
             scaled = logits / member.temperature
             scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
             probabilities += scaled / scaled.sum(axis=1, keepdims=True)
-        return Predicted(probabilities / len(self.members), below * 2 > len(self.members))
+        return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
 
 
 def load(variant: str, seed: int, unlike: float) -> Member:
     """Load one network with the settings that it was trained with; the pictures of the study need not be here.
 
+    The settings come from config.json and not from params.yaml, which may have changed since.
+
     Raises:
         UserError: it is not trained here, or its files do not fit together.
     """
-    where = cells.train_folder(variant, seed) / "config.json"
-    config = files.read_json(where)
+    config_path = cells.train_folder(variant, seed) / "config.json"
+    config = files.read_json(config_path)
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
     try:
         cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
     except (ValidationError, KeyError, TypeError) as error:
-        raise intact.damaged(where, " ".join(str(error).split())[:200]) from None
+        raise intact.damaged(config_path, " ".join(str(error).split())[:200]) from None
     device = machine.prepare(cell)
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
@@ -100,6 +102,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     except (RuntimeError, KeyError) as error:
         reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
         raise intact.damaged(path, reason) from None
+    # `Loaded` also holds the study's pictures. None are needed here, so it gets no rows and no pixels.
     nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
     data = Data(classes, [], [], np.zeros(0, np.int64), {})
     loaded = predict.Loaded(
@@ -109,7 +112,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
 
 
 def _temperature(variant: str, seed: int) -> float:
-    """Fitted on validation by `evaluate`."""
+    """The temperature that `evaluate` fitted on validation; 1 leaves the logits as they are."""
     for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv", ["value"]):
         if (row["split"], row["metric"]) == ("val", "temperature") and row["value"]:
             return float(row["value"])
@@ -117,7 +120,11 @@ def _temperature(variant: str, seed: int) -> float:
 
 
 def _threshold(variant: str, seed: int, unlike: float) -> float:
-    """The maximum logit below which a picture counts as unlike (D. Hendrycks et al., 2022, "maximum logit")."""
+    """The largest logit that all but a share `unlike` of the validation pictures reach.
+
+    The largest logit as the score is the "maximum logit" of D. Hendrycks et al., 2022. Without validation pictures no
+    picture counts as unlike.
+    """
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")

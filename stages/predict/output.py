@@ -17,7 +17,10 @@ Row = dict[str, Any]  # path, unlike, problem, top: [(label, probability), ...]
 
 
 def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> None:
-    """Write each row as soon as it is there."""
+    """Write each row as soon as it is predicted, so that a reader of a pipe need not wait for the last.
+
+    `top` is the number of labels of a row, which a CSV needs for its header.
+    """
     {"csv": _csv, "jsonl": _jsonl, "table": _table}[kind](rows, top, file)
 
 
@@ -36,6 +39,7 @@ def _csv(rows: Iterable[Row], top: int, file: TextIO) -> None:
 
 
 def _jsonl(rows: Iterable[Row], _top: int, file: TextIO) -> None:
+    """An object for each picture: `path`, `top` (label and probability), `unlike`, `problem`."""
     for row in rows:
         top = [{"label": label, "probability": round(probability, 6)} for label, probability in row["top"]]
         line = {"path": row["path"], "top": top, "unlike": bool(row["unlike"]), "problem": row["problem"]}
@@ -44,6 +48,7 @@ def _jsonl(rows: Iterable[Row], _top: int, file: TextIO) -> None:
 
 
 def _table(rows: Iterable[Row], _top: int, file: TextIO) -> None:
+    """A line for each picture; what a terminal could obey instead of show is escaped."""
     for row in rows:
         said = row["problem"] or ", ".join(f"{label} {probability:.1%}" for label, probability in row["top"])
         mark = "  (unlike anything in training)" if row["unlike"] else ""

@@ -62,8 +62,8 @@ def paths(asked: Sequence[str]) -> list[str]:
 def decoded(files: Sequence[str], size: int, resize: Resize, clean: Clean, workers: int) -> Iterator[Picture]:
     """Decode the files in worker processes under the limits of `clean`; yields them in order."""
     work = functools.partial(_one, size=size, resize=resize, clean=clean)
-    found = isolate.each(work, files, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
-    for path, result in zip(files, found, strict=True):
+    results = isolate.each(work, files, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
+    for path, result in zip(files, results, strict=True):
         if isinstance(result, Refused):
             yield Picture(path, None, str(result))
         else:
@@ -71,10 +71,12 @@ def decoded(files: Sequence[str], size: int, resize: Resize, clean: Clean, worke
 
 
 def _one(path: str, size: int, resize: Resize, clean: Clean) -> NDArray[np.uint8]:
+    """In a worker process: read a file, decode it as `clean` does, resize it as `train` does."""
     return np.asarray(square(decode.decode(describe.read(path), clean).image, size, resize))
 
 
 def _below(folder: Path) -> Iterator[str]:
+    """All files of a folder that are not hidden, sorted."""
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -83,6 +85,7 @@ def _below(folder: Path) -> Iterator[str]:
 
 
 def _read(path: Path) -> str:
+    """The text of a list of paths."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -92,6 +95,7 @@ def _read(path: Path) -> str:
 
 
 def _lines(text: str, name: str) -> list[str]:
+    """The paths of a list; `name` is what an error calls the list."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"{name} names no picture; it should hold one path on each line")
