@@ -17,8 +17,15 @@ def _in_an_empty_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cleaned(named: list[str], copies: dict[int, int] | None = None, duplicates: str = "drop", prefix: str = "") -> None:
-    """What clean leaves of pictures with these groups: its group is the union of the named one and the copies."""
-    top = list(range(len(named)))
+    """Write what `clean` leaves of pictures of the classes a and b in turn.
+
+    Args:
+        named: the user's group of each picture; empty: none.
+        copies: number of a picture -> that of its copy. Copies and the pictures of a named group share a `group_id`.
+        duplicates: as in `clean.duplicates`.
+        prefix: the folder in the source above the labels.
+    """
+    top = list(range(len(named)))  # disjoint sets: the next picture on the way to the root of the set
 
     def root(i: int) -> int:
         return i if top[i] == i else root(top[i])
@@ -45,6 +52,7 @@ def cleaned(named: list[str], copies: dict[int, int] | None = None, duplicates: 
 
 
 def parts_of_groups(named: list[str], found: dict[str, str]) -> dict[str, set[str]]:
+    """Named group -> the parts that its pictures stand in; an empty text for a picture that is in no part."""
     parts = defaultdict(set)
     for i, name in enumerate(named):
         if name:
@@ -137,6 +145,7 @@ def test_few_pictures_a_class_say_what_to_do() -> None:
 
 @pytest.mark.parametrize("frames", [5, 7, 12])
 def test_clips_that_are_larger_than_a_share_still_fill_every_part(frames: int) -> None:
+    """Each held-out part takes one clip of each class, and two stay in train."""
     named = [f"{'ab'[i % 2]} clip {i // 2 // frames}" for i in range(2 * 4 * frames)]  # 4 clips of each class
     cleaned(named)
     drawn = splits([0, 1, 2, 3], per_seed=True, test=0.2, val=0.2)

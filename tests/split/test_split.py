@@ -15,6 +15,7 @@ from stages.split.params import Split
 
 
 def params(**more: object) -> Split:
+    """The section `split`, a fifth of the images for validation and a fifth for test unless told otherwise."""
     return section(Split, {"seed": 0, "val": 0.2, "test": 0.2, **more}, "split")
 
 
@@ -129,7 +130,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def splits(seeds: list[int], **split: object) -> dict[int, dict[str, str]]:
-    """Run the stage; seed -> image -> part."""
+    """Run the stage in the working folder; seed -> image -> part, as the files of the splits have it."""
     sections: dict[str, object] = {key: {} for key in SECTIONS} | {
         "split": {"seed": 0, "val": 0.2, "test": 0.2, **split}
     }
