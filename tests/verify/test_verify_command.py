@@ -159,6 +159,6 @@ def test_a_reviewer_may_bring_a_judge_of_their_own(clone: Path) -> None:
 def test_a_cell_that_does_not_exist_is_refused_in_words(clone: Path) -> None:
     green, output = verify(clone, "--cells", "mlp-9")
     assert not green
-    assert "--cells: params.yaml has no cell mlp-9; there are mlp-0, mlp-1" in output
+    assert "--cells: params.yaml has no cell mlp-9; the cells are mlp-0, mlp-1" in output
     green, output = verify(clone, "--sample", "5")
     assert "--sample is 5; the study has 1 to 2 cells to draw" in output
