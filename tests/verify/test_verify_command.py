@@ -130,6 +130,7 @@ def test_a_lock_edited_beyond_repair_gets_a_certificate_that_says_so(clone: Path
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_data_outside_of_the_repository_needs_no_word(clone: Path, tmp_path: Path) -> None:
     (clone / "data/source").rename(tmp_path / "elsewhere")
     for path in (str(tmp_path / "elsewhere"), "../elsewhere"):
@@ -161,4 +162,4 @@ def test_a_cell_that_does_not_exist_is_refused_in_words(clone: Path) -> None:
     assert not green
     assert "--cells: params.yaml has no cell mlp-9; the cells are mlp-0, mlp-1" in output
     green, output = verify(clone, "--sample", "5")
-    assert "--sample is 5; the study has 1 to 2 cells to draw" in output
+    assert "--sample is 5; it must be from 1 to 2, the number of cells in the study" in output
