@@ -210,7 +210,7 @@ def test_the_real_packages_know_a_banana(
 
     library: Any = timm.data
     given = real(architecture)
-    pictures = sorted((BANANAS / "Cavendish Banana").glob("*"))[::2] if BANANAS.is_dir() else []
+    pictures = sorted((BANANAS / "Cavendish Banana").glob("*.*"))[::3] if BANANAS.is_dir() else []
     if not pictures:
         pytest.skip(f"{BANANAS} has no pictures")
     monkeypatch.chdir(here)
@@ -223,4 +223,4 @@ def test_the_real_packages_know_a_banana(
             with Image.open(path) as picture:
                 x = transform(picture.convert("RGB"))
             right += int(network(x[None]).argmax()) == BANANA
-    assert 100 * right / len(pictures) == pytest.approx(share, abs=6)
+    assert 100 * right / len(pictures) == pytest.approx(share, abs=8)  # a third of them
