@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLEANED = 32  # pictures that are cleaned here
 STAGES = 8  # that are no cells
-# Measured on studies of photographs, as multiples of what is measured here.
+# Estimates, as multiples of what is measured here; not held against whole studies yet.
 START_TRAIN, START_EVALUATE = 1.15, 2.3  # of the time in which a process loads torch and a network
 DVC_STAGE = 1.0  # s, to look at a stage's files and to record them
 REPORT = 7.0  # starts of a process: aggregate, report and track draw and write much
