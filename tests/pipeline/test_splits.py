@@ -33,7 +33,7 @@ def test_the_parts_of_the_variance_reach_the_page(study: Path) -> None:
     assert {row["part"] for row in rows} == {"initialisation", "split", "total"}
     (pair,) = files.read_rows(study / "reports/comparisons.csv")
     assert pair["covers"] == "images, seeds and splits"
-    assert "What the seeds vary" in (study / "reports/index.html").read_text(encoding="utf-8")
+    assert "Variation between seeds" in (study / "reports/index.html").read_text(encoding="utf-8")
     for seed in range(4):  # a cell's test images are those of its own split
         wanted = {
             r["image_id"] for r in files.read_rows(study / f"data/split/seeds/{seed}.csv") if r["split"] == "test"
