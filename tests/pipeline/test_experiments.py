@@ -67,6 +67,7 @@ def test_a_new_seed_trains_only_its_cells(study: Path) -> None:
     assert tiny.run(study, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.weekly
 def test_a_new_variant_trains_only_its_cells(study: Path) -> None:
     def add(params: dict[str, Any]) -> None:
         params["variants"]["wide"] = {**tiny.VARIANT, "model": {"name": "mlp", "widths": [16]}}
@@ -77,6 +78,7 @@ def test_a_new_variant_trains_only_its_cells(study: Path) -> None:
     tiny.run(study, "dvc", "repro")
 
 
+@pytest.mark.weekly
 def test_experiments_and_a_queued_sweep_stand_in_one_store(study: Path) -> None:
     before = len(runs(study))
     tiny.run(study, "dvc", "exp", "run", "-S", "lr=0.01")

@@ -51,6 +51,7 @@ def test_an_unknown_setting_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_over_experiments_that_dvc_ran(tmp_path: Path) -> None:
     study = tiny.copy(tmp_path)
     tiny.run(study, "dvc", "repro", "report")

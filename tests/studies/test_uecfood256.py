@@ -140,6 +140,7 @@ def test_system_takes_a_few_steps(system: str, prepared: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_the_loader_at_full_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     share, odd = divmod(PHOTOS - 800, CLASSES)
