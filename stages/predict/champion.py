@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from stages.core import cells, files
+from stages.aggregate.params import Aggregate
+from stages.aggregate.values import LOWER_IS_BETTER
+from stages.core import cells, files, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from stages.core.params import Study
 
-LOWER_IS_BETTER = ("nll",)  # of the metrics that validation has
 ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
 
 
@@ -43,7 +44,7 @@ def choose(study: Study) -> Choice:
     Raises:
         UserError: the study has no report yet, or no variant with a trained network.
     """
-    compare = (study.raw.get("aggregate") or {}).get("compare", "top1")
+    compare = params.section(Aggregate, study.raw["aggregate"], "aggregate").compare
     metric = ON_VALIDATION.get(compare, compare)
     found = _candidates(study, metric)
     if not found:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
+from scipy.special import softmax
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
@@ -66,9 +67,7 @@ class Ensemble:
         for member in self.members:
             logits = predict.logits(member.loaded, images).astype(np.float64)
             unlike += logits.max(axis=1) < member.threshold
-            scaled = logits / member.temperature
-            scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-            probabilities += scaled / scaled.sum(axis=1, keepdims=True)
+            probabilities += softmax(logits / member.temperature, axis=1)
         return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
 
 
