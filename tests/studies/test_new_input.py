@@ -130,7 +130,7 @@ def test_any_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
     folder.chmod(0o555)
     told = subprocess.run(
-        ["make", "--dry-run", "-o", "setup", "new", f"IMAGES={folder}", "NAME=it's"],
+        ["make", "--no-print-directory", "--dry-run", "-o", "setup", "new", f"IMAGES={folder}", "NAME=it's"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     shell = told.replace("python -m studies.new", "printf '%s\\n'")
