@@ -51,7 +51,8 @@ def made(text: str) -> tuple[str, dict[str, str]]:
             axes, alt, below = block(figures)
             pictures[name] = _standing(str(figures.add(name, axes.figure, alt).svg))
             lines = f"<!-- {name} -->\n![{alt}](pictures/{name}.svg)\n\n{below}\n<!-- /{name} -->"
-            text = re.sub(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, new=lines: new, text, flags=re.DOTALL)
+            before, _, rest = text.partition(f"<!-- {name} -->")
+            text = before + lines + rest.partition(f"<!-- /{name} -->")[2]
     return text, pictures
 
 
@@ -102,15 +103,12 @@ def _intervals(figures: Figures) -> _Block:
         f"Four intervals of {SHOWN}: new seeds {said[0]}, new images {said[1]}, both {said[2]}, a further run {said[3]}"
     )
     each = names([f"{value:.1f}" for value in runs])
-    return (
-        axes,
-        alt,
-        (
-            f"The network `{SHOWN}` of the study `digits`: {len(runs)} seeds reached {each} % on {row['images']} test "
-            f"images, a mean of {np.mean(runs):.1f} % (square). The interval for new seeds is {said[0]}, for new images "
-            f"{said[1]}, for both {said[2]}. One further run is expected at {said[3]}."
-        ),
+    below = (
+        f"The network `{SHOWN}` of the study `digits`: {len(runs)} seeds reached {each} % on {row['images']} test "
+        f"images, a mean of {np.mean(runs):.1f} % (square). The interval for new seeds is {said[0]}, for new images "
+        f"{said[1]}, for both {said[2]}. One further run is expected at {said[3]}."
     )
+    return axes, alt, below
 
 
 def _splits(figures: Figures) -> _Block:
@@ -126,16 +124,13 @@ def _splits(figures: Figures) -> _Block:
     axes.set_xlabel("test top-1, %")
     least, most = min(many), max(many)
     alt = f"{name} on {len(many)} splits of one collection: {least:.1f} to {most:.1f} %, mean {np.mean(many):.1f} %"
-    return (
-        axes,
-        alt,
-        (
-            f"The network `{name}` of the study `bananas_scratch`, on {len(many)} splits of the same pictures. One split "
-            f"alone could have shown anything from {least:.1f} to {most:.1f} %. The mean is {np.mean(many):.1f} %, the SD "
-            f"{np.std(many, ddof=1):.1f} points. For comparison, the SD of `{SHOWN}` above, over seeds on one split, is "
-            f"{np.std(few, ddof=1):.1f} points."
-        ),
+    below = (
+        f"The network `{name}` of the study `bananas_scratch`, on {len(many)} splits of the same pictures. One split "
+        f"alone could have shown anything from {least:.1f} to {most:.1f} %. The mean is {np.mean(many):.1f} %, the "
+        f"SD {np.std(many, ddof=1):.1f} points. For comparison: the SD of `{SHOWN}` above, over seeds on one split, "
+        f"is {np.std(few, ddof=1):.1f} points."
     )
+    return axes, alt, below
 
 
 def _pairs(figures: Figures) -> _Block:
@@ -154,7 +149,7 @@ def _pairs(figures: Figures) -> _Block:
     axes.set_xlabel("difference of test top-1, points")
     lines = ["| pair | difference | by itself | all pairs at once | verdict |", "|---|---|---|---|---|"]
     for row in rows:
-        alone, wide = (interval(*(one / 100 for one in row[kind]), "top1") for kind in ("alone", "wide"))
+        alone, wide = (interval(row[kind][0] / 100, row[kind][1] / 100, "top1") for kind in ("alone", "wide"))
         shown = signed(row["difference"] / 100, "top1")
         lines.append(f"| {row['a']} − {row['b']} | {shown} | {alone} | {wide} | {row['verdict']} |")  # noqa: RUF001
     said = "; ".join(f"{row['a']} and {row['b']}: {row['verdict']}" for row in rows)

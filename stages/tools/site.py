@@ -1,4 +1,4 @@
-"""What `mkdocs.yml` adds to the pages of docs/: files of the repository that they link to, and two lists made from code.
+"""What mkdocs.yml adds to the pages of docs/: files of the repository that they link to, and two lists made from code.
 
 Links stay as they are, so that GitHub follows them too: `../CONTRIBUTING.md` leads to the page
 `repository/CONTRIBUTING.md` of the site. A page of docs/ that the navigation does not name is listed under "How to".
@@ -115,7 +115,7 @@ def commands() -> str:
         lines.append(f"| `make {target}` | {_cell(said)} |")
     lines += [
         "", "## With python", "",
-        "These need the environment on the path: `source .venv/bin/activate`. `dvc repro` runs those of the pipeline.", "",
+        "These need the environment on the path: `source .venv/bin/activate`. `dvc repro` runs the stages.", "",
         "| command | what it does |", "|---|---|",
     ]  # fmt: skip
     for path in _python("stages", "studies", "benchmarks"):
