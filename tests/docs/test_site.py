@@ -65,4 +65,4 @@ def test_links_in_code_stay_and_others_are_led() -> None:
     assert site._resolved("docs/howto.md", "../README.md") == "README.md"
     assert site._resolved("docs/howto.md", "../../elsewhere.md") is None
     changed = site._outside_of_code(text, lambda part: site._LINK.sub("LINK", part))
-    assert changed == "LINK\n```\n[b](../README.md)\n```\nLINK LINK\n"
+    assert changed == "[aLINK\n```\n[b](../README.md)\n```\n[cLINK [dLINK\n"
