@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro new known study studies verify predict test test-all lint bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro new known study studies verify predict test test-all lint site bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,10 @@ lint: setup ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
+
+site: setup ## the documentation as a site: site/index.html; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The documentation: file://$(CURDIR)/site/index.html (with search: python -m http.server --directory site --bind 127.0.0.1)"
 
 bench: setup ## the benchmarks that need no pictures of yours; `python -m benchmarks.clean --help` names the others
 	python -m benchmarks.clean search
