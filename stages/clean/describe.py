@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
-VERSION = 4  # raise it when the print of the same file changes: earlier commits share the cache
+VERSION = 5  # raise it when the print of the same file changes: earlier commits share the cache
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 

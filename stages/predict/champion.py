@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.aggregate.params import Aggregate
-from stages.aggregate.values import LOWER_IS_BETTER
 from stages.core import cells, files, params
 from stages.core.errors import UserError
+from stages.core.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from stages.core.params import Study
