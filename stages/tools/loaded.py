@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 
 with contextlib.suppress(Exception):  # a module that cannot be loaded is named by the first cell that needs it
-    import stages.evaluate.__main__
+    import stages.evaluate.cell
     import stages.evaluate.cost
     import stages.evaluate.gradcam
     import stages.evaluate.inputs
+    import stages.evaluate.params
+    import stages.evaluate.rerun
     import stages.evaluate.robustness
-    import stages.train.__main__
+    import stages.evaluate.samples
+    import stages.evaluate.tables
+    import stages.train.params
     import stages.train.run  # noqa: F401

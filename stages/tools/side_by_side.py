@@ -8,7 +8,6 @@ study, where it writes folders of its own, and is entered in dvc.lock as soon as
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +37,9 @@ def main() -> None:
     jobs = parser.parse_args().jobs
     if jobs is not None and jobs < 1:
         raise UserError(f"JOBS is {jobs}; it must be at least 1")
-    import dvc.logger
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    dvc.logger.setup(logging.INFO)
     try:
         with Repo(_wait_for_lock=True) as repo:
             done = repo.reproduce(PIPELINE, repro_fn=Reproduce(jobs))
@@ -113,8 +110,7 @@ class SideBySide:
         try:
             with bar, self._reserved():
                 while self.waiting or self.running:
-                    while self.waiting and len(self.running) < self.jobs and room.enough(self.running):
-                        self._next_stage(self.waiting.pop(0), bar)
+                    self._fill(bar)
                     self._collect(bar)
         finally:
             forked.stop(self.running)
@@ -125,6 +121,11 @@ class SideBySide:
             )
         self._put_in_order(before)
         return self.ran
+
+    def _fill(self, bar: tqdm[Any]) -> None:
+        """Begin waiting cells while there is room."""
+        while self.waiting and len(self.running) < self.jobs and room.enough(self.running):
+            self._next_stage(self.waiting.pop(0), bar)
 
     def _next_stage(self, cell: Cell, bar: tqdm[Any]) -> None:
         """Begin the first stage of a cell that is stale; without one, the cell is done."""
@@ -146,7 +147,7 @@ class SideBySide:
         self.running[forked.start(stage.cmd.split()[-1], environment, cell.log)] = cell
 
     def _collect(self, bar: tqdm[Any]) -> None:
-        """Wait for stages to end, begin those that follow, and enter those that ended well in dvc.lock."""
+        """Wait for stages to end, and enter those that ended well in dvc.lock; their cells go on next."""
         if not self.running:
             return
         self.repo.lock.unlock()  # other commands of DVC may do their work meanwhile
@@ -166,10 +167,11 @@ class SideBySide:
                 console.say(f"{cell.stages[0].name}: {said}")
             cell.log.unlink(missing_ok=True)
             done.append((cell, cell.stages.pop(0), cell.inputs))
-            self._next_stage(cell, bar)
-        self._commit(done)
+        self._fill(bar)  # with other cells: DVC puts links in the place of outputs now, so no stage may read them yet
+        self._commit(done, bar)
+        self.waiting[:0] = [cell for cell, _, _ in done if cell.name not in self.failed]
 
-    def _commit(self, done: list[tuple[Cell, Stage, dict[str, Any]]]) -> None:
+    def _commit(self, done: list[tuple[Cell, Stage, dict[str, Any]]], bar: tqdm[Any]) -> None:
         """Enter stages in dvc.lock and their outputs in the cache, as `dvc repro` does: all with one write."""
         whole = []
         for cell, stage, inputs in done:
@@ -177,6 +179,7 @@ class SideBySide:
             if _inputs(stage) != inputs:
                 changed = sorted(name for name, value in _inputs(stage).items() if inputs.get(name) != value)
                 self.failed[cell.name] = f"{', '.join(changed)} changed while {stage.name} ran"
+                bar.update()
                 continue
             stage.commit()
             whole.append(stage)
