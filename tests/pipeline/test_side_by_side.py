@@ -109,6 +109,8 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.weekly
 def test_the_bytes_are_those_of_dvc_repro_and_then_nothing_is_left(study: Path, serial: Path) -> None:
     said = tiny.run(study, *COMMAND)
     assert same(study, serial), said
@@ -119,6 +121,7 @@ def test_the_bytes_are_those_of_dvc_repro_and_then_nothing_is_left(study: Path, 
     assert "dvc.lock" in tiny.run(study, "git", "diff", "--cached", "--name-only").split()
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path) -> None:
     (study / "fail").write_text("quick")
     said = tiny.run(study, *COMMAND, check=False)
@@ -134,54 +137,61 @@ def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path) -> None
     assert not (study / ".checkpoints/side_by_side/order.json").exists()
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_same_command_goes_on(study: Path, serial: Path) -> None:
     (study / "hold").write_text("slow")
     quick = {f"{stage}@{cell}" for stage in ("train", "evaluate") for cell in CELLS if "slow" not in cell}
-    process = begin(study)
-    until(lambda: quick <= locked(study))
-    held = [int(line.split()[1]) for line in (study / "ran").read_text().splitlines() if "slow" in line]
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    until(lambda: not any(psutil.pid_exists(pid) for pid in held))  # or the next run would meet them at work
-    assert len(held) == 2
-    (study / "hold").unlink()
-    tiny.run(study, *COMMAND)
-    assert same(study, serial), "the order of dvc.lock does not show who was first"
-    assert [name for name in ran(study) if name in quick] == sorted(quick), "what was finished did not run again"
+    with begin(study) as process:
+        until(lambda: quick <= locked(study))
+        held = [int(line.split()[1]) for line in (study / "ran").read_text().splitlines() if "slow" in line]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not any(psutil.pid_exists(pid) for pid in held))  # or the next run would meet them at work
+        assert len(held) == 2
+        (study / "hold").unlink()
+        tiny.run(study, *COMMAND)
+        assert same(study, serial), "the order of dvc.lock does not show who was first"
+        assert [name for name in ran(study) if name in quick] == sorted(quick), "what was finished did not run again"
 
 
+@pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_cells_too(study: Path, polite: signal.Signals) -> None:
     (study / "hold").write_text("slow quick other")
-    process = begin(study)
-    until(lambda: (study / "ran").exists() and len(ran(study)) == 3)
-    process.send_signal(polite)
-    assert process.wait(120) == 130
-    assert not any(psutil.pid_exists(int(line.split()[1])) for line in (study / "ran").read_text().splitlines())
-    assert locked(study) == {"split"}
+    with begin(study) as process:
+        until(lambda: (study / "ran").exists() and len(ran(study)) == 3)
+        process.send_signal(polite)
+        assert process.wait(120) == 130
+        assert not any(psutil.pid_exists(int(line.split()[1])) for line in (study / "ran").read_text().splitlines())
+        assert locked(study) == {"split"}
 
 
+@pytest.mark.slow
+@pytest.mark.weekly
 def test_a_result_of_other_inputs_than_at_the_start_is_not_locked(study: Path) -> None:
     (study / "hold").write_text("slow")
-    process = begin(study)
-    until(lambda: (study / "ran").exists() and "train@slow-0" in ran(study))
-    tiny.edit(study / "params.yaml", lambda p: p["variants"].update(slow={"epochs": 3}))
-    (study / "hold").unlink()
-    said = process.communicate()[0]
-    assert process.returncode == 1
-    assert "slow-0: params.yaml" in said
-    assert "changed while train@slow-0 ran" in said
-    assert "train@slow-0" not in locked(study)
-    assert "train@quick-0" in locked(study)
+    with begin(study) as process:
+        until(lambda: (study / "ran").exists() and "train@slow-0" in ran(study))
+        tiny.edit(study / "params.yaml", lambda p: p["variants"].update(slow={"epochs": 3}))
+        (study / "hold").unlink()
+        said = process.communicate()[0]
+        assert process.returncode == 1
+        assert "slow-0: params.yaml" in said
+        assert "changed while train@slow-0 ran" in said
+        assert "train@slow-0" not in locked(study)
+        assert "train@quick-0" in locked(study)
 
 
+@pytest.mark.slow
+@pytest.mark.weekly
 def test_another_dvc_does_not_run_the_same_cells(study: Path) -> None:
     (study / "hold").write_text("slow")
-    process = begin(study)
-    until(lambda: (study / "ran").exists() and "train@slow-0" in ran(study))
-    assert "is busy" in tiny.run(study, "dvc", "repro", "train@slow-0", check=False)
-    (study / "hold").unlink()
-    assert process.wait(120) == 0, process.communicate()[0]
+    with begin(study) as process:
+        until(lambda: (study / "ran").exists() and "train@slow-0" in ran(study))
+        assert "is busy" in tiny.run(study, "dvc", "repro", "train@slow-0", check=False)
+        (study / "hold").unlink()
+        assert process.wait(120) == 0, process.communicate()[0]
 
 
 def begin(study: Path) -> subprocess.Popen[str]:
@@ -236,6 +246,7 @@ def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_real_cells_have_the_bytes_of_serial_ones(tmp_path: Path) -> None:
     study = tiny.copy(tmp_path, lambda p: p.update(variants={"mlp": tiny.VARIANT, "cnn": CNN}, seeds=[0]))
     tiny.run(study, *COMMAND, EVENHAND_TRACKING="off")
