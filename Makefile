@@ -26,8 +26,11 @@ setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, o
 	$(BIN)/python stages/cells/guard.py
 	@touch $@
 
-repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
-	dvc repro
+# What `dvc repro` does, with as many cells at once as there are cores, or GPUs (docs/scale.md).
+REPRO = python -m stages.tools.side_by_side $(if $(JOBS),--jobs $(JOBS))
+
+repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html (JOBS=4: cells at once)
+	$(REPRO)
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
@@ -46,9 +49,9 @@ new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
 
-study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa
+study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4)
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
-	dvc repro studies/$(STUDY)/dvc.yaml
+	cd studies/$(STUDY) && $(REPRO)
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
 	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
