@@ -18,6 +18,7 @@ from PIL import Image
 
 from stages.core import files, planted
 from stages.core.errors import UserError
+from stages.core.seeding import generator
 from stages.ingest.entry import HIDDEN, Entry
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from stages.ingest.params import Digits
 
 SIDE = 32  # px of the digits of a scrape; cleaning compares pictures of 16 px and more by their looks
+PAPER, INK, GRAIN = 24.0, 0.8, 10.0  # grey levels of the paper, share of those of the digit, SD of the paper's grain
 HIGH: dict[str, Any] = {"quality": 92}  # of a first JPEG file
 QUALITIES = (85, 75, 60)  # of a second
 LEFT = 0.6  # of the bytes of a file that was cut short
@@ -73,7 +75,7 @@ def _check(checksum: Path) -> None:
 def _as_scraped(pictures: Sequence[Image.Image], labels: Sequence[str], target: Path) -> list[Entry]:
     """Write every digit once, and beside them what is planted."""
     plan = planted.plan(labels)
-    large = [picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
+    large = [_on_paper(picture, number) for number, picture in enumerate(pictures)]
     for picture, path in zip(large, plan.originals, strict=True):
         picture.save(target / path, **(HIGH if path.endswith(".jpg") else {}))
     shown = dict(zip(plan.originals, large, strict=True))
@@ -92,6 +94,14 @@ def _as_scraped(pictures: Sequence[Image.Image], labels: Sequence[str], target: 
             picture.save(target / one.path, quality=QUALITIES[number % len(QUALITIES)])
     stray = Entry(path=planted.STRAY, file="", label="", source="digits", problem=HIDDEN)
     return [*map(_entry, [*plan.originals, *(one.path for one in plan.planted if one.original)]), stray]
+
+
+def _on_paper(picture: Image.Image, number: int) -> Image.Image:
+    """A digit enlarged, on paper of its own: enlarging gives no detail that tells it from others of its class."""
+    noise = generator(planted.SEED, "paper", number).normal(size=(SIDE + 1, SIDE + 1))
+    grain = (noise[1:, 1:] + noise[1:, :-1] + noise[:-1, 1:] + noise[:-1, :-1]) / 2
+    ink = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64)
+    return Image.fromarray(np.clip(np.round(PAPER + INK * ink + GRAIN * grain), 0, 255).astype(np.uint8))
 
 
 def _entry(path: str) -> Entry:

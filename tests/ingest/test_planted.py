@@ -10,9 +10,13 @@ import pytest
 from PIL import Image, ImageFile
 from sklearn import datasets
 
+from stages.clean.params import Clean
+from stages.clean.run import run
 from stages.core import files, planted
+from stages.core.params import section
 from stages.ingest import ingest
 from stages.ingest.params import check_source
+from stages.report import planted as counting
 from tests import tiny
 
 CHECKSUM = tiny.ROOT / "data/digits.sha256"
@@ -89,3 +93,57 @@ def test_what_is_planted_is_the_same_every_time(tmp_path: Path, monkeypatch: pyt
             rows = [row for row in bring().values() if row["file"]]
             sums.append([(row["path"], files.sha256(Path("data/raw") / row["file"])) for row in rows])
     assert sums[0] == sums[1]
+
+
+def test_cleaning_finds_what_is_planted_among_few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind is counted again from the ledger, in another way than the page does."""
+    few = datasets.load_digits(return_X_y=True)
+    monkeypatch.setattr(datasets, "load_digits", lambda **_: (few[0][:200], few[1][:200]))
+    monkeypatch.setattr(planted, "KINDS", {kind: min(count, 6) for kind, count in planted.KINDS.items()})
+    monkeypatch.chdir(tmp_path)
+    raw = bring()
+    run(section(Clean, {}, "clean"), cache_file=None)
+    ledger = {row["path"]: row for row in files.read_rows("data/clean/ledger.csv")}
+    assert set(ledger) == set(raw)
+    plan = planted.of_the_digits()
+    of = {kind: [one for one in plan if one.kind == kind] for kind in planted.KINDS}
+    for one in of["renamed"]:
+        assert sorted(ledger[path]["reason"] for path in (one.path, one.original)) == ["", "same_bytes"]
+    for one in of["cut_short"]:
+        assert (ledger[one.path]["status"], ledger[one.original]["status"]) == ("quarantined", "kept")
+    assert ledger["Thumbs.db"]["reason"] == "hidden"
+    dropped = {path: row["duplicate_of"] for path, row in ledger.items() if row["status"] == "duplicate"}
+    image = {row["image_id"]: path for path, row in ledger.items() if row["image_id"]}
+    pairs = {frozenset((one.path, one.original)) for one in of["renamed"] + of["recompressed"]}
+    assert {frozenset((path, image[other])) for path, other in dropped.items()} <= pairs  # no two digits are one
+    groups = {row["image_id"]: row["group_id"] for row in files.read_rows("data/clean/manifest.csv")}
+    shown = counting.counted(plan, counting.Study(ledger, groups, set(), set(groups)))
+    found = {row["kind"]: row["found"] for row in shown["rows"]}
+    for kind in ("recompressed", "renamed"):
+        assert found[counting.WORDS[kind]] >= sum(one.path in dropped or one.original in dropped for one in of[kind])
+    assert counting.unexplained(plan, counting.Study(ledger, groups, set(), set(groups))) == []
+
+
+def test_a_fate_is_what_the_ledger_says() -> None:
+    """Each fate on rows that are made so, and a drop without a reason is told."""
+    kept = {"status": "kept", "duplicate_of": "", "image_id": ""}
+    ledger = {path: {**kept, "image_id": path} for path in ("1/a", "1/b", "1/c", "2/d", "1/e")}
+    ledger["1/copy"] = {"status": "duplicate", "duplicate_of": "1/a", "image_id": ""}
+    ledger["1/other"] = {"status": "duplicate", "duplicate_of": "1/b", "image_id": ""}
+    ledger["1/turned"] = {**kept, "image_id": "t"}
+    ledger["1/missed"] = {**kept, "image_id": "m"}
+    ledger["Thumbs.db"] = {"status": "quarantined", "duplicate_of": "", "image_id": ""}
+    groups = {"1/a": "g", "1/b": "h", "1/c": "i", "2/d": "j", "t": "i", "m": "k", "1/e": "l"}
+    study = counting.Study(ledger, groups, listed={"2/d"}, judged={"2/d", "m"})
+    fates = {
+        planted.Planted("1/copy", "recompressed", "1/a", "1"): counting.DROPPED,
+        planted.Planted("1/turned", "turned", "1/c", "1"): counting.GROUPED,
+        planted.Planted("1/missed", "renamed", "1/c", "1"): counting.MISSED,
+        planted.Planted("2/d", "wrong_label", "", "1"): counting.LISTED,
+        planted.Planted("1/missed", "wrong_label", "", "2"): counting.MISSED,
+        planted.Planted("1/e", "wrong_label", "", "2"): counting.UNASKED,
+        planted.Planted("Thumbs.db", "stray", "", ""): counting.QUARANTINED,
+        planted.Planted("1/e", "two_labels", "2/d", "2"): counting.MISSED,
+    }
+    assert {one: counting.fate(one, study) for one in fates} == fates
+    assert counting.unexplained(list(fates), study) == ["1/other"]
