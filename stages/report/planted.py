@@ -47,7 +47,7 @@ class Study(NamedTuple):
 
 def build(evidence: StudyEvidence) -> dict[str, Any] | None:
     """A row for each kind, and a sentence on what was dropped without a reason; None where nothing was planted."""
-    section = evidence.study.raw["ingest"]
+    section = evidence.study.raw["ingest"] or {}
     if section.get("source") != "digits" or not section.get("planted"):
         return None
     ledger = {str(row["path"]): row for row in evidence.ledger.to_dict("records")}
