@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stages.ingest.params import Digits
 
 SIDE = 32  # px of the digits of a scrape; cleaning compares pictures of 16 px and more by their looks
-PAPER, INK, GRAIN = 24.0, 0.8, 10.0  # grey levels of the paper, share of those of the digit, SD of the paper's grain
+PAPER, INK, GRAIN = 24.0, 0.8, 18.0  # grey levels of the paper, share of those of the digit, SD of the paper's grain
 HIGH: dict[str, Any] = {"quality": 92}  # of a first JPEG file
 QUALITIES = (85, 75, 60)  # of a second
 LEFT = 0.6  # of the bytes of a file that was cut short
