@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import training
+from stages.report import planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, data_uri, sprite_tiles
 from stages.report.section import Section
@@ -43,6 +43,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "counts": counts,
         "sentence": _sentence(len(ledger), counts),
         "reasons": reasons.to_dict("records"),
+        "planted": planted.build(evidence),
         "classes": classes,
         "many": len(classes) > 40,
         "chart": _chart(classes, figures),
