@@ -17,6 +17,7 @@ from stages.train.params import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -45,8 +46,14 @@ class Predicted:
 class Ensemble:
     """The networks of several seeds of a variant: their calibrated probabilities are averaged."""
 
-    def __init__(self, variant: str, seeds: Sequence[int], unlike: float) -> None:
-        """Load the networks.
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = list(members)
+        first = self.members[0].loaded
+        self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+
+    @classmethod
+    def trained(cls, variant: str, seeds: Sequence[int], unlike: float) -> Ensemble:
+        """The networks of this study.
 
         Args:
             variant: its name in params.yaml.
@@ -56,9 +63,7 @@ class Ensemble:
         Raises:
             UserError: a network is not trained, or its files do not fit together.
         """
-        self.members = [load(variant, seed, unlike) for seed in seeds]
-        first = self.members[0].loaded
-        self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+        return cls([load(variant, seed, unlike) for seed in seeds])
 
     def __call__(self, images: NDArray[np.uint8]) -> Predicted:
         """Predict images, uint8 (n, size, size, 3)."""
@@ -72,18 +77,27 @@ class Ensemble:
 
 
 def load(variant: str, seed: int, unlike: float) -> Member:
-    """Load one network with the settings that it was trained with; the pictures of the study need not be here.
-
-    The settings come from config.json and not from params.yaml, which may have changed since.
+    """Load one network of this study; its pictures need not be here.
 
     Raises:
         UserError: it is not trained here, or its files do not fit together.
     """
-    config_path = cells.train_folder(variant, seed) / "config.json"
-    config = files.read_json(config_path)
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
+    loaded = network(cells.train_folder(variant, seed) / "config.json", path, seed)
+    return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
+
+
+def network(config_path: Path, path: Path, seed: int) -> predict.Loaded:
+    """A trained network, from its config.json and its model.safetensors.
+
+    The settings come from config.json and not from params.yaml, which may have changed since.
+
+    Raises:
+        UserError: the two files do not fit together.
+    """
+    config = files.read_json(config_path)
     try:
         cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
     except (ValidationError, KeyError, TypeError) as error:
@@ -92,11 +106,11 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
         model = model.model_copy(update={"weights": "none"})
-    network = zoo.build(model, len(classes), cell.size, seed, None)
+    built = zoo.build(model, len(classes), cell.size, seed, None)
     tensors = intact.tensors(path)
     own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
     try:
-        network.load_state_dict(own)
+        built.load_state_dict(own)
         normaliser = normalise.load(cell, tensors).to(device)
     except (RuntimeError, KeyError) as error:
         reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
@@ -104,10 +118,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     # `Loaded` also holds the study's pictures. None are needed here, so it gets no rows and no pixels.
     nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
     data = Data(classes, [], [], np.zeros(0, np.int64), {})
-    loaded = predict.Loaded(
-        machine.place(network, cell, device).eval(), normaliser, cell, data, nothing, [], device
-    )  # fmt: skip
-    return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
+    return predict.Loaded(machine.place(built, cell, device).eval(), normaliser, cell, data, nothing, [], device)
 
 
 def _temperature(variant: str, seed: int) -> float:

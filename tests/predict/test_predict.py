@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.core import intact
 from stages.core.errors import UserError
 from stages.predict import champion
 from stages.predict.__main__ import main
 from tests import tiny
 
 SEEDS = [0, 1]
+DRY = ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known"]
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,31 @@ def test_a_list_comes_from_standard_input_and_a_table_goes_to_a_terminal(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{picture}\n\n"))
     predict(study, "-", "--variant", "mlp", "--format", "table", "--top", "1")
     assert re.fullmatch(rf"{re.escape(str(picture))}: 10 \d+\.\d%\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME", "รูปภาพ", "-pictures", "a#b", "@list", "-"])
+@pytest.mark.parametrize("within", [[], ["STUDY=bananas_proof", "VARIANT=a 'b'"]], ids=["here", "study"])
+def test_make_hands_on_any_path(name: str, within: list[str]) -> None:
+    told = subprocess.run(
+        [*DRY, "predict", f"IMAGES={name}", "ARGS=--top 2", *within],
+        cwd=tiny.ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    shell = told.replace("python -m stages.predict", "printf '%s\\n'")
+    words = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout.splitlines()
+    study = ["--study=studies/bananas_proof", "--variant=a 'b'"] if within else []
+    assert words == [*study, "--top", "2", "--", name]
+
+
+def test_a_study_elsewhere_and_paths_from_here(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--study` names the folder of the study; pictures, lists and `--out` are paths from where the command runs."""
+    picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
+    here = tmp_path / "a b"
+    here.mkdir()
+    shutil.copy(picture, here / "-it's one.png")
+    (here / "list.txt").write_text("-it's one.png\n")
+    monkeypatch.chdir(here)
+    for asked in (["--", "-it's one.png"], ["--", "@list.txt"]):
+        predict(here, "--study", str(study), "--variant", "mlp", "--format", "csv", "--out", "out.csv", *asked)
+        row = read(here / "out.csv")[0]
+        assert (intact.unescaped(row["path"]), row["label"], row["problem"]) == ("-it's one.png", "10", "")
+    assert Path.cwd() == here
