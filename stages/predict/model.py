@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNLIKE = 0.05  # share of the validation pictures that may be called unlike training, where no one says otherwise
+
+
 @dataclass(frozen=True)
 class Member:
     """One trained network.
