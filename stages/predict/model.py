@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from scipy.special import softmax
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
-from stages.train import machine, normalise, predict, zoo
+from stages.train import feed, machine, normalise, predict, zoo
 from stages.train.data import Data
 from stages.train.params import Cell
 
@@ -73,10 +75,22 @@ class Ensemble:
         probabilities = np.zeros((len(images), len(self.classes)))
         unlike = np.zeros(len(images))  # how many networks call each picture unlike; most of them must
         for member in self.members:
-            logits = predict.logits(member.loaded, images).astype(np.float64)
+            logits = _logits(member.loaded, images).astype(np.float64)
             unlike += logits.max(axis=1) < member.threshold
             probabilities += softmax(logits / member.temperature, axis=1)
         return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
+
+
+def _logits(loaded: predict.Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`predict.logits`, with its chunks side by side on the cores of this process.
+
+    A network keeps to the threads that it was trained with, often one, since its bits depend on them.
+    """
+    chunks = list(feed.chunks(len(images), loaded.cell))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_once = max(1, cores // loaded.cell.threads) if loaded.device.type == "cpu" else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        return np.concatenate(list(pool.map(lambda chunk: predict.logits(loaded, images[chunk]), chunks)))
 
 
 def load(variant: str, seed: int, unlike: float) -> Member:

@@ -204,3 +204,15 @@ def test_a_study_elsewhere_and_paths_from_here(study: Path, tmp_path: Path, monk
         row = read(here / "out.csv")[0]
         assert (intact.unescaped(row["path"]), row["label"], row["problem"]) == ("-it's one.png", "10", "")
     assert Path.cwd() == here
+
+
+def test_chunks_side_by_side_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.predict import model
+    from stages.train import feed, predict
+
+    loaded = model.load("mlp", 0, 0.05).loaded
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), dtype=np.uint8)
+    expected = [predict.logits(loaded, images[start : start + 4]) for start in range(0, 90, 4)]
+    monkeypatch.setattr(feed, "chunks", lambda n, _: (slice(i, min(i + 4, n)) for i in range(0, n, 4)))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3, 4})
+    assert np.array_equal(model._logits(loaded, images), np.concatenate(expected))
