@@ -2,8 +2,8 @@
 
     cd studies/NAME && python -m stages.export --int8 && PYTHONPATH=../.. python ../../benchmarks/export.py
 
-Both get the same pictures in groups of 16 and as many threads. Prints CPU seconds too, which other processes disturb
-less; exit 1 where ONNX is not 1.5 times as fast.
+Both get the same pictures in groups of 16, and a thread for each core. Prints CPU seconds too, which other processes
+disturb less; exit 1 where ONNX is not 1.5 times as fast.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Measure the files in export/."""
+    import torch
+
     from stages.export import graph, parity
     from stages.predict import model
 
@@ -37,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     stated = json.loads(Path("export/parity.json").read_text("utf-8"))
     ensemble = model.Ensemble.trained(stated["variant"], stated["seeds"], model.UNLIKE)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # as onnxruntime; the study may have told it one
     runs = {"torch": parity.by_torch(graph.Graph(ensemble))}
     runs |= {path.name: parity.by_onnx(path) for path in sorted(Path("export").glob("*.onnx"))}
     shape = (arguments.pictures, ensemble.size, ensemble.size, 3)
