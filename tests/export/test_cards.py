@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import subprocess
 from pathlib import Path
 
 import mlcroissant
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 
 from stages.export import cards
 from stages.report import caveats, evidence
+from tests import tiny
 from tests.report.made_study import Made, make
 
 VARIANT = "variant_1"
@@ -98,3 +100,16 @@ def test_licences_are_unknown_until_someone_says_more_and_bytes_come_out_again()
     assert "Of the weights: unknown." in first[0]
     assert json.loads(first[1])["license"] == "unknown"
     assert write() == first
+
+
+@pytest.mark.parametrize(("target", "module"), [("export", "stages.export"), ("register", "stages.export.register")])
+def test_make_runs_it_in_the_folder_of_the_study(target: str, module: str) -> None:
+    told = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known", target, "STUDY=bananas_proof",
+         "VARIANT=it's $HOME", "ARGS=--seed 0"],
+        cwd=tiny.ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    shell = told.replace("python -m ", "pwd; printf '%s\\n' ")
+    done = subprocess.run(["bash", "-c", shell], cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+    folder = str(tiny.ROOT / "studies/bananas_proof")
+    assert done.splitlines() == [folder, module, "--variant=it's $HOME", "--seed", "0"]
