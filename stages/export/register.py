@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import shutil
 import tempfile
 import warnings
@@ -50,8 +51,7 @@ def main() -> None:
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / ALIAS
-        whole.mkdir()
+        whole = Path(folder)
         _fill(whole, study, variant, seeds, arguments)
         try:
             with store.experiment(study) as (client, experiment_id):
@@ -88,11 +88,18 @@ def _together(marks: Sequence[str]) -> str:
 
 
 def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int], arguments: argparse.Namespace) -> None:
+    """Put all that the model holds into an empty folder: `champion`, and `stages`, the code that it imports."""
     from stages.export import cards, package
     from stages.predict import model
 
-    package.write(folder, study, variant, seeds, model.Ensemble.trained(variant, seeds, model.UNLIKE))
-    cards.write_model(folder, variant, seeds, arguments)
+    (folder / ALIAS).mkdir()
+    package.write(folder / ALIAS, study, variant, seeds, model.Ensemble.trained(variant, seeds, model.UNLIKE))
+    cards.write_model(folder / ALIAS, variant, seeds, arguments)
+    source, copy = Path(__file__).parents[1], folder / "stages"
+    copy.mkdir()
+    shutil.copyfile(source / "__init__.py", copy / "__init__.py")
+    for name in _CODE:
+        shutil.copytree(source / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
@@ -111,12 +118,13 @@ def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Pat
     for key, value in marks.items():
         client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, ALIAS, number)
-    client.update_model_version(name, number, description=(folder / "README.md").read_text("utf-8"))
+    client.update_model_version(name, number, description=(folder / ALIAS / "README.md").read_text("utf-8"))
     return number
 
 
 def _logged(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
     """Log the model in a run of its own; returns its version in the registry."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
@@ -125,33 +133,22 @@ def _logged(client: MlflowClient, experiment_id: str, name: str, folder: Path, m
     from stages.track.run import run
 
     with (
-        tempfile.TemporaryDirectory() as place,
         run(client, experiment_id, ALIAS, marks | {"mlflow.source.name": "register"}) as run_id,
         mlflow.start_run(run_id=run_id),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", UserWarning)  # MLflow advises type hints and an example in place of a signature
+        warnings.simplefilter("ignore", UserWarning)  # MLflow advises type hints and an example beside the signature
         made = mlflow.pyfunc.log_model(
             name=ALIAS,
             python_model=served.__file__,
-            artifacts={ALIAS: str(folder)},
-            code_paths=[str(_code(Path(place)))],
+            artifacts={ALIAS: str(folder / ALIAS)},
+            code_paths=[str(folder / "stages")],
             signature=ModelSignature(Schema([ColSpec(AnyType(), served.COLUMN)])),
             pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
             registered_model_name=name,
             metadata=marks,
         )
     return str(made.registered_model_version)
-
-
-def _code(place: Path) -> Path:
-    """A copy of the stages that the model imports, without what Python makes of them."""
-    source = Path(__file__).parents[1]
-    (place / "stages").mkdir()
-    shutil.copyfile(source / "__init__.py", place / "stages/__init__.py")
-    for name in _CODE:
-        shutil.copytree(source / name, place / "stages" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return place / "stages"
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ class Champion(PythonModel):  # type: ignore[misc]
 
         self.ensemble, self.clean = package.read(Path(context.artifacts["champion"]))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[dict[str, Any]]:  # noqa: ARG002 - MLflow's names
-        """A row for each picture, in order.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002 - MLflow's names
+        """A row for each picture, in order. Without type hints, from which MLflow would make a schema of its own.
 
         Args:
             context: MLflow's.

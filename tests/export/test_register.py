@@ -65,9 +65,9 @@ def post(address: str, images: list[str]) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_the_server_answers_with_the_numbers_of_predict_and_of_the_report(trained: Path) -> None:
     python = sys.executable
-    first = tiny.run(trained, python, "-m", "stages.export.register", **TRACKING)
+    first = tiny.run(trained, python, "-m", "stages.export.register")
     assert "version 1, alias champion" in first
-    assert "version 1, alias champion" in tiny.run(trained, python, "-m", "stages.export.register", **TRACKING)
+    assert "version 1, alias champion" in tiny.run(trained, python, "-m", "stages.export.register")
     tags = json.loads(tiny.run(trained, python, "-c", ASK, **TRACKING).partition("tags:")[2].splitlines()[0])
     assert tags["data"] == files.sha256(trained / "data/clean/manifest.csv")
     assert tags["split"] == files.sha256(trained / "data/split/seeds/0.csv")
