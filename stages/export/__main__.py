@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from stages.core import console, errors, files, params
 
@@ -29,7 +30,7 @@ def main() -> None:
     with files.fresh_folder(cards.FOLDER) as folder:
         path = folder / "model.onnx"
         graph.write(whole, path, graph.about(study.name, variant, seeds, ensemble))
-        stated = {"study": study.name, "variant": variant, "seeds": seeds}
+        stated: dict[str, Any] = {"study": study.name, "variant": variant, "seeds": seeds}
         stated["model.onnx"] = parity.against_torch(whole, variant, seeds, path)
         parity.refuse_changes(stated["model.onnx"])
         if arguments.int8:

@@ -158,9 +158,9 @@ def test_every_normalisation_is_inside_the_graph(name: str, tmp_path: Path) -> N
         normaliser = normalise.fit(cell, rng.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8))  # type: ignore[arg-type]
     whole = graph.Graph(ensemble)
     whole.networks[0].normaliser = normaliser
-    whole.networks[0].network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
-    with torch.no_grad():
-        whole.networks[0].network[1].weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
+    layer = torch.nn.Linear(192, 3)
+    torch.nn.init.normal_(layer.weight, 0, 0.1, torch.Generator().manual_seed(0))
+    whole.networks[0].network = torch.nn.Sequential(torch.nn.Flatten(), layer)
     graph.write(whole, tmp_path / "one.onnx", {"labels": "[]"})
     images = rng.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     logits, _ = parity.by_onnx(tmp_path / "one.onnx")(images)
