@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from stages.core import cells, files
@@ -12,6 +14,7 @@ from stages.report import caveats, data_page, wording
 from stages.report.evidence import CLEAN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from stages.report.evidence import StudyEvidence
@@ -50,13 +53,13 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
         seeds = wording.names([str(one) for one in split["seeds"]])
         tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for seeds {seeds}.")
     cited = citation()
-    counts = evidence.audit
+    counts = {status: int((evidence.ledger["status"] == status).sum()) for status in data_page.STATUSES}
     return mlcroissant.Metadata(
         ctx=context,
         name=evidence.study.name,
         description=(
             f"The pictures of the study {evidence.study.name}, cleaned and split to compare image classifiers: "
-            f"{counts['files']:,} files in, {counts['kept']:,} kept, {counts['duplicate']:,} duplicates, "
+            f"{len(evidence.ledger):,} files in, {counts['kept']:,} kept, {counts['duplicate']:,} duplicates, "
             f"{counts['quarantined']:,} quarantined; {len(evidence.classes)} classes."
         ),
         license=[licence],
@@ -71,12 +74,9 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
 
 def _left_out(evidence: StudyEvidence) -> list[str]:
     """A sentence for each reason for which files were left out."""
-    return [
-        f"{wording.plural(count, 'file')}: {status}, {reason}"
-        for status, reasons in evidence.audit["reasons"].items()
-        if status in data_page.STATUSES[1:]
-        for reason, count in reasons.items()
-    ]
+    dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
+    found = dropped.groupby(["status", "reason"], sort=True).size()
+    return [f"{wording.plural(int(n), 'file')}: {status}, {reason}" for (status, reason), n in found.items()]
 
 
 def _biases(evidence: StudyEvidence) -> list[str]:
@@ -107,12 +107,15 @@ def _records(context: Any, key: str, path: Path, about: str) -> Any:
     return mlcroissant.RecordSet(ctx=context, id=key, name=key, description=about, fields=list(map(field, columns)))
 
 
-class _quiet:  # noqa: N801 - a context manager
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Without the advice to add a date of publication, a version and an address, which a study does not have."""
-
-    def __enter__(self) -> None:
-        self.before = logging.getLogger("absl").level
-        logging.getLogger("absl").setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("absl").setLevel(self.before)
+    log = logging.getLogger("absl")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "ConjunctiveGraph is deprecated", DeprecationWarning)  # rdflib's own
+            yield
+    finally:
+        log.setLevel(before)
