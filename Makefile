@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro new known study studies verify predict test test-all lint site bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro new known study studies verify predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,10 +57,19 @@ studies: setup ## bring all studies that were run up to date: nothing to do wher
 	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
 	dvc repro -P
 
-# IMAGES holds paths without spaces; others by `python -m stages.predict "my pictures"`.
+# The champion of a study, or another of its variants.
+CHOSEN = $(if $(VARIANT),--variant=$(call quoted,VARIANT))
+IN_STUDY = $(if $(STUDY),cd studies/$(STUDY) && PYTHONPATH=../..)
+
 predict: setup $(if $(STUDY),known) ## what the champion of a study says of pictures: make predict IMAGES=folder (STUDY=..., VARIANT=..., ARGS="--top 5")
-	@test -n "$(IMAGES)" || { echo "error: name pictures, a folder, @list.txt or -: make predict IMAGES=folder"; exit 1; }
-	$(if $(STUDY),cd studies/$(STUDY) && PYTHONPATH=../..) python -m stages.predict $(if $(STUDY),$(abspath $(IMAGES)),$(IMAGES)) $(if $(VARIANT),--variant $(VARIANT)) $(ARGS)
+	@test -n $(call quoted,IMAGES) || { echo "error: name a picture, a folder, @list.txt or -: make predict IMAGES=folder"; exit 1; }
+	@python -m stages.predict $(if $(STUDY),--study=studies/$(STUDY)) $(CHOSEN) $(ARGS) -- $(call quoted,IMAGES)
+
+export: setup $(if $(STUDY),known) ## the champion as ONNX, with a model card and a data card, in export/ (STUDY=..., VARIANT=..., ARGS="--int8")
+	@$(IN_STUDY) python -m stages.export $(CHOSEN) $(ARGS)
+
+register: setup $(if $(STUDY),known) ## the champion in the MLflow registry, ready for `mlflow models serve` (STUDY=..., VARIANT=..., ARGS="--seed 0")
+	@$(IN_STUDY) python -m stages.export.register $(CHOSEN) $(ARGS)
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q
