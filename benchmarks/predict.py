@@ -111,7 +111,8 @@ def _bare(folder: Path) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     loaded = model.network(Path("results", VARIANT, "0/train/config.json"), _weights(), 0)
     torch.set_num_threads(os.cpu_count() or 1)
-    loader: Any = DataLoader(_Pictures(sorted(folder.iterdir())), batch_size=16, num_workers=os.cpu_count() or 1)
+    pictures: Any = _Pictures(sorted(folder.iterdir()))
+    loader = DataLoader(pictures, batch_size=16, num_workers=os.cpu_count() or 1)
     with torch.no_grad(), Path("bare.csv").open("w") as out:
         for images in loader:
             logits = loaded.network(loaded.normaliser(images.permute(0, 3, 1, 2).float()))

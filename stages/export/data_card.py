@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stages.core import cells, files
@@ -75,8 +76,8 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
 def _left_out(evidence: StudyEvidence) -> list[str]:
     """A sentence for each reason for which files were left out."""
     dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
-    found = dropped.groupby(["status", "reason"], sort=True).size()
-    return [f"{wording.plural(int(n), 'file')}: {status}, {reason}" for (status, reason), n in found.items()]
+    found = Counter(zip(dropped["status"], dropped["reason"], strict=True))
+    return [f"{wording.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
 
 
 def _biases(evidence: StudyEvidence) -> list[str]:

@@ -143,7 +143,7 @@ def _logged(client: MlflowClient, experiment_id: str, name: str, folder: Path, m
             python_model=served.__file__,
             artifacts={ALIAS: str(folder / ALIAS)},
             code_paths=[str(folder / "stages")],
-            signature=ModelSignature(Schema([ColSpec(AnyType(), served.COLUMN)])),
+            signature=ModelSignature(Schema([ColSpec(AnyType(), served.COLUMN)])),  # type: ignore[no-untyped-call]
             pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
             registered_model_name=name,
             metadata=marks,

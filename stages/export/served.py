@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 COLUMN = "image"
 
 
-class Champion(PythonModel):  # type: ignore[misc]
+class Champion(PythonModel):
     """The networks of a champion."""
 
     def load_context(self, context: Any) -> None:

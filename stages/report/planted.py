@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stages.core import planted
-from stages.report.evidence import REPORTS, table
+from stages.core import files, planted
+from stages.report.evidence import CLEAN, REPORTS, table
 from stages.report.wording import names, plural
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def build(evidence: StudyEvidence) -> dict[str, Any] | None:
     section = evidence.study.raw["ingest"] or {}
     if section.get("source") != "digits" or not section.get("planted"):
         return None
-    ledger = {str(row["path"]): row for row in evidence.ledger.to_dict("records")}
+    ledger = {row["path"]: row for row in files.read_rows(CLEAN / "ledger.csv")}
     groups = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     judged = {image for split in evidence.places for image, part in split.items() if part != "train"}
     listed = set(table(REPORTS / "suspects.csv", text=True)["image_id"])
