@@ -72,7 +72,7 @@ def _misfit(one: Decision, rows: list[list[Entry]]) -> str:
 
 
 def _apply(one: Decision, entry: Entry) -> None:
-    entry.hand, entry.old, entry.label = one.decision, entry.label, one.value or entry.label
+    entry.hand, entry.label = one.decision, one.value or entry.label
     if one.decision == "drop":
         entry.refuse(_CODES["drop"], f"dropped by hand: {one.reason or 'no reason was given'}")
     elif not entry.usable:  # decided: a label where none stood, or that a damaged picture is good enough

@@ -154,9 +154,7 @@ def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Cle
     for a, b in hand.pairs("together"):
         groups.merge(a, b)
     for pair in sorted(done.pairs, key=lambda p: (-p.strength, p.a, p.b)):
-        if pair.verdict == "similar" and not groups.connected(pair.a, pair.b):
-            if hand.parts(groups, pair):
-                continue
+        if pair.verdict == "similar" and not groups.connected(pair.a, pair.b) and not hand.parts(groups, pair):
             if groups.subset_size(pair.a) + groups.subset_size(pair.b) > clean.match.max_group:
                 done.cut.append(pair)
             else:

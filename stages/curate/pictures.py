@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -30,15 +30,13 @@ class Pictures:
     def __init__(self, root: Path, clean: Clean) -> None:
         """Pictures below `root`, under the limits of the section `clean`."""
         self._root, self._clean = root, clean
-        self.png = lru_cache(maxsize=512)(self._png)
+        self.png = functools.lru_cache(maxsize=512)(self._png)
 
     def drawn(self, picture: Picture, side: int) -> bytes | None:
         """The picture as PNG or JPEG with a longer side of at most `side` px; None where there is none to show."""
         return self.png(picture.file, picture.image, picture.sha256, picture.box, picture.status, side)
 
-    def _png(
-        self, file: str, kept: str, digest: str, box: decode.Box | None, status: str, side: int
-    ) -> bytes | None:
+    def _png(self, file: str, kept: str, digest: str, box: decode.Box | None, status: str, side: int) -> bytes | None:
         try:
             data = describe.read(str(self._root / file)) if file else b""
         except Refused:
@@ -65,19 +63,14 @@ class Pictures:
         clean = self._clean.model_copy(update=LENIENT)
         limits = {"seconds": self._clean.seconds, "gigabytes": self._clean.gigabytes}
         with _DECODING:
-            found = next(isolate.each(_Task(clean), [task], workers=1, **limits))
+            found = next(isolate.each(functools.partial(_shown, clean=clean), [task], workers=1, **limits))
         return None if isinstance(found, Refused) else found
 
 
-class _Task:
+def _shown(task: tuple[bytes, decode.Box | None, int], clean: Clean) -> bytes:
     """What the process of its own does."""
-
-    def __init__(self, clean: Clean) -> None:
-        self.clean = clean
-
-    def __call__(self, task: tuple[bytes, decode.Box | None, int]) -> bytes:
-        data, box, side = task
-        return _encoded(decode.decode(data, self.clean, box).image, side)
+    data, box, side = task
+    return _encoded(decode.decode(data, clean, box).image, side)
 
 
 def _encoded(image: Image.Image, side: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import threading
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ class Store:
 
     def stamp(self) -> dict[str, str]:
         """Who decides, when, and which metrics.json, test figures included, lay in the study then."""
-        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seen = files.sha256(self._metrics)[:16] if self._metrics.is_file() else ""
         return {"who": self.who, "when": when, "seen": seen}
 
