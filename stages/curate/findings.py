@@ -137,12 +137,15 @@ def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
         path = picture.name.rpartition("#xywh=")[0] if picture.box else picture.name
         places.setdefault((path, picture.label, picture.status, picture.image_id), []).append(picture)
     groups: dict[str, list[tuple[str, Picture]]] = {}
+    copied: set[str] = set()
     for row in _rows(root / "reports/clean/groups.csv"):
         key = row["path"], row["label"], row["status"], row["image_id"]
         if places.get(key):
+            copied.add(row["duplicate_of"])
             groups.setdefault(row["group"], []).append((row["path"], places[key].pop()))
     for members in groups.values():
-        linked = [p for path, p in members if path in paired or p.status == "duplicate" or p.reason == "label_conflict"]
+        bytes_ = Counter(p.sha256 for _, p in members)
+        linked = [p for path, p in members if path in paired or _copied(p, copied) or bytes_[p.sha256] > 1]
         if len(linked) < 2:
             continue
         inside = {id(p) for p in linked}
@@ -154,6 +157,13 @@ def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
             yield Finding("copies", every, f"{copies} of {len(every)} are left out as copies.")
         else:
             yield Finding("alike", every, f"{len(every)} pictures are kept together in one part of the split.")
+
+
+def _copied(one: Picture, copied: set[str]) -> bool:
+    """Whether it is a copy, the picture that stays of copies, or one with several labels."""
+    return (
+        one.status == "duplicate" or one.reason == "label_conflict" or (one.image_id != "" and one.image_id in copied)
+    )
 
 
 def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
