@@ -45,8 +45,8 @@ def late(audit: Mapping[str, Any]) -> list[str]:
         return []
     return [
         (
-            f"Of {plural(applied, 'decision')} by hand on files, {count:,} {'was' if count == 1 else 'were'} made after "
-            "test results of this study had been reported. Those who decided could know these results, so the test "
-            "results are not independent of the decisions."
+            f"Of {plural(applied, 'decision')} by hand on files, {count:,} {'was' if count == 1 else 'were'} made "
+            "after test results of this study had been reported. Those who decided could know these results, so the "
+            "test results are not independent of the decisions."
         )
     ]
