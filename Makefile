@@ -44,7 +44,7 @@ new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/
 	@python -m studies.new $(if $(filter command,$(firstword $(origin NAME))),--name=$(call quoted,NAME)) $(ARGS) -- $(call quoted,IMAGES)
 
 # DVC asks for the file of decisions; a study that is older than it gets one that decides nothing.
-undecided = test -e $1/data/curation.csv || { mkdir -p $1/data && echo path,sha256,decision,value,reason,who,when,seen > $1/data/curation.csv; }
+undecided = test -e "$1/data/curation.csv" || { mkdir -p "$1/data" && echo path,sha256,decision,value,reason,who,when,seen > "$1/data/curation.csv"; }
 
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
