@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import ImageOps
 
 from stages.clean.params import Clean
 from stages.clean.run import run
 from stages.core import curation, files
 from stages.core.errors import UserError
-from tests.clean.conftest import Raw, photo
+from tests.clean.conftest import Raw, photo, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,21 +23,29 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def raw(tmp_path: Path) -> Raw:
+def raw(cleaned: Raw, tmp_path: Path) -> Raw:
+    mine = copy.copy(cleaned)
+    mine.root = shutil.copytree(cleaned.root, tmp_path / "study")
+    mine.cache = mine.root / "cache.db"
+    return mine
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Raw:
     """Copies of one photograph, a conflict, a look-alike pair, a damaged file, a file without a label."""
-    made = Raw(tmp_path)
+    made = Raw(tmp_path_factory.mktemp("made"))
     made.add("a/1.png", photo(1))
     made.add("a/2.png", photo(1))
     made.add("a/3.png", photo(3))
     made.add("a/4.png", photo(4))
     made.add("b/4.png", photo(4), "b")
-    made.add("b/5.png", photo(5), "b")
-    made.add("b/crop.png", photo(5).crop((25, 20, 120, 90)), "b")
+    made.add("b/5.png", scene(5), "b")
+    made.add("b/mirror.png", ImageOps.mirror(scene(5)), "b")
     made.add("b/6.png", photo(6), "b")
     made.add("b/6_small.png", photo(6).resize((80, 60)), "b")
     made.add("stray.png", photo(9), "")
     made.add("b/tiny.png", photo(7).resize((3, 9)), "b")
-    made.cache = tmp_path / "cache.db"
+    made.cache = made.root / "cache.db"
     made.run()
     return made
 
@@ -105,11 +116,11 @@ def test_which_copy_stays_and_that_both_stay(raw: Raw) -> None:
 
 
 def test_decisions_on_pairs(raw: Raw) -> None:
-    assert group(raw, "b/5.png") == group(raw, "b/crop.png"), "the crop is found"
-    after = curated(raw, one(raw, "b/crop.png", "not_same", "b/5.png"), one(raw, "a/3.png", "together", "b/5.png"))
-    assert group(raw, "b/5.png") != group(raw, "b/crop.png")
+    assert group(raw, "b/5.png") == group(raw, "b/mirror.png"), "the mirrored copy is found"
+    after = curated(raw, one(raw, "b/mirror.png", "not_same", "b/5.png"), one(raw, "a/3.png", "together", "b/5.png"))
+    assert group(raw, "b/5.png") != group(raw, "b/mirror.png")
     assert group(raw, "b/5.png") == group(raw, "a/3.png")
-    assert all("so I saw" in after[path]["detail"] for path in ("b/5.png", "b/crop.png", "a/3.png"))
+    assert all("so I saw" in after[path]["detail"] for path in ("b/5.png", "b/mirror.png", "a/3.png"))
     after = curated(raw, one(raw, "b/6_small.png", "not_same", "b/6.png"))
     assert after["b/6_small.png"]["status"] == "kept"
     assert group(raw, "b/6.png") != group(raw, "b/6_small.png")
@@ -117,9 +128,9 @@ def test_decisions_on_pairs(raw: Raw) -> None:
 
 def test_of_a_chain_the_pair_that_was_told_apart_is_parted(raw: Raw) -> None:
     curated(
-        raw, one(raw, "a/3.png", "together", "b/5.png"), one(raw, "a/3.png", "not_same", "b/crop.png"),
+        raw, one(raw, "a/3.png", "together", "b/5.png"), one(raw, "a/3.png", "not_same", "b/mirror.png"),
     )  # fmt: skip
-    assert group(raw, "a/3.png") == group(raw, "b/5.png") != group(raw, "b/crop.png")
+    assert group(raw, "a/3.png") == group(raw, "b/5.png") != group(raw, "b/mirror.png")
 
 
 def test_what_does_not_fit_is_named_and_not_applied(raw: Raw) -> None:
