@@ -113,7 +113,7 @@ def decide(
         entries[k].status = "kept"
         entries[k].first = seen.setdefault(entries[k].print.pixels, k)
         copies.merge(entries[k].first, k)
-    verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
+    verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
     for a, b in verdicts:
         copies.merge(a, b)
     sets = sorted(sorted(members) for members in copies.subsets())
