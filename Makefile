@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro new known study studies verify predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,16 +46,27 @@ quoted = '$(subst ','\'',$(value $1))'
 new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/pictures [NAME=...] [ARGS="--yes"])
 	@python -m studies.new $(if $(filter command,$(firstword $(origin NAME))),--name=$(call quoted,NAME)) $(ARGS) -- $(call quoted,IMAGES)
 
+# DVC asks for the file of decisions; a study that is older than it gets one that decides nothing.
+undecided = test -e "$1/data/curation.csv" || { mkdir -p "$1/data" && echo path,sha256,decision,value,reason,who,when,seen > "$1/data/curation.csv"; }
+
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
 
 study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4)
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
+	@$(call undecided,studies/$(STUDY))
 	cd studies/$(STUDY) && $(REPRO)
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
-	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
+	@for lock in studies/*/dvc.lock; do $(call undecided,$${lock%/dvc.lock}); for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
 	dvc repro -P
+
+curate: setup $(if $(STUDY),known) ## decide by hand on copies, labels and damaged files, in a browser (STUDY=..., ARGS="--port 9000")
+ifdef STUDY
+	cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.curate $(ARGS)
+else
+	python -m stages.curate $(ARGS)
+endif
 
 # The champion of a study, or another of its variants.
 CHOSEN = $(if $(VARIANT),--variant=$(call quoted,VARIANT))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import planted, training
+from stages.report import by_hand, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, data_uri, sprite_tiles
 from stages.report.section import Section
@@ -42,6 +42,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "total": len(ledger),
         "counts": counts,
         "sentence": _sentence(len(ledger), counts),
+        "by_hand": by_hand.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
         "planted": planted.build(evidence),
         "classes": classes,
