@@ -53,8 +53,8 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Raw:
 def curated(raw: Raw, *decisions: Decision, **clean: Any) -> dict[str, dict[str, str]]:
     """The ledger, by path, after clean has applied the decisions; they go through the file."""
     curation.write(decisions, raw.root / curation.FILE)
-    folders = [raw.root / name for name in ("data/raw", "data/clean", "reports/clean")]
-    run(Clean.model_validate(clean), *folders, raw.cache, by_hand=curation.read(raw.root / curation.FILE))
+    source, made, sheets = (raw.root / name for name in ("data/raw", "data/clean", "reports/clean"))
+    run(Clean.model_validate(clean), source, made, sheets, raw.cache, by_hand=curation.read(raw.root / curation.FILE))
     return raw.ledger()
 
 
