@@ -168,12 +168,12 @@ def _parts(evidence: StudyEvidence, link: list[str]) -> str:
 
 def _split(evidence: StudyEvidence) -> dict[str, Any]:
     splits = evidence.split["splits"]
-    rows = [
-        {"label": label, **{part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}}
+    by_label = {
+        label: {part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}
         for label in evidence.classes
-    ]
+    }
     return {
-        "rows": rows,
+        "by_label": by_label,
         "totals": {split: evidence.images(split) for split in SPLITS},
         "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
         "sentence": _how(evidence),
