@@ -113,7 +113,7 @@ class _Walk:
             yield root, folders, names
 
     def _odd(self, root: str, name: str) -> tuple[str, str] | None:
-        path = f"{root}{os.sep}{name}"
+        path, link = f"{root}{os.sep}{name}", None
         try:
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
@@ -124,7 +124,7 @@ class _Walk:
                 if not stat.S_ISREG(mode):
                     return link
         except OSError as error:  # it leads nowhere, or in a circle, or has vanished
-            return locals().get("link") or ("gone", str(error.errno))
+            return link or ("gone", str(error.errno))
         if not stat.S_ISREG(mode):
             return "special", str(stat.S_IFMT(mode))
         if not os.access(path, os.R_OK):

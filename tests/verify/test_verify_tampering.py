@@ -305,6 +305,7 @@ def test_made_again_from_git_the_changed_line_and_row_are_named(clone: Path) -> 
     assert "curves_mlp.png: 400 of" in words
 
 
+@pytest.mark.weekly
 def test_a_forgery_that_fits_together_is_found_by_running_it_again(clone: Path) -> None:
     """Metric, lock, tables and page all agree with one another; only the pictures and the code know better."""
     place = Place(clone, ".")
