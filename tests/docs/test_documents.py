@@ -64,7 +64,9 @@ def test_every_target_is_explained() -> None:
 
 
 def test_every_module_is_there() -> None:
-    named = {re.split(r"[ `]", command)[-1] for text in TEXTS.values() for command in re.findall(r"-m [\w.]+", text)}
+    named = {
+        re.split(r"[ `]", command)[-1] for text in TEXTS.values() for command in re.findall(r"python -m [\w.]+", text)
+    }
     ours = {name for name in named if name.split(".")[0] in ("stages", "studies", "benchmarks")}
     assert len(ours) > 10
     assert not {name for name in ours if module_path(name) is None}
@@ -194,15 +196,15 @@ def test_what_the_page_says_of_its_examples_is_so() -> None:
     """Sentences that are written by hand around the figures."""
     rows = files.read_rows(ROOT / "reports/comparisons.csv")
     pair = {frozenset((row["variant_a"], row["variant_b"])): row for row in rows}
-    mlp = pair[frozenset(("cnn_bn_dropout", "mlp"))]
-    assert float(mlp["ci_low"]) * float(mlp["ci_high"]) > 0 > float(mlp["joint_ci_low"]) * float(mlp["joint_ci_high"])
-    assert mlp["verdict"] == "undecided"  # clear by itself, not among all pairs
+    one = pair[frozenset(("cnn", "mlp"))]
+    assert float(one["ci_low"]) * float(one["ci_high"]) > 0 > float(one["joint_ci_low"]) * float(one["joint_ci_high"])
+    assert one["verdict"] == "undecided"  # clear by itself, not among all pairs
     runs = {row["variant"]: row for row in files.read_rows(ROOT / "reports/summary.csv") if row["metric"] == "top1"
             and row["split"] == "test"}  # fmt: skip
     first, second, third = sorted(runs, key=lambda variant: -float(runs[variant]["mean"]))
     assert pair[frozenset((first, second))]["verdict"] in ("a better", "b better")
-    assert pair[frozenset((first, third))]["verdict"] == "undecided"
-    assert float(runs[third]["sd"]) > 2 * max(float(runs[first]["sd"]), float(runs[second]["sd"]))
+    assert pair[frozenset((first, third))]["verdict"] in ("a better", "b better")
+    assert pair[frozenset((second, third))]["verdict"] == "undecided"
 
 
 @pytest.mark.parametrize("variants", [2, 5, 10])
