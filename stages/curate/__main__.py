@@ -46,7 +46,8 @@ def serve(host: str, port: int, who: str) -> None:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise UserError(f"cannot listen on {host}:{port} ({error.strerror}); choose another port with --port") from None
-    shown = f"[{host}]" if ":" in host else host
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 - every address, so none to type
+    shown = f"[{name}]" if ":" in name else name
     say(f"curate: {len(desk.study.findings)} findings; decisions go to data/curation.csv; Ctrl-C ends it")
     say(f"curate: http://{shown}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}")
     config = uvicorn.Config(app.create(desk, host, token), log_level="warning", access_log=False, server_header=False)

@@ -138,6 +138,8 @@ class Desk:
             if len(pictures) < 2:
                 raise UserError("choose two pictures or more")
             first, *rest = [(picture.name, picture.sha256) for picture in pictures]
+            if any(other[0] == first[0] for other in rest):  # a table may give one file two labels: two rows, one name
+                raise UserError("these rows are one picture; give it another label, or drop it")
             return [curation.pair(asked.decision, first, other, **more) for other in rest]
         value = asked.value.strip() if asked.decision == "relabel" else ""
         if asked.decision == "relabel" and (fault := curation.label_fault(value)):

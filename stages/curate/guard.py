@@ -70,10 +70,10 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        own = {"127.0.0.1", "localhost", "::1", self.host}
-        if name in own:
+        if name in {"127.0.0.1", "localhost", "::1", self.host.lower()}:
             return True
-        return bool(self.token) and (name == socket.gethostname().lower() or _is_address(name))
+        machine = socket.gethostname().lower()
+        return bool(self.token) and (name in {machine, f"{machine}.local", f"{machine}.lan"} or _is_address(name))
 
 
 def _change_refused(headers: Headers) -> str:

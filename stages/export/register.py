@@ -117,8 +117,9 @@ def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Pat
     number = _logged(client, experiment_id, name, folder, marks)
     for key, value in marks.items():
         client.set_model_version_tag(name, number, key, value)
+    card = (folder / ALIAS / "README.md").read_text("utf-8")
+    client.update_model_version(name, number, description=card[:5000])  # what MLflow's column holds; the file has all
     client.set_registered_model_alias(name, ALIAS, number)
-    client.update_model_version(name, number, description=(folder / ALIAS / "README.md").read_text("utf-8"))
     return number
 
 

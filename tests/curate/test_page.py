@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +207,8 @@ def test_beyond_this_machine_a_token_is_needed(root: Path) -> None:
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in answer.headers["set-cookie"].split(";")}
     assert tab.get("/api/findings").status_code == 200, "the cookie is enough now"
     assert tab.get("/api/findings", headers={"host": "rebound.example"}).status_code == 403
+    own = f"{socket.gethostname()}.local:8765"
+    assert tab.get("/api/findings", headers={"host": own, "origin": f"http://{own}"}).status_code == 200
 
 
 @pytest.mark.parametrize(
