@@ -230,6 +230,20 @@ def test_what_is_no_decision_is_refused_in_words(root: Path, body: dict[str, Any
     assert stored(root) == []
 
 
+def test_two_rows_of_one_picture_are_no_pair(root: Path) -> None:
+    """A table of labels may name a file twice: a decision on the two would name one picture twice."""
+    ledger = root / "data/clean/ledger.csv"
+    rows = files.read_rows(ledger)
+    (row,) = (row for row in rows if row["path"] == "a/1.png")
+    files.write_rows(ledger, list(row), [*rows, {**row, "label": "b"}])
+    tab = client(root)
+    both = [p["number"] for one in view(tab)["findings"] for p in one["pictures"] if p["name"] == "a/1.png"]
+    one, other = sorted(set(both) | {len(rows)})
+    answer = decide(tab, [one, other], "not_same")
+    assert (answer.status_code, answer.json()["detail"][:28]) == (400, "these rows are one picture; ")
+    assert stored(root) == []
+
+
 def test_the_first_page_of_10000_groups_comes_within_a_second(tmp_path: Path) -> None:
     """Twenty thousand rows, two in each group; the processor's time is counted, other work on the machine is not."""
     ledger, groups, pairs = [], [], []
