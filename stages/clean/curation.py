@@ -63,8 +63,9 @@ def _misfit(one: Decision, rows: list[list[Entry]]) -> str:
         return "the content of the file has changed"
     if one.decision != "drop" and any(entry.print.refused for entry in every):
         return "no picture can be read from the file"
-    if one.decision == "keep" and not all(entry.label for entry in every):
-        return "no label stands on it"
+    labels = {entry.label for entry in every}
+    if one.decision == "keep" and ("" in labels or len(labels) > 1):  # a table of labels may name a file twice
+        return f"the source names the file under {'several labels' if len(labels) > 1 else 'no label'}; use `relabel`"
     if one.decision in curation.PAIR and not all(entry.usable for entry in every):
         return "one of the two is not among the pictures that are compared"
     same = one.decision == "not_same" and rows[0][0].print.pixels == rows[1][0].print.pixels

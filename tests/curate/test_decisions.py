@@ -133,6 +133,20 @@ def test_of_a_chain_the_pair_that_was_told_apart_is_parted(raw: Raw) -> None:
     assert group(raw, "a/3.png") == group(raw, "b/5.png") != group(raw, "b/mirror.png")
 
 
+def test_a_file_under_two_labels_is_relabelled_and_not_kept(tmp_path: Path) -> None:
+    made = Raw(tmp_path)
+    made.add("a/1.png", photo(1))
+    made.row("a/1.png", "b")
+    for seed in range(2, 6):
+        made.add(f"{'ab'[seed % 2]}/{seed}.png", photo(seed), "ab"[seed % 2])
+    made.cache = made.root / "cache.db"
+    made.run()
+    assert curated(made, one(made, "a/1.png", "keep"))["a/1.png"]["status"] == "quarantined"
+    assert by_hand(made)["not_applied"][0][-1].startswith("the source names the file under several labels")
+    after = curated(made, one(made, "a/1.png", "relabel", "b"))["a/1.png"]
+    assert (after["label"], by_hand(made)["not_applied"]) == ("b", [])
+
+
 def test_what_does_not_fit_is_named_and_not_applied(raw: Raw) -> None:
     plain = raw.ledger()
     gone = curation.Decision("a/gone.png", 64 * "0", "drop")
