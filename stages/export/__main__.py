@@ -18,8 +18,7 @@ def main() -> None:
     from stages.predict import champion, model
 
     parser = argparse.ArgumentParser(prog="python -m stages.export", description=__doc__)
-    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
-    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds in one file")
+    champion.add_arguments(parser)
     parser.add_argument("--int8", action="store_true", help="also write model.int8.onnx, and its cost on validation")
     cards.add_licences(parser)
     arguments = parser.parse_args()

@@ -11,6 +11,8 @@ from stages.core import console, errors, files, params
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stages.report.evidence import StudyEvidence
+
 FOLDER = Path("export")
 
 
@@ -19,8 +21,7 @@ def main() -> None:
     from stages.predict import champion
 
     parser = argparse.ArgumentParser(prog="python -m stages.export.cards", description=__doc__)
-    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
-    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds")
+    champion.add_arguments(parser)
     add_licences(parser)
     arguments = parser.parse_args()
     study = params.read()
@@ -45,16 +46,16 @@ def write(folder: Path, variant: str, seeds: Sequence[int], licences: argparse.N
     from stages.export import data_card
     from stages.report import evidence
 
-    write_model(folder, variant, seeds, licences)
-    data_card.write(evidence.read(), folder / "croissant.json", licences.data_licence)
+    found = evidence.read()
+    write_model(found, folder, variant, seeds, licences.licence)
+    data_card.write(found, folder / "croissant.json", licences.data_licence)
 
 
-def write_model(folder: Path, variant: str, seeds: Sequence[int], licences: argparse.Namespace) -> None:
+def write_model(found: StudyEvidence, folder: Path, variant: str, seeds: Sequence[int], licence: str) -> None:
     """Write the model card alone."""
     from stages.export import model_card
-    from stages.report import evidence
 
-    files.write_text(folder / "README.md", model_card.text(evidence.read(), variant, seeds, licences.licence))
+    files.write_text(folder / "README.md", model_card.text(found, variant, seeds, licence))
 
 
 if __name__ == "__main__":

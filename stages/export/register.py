@@ -44,8 +44,7 @@ def main() -> None:
     from stages.track import store
 
     parser = argparse.ArgumentParser(prog="python -m stages.export.register", description=__doc__)
-    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
-    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
+    champion.add_arguments(parser)
     cards.add_licences(parser)
     arguments = parser.parse_args()
     study = params.read()
@@ -91,10 +90,11 @@ def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int],
     """Put all that the model holds into an empty folder: `champion`, and `stages`, the code that it imports."""
     from stages.export import cards, package
     from stages.predict import model
+    from stages.report import evidence
 
     (folder / ALIAS).mkdir()
     package.write(folder / ALIAS, study, variant, seeds, model.Ensemble.trained(variant, seeds, model.UNLIKE))
-    cards.write_model(folder / ALIAS, variant, seeds, arguments)
+    cards.write_model(evidence.read(), folder / ALIAS, variant, seeds, arguments.licence)
     source, copy = Path(__file__).parents[1], folder / "stages"
     copy.mkdir()
     shutil.copyfile(source / "__init__.py", copy / "__init__.py")

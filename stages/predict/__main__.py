@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Predict the pictures of the command line."""
-    from stages.predict import output
+    from stages.predict import champion, output
 
     parser = argparse.ArgumentParser(prog="python -m stages.predict", description=__doc__)
     parser.add_argument("images", nargs="+", help="pictures, folders, @list.txt, or - for a list on standard input")
     parser.add_argument("--study", type=Path, default=Path(), help="the folder of the study (this folder)")
-    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
-    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
+    champion.add_arguments(parser)
     parser.add_argument("--top", type=int, default=3, help="how many labels for each picture (3)")
     parser.add_argument("--format", choices=output.FORMATS, help="table on a terminal, else csv")
     parser.add_argument("--out", type=Path, help="a file to write to, instead of standard output")

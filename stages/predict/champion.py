@@ -10,6 +10,8 @@ from stages.core.errors import UserError
 from stages.core.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
+    import argparse
+
     from stages.core.params import Study
 
 ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
@@ -32,6 +34,12 @@ class Choice(NamedTuple):
 
     variant: str
     why: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that `asked` answers."""
+    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
+    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
 
 
 def asked(study: Study, variant: str | None, seed: int | None) -> tuple[str, list[int]]:
