@@ -211,7 +211,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
     table = []
     for index, (a, b) in enumerate(known.pairs):
         difference, same = float(family.difference[index]), bool(known.same[index])
-        judged = not (same or one_seed or family.refused[index])
+        judged = family.judged and not same
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
         ends = (0.0, 0.0) if same else (float(known.low[index]), float(known.high[index]))
@@ -230,7 +230,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "joint_ci_low": wide[0],
                 "joint_ci_high": wide[1],
                 "p_joint": float(p[index]),
-                "p_equal": 1.0 if one_seed or family.refused[index] else float(equal[index]),
+                "p_equal": float(equal[index]) if family.judged else 1.0,
                 "effect_size": float(cohens_h(known.means[a], known.means[b])) if settings.compare == "top1" else None,
                 "image_ci_low": None if np.isnan(around) else difference - around,
                 "image_ci_high": None if np.isnan(around) else difference + around,
@@ -248,7 +248,7 @@ def _p_equal(family: joint.Family, margin: float) -> Floats:
     inside = margin - np.abs(family.difference)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(family.error > 0, np.abs(inside) / family.error, np.inf)
-    half = joint.Range(family.variants, family.freedom).sf(np.sqrt(2) * np.minimum(t, 1e6)) / 2
+    half = family.tail(np.minimum(t, 1e6)) / 2
     return np.where(inside > 0, half, 1 - half)
 
 

@@ -106,19 +106,22 @@ def table(parts: Parts, alpha: float) -> list[dict[str, Any]]:
 
 
 def smallest(parts: Parts, variants: int, seeds: int, images: int, alpha: float) -> float | None:
-    """The difference that is decided with 80 % power when `joint` judges all pairs; None with too few seeds.
+    """The difference that is decided with 80 % power when `joint` judges all pairs; None if it is above 100 points.
 
-    The variants are taken to vary alike over seeds; where they do not, three seeds may give no verdict either.
+    The variants are taken to vary alike over seeds; where they do not, three seeds show less.
     """
     from scipy.special import stdtrit
 
     of_seeds = 2 * (parts.seed / seeds + parts.rest / (seeds * images))
     total = of_seeds + parts.image / images
     if seeds == 2 and 2 * parts.seed / seeds > joint.TWO_SEEDS * total:
-        return None
-    freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
-    reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
-    return float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
+        freedom = 1.0  # each pair by itself, as `joint` judges there
+        reach = stdtrit(freedom, 1 - alpha / (variants * (variants - 1)))
+    else:
+        freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
+        reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
+    smallest = float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
+    return smallest if smallest <= 1 else None
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -130,7 +133,7 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"{some[0]['variants']:>8}  {some[0]['seeds']:>5}  " + "".join(f"{cell:>15}" for cell in cells))
     return [
         *lines,
-        "–: no verdict, two seeds that differ so much show too little. Written: plan/plan.csv, plan.png",
+        "–: no difference is large enough, since two seeds that vary show too little. Written: plan/plan.csv, plan.png",
     ]
 
 

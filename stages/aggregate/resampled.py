@@ -132,7 +132,7 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
     factor = 1 / splits + ratio
     error = np.sqrt(np.maximum(factor * used, least))
     run = (1 + factor) * used + single[first] + single[second]
-    return joint.Family(variants, each.mean(axis=1), error, freedom, np.zeros(len(pairs), dtype=np.bool_), run)
+    return joint.Family(variants, each.mean(axis=1), error, freedom, run)
 
 
 def of_seeds(tested: list[Tested]) -> Floats:
