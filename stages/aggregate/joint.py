@@ -84,7 +84,9 @@ def family(
     if seeds == 1:
         error = np.sqrt(image / images)
         none = np.zeros(len(pairs), dtype=np.bool_)
-        return Family(len(seed), difference, error, np.full(len(pairs), images - 1.0), ~none, np.zeros(len(pairs)))
+        return Family(
+            len(seed), difference, error, np.full(len(pairs), max(images - 1.0, 1.0)), ~none, np.zeros(len(pairs))
+        )
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
     a, b = used[first], used[second]
@@ -100,10 +102,15 @@ def family(
     few = seeds == 2 and most > TWO_SEEDS
     # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
     few = few or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest), freedom, SURELY))
-    refused = np.full(len(pairs), few)
     error = np.sqrt(total / (seeds * images))
+    refused = few | unknown(difference, error)
     run = (a + b) / images * (1 + 1 / seeds)
     return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run)
+
+
+def unknown(difference: Floats, error: Floats) -> NDArray[np.bool_]:
+    """Which differences have an error of 0: runs that agree to the last digit do not show how much one varies."""
+    return np.asarray((error == 0) & (difference != 0))
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
