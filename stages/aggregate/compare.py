@@ -192,10 +192,8 @@ def one_split(values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate
         parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images)
     )  # fmt: skip
     whole = settings.compare in WHOLE_CELL
-    if parts.seeds == 1:
-        covers = NOTHING if whole else IMAGES_ALONE
-    else:
-        covers = "seeds" if whole else "images and seeds"
+    of_one, of_more = (NOTHING, "seeds") if whole else (IMAGES_ALONE, "images and seeds")
+    covers = of_more if parts.seeds > 1 else of_one
     if covers == NOTHING:
         low = high = p = np.full(len(pairs), np.nan)
     return Estimate(
@@ -222,7 +220,10 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
         judged = not (same or one_seed or refused)
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
-        ends = (0.0, 0.0) if same else (float(known.low[index]), float(known.high[index]))
+        low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
+        if refused and family.error[index] == 0:  # neither is anything known of the pair by itself
+            low = high = own_p = np.nan
+        ends = (0.0, 0.0) if same else (low, high)
         wide = (0.0, 0.0) if same else (difference - float(half[index]), difference + float(half[index]))
         around = 0.0 if same else float(known.images[index])
         run = 0.5 if same else float(higher[index])
@@ -235,7 +236,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "difference": difference,
                 "ci_low": _number(ends[0]),
                 "ci_high": _number(ends[1]),
-                "p": _number(known.p[index]),
+                "p": _number(own_p),
                 "joint_ci_low": None if silent else wide[0],
                 "joint_ci_high": None if silent else wide[1],
                 "p_joint": None if silent else float(p[index]),
@@ -246,9 +247,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "probability_a_better": None if one_seed or refused else run if turned > 0 else 1 - run,
                 "standard_error": float(family.error[index]),
                 "covers": known.covers,
-                "verdict": "refused"
-                if refused
-                else _verdict(turned * difference, better=better, within=within, same=same),
+                "verdict": "refused" if refused else verdict,
             }
         )
     return table
