@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.core.errors import UserError
 from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.hazards import hazards
 from stages.report.section import PaperTable, Section
-from stages.report.wording import MISSING, interval, metric_name, names, number, plural, plus_minus, signed, within
+from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stages.report.evidence import MetricSummary, StudyEvidence
     from stages.report.figures import Figure, Figures
 
@@ -79,56 +78,6 @@ def systems(evidence: StudyEvidence) -> dict[str, str]:
     known = rows(evidence)
     named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
     return {variant: system for variant, system in named.items() if system in known}
-
-
-def hazards(evidence: StudyEvidence) -> list[str]:
-    """What cleaning found, in words."""
-    audit = evidence.audit
-    found = [
-        f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
-        f"Groups of similar pictures, each kept in one part of the split: {audit['groups']:,}.",
-        f"Pictures that appear under several labels: {audit['label_conflicts']:,}.",
-        f"Files in quarantine (damaged, without a label or with several labels): {audit['quarantined']:,}.",
-    ]
-    if audit["duplicates"] != "drop":
-        found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
-    if audit["duplicates"] == "ignore":
-        found[1] = f"Groups of similar pictures, which were not kept in one part of the split: {audit['groups']:,}."
-    return found + across(evidence)
-
-
-def across(evidence: StudyEvidence) -> list[str]:
-    """Copies on both sides of the split that was published as folders; nothing where there is none."""
-    knobs = evidence.study.raw["split"]
-    shares = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
-    folders = {part: share["folder"].rstrip("/") for part, share in shares.items() if "folder" in share}
-    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
-    ledger = evidence.ledger
-    ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])
-    groups = ids.map(group)
-    found = []
-    for part, folder in folders.items():
-        inside = ledger["path"].str.startswith(f"{folder}/")
-        outside = set(groups[~inside].dropna())
-        copies = int(groups[inside].isin(outside).sum())
-        found.append(
-            f"Files in the published {part} folder that have a copy or a similar picture outside it: {copies:,} of "
-            f"{plural(int(inside.sum()), 'file')}. Those pictures outside it were left out of all other parts."
-        )
-        found += _dropped(ledger[inside], part)
-    return found
-
-
-def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
-    """How many pictures of a published part are not in it here, and why; nothing where all are."""
-    gone = inside[inside["status"] != "kept"]
-    if gone.empty:
-        return []
-    counts = gone.groupby(["status", "reason"], sort=True).size()
-    rows = counts.reset_index(name="files").to_dict("records")
-    why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
-    kept = len(inside) - len(gone)
-    return [f"Files in the published {part} folder that are used here: {kept:,} of {len(inside):,}. Not used: {why}."]
 
 
 def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
