@@ -3,10 +3,11 @@
 With two or three seeds a variant's own seeds agree by chance now and then, and its variance vanishes. So the variance
 of the seeds is shared between the variants, and is never less than what the images alone would leave between seeds.
 A variant counts on its own where the variants differ in this variance (Bartlett's test, taken at a generous level) or
-where it stands out (F test), and its own is the larger. All differences of means are judged by the studentized range
-(Tukey), with Satterthwaite's degrees of freedom for each pair. Two seeds that differ by clearly more than the images
-explain decide nothing, and neither do three of variants that surely vary unequally. `python -m benchmarks.statistics`
-measures the level and the power.
+where it stands out (F test), and its own is the larger. A variant whose runs never differ (a class prior, or no error
+at all) says nothing about the others, so it counts by their shared variance. All differences of means are judged by the
+studentized range (Tukey), with Satterthwaite's degrees of freedom for each pair. Two seeds that differ by clearly more
+than the images explain decide nothing, and neither do three of variants that surely vary unequally. `python -m
+benchmarks.statistics` measures the level and the power.
 """
 
 from __future__ import annotations
@@ -89,10 +90,12 @@ def family(
         )
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
+    moving = np.maximum(seed, rest) > 0
+    sharing = max(int(moving.sum()), 1) - DISCOUNT
     a, b = used[first], used[second]
     total = a + b + image
     pooled = np.where(own[first], 0.0, a) + np.where(own[second], 0.0, b)
-    squares = pooled**2 / ((len(seed) - DISCOUNT) * freedom)
+    squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,7 +104,7 @@ def family(
     most = float(added.max())
     few = seeds == 2 and most > TWO_SEEDS
     # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
-    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest), freedom, SURELY))
+    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest)[moving], freedom, SURELY))
     error = np.sqrt(total / (seeds * images))
     refused = few | unknown(difference, error)
     run = (a + b) / images * (1 + 1 / seeds)
@@ -117,6 +120,12 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
     from scipy import stats
 
+    moving = np.maximum(seed, rest) > 0
+    if moving.any() and not moving.all():
+        pool, own = max(float(seed[moving].mean()), float(rest[moving].mean())), np.zeros(len(seed), dtype=np.bool_)
+        used = np.full(len(seed), pool)
+        used[moving], own[moving] = shared(seed[moving], rest[moving], freedom)
+        return used, own
     count = len(seed)
     pool = max(float(seed.mean()), float(rest.mean()))
     if count == 1 or pool == 0:

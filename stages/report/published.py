@@ -33,7 +33,13 @@ COLUMNS = (
     "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "runs", "test_images", "epoch_seconds", "hardware",
     "note",
 )  # fmt: skip
-KINDS = {"all": "all", "copies": "with a copy", "others": "without a copy"}
+KINDS = {
+    "raw": "every test image",
+    "all": "every family once",
+    "copies": "a copy in training",
+    "apart": "copies, none in training",
+    "others": "no copy",
+}
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -161,8 +167,11 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     found = [row for row in rows if row["variant"] in evidence.variants]
     if not found:
         return None
-    if "all_leak" not in found[0]:
-        raise UserError(f"{evidence.settings.leak} has no column `all_leak`; measure it again with `make leak`")
+    if "raw_leak" not in found[0]:
+        raise UserError(
+            f"{evidence.settings.leak} has no column `raw_leak`, because an older version wrote it; write it again "
+            "with `python -m studies.leak <published study> <clean study>`"
+        )
     first, digits = found[0], evidence.digits
     return {
         "source": evidence.settings.leak,
@@ -175,10 +184,13 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             f"{int(first['train_images']):,} images, and the number of epochs is fixed."
         ),
         "note": (
-            "The interval (Welch) holds for new splits of these images and new seeds, not for other images. On clean "
-            "splits, “with a copy” means the images whose copies were dropped or kept together: the same kind of "
-            "image. These images show the effect of the copies. On images without a copy, a difference comes "
-            "from chance or from the worse training set."
+            "“Every test image” is what users of the published split would have reported: there, a picture counts as "
+            "often as it has copies. In the other rows a family (a picture with its copies and similar pictures) "
+            f"counts once, and has the same weight on both kinds of split: {int(first['families']):,} families that "
+            "both test. The last three rows, weighted by their share, add up to “every family once”. “A copy in "
+            "training” shows the effect of the copies. Without a copy in training, a difference comes from chance or "
+            "from the worse training set. The intervals (Welch, with the jackknife over the splits where families "
+            "count) hold for new splits of these images and new seeds, not for other images."
         ),
         "figure": _leak_chart(found, figures, digits),
     }
@@ -189,6 +201,7 @@ def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
     return {
         "variant": row["variant"],
         "kind": KINDS[kind],
+        "share": MISSING if kind == "raw" else number(float(row[f"{kind}_share"]), "top1", 0),
         "splits": row["splits"],
         **{key: number(float(row[f"{kind}_{key}"]), "top1", digits) for key in ("published", "clean")},
         "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
@@ -216,8 +229,8 @@ def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> F
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
-    said = "; ".join(f"{row['variant']} {signed(float(row['all_leak']), 'top1', digits)}" for row in found)
-    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, with 95 % intervals: {said}.")
+    said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
+    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
@@ -238,10 +251,11 @@ def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
     if context["leak"] is None:
         return []
     columns = {
-        "Variant": "variant", "Images": "kind", "Splits": "splits", "Published kind": "published", "Clean": "clean",
+        "Variant": "variant", "Images": "kind", "Share %": "share", "Splits": "splits",
+        "Published kind": "published", "Clean": "clean",
         "Difference": "leak", "Interval": "interval", "Verdict": "verdict",
     }  # fmt: skip
-    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
+    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals over splits."
     return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
 
 

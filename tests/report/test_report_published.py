@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import evidence, published
+from stages.report import evidence, hazards, published
 from stages.report.figures import Figures
 from stages.tools import timings
 from tests.report.made_study import Made, make
@@ -52,13 +52,13 @@ def test_inside_is_what_the_interval_holds(folder: Path, found: evidence.StudyEv
 
 
 def test_hazards_are_what_cleaning_found(found: evidence.StudyEvidence) -> None:
-    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in published.hazards(found)]
+    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in hazards.hazards(found)]
     assert counts == ["22 of 245 files", "2", "1", "3"]
 
 
 def test_copies_across_a_published_folder_are_counted(folder: Path, found: evidence.StudyEvidence) -> None:
     found.study.raw["split"] = {**found.study.raw["split"], "test": {"folder": "class 0"}}
-    lines = published.across(found)
+    lines = hazards.across(found)
     found.study.raw["split"] = {**found.study.raw["split"], "test": 0.2}
     ledger = files.read_rows(folder / "data/clean/ledger.csv")
     inside = [row for row in ledger if row["path"].startswith("class 0/")]
@@ -96,7 +96,7 @@ def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Study
     assert [(row["kind"], row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
         (kind, *rest, "higher with copies")
         for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0"))
-        for kind in ("all", "with a copy", "without a copy")
+        for kind in published.KINDS.values()
     ]
     assert (tmp_path / "leak.png").is_file()
 
