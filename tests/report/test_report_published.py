@@ -56,21 +56,6 @@ def test_hazards_are_what_cleaning_found(found: evidence.StudyEvidence) -> None:
     assert counts == ["22 of 245 files", "2", "1", "3"]
 
 
-def test_copies_across_a_published_folder_are_counted(folder: Path, found: evidence.StudyEvidence) -> None:
-    found.study.raw["split"] = {**found.study.raw["split"], "test": {"folder": "class 0"}}
-    lines = hazards.across(found)
-    found.study.raw["split"] = {**found.study.raw["split"], "test": 0.2}
-    ledger = files.read_rows(folder / "data/clean/ledger.csv")
-    inside = [row for row in ledger if row["path"].startswith("class 0/")]
-    others = {row["image_id"] or row["duplicate_of"] for row in ledger if row not in inside}
-    copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
-    assert copies > 0
-    assert lines[0].startswith("Files in the published test folder that have a copy")
-    assert f": {copies} of {len(inside)} files." in lines[0]
-    kept = sum(row["status"] == "kept" for row in inside)
-    assert f"Files in the published test folder that are used here: {kept} of {len(inside)}. Not used:" in lines[1]
-
-
 def test_a_study_without_published_systems_has_no_such_section(found: evidence.StudyEvidence, tmp_path: Path) -> None:
     rows = files.read_rows("published.csv")
     files.write_rows(tmp_path / "other.csv", list(rows[0]), rows[1:])
