@@ -97,7 +97,9 @@ def family(
     pooled = np.where(own[first], 0.0, a) + np.where(own[second], 0.0, b)
     squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
-    squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
+    # Of two variants, the shared variance of the one is mostly that of the other, which counts by its own.
+    alone = (own[first] & own[second]) | (bool(own.any()) and int(moving.sum()) == 2)
+    squares = np.where(alone, (a + b) ** 2 / freedom, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
