@@ -3,8 +3,9 @@
 With two or three seeds a variant's own seeds agree by chance now and then, and its variance vanishes. So the variance
 of the seeds is shared between the variants, and is never less than what the images alone would leave between seeds.
 A variant counts on its own where the variants differ in this variance (Bartlett's test, taken at a generous level) or
-where it stands out (F test), and its own is the larger. All differences of means are judged by the studentized range
-(Tukey), with Satterthwaite's degrees of freedom for each pair.
+where it stands out (F test), and its own is the larger. A variant whose runs never differ (a class prior, or no error
+at all) says nothing about the others, so it counts by their shared variance. All differences of means are judged by the
+studentized range (Tukey), with Satterthwaite's degrees of freedom for each pair.
 
 A shared variance would mislead where two seeds differ by clearly more than the images explain, or where three seeds do
 and the variants may vary unequally. There each pair is judged by the variances of its own two variants, which count as
@@ -41,26 +42,24 @@ SMALLEST = 1e-12  # below it a tail is rounding, which differs between processor
 class Family:
     """The joint answer about all pairs: error and degrees of freedom of each.
 
-    `judged` is False with one seed, which shows no variance. `alone` says that each pair is judged by the variances of
-    its own two variants.
+    A pair is `refused` that shows no variance: with one seed, or where runs agree to the last digit. `alone` says that
+    each pair is judged by the variances of its own two variants.
     """
 
     variants: int
     difference: Floats
     error: Floats
     freedom: Floats
+    refused: NDArray[np.bool_]
     run: Floats  # variance of the difference of one new run of each
-    judged: bool = True
     alone: bool = False
 
     def p(self) -> Floats:
         """P of each pair, adjusted for all pairs."""
-        if not self.judged:
-            return np.ones(len(self.difference))
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(self.difference == 0, 0.0, np.abs(self.difference) / self.error)
         p = self.tail(t)
-        return np.asarray(np.where(p < SMALLEST, 0.0, p))
+        return np.asarray(np.where(self.refused, 1.0, np.where(p < SMALLEST, 0.0, p)))
 
     def tail(self, t: Floats) -> Floats:
         """Probability that the difference of any pair is further than `t` errors from the truth."""
@@ -105,14 +104,18 @@ def family(
     first, second = np.array(pairs).T
     if seeds == 1:
         error = np.sqrt(image / images)
-        freedom = np.full(len(pairs), images - 1.0)
-        return Family(len(seed), difference, error, freedom, np.zeros(len(pairs)), judged=False)
+        none = np.zeros(len(pairs), dtype=np.bool_)
+        return Family(
+            len(seed), difference, error, np.full(len(pairs), max(images - 1.0, 1.0)), ~none, np.zeros(len(pairs))
+        )
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
+    moving = np.maximum(seed, rest) > 0
+    sharing = max(int(moving.sum()), 1) - DISCOUNT
     a, b = used[first], used[second]
     total = a + b + image
     pooled = np.where(own[first], 0.0, a) + np.where(own[second], 0.0, b)
-    squares = pooled**2 / ((len(seed) - DISCOUNT) * freedom)
+    squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -121,7 +124,7 @@ def family(
     most = float(added.max())
     alone = seeds == 2 and most > TWO_SEEDS
     # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
-    alone = alone or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest), freedom, PERHAPS))
+    alone = alone or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest)[moving], freedom, PERHAPS))
     if alone:
         a, b = np.maximum(seed, rest)[first], np.maximum(seed, rest)[second]
         total = a + b + image
@@ -130,14 +133,26 @@ def family(
             satterthwaite = np.where(a + b > 0, freedom * (total / (a + b)) ** 2, MOST_FREEDOM)
         satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
+    refused = unknown(difference, error)
     run = (a + b) / images * (1 + 1 / seeds)
-    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), run, alone=alone)
+    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run, alone)
+
+
+def unknown(difference: Floats, error: Floats) -> NDArray[np.bool_]:
+    """Which differences have an error of 0: runs that agree to the last digit do not show how much one varies."""
+    return np.asarray((error == 0) & (difference != 0))
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
     from scipy import stats
 
+    moving = np.maximum(seed, rest) > 0
+    if moving.any() and not moving.all():
+        pool, own = max(float(seed[moving].mean()), float(rest[moving].mean())), np.zeros(len(seed), dtype=np.bool_)
+        used = np.full(len(seed), pool)
+        used[moving], own[moving] = shared(seed[moving], rest[moving], freedom)
+        return used, own
     count = len(seed)
     pool = max(float(seed.mean()), float(rest.mean()))
     if count == 1 or pool == 0:
