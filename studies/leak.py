@@ -150,7 +150,7 @@ def weighted(one: Families, two: Families, single: NDArray[np.bool_], kind: str)
         gaps = np.array([e[1] - e[2] for pair in pairs if (e := estimate(*pair, single, kind))])
         variances.append((len(gaps) - 1) / len(gaps) * float(((gaps - gaps.mean()) ** 2).sum()))
     sizes = len(one.right), len(two.right)
-    return _interval(published, clean, *variances, sizes) | {"share": share}
+    return _interval(published, clean, variances[0], variances[1], sizes) | {"share": share}
 
 
 def estimate(one: Families, two: Families, single: NDArray[np.bool_], kind: str) -> tuple[float, float, float] | None:

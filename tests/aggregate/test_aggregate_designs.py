@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks import statistics
 from stages.aggregate import collect, fit, joint, plan, resampled, single, summary
 from stages.aggregate.params import Aggregate, Fit
-from stages.core import console, files
+from stages.core import console, files, params
 
 FLAT = [{"epoch": str(i), "val_loss": repr(loss)} for i, loss in enumerate([2.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 1)]
 
@@ -91,14 +91,14 @@ def test_a_plan_has_the_unit_of_its_metric(tmp_path: Any, monkeypatch: pytest.Mo
     said: list[str] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "say", said.append)
-    parts = plan.Parts(0.0004, 0.02, 0.01)
-    monkeypatch.setattr(plan, "pilot", lambda *_: parts)
+    found = plan.Parts(0.0004, 0.02, 0.01)
+    monkeypatch.setattr(plan, "pilot", lambda *_: found)
     study = type("Study", (), {"raw": {"aggregate": {"compare": "nll"}}})
-    monkeypatch.setattr(plan.params, "read", lambda: study)
+    monkeypatch.setattr(params, "read", lambda: study)
     monkeypatch.setattr("sys.argv", ["plan"])
     plan.main()
     assert said[0] == "The smallest difference, in NLL, that is decided with 80 % power:"
-    smallest = plan.smallest(parts, 2, 3, 100, 0.05)
+    smallest = plan.smallest(found, 2, 3, 100, 0.05)
     (row,) = [
         r for r in files.read_rows("plan/plan.csv") if (r["variants"], r["seeds"], r["images"]) == ("2", "3", "100")
     ]
