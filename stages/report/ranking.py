@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
-FEW = "runs that agree to the last digit do not show how much another run would differ"
+FEW = "the seeds of a variant differ by more than the images explain, and they are too few to show by how much"
+AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
@@ -73,17 +74,14 @@ class Comparison:
 class Ranking:
     """Variants by their mean on the test set, and their statistical ties.
 
-    `tied` holds for each variant the ranks with which it is statistically tied; nothing where no verdict is given.
+    `tied` holds for each variant the ranks with which it is statistically tied. `silent` is the reason why several
+    seeds decide nothing, where there is one; then nothing is called tied.
     """
 
     order: list[str]
     pairs: dict[tuple[str, str], Comparison]
     tied: dict[str, str]
-
-    @property
-    def refused(self) -> bool:
-        """Whether the comparison gives no verdict, however large a difference is: too few seeds."""
-        return any(pair.verdict == "refused" for pair in self.pairs.values())
+    silent: str = ""
 
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all variants that are statistically tied with it."""
@@ -100,8 +98,12 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     for row in evidence.comparisons:
         pair = _comparison(row)
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
-    found = Ranking(order, pairs, tied(order, pairs))
-    return replace(found, tied=dict.fromkeys(order, MISSING)) if found.refused else found
+    verdicts = {pair.verdict for pair in pairs.values()}
+    if "refused" in verdicts:
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE)
+    if verdicts == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), FEW)
+    return Ranking(order, pairs, tied(order, pairs))
 
 
 def test_means(evidence: StudyEvidence) -> dict[str, float]:
@@ -169,7 +171,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
             f"{best[0]} reaches {value} {spoken(metric)} {where}.",
             "It is the only variant, so there is no comparison.",
         ]
-    if len(evidence.study.seeds) == 1 or ranks.refused:
+    if len(evidence.study.seeds) == 1 or ranks.silent:
         return _undecided(evidence, ranks, means, where, digits)
     rest = [v for v in ranks.order if v not in best]
     if len(best) == 1:
@@ -206,7 +208,7 @@ def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float],
         if pair.covers == "images":
             between = interval(pair.low, pair.high, metric, digits)
             text += f" ({confidence(evidence)} interval over {ALONE} {between})"
-    return [f"{text}.", f"This does not decide between the variants: {FEW if ranks.refused else ONE_SEED}."]
+    return [f"{text}.", f"This does not decide between the variants: {ranks.silent or ONE_SEED}."]
 
 
 def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:

@@ -127,10 +127,11 @@ def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
         within = max(abs(pair.wide_low), abs(pair.wide_high)) < evidence.margin
         better = pair.a if pair.verdict == "a better" else pair.b
         return f"{better} is better{', by less than ' + margin if within else ''}"
-    silent = pair.one_seed or pair.verdict == "refused"
     if pair.verdict == "equal":
         return f"equal within {margin}"
-    return f"not decided ({'one seed' if pair.one_seed else 'too few seeds'})" if silent else "not decided"
+    return (
+        f"not decided ({'one seed' if pair.one_seed else 'runs agree to the last digit'})" if silent else "not decided"
+    )
 
 
 def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -> Figure:

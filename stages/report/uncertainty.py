@@ -60,8 +60,8 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     text = f"Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
-    if ranks.refused:
-        return f"{text} Column “Tied with” is empty: {ranking.FEW}."
+    if ranks.silent:
+        return f"{text} Column “Tied with” is empty: {ranks.silent}."
     text += (
         f" Column “Tied with”: the ranks with which a variant is statistically tied (paired comparison of test "
         f"{metric}, error rate {evidence.alpha:g} for all pairs of the study together)"
@@ -128,23 +128,23 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         f"Every verdict is for {population(evidence)}. The intervals cover {covers(evidence)}: "
         f"{COVERED[covered(evidence)]}. {own}: the interval of the pair by itself."
     )
-    if ranks.refused:
+    if ranks.silent == ranking.AGREE:
         return (
-            f"{text} No verdict is given here, and no interval for all pairs at once: {ranking.FEW}. Add seeds. "
+            f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
             f"{first(evidence, ranks)}"
         )
     alone = evidence.comparisons[0]["variances"] == "own"
+    count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     text += (
-        f" “All pairs at once”: intervals that hold together for all {plural(len(evidence.comparisons), 'pair')} "
-        f"({'Bonferroni' if alone else 'studentized range'}). They decide: if the interval of a pair by itself excludes 0 and the interval for all "
-        "pairs does not, the pair is not decided."
+        f" “All pairs at once”: intervals that hold together for all {count} ({method}). They decide: if the "
+        "interval of a pair by itself excludes 0 and the interval for all pairs does not, the pair is not decided."
     )
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     if alone:
         text += (
-            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own two "
-            "variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
+            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
+            "two variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
         )
     margin = wording.exactly(evidence.margin, evidence.metric)
     text += (
@@ -159,7 +159,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
 def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """How much luck the first place may contain; empty where the first variant is ahead of all others."""
     ranked = "The variants are ranked by their test results, so the result of the first may be too good"
-    if ranks.refused:
+    if ranks.silent:
         return f"{ranked}; the runs do not show by how much."
     found, best = ranking.luck(ranks), len(ranks.like_the_best())
     if not found:

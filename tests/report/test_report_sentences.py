@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -64,36 +63,56 @@ def drawn(shares: list[list[float]], images: int = 100) -> np.ndarray:
     )
 
 
-def test_a_refused_study_names_no_tie_and_no_chance() -> None:
-    """Two seeds 40 points apart say nothing: a headline as with one seed, and neither ties nor chances."""
+def test_seeds_far_apart_name_no_tie() -> None:
+    """Two seeds 40 points apart say nothing: a headline as with one seed, and no ties."""
     known = compared(drawn([[0.9, 0.5], [0.5, 0.3], [0.3, 0.31]]))
     ranks = ranking.ranking(known)
-    assert ranks.refused
-    assert {row["verdict"] for row in known.comparisons} == {"refused"}
-    for row in known.comparisons:
-        assert [row[key] for key in ("p_joint", "p_equal", "joint_ci_low", "probability_a_better")] == [""] * 4
+    assert ranks.silent == ranking.FEW
+    assert {(row["verdict"], row["variances"]) for row in known.comparisons} == {("undecided", "own")}
     first, second = ranking.answer(known, ranks, 1)
     assert first == "a has the best top-1 on this test set (n = 100, 2 seeds): 70.0 %, 30.0 points ahead of b."
     assert second == f"This does not decide between the variants: {ranking.FEW}."
     assert set(ranks.tied.values()) == {wording.MISSING}
     notes = f"{uncertainty.means(known, ranks)} {uncertainty.pairs(known, ranks, 'Small print')}"
-    assert "No verdict is given here" in notes
+    assert "(Bonferroni)" in notes
+    assert "each pair is judged by its own two variants alone" in notes
     assert "“Tied with” is empty" in notes
     assert "tied with" not in notes.lower().replace("“tied with”", "")
+
+
+def test_a_large_difference_is_decided_though_seeds_vary_unequally() -> None:
+    known = compared(drawn([[0.97, 0.98, 0.96], [0.88, 0.95, 0.79], [0.2, 0.2, 0.2]], 400))
+    ranks = ranking.ranking(known)
+    assert not ranks.silent
+    assert [row["verdict"] for row in known.comparisons] == ["undecided", "a better", "a better"]
+    first, second = ranking.answer(known, ranks, 1)
+    assert first.startswith("a and b are statistically tied on this test set")
+    assert second.startswith("a is ahead of c by 77.0 points")
+
+
+def test_runs_that_agree_to_the_last_digit_decide_nothing() -> None:
+    known = compared(drawn([[1.0, 1.0], [0.0, 0.0]]))
+    ranks = ranking.ranking(known)
+    assert ranks.silent == ranking.AGREE
+    (row,) = known.comparisons
+    assert row["verdict"] == "refused"
+    assert [row[key] for key in ("p_joint", "p_equal", "joint_ci_low", "probability_a_better")] == [""] * 4
+    assert ranking.answer(known, ranks, 1)[1] == f"This does not decide between the variants: {ranking.AGREE}."
+    notes = uncertainty.pairs(known, ranks, "Small print")
+    assert "No verdict is given here" in notes
     assert "New run" not in notes
-    shown = [results._verdict(known, pair) for pair in ranks.pairs.values()]
-    assert set(shown) == {"not decided (too few seeds)"}
+    assert ranks.pairs["a", "b"].probability is None
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_identical_or_equal_variants_are_not_refused(seeds: int) -> None:
     one = np.random.default_rng(0).integers(0, 2, (1, seeds, 200))
     same = compared(np.concatenate([one, one]))
-    assert not ranking.ranking(same).refused
+    assert not ranking.ranking(same).silent
     steady = drawn([[0.5] * seeds, [0.5] * seeds])
     equal = compared(np.stack([steady[0], steady[1][:, ::-1]]))  # other images, the same mean
     assert float(equal.comparisons[0]["difference"]) == 0
-    assert not ranking.ranking(equal).refused
+    assert not ranking.ranking(equal).silent
     for known in (same, equal):
         assert "No verdict is given" not in uncertainty.pairs(known, ranking.ranking(known), "")
 
@@ -356,10 +375,3 @@ def test_named_groups_are_named() -> None:
         pd.DataFrame({"group": ["p1"]}),
     ]
     assert [named(SimpleNamespace(ledger=ledger)) for ledger in ledgers] == [False, False, True]
-
-
-def test_every_pair_of_a_refused_study_is_silent_and_of_others_is_not() -> None:
-    for shares, refused in (([[0.9, 0.5], [0.5, 0.3]], True), ([[0.9, 0.89, 0.9], [0.5, 0.5, 0.51]], False)):
-        ranks = ranking.ranking(compared(drawn(shares, 300)))
-        assert ranks.refused == refused
-        assert all((ranks.pairs[a, b].probability is None) == refused for a, b in itertools.permutations("ab"))
