@@ -129,9 +129,9 @@ def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
         return f"{better} is better{', by less than ' + margin if within else ''}"
     if pair.verdict == "equal":
         return f"equal within {margin}"
-    return (
-        f"not decided ({'one seed' if pair.one_seed else 'runs agree to the last digit'})" if silent else "not decided"
-    )
+    if pair.one_seed:
+        return "not decided (one seed)"
+    return f"not decided{' (runs agree to the last digit)' if pair.verdict == 'refused' else ''}"
 
 
 def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
