@@ -107,6 +107,7 @@ def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
         worker.end()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
 def test_content_that_comes_back_makes_no_second_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After A, B, A again: the alias goes back to the version of A."""
