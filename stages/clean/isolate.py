@@ -118,9 +118,10 @@ def each(
                     busy[worker.pipe] = worker
                     with contextlib.suppress(OSError):  # it died before; `recv` finds that out
                         worker.pipe.send(chunks[worker.chunk])
-                for pipe in connection.wait(list(busy)):
-                    answer = _receive(busy[pipe])  # type: ignore[index] # a pipe of `busy`
-                    worker = busy.pop(pipe)  # type: ignore[arg-type]
+                ready = connection.wait(list(busy))
+                for pipe in [one for one in busy if one in ready]:
+                    answer = _receive(busy[pipe])  # what it raises ends all that are busy
+                    worker = busy.pop(pipe)
                     if answer is None:
                         failed.append(worker.chunk)
                         worker.end()

@@ -104,7 +104,8 @@ def _confused(evidence: StudyEvidence, variant: str) -> list[tuple[str, str]]:
     table = evidence.cells("confusion.csv")
     wrong = table[(table["split"] == "test") & (table["variant"] == variant) & (table["label"] != table["predicted"])]
     place = {label: index for index, label in enumerate(evidence.classes)}
-    counts = {(str(a), str(b)): int(n) for (a, b), n in wrong.groupby(["label", "predicted"])["count"].sum().items()}
+    summed = wrong.groupby(["label", "predicted"], as_index=False)["count"].sum()
+    counts = {(str(a), str(b)): int(n) for a, b, n in summed.itertuples(index=False)}
     return sorted(counts, key=lambda pair: (-counts[pair], place[pair[0]], place[pair[1]]))[:WORST]
 
 

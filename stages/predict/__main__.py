@@ -79,13 +79,13 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that is there whole or not at all."""
     from stages.core import files
 
-    how = {"errors": "backslashreplace"}  # names of files that are no text
+    how = "backslashreplace"  # names of files that are no text
     if path is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(**how)
+            sys.stdout.reconfigure(errors=how)
         yield sys.stdout
         return
-    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="", **how) as file:
+    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="", errors=how) as file:
         yield file
 
 

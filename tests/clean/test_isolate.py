@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from stages.clean import isolate
+from stages.clean import isolate, pictures
 from stages.clean.decode import Refused
 from stages.clean.params import Clean
 from stages.core.errors import UserError
@@ -30,7 +30,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit
 
 def results(items: Sequence[Any], workers: int = 2, **limits: float) -> list[Any]:
     given = {"seconds": 5.0, "gigabytes": 1.0} | limits
-    return list(isolate.each(jobs.work, items, workers=workers, **given))
+    return list(isolate.each(jobs.work, items, workers=workers, kept=None, **given))
 
 
 def said(answer: object) -> str:
@@ -207,8 +207,8 @@ def test_calls_side_by_side_leave_the_environment_as_it_was() -> None:
 def test_what_a_partial_needs_is_imported_once_for_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(isolate._FORK, "set_forkserver_preload", asked.extend)
-    isolate._start_server(functools.partial(jobs.work, clean=Clean()))
-    assert {jobs.__name__, "stages.clean.params"} <= set(asked)
+    isolate._start_server(functools.partial(pictures._one, clean=Clean()))
+    assert {"stages.clean.pictures", "stages.clean.params"} <= set(asked)
 
 
 def test_kept_workers_serve_the_next_call_and_one_that_died_is_replaced() -> None:

@@ -99,9 +99,9 @@ def test_not_the_same_parts_the_marked_from_the_others(root: Path, marked: str, 
     of = numbers(tab)
     names = dict(zip("xyzw", ["a/1.png", "a/3.png", "b/10.png", "a/wide.png"], strict=True))
     sent = [[of[names[letter]] for letter in letters] for letters in (marked, others)]
-    shown = [{"names": [names[a], names[b]], "was": ""} for a, b in pairs]
+    shown = [{"names": [names[a], names[b]], "was": ""} for a, b in map(tuple, pairs)]
     assert decide(tab, sent[0], "not_same", others=sent[1], shown=shown).status_code == 200
-    assert {(a, b) for a, _, b in stored(root)} == {tuple(sorted((names[a], names[b]))) for a, b in pairs}
+    assert {(a, b) for a, _, b in stored(root)} == {tuple(sorted((names[a], names[b]))) for a, b in map(tuple, pairs)}
     assert tab.post("/api/undo", json={}).json()["done"]
     assert stored(root) == []
 
@@ -172,8 +172,8 @@ def test_what_was_kept_by_hand_has_a_picture(tmp_path: Path) -> None:
     kept = [curation.Decision(f"a/{p.name}", files.sha256(p), "keep") for p in (cut, tiny)]
     curation.write(kept, tmp_path / curation.FILE)
     raw.run()
-    parts = [tmp_path / name for name in ("data/raw", "data/clean", "reports/clean")]
-    run(Clean(), *parts, None, by_hand=kept)
+    source, made, sheets = (tmp_path / name for name in ("data/raw", "data/clean", "reports/clean"))
+    run(Clean(), source, made, sheets, None, by_hand=kept)
     for _ in ("from the raw file", "from the laid out one"):
         tab = client(tmp_path)
         for name in ("a/cut.png", "a/tiny.png"):

