@@ -20,7 +20,7 @@ from stages.clean.curation import Hand
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stages.clean.decode import Box
     from stages.clean.describe import Print
@@ -105,7 +105,6 @@ def decide(
         UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
     """
     hand = hand or Hand()
-    done = Decisions(entries, _of_use(entries, pairs, hand))
     usable = [k for k, e in enumerate(entries) if e.usable]
     copies = DisjointSet(usable)
     seen: dict[str, int] = {}
@@ -113,11 +112,16 @@ def decide(
         entries[k].status = "kept"
         entries[k].first = seen.setdefault(entries[k].print.pixels, k)
         copies.merge(entries[k].first, k)
+    joined = _bound(entries, usable, hand)
+    hand.refuse_bound(joined)
+    done = Decisions(entries, _of_use(entries, pairs, hand))
     verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
-    for a, b in verdicts:
-        copies.merge(a, b)
+    for pair in _strongest_first(verdicts.values()):
+        if not hand.parts(joined, pair):
+            joined.merge(pair.a, pair.b)
+            copies.merge(pair.a, pair.b)
     sets = sorted(sorted(members) for members in copies.subsets())
-    groups = _group(done, sets, usable, clean, hand)
+    groups = _group(done, joined, clean, hand)
     _name(entries, usable)
     if clean.duplicates != "ignore":
         for members in sets:
@@ -126,7 +130,7 @@ def decide(
     classes.settle(entries, small or classes.SmallClasses())
     _assign(done, groups)
     _tell_turned(done)
-    curation.tell(entries, hand, groups)
+    curation.tell(entries, hand)
     return done
 
 
@@ -140,20 +144,27 @@ def _of_use(entries: list[Entry], pairs: Sequence[Pair], hand: Hand) -> list[Pai
     return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
 
 
-def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Clean, hand: Hand) -> list[list[int]]:
-    """Groups that must not be split apart: copies, hints, one source file; then similar pairs up to the cap."""
+def _bound(entries: list[Entry], usable: list[int], hand: Hand) -> DisjointSet:
+    """What stays together whatever is compared: same pixels, hints, one source file, and what a person joined."""
     groups = DisjointSet(usable)
-    for members in sets:
-        for other in members[1:]:
-            groups.merge(members[0], other)
     first: dict[tuple[str, str], int] = {}
     for k in usable:
-        for value in ("hint", done.entries[k].hint), ("file", done.entries[k].print.sha256):
+        groups.merge(entries[k].first, k)
+        for value in ("hint", entries[k].hint), ("file", entries[k].print.sha256):
             if value[1]:
                 groups.merge(first.setdefault(value, k), k)
     for a, b in hand.pairs("together"):
         groups.merge(a, b)
-    for pair in sorted(done.pairs, key=lambda p: (-p.strength, p.a, p.b)):
+    return groups
+
+
+def _strongest_first(pairs: Iterable[Pair]) -> list[Pair]:
+    return sorted(pairs, key=lambda p: (-p.strength, p.a, p.b))
+
+
+def _group(done: Decisions, groups: DisjointSet, clean: Clean, hand: Hand) -> list[list[int]]:
+    """Groups that must not be split apart: those that are joined already, then similar pairs up to the cap."""
+    for pair in _strongest_first(done.pairs):
         if pair.verdict == "similar" and not groups.connected(pair.a, pair.b) and not hand.parts(groups, pair):
             if groups.subset_size(pair.a) + groups.subset_size(pair.b) > clean.match.max_group:
                 done.cut.append(pair)
