@@ -110,11 +110,14 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
 
 def small(image: Image.Image) -> Image.Image:
     """The picture with a longer side of at most `features.SIDE` px."""
-    scale = features.SIDE / max(image.size)
-    if scale >= 1:
-        return image
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    size = small_size(*image.size)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def small_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of `small` of a picture."""
+    scale = min(features.SIDE / max(width, height), 1)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def read(file: str) -> bytes:
