@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 VERSION = 5  # raise it when the print of the same file changes: earlier commits share the cache
+_ANIMATED = re.compile(r"\bfirst of |the first frame; ")  # what `decode` says of further frames or pages
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -61,6 +63,11 @@ class Print:
     def refused(self) -> bool:
         """Whether there is no picture to go on with."""
         return not self.pixels
+
+    @property
+    def quality(self) -> tuple[int, bool, int]:
+        """Best first: more pixels, one frame (the bytes of further ones tell nothing), more bytes (less compressed)."""
+        return -self.width * self.height, _ANIMATED.search(self.detail) is not None, -self.size
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""

@@ -124,7 +124,7 @@ def _pairs(use: Sequence[int], pictures: Ordered) -> list[Pair]:
             same.merge(pair.a, pair.b)
     rest = []
     for members in same.subsets():
-        best = min(members, key=lambda k: (-prints[k].width * prints[k].height, -prints[k].size, k))
+        best = min(members, key=lambda k: (prints[k].quality, k))
         pairs_ = [(min(best, k), max(best, k)) for k in members if k != best]
         rest += [Candidate(a, b, 0, 0, "hash") for a, b in sorted(pairs_) if (a, b) not in found]
     _look(rest, tiny, pictures, found)
