@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,12 +18,15 @@ from stages.clean import decode, features, hashes
 from stages.clean.features import Features
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
     from numpy.typing import NDArray
 
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
-VERSION = 5  # raise it when the print of the same file changes: earlier commits share the cache
+VERSION = 6  # raise it when the print of the same file changes: earlier commits share the cache
 _ANIMATED = re.compile(r"\bfirst of |the first frame; ")  # what `decode` says of further frames or pages
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -127,14 +131,26 @@ def small_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def identity(file: str) -> tuple[str, int]:
+    """SHA-256 and number of a file's bytes, however many; raises `decode.Refused` where they cannot be had."""
+    with _opened(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), os.fstat(stream.fileno()).st_size
+
+
 def read(file: str) -> bytes:
     """A file's bytes; raises `decode.Refused` where they cannot be had."""
+    with _opened(file) as stream:
+        return stream.read()
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BufferedReader]:
     try:
         handle = os.open(file, _READ)  # a pipe must not block
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise decode.Refused("unreadable", "not a file")
-            return stream.read()
+            yield stream
     except FileNotFoundError:
         raise decode.Refused("unreadable", "the file is not there") from None
     except OSError as error:
