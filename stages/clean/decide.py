@@ -267,22 +267,15 @@ def _assign(done: Decisions, groups: list[list[int]]) -> None:
     for entry in done.entries:
         if entry.status != "kept":
             entry.image_id = ""
-    stays = _stays(done.entries)
-    ends = {k: stays.get(k, k) for pair in done.cut for k in (pair.a, pair.b)}
-    done.cut = [match.placed(pair, ends) for pair in done.cut]
-
-
-def _stays(entries: list[Entry]) -> dict[int, int]:
-    """The copy that is kept of each picture whose first row is not."""
-    by_id = {e.image_id: k for k, e in enumerate(entries) if e.status == "kept"}
-    return {k: by_id[e.duplicate_of] for k, e in enumerate(entries) if e.duplicate_of in by_id}
 
 
 def _tell_turned(done: Decisions) -> None:
-    """Name the turned copies that are kept, each beside the other."""
-    stays = _stays(done.entries)
+    """Name the turned copies that are kept, each beside the other. Of copies the one that stays is meant."""
+    by_id = {e.image_id: k for k, e in enumerate(done.entries) if e.status == "kept"}
+    stays = {k: by_id.get(e.duplicate_of, k) for k, e in enumerate(done.entries)}
+    done.cut = [match.placed(pair, stays) for pair in done.cut]
     for pair in done.pairs:
-        one, other = done.entries[stays.get(pair.a, pair.a)], done.entries[stays.get(pair.b, pair.b)]
+        one, other = done.entries[stays[pair.a]], done.entries[stays[pair.b]]
         if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept" and one is not other:
             for entry, beside in ((one, other), (other, one)):
                 if "turned" not in entry.reason:

@@ -74,7 +74,7 @@ def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:
 
 
 def _scans(data: bytes) -> int:
-    """How many scans a JPEG has up to its end. Phones append films and further pictures, in which anything may stand."""
+    """How many scans a JPEG has up to its end. Phones append films and more pictures, in which anything may stand."""
     at, count = 2, 0
     while found := _MARKER.search(data, at):
         at = found.end()

@@ -107,8 +107,7 @@ def test_scans_are_counted_up_to_the_end_of_the_first_picture(kind: str) -> None
     film = b"\0\0\0\x18ftypmp42" + random.Random(0).randbytes(300_000) + b"\xff\xda" * 500
     assert np.array_equal(pixels(whole + film), np.asarray(Image.open(io.BytesIO(whole)).convert("RGB")))
     assert picture(whole + film).note in {"", "corrupt_data"}
-    scans = filebytes._scans(whole + film)
-    assert scans == (filebytes._scans(whole)) and scans == (10 if kind == "progressive" else 1)
+    assert filebytes._scans(whole + film) == (10 if kind == "progressive" else 1)
 
 
 @pytest.mark.parametrize("data", [gif_of_many(200_000), tiff_of_many(40_000)], ids=["gif", "tiff"])
