@@ -121,7 +121,7 @@ def _png_or_tiff_samples(image: Image.Image, order: str, again: Image.Image) -> 
     low = np.asarray(again)
     if four:
         return np.repeat(low[..., :1].astype(np.uint16) * 256 + low[..., 1:2], 3, axis=2)
-    return np.asarray(image)[..., :3].astype(np.uint16) * 256 + low[..., :3]
+    return np.asarray(np.asarray(image)[..., :3].astype(np.uint16) * 256 + low[..., :3], np.uint16)
 
 
 def _ppm_samples(again: Image.Image, data: bytes) -> NDArray[np.uint16]:
@@ -145,7 +145,7 @@ def _jpeg_2000_samples(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
         samples = np.ascontiguousarray(found[..., 2::-1])
         high = samples >> (_bits_of_jpeg_2000(data) - 8)
         if high.shape[:2] == image.size[::-1] and np.abs(high.astype(int) - np.asarray(image)[..., :3]).max() <= 1:
-            return samples
+            return np.asarray(samples, np.uint16)
     raise ValueError("JPEG 2000 that uses few of its bits, of a kind that is read with 8 bits a channel alone")
 
 

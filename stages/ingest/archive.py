@@ -13,7 +13,6 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -101,7 +100,7 @@ def bring(params: Archive, target: Path) -> list[Entry]:
 def _linked(member: Member, written: dict[str, Path]) -> Member:
     """A hard link with the content of the member that it leads to, which stands before it."""
     file = written.get(_plain(member.link))
-    return replace(member, size=file.stat().st_size, open=partial(file.open, "rb")) if file else member
+    return replace(member, size=file.stat().st_size, open=lambda: file.open("rb")) if file else member
 
 
 def _members(params: Archive) -> Iterator[Member]:
