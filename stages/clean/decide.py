@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -203,9 +203,13 @@ def _settle(
 
 def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> bool:
     """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
-    return any(
-        entries[a].label != entries[b].label and _copy_of(entries[a], entries[b], verdicts)
-        for a, b in combinations(members, 2)
+    labels: dict[int, set[str]] = defaultdict(set)
+    for k in members:
+        labels[entries[k].first].add(entries[k].label)
+    if len(set().union(*labels.values())) == 1:
+        return False
+    return any(len(said) > 1 for said in labels.values()) or any(
+        labels[a] != labels[b] and (a, b) in verdicts for a, b in combinations(sorted(labels), 2)
     )
 
 
@@ -225,7 +229,7 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
 
 def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
     counts = Counter(entries[k].label for k in members)
-    said = "; ".join(f"{entries[k].path} is {entries[k].label}" for k in members)
+    said = classes.said([entries[k] for k in members])
     if sure := {entries[k].label for k in members if entries[k].hand}:
         for k in members:
             if entries[k].label not in sure:
@@ -247,9 +251,9 @@ def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int
     return [k for k in members if entries[k].status == "kept"]
 
 
-def _quality(entry: Entry) -> tuple[int, int, int, tuple[list[str | int], str]]:
-    """Best first: in a published part, more pixels, more bytes (less compressed), path."""
-    return entry.rank, -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
+def _quality(entry: Entry) -> tuple[int, tuple[int, bool, int], tuple[list[str | int], str]]:
+    """Best first: in a published part, the better file, path."""
+    return entry.rank, entry.print.quality, natural(entry.path)
 
 
 def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> tuple[str, str] | None:
@@ -268,18 +272,22 @@ def _assign(done: Decisions, groups: list[list[int]]) -> None:
         if len(members) > 1:
             done.groups.append(members)
         kept = [done.entries[k] for k in members if done.entries[k].status == "kept"]
+        first = min((e.image_id for e in kept), default="")
         for entry in kept:
-            entry.group_id = min(e.image_id for e in kept)
+            entry.group_id = first
     for entry in done.entries:
         if entry.status != "kept":
             entry.image_id = ""
 
 
 def _tell_turned(done: Decisions) -> None:
-    """Name the turned copies that are kept, each beside the other."""
+    """Name the turned copies that are kept, each beside the other. Of copies the one that stays is meant."""
+    by_id = {e.image_id: k for k, e in enumerate(done.entries) if e.status == "kept"}
+    stays = {k: by_id.get(e.duplicate_of, k) for k, e in enumerate(done.entries)}
+    done.cut = [match.placed(pair, stays) for pair in done.cut]
     for pair in done.pairs:
-        one, other = done.entries[pair.a], done.entries[pair.b]
-        if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept":
+        one, other = done.entries[stays[pair.a]], done.entries[stays[pair.b]]
+        if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept" and one is not other:
             for entry, beside in ((one, other), (other, one)):
                 if "turned" not in entry.reason:
                     entry.detail = "; ".join(filter(None, [entry.detail, f"shows {beside.path} {pair.turned}"]))

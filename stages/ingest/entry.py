@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from itertools import groupby
 from pathlib import PurePosixPath
+
+from PIL import Image
 
 from stages.core.seeding import generator
 
@@ -21,6 +26,7 @@ SYSTEM = {
 }  # fmt: skip
 # DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
 TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
+_NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
@@ -109,6 +115,23 @@ def _writable(name: str) -> str:
     return text
 
 
+def is_picture(path: str) -> bool:
+    """Whether the path ends as that of a picture does."""
+    return PurePosixPath(path).suffix.lower() in _suffixes()
+
+
+@cache
+def _suffixes() -> set[str]:
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind not in _NO_PICTURES}
+    return known | {".heic", ".heif", ".hif"}  # a plug-in that `clean` loads
+
+
+def is_named(path: str, table: str) -> bool:
+    """Whether `ingest.table.file` means this path; `*` stands for anything, and nothing else for something."""
+    pattern = re.sub(r"[\[?]", r"[\g<0>]", posixpath.normpath(table)) if table else ""
+    return fnmatchcase(path, pattern)
+
+
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
     return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
@@ -142,7 +165,7 @@ def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:
     """
     if fraction == 1:
         return paths
-    drawn = [path for path in paths if fnmatchcase(path, table)]
+    drawn = [path for path in paths if is_named(path, table)]
     paths = sorted(set(paths) - set(drawn))
     by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):
