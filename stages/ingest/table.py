@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from stages.core.errors import UserError
 from stages.ingest import table_file
 from stages.ingest.entry import Entry, printable, tidy
@@ -79,6 +81,7 @@ class _Files:
         self._paths: dict[str, Entry] = {}
         self.paths: set[str] = set()
         self._names: dict[str, list[Entry]] = defaultdict(list)
+        self._pictures = Image.registered_extensions()
         for entry in entries:
             path = _composed(entry.path)
             self._paths[path] = entry
@@ -95,6 +98,8 @@ class _Files:
             if exact in self._paths:
                 return self._paths[exact], ""
         named = self._names.get(path.rpartition("/")[2], [])
+        if len(named) > 1:  # 001.jpg beside 001.txt: the table means the picture
+            named = [entry for entry in named if PurePosixPath(entry.path).suffix.lower() in self._pictures] or named
         if len(named) == 1:
             return named[0], ""
         return None, "several_files" if named else "missing_file"

@@ -38,9 +38,9 @@ def two_of_each(root: Path) -> None:
 
 
 REFUSED = [
-    (nothing, "holds no pictures, but 1 other files", "name a folder that holds"),
+    (nothing, "holds no pictures, but 1 other file;", "name a folder that holds"),
     (one_class, "has one class only, 'cat'", "name the folder above"),
-    (flat, "30 pictures lie in one folder", "put the pictures of each class into a folder of its own"),
+    (flat, "holds 30 pictures, and neither folders", "put the pictures of each class into a folder of its own"),
     (parts_alone, "parts of a data set and no labels", "into a folder of its own below them"),
     (two_of_each, "3 of 3 classes have fewer than 3 pictures", "add pictures"),
 ]
