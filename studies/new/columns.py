@@ -133,7 +133,8 @@ def path_column(frame: pd.DataFrame, index: Index) -> str:
 
 def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
     """The column that is most likely the label, and the others that could be it with their number of values."""
-    possible, either = {}, {}
+    possible: dict[str, int] = {}
+    either: dict[str, int] = {}
     for name in frame.columns:
         values = frame[name][frame[name].str.strip() != ""]
         distinct = values.nunique()

@@ -11,6 +11,7 @@ from stages.core.folders import label_folders, part_level
 from stages.ingest.entry import printable, tidy
 from stages.ingest.labels import at_level
 from studies.new import names
+from studies.new.parts import named_like_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,8 @@ def decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table
 
 def _decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table]) -> Layout | None:
     folders = by_folders(paths)
+    if folders and named_like_parts(folders.counts):  # nothing stands below the parts
+        folders = None
     if folders is None or len(folders.counts) < 2:
         told = next((by_table(table) for table in tables if table.classes > 1), None)
         alone = next((by_table(table) for table in tables if table.label), None)
