@@ -4,7 +4,6 @@ import os
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def _patient(path: str) -> str:
 @pytest.mark.parametrize("columns", ["label patient", "patient", "label patient split"])
 def test_folders_keep_the_groups_and_parts_of_a_table(columns: str, tmp_path: Path, new: Any, brought: Any) -> None:
     root = make(tmp_path / "pictures", PATIENTS)
-    given: dict[str, Callable[[str], str]] = {
+    given: dict[str, Any] = {
         "label": lambda p: p[:3],
         "patient": _patient,
         "split": lambda p: "test" if int(p[4:7]) > 23 else "train",
@@ -104,7 +103,7 @@ def test_folders_count_more_than_a_column_of_sizes(tmp_path: Path, new: Any, bro
 @pytest.mark.parametrize("order", [["dx", "dx_type"], ["dx_type", "dx"]])
 def test_a_whole_word_is_the_label(order: list[str], tmp_path: Path, new: Any, brought: Any) -> None:
     root = make(tmp_path / "pictures", [f"ISIC_{i}.png" for i in range(40)])
-    given: dict[str, Callable[[int], str]] = {
+    given: dict[str, Any] = {
         "dx": lambda i: ("nv", "mel", "bkl")[i % 3],
         "dx_type": lambda i: ("histo", "follow_up")[i // 20],
     }
