@@ -93,7 +93,16 @@ def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> 
             f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, as "
             f"{min(layout.torn)!r}, and will be left out (`clean.label_conflicts`); correct the table if you can."
         )
-    for table in found if layout.rule == "table" else ():
+    for table in found:
+        column = table.group or table.part
+        if not used and column and (table.groups or table.parts):
+            rows = len(table.groups or table.parts)
+            said.append(
+                f"The column {column!r} of {table.file!r} is not used, since it has rows for {rows:,} of "
+                f"{len(layout.labels):,} pictures only. Complete the table to use it."
+            )
+        if layout.rule != "table":
+            continue
         more = sum(bool(label) and not layout.labels[path] for path, label in table.labels.items())
         if table is not used and more and table.classes > 1:
             said.append(

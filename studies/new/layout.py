@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from stages.core.folders import label_folders, part_level
+from stages.core.folders import COVERED, label_folders, part_level
 from stages.ingest.entry import printable, tidy
 from stages.ingest.labels import at_level
 from studies.new import names
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # Names of folders that sort pictures by something else than what is on them.
 _SORTED_BY = re.compile(
-    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|"
+    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|fold|"
     r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
     r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle)s?[\s_.-]*\w?\d*",
     re.I,
 )
-_NUMBER = re.compile(r"[\d\s_.:-]+")
+_NUMBER = re.compile(r"[\d\s_.:-]+x?", re.I)  # 2023-05, 40X
 TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
 UPPER = 10  # folders above the labels that are named by number, from which on they may be patients or shoots
 
@@ -107,7 +107,7 @@ def _beside(layout: Layout, published: Parts | None, tables: Sequence[Table]) ->
         if published:  # the folders divide the pictures already
             keys.pop("part", None)
         named = {**table.groups, **table.parts}
-        if ("part" in keys or "group" in keys) and len(named) >= TABLE * len(layout.labels):
+        if ("part" in keys or "group" in keys) and len(named) >= COVERED * len(layout.labels):
             labels = {path: label if path in named else "" for path, label in layout.labels.items()}
             return replace(layout, labels=labels, keys=layout.keys | {"table": keys}, table=table,
                            whole=layout.labels)  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -91,6 +92,24 @@ def test_folders_keep_the_groups_and_parts_of_a_table(columns: str, tmp_path: Pa
     assert len({(row["group"], parts[path]) for path, row in rows.items()}) == 10, "a patient stands in one part"
     if "split" in columns:
         assert {p for p, part in parts.items() if part == "test"} == {f"test/{p}" for p in PATIENTS if int(p[4:7]) > 23}
+
+
+def test_groups_of_a_few_pictures_are_not_taken(tmp_path: Path, new: Any, brought: Any) -> None:
+    """`ingest` takes no picture without a row."""
+    root = make(tmp_path / "pictures", PATIENTS)
+    table(root, "list.csv", [{"path": p, "patient": _patient(p)} for p in PATIENTS[:40]])
+    assert "'patient' of 'list.csv' is not used, since it has rows for 40 of 60 pictures only" in new()
+    assert labels(brought()) == {"cat": 30, "dog": 30}
+
+
+def test_pixels_in_columns_are_read_fast(tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", several(["cat", "dog"]))
+    pixels = {f"pixel{i:04}": range(400) for i in range(2352)}
+    pd.DataFrame({**pixels, "label": [i % 7 for i in range(400)]}).to_csv(root / "pixels.csv", index=False)
+    began = time.process_time()
+    new()
+    assert time.process_time() - began < 4
+    assert labels(brought()) == {"cat": 8, "dog": 8}
 
 
 def test_folders_count_more_than_a_column_of_sizes(tmp_path: Path, new: Any, brought: Any) -> None:
