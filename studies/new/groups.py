@@ -36,6 +36,11 @@ class Groups:
     values: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
+    def crossing(self, parts: Parts) -> int:
+        """How many training pictures belong to a group that stands in another published part too."""
+        held_out = {group for path, group in self.values.items() if parts.of(path) in ("val", "test")}
+        return sum(parts.of(path) == "train" and group in held_out for path, group in self.values.items())
+
     def said(self) -> list[str]:
         """The sentences that say it."""
         found = sorted({group for path, group in self.values.items() if self.layout.labels.get(path)})

@@ -14,7 +14,7 @@ from studies.new import names
 from studies.new.parts import named_like_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from studies.new.parts import Parts
     from studies.new.tables import Table
@@ -174,8 +174,9 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
         if all(map(_NUMBER.fullmatch, places)):
             return replace(parent, others={str(first.rule): len(first.counts)})
         return replace(_with_group(first, inner), others={"parent": len(parent.counts)})
-    if sorting >= 0.9 * deep > 0:
-        return _with_group(first, inner)
+    sorts = sorting >= 0.9 * deep > 0
+    if sorts or (len(above) > 1 and _counted(trail for trail in inner if len(trail) > 1)):
+        return replace(_with_group(first, inner), others={} if sorts else {"parent": len(parent.counts)})
     whole = _of_folders(paths, "path")
     if repeated <= 0.5:
         return whole if repeated else parent
@@ -186,6 +187,14 @@ def _sorts(trail: tuple[str, ...], places: dict[str, set[tuple[str, ...]]]) -> b
     """Whether the last folder sorts pictures of one label (cat/batch1, cat/images) and names none itself."""
     name = trail[-1]
     return bool(_SORTED_BY.fullmatch(name)) or (bool(_NUMBER.fullmatch(name)) and len(places[name]) > 1)
+
+
+def _counted(trails: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the last folders differ by numbers alone, within each folder above them (Jump/v_Jump_g01, g02)."""
+    names_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for trail in trails:
+        names_of[trail[:-1]].add(trail[-1])
+    return all(len(found) > 1 and len({re.sub(r"\d+", "", name) for name in found}) == 1 for found in names_of.values())
 
 
 def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:

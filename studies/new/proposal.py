@@ -88,7 +88,7 @@ def propose(
         ingest["group"] = {"pattern": groups.pattern}
     said += groups.said()
     images = counts.total()
-    split, tested, trained = _split(layout, counts, parts, options, said)
+    split, tested, trained = _split(groups, counts, parts, options, said)
     fixed = isinstance(split["val"], dict) and isinstance(split["test"], dict)
     seeds = options.seeds or networks.seeds(images, fixed=fixed)
     if not fixed and seeds > 1 and images < networks.FEW:
@@ -159,9 +159,9 @@ def _left_out(layout: Layout, small: list[str], least: int) -> str:
 
 
 def _split(
-    layout: Layout, counts: Counter[str], parts: Parts | None, options: Any, said: list[str]
+    groups: Groups, counts: Counter[str], parts: Parts | None, options: Any, said: list[str]
 ) -> tuple[dict[str, Any], int, int]:
-    images = counts.total()
+    layout, images = groups.layout, counts.total()
     small = min(counts.values()) < ENOUGH
     drawn: Any = len(counts) if small else 0.2
     held = drawn if small else round(0.2 * images)
@@ -175,7 +175,10 @@ def _split(
     if parts is None or options.split == "new":
         return split, tested, trained
     sizes = Counter(parts.of(path) for path, label in layout.labels.items() if label in counts)
+    crossing = groups.crossing(parts)
     why = _unusable(layout, counts, parts)
+    if not why and crossing > 0.5 * sizes["train"]:
+        why = f"{crossing} of {sizes['train']} training pictures belong to groups that stand in another part too"
     if why and options.split == "published":
         raise UserError(f"--split is published, but the parts cannot be used, since {why}; leave the flag out")
     if why:
@@ -189,13 +192,17 @@ def _split(
     else:
         split["val"] = held = len(counts) if small else max(len(counts), round(0.2 * sizes["train"]))
         trained = sizes["train"] - held
-    folders = ", ".join(f"{folder} ({sizes[part]})" for part, all_ in parts.folders.items() for folder in all_)
+    held_out = [part for part in sizes if part and part != "train"]
+    folders = ", ".join(f"{' and '.join(parts.folders[part])} ({sizes[part]})" for part in ("train", *sorted(held_out)))
     note = "" if "test" in parts.folders else f" There is no test part, so {parts.folders['val'][0]} is the test part."
     drawn_note = "" if test == "test" and "val" in parts.folders else " Validation pictures are drawn from training."
     said.append(
         f"The folder is divided already: {folders}. These parts stay as they are, so that results can be compared with "
         f"published results.{note}{drawn_note} `--split new` draws new parts."
     )
+    if crossing:
+        they = number(crossing, "training picture belongs", "training pictures belong")
+        said.append(f"{they} to groups that stand in another part too, and will be left out.")
     return split, sizes[test], trained
 
 

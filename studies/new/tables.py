@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from stages.ingest.entry import printable, tidy
 from studies.new import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -109,15 +110,23 @@ def find(listing: Listing, label: str = "", group: str = "") -> tuple[list[Table
 
 
 def _joined(found: list[Table], tables: Sequence[str]) -> list[Table]:
-    """Tables of one name and the same columns (train/metadata.csv, test/metadata.csv) are one table."""
+    """Tables of one name and the same columns (train/metadata.csv, test/metadata.csv) are one table.
+
+    So are those of different names (instances_train.json, instances_val.json), if they label different pictures.
+    """
+    by_name = _united(found, tables, lambda one: one.file.rpartition("/")[2])
+    return _united(by_name, tables, lambda _: "")
+
+
+def _united(found: list[Table], tables: Sequence[str], named: Callable[[Table], str]) -> list[Table]:
     alike: dict[tuple[str, ...], list[Table]] = {}
     for one in found:
-        name = one.file.rpartition("/")[2]
-        alike.setdefault((name, one.path, one.label, one.part, one.group, one.kind), []).append(one)
+        alike.setdefault((named(one), one.path, one.label, one.part, one.group, one.kind), []).append(one)
     joined = []
-    for same in alike.values():
+    for (name, *_), same in alike.items():
+        labelled = Counter(path for one in same for path, label in one.labels.items() if label or path in one.torn)
         file = _glob([one.file for one in same], tables)
-        if len(same) == 1 or not file:
+        if len(same) == 1 or not file or (not name and max(labelled.values(), default=0) > 1):
             joined += same
             continue
         labels = dict.fromkeys(same[0].labels, "")
@@ -136,19 +145,22 @@ def _joined(found: list[Table], tables: Sequence[str]) -> list[Table]:
 
 
 def _glob(files: Sequence[str], tables: Sequence[str]) -> str:
-    """A pattern that fits these tables of one name and no other table; empty where there is none.
+    """A pattern that fits these tables and no other table; empty where there is none.
 
     Beside a test/metadata.csv without labels, `*[ln]/metadata.csv` fits those of train and val.
     """
-    folders, name = [file.rpartition("/")[0] for file in files], files[0].rpartition("/")[2]
-    letters = [] if not all(folders) else [
-        f"*[{''.join(sorted({folder[-1] for folder in folders}))}]/{name}",
-        f"[{''.join(sorted({folder[0] for folder in folders}))}]*/{name}",
-    ]  # fmt: skip
-    for pattern in [f"*/{name}", *letters, f"*{name}"]:
-        if [table for table in tables if fnmatchcase(table, pattern)] == sorted(files):
-            return pattern
-    return ""
+    folders, names = [file.rpartition("/")[0] for file in files], {file.rpartition("/")[2] for file in files}
+    first = os.path.commonprefix(files)  # noqa: RUF071 - of characters
+    last = os.path.commonprefix([file[::-1] for file in files])[::-1]  # noqa: RUF071
+    patterns = [f"{first}*{last}"]
+    if len(names) == 1 and all(folders):
+        name = "".join(names)
+        ends, begins = ("".join(sorted({folder[at] for folder in folders})) for at in (-1, 0))
+        patterns = [f"*/{name}", f"*[{ends}]/{name}", f"[{begins}]*/{name}"]
+    if len(names) == 1:
+        patterns.append(f"*{''.join(names)}")
+    fits = (p for p in patterns if sorted(t for t in tables if fnmatchcase(t, p)) == sorted(files))
+    return next(fits, "")
 
 
 def addresses(file: Path, wanted: str = "") -> Table | None:

@@ -95,3 +95,32 @@ def test_clips_that_are_counted_anew_in_each_part(tmp_path: Path, new: Any, brou
     parts = Counter(divided(brought(), raw(tmp_path)["split"]).values())
     assert parts["test"] == 24
     assert parts["train"] + parts["val"] == 24
+
+
+@pytest.mark.parametrize("leaking", [4, 40])
+def test_patients_in_several_published_parts(leaking: int, tmp_path: Path, new: Any, brought: Any) -> None:
+    """A few cost some training pictures; if most do, the parts cannot be kept."""
+    root = make(tmp_path / "pictures", [f"{i:03}.png" for i in range(60)])
+    rows = [{"file": f"{i:03}.png", "label": "ab"[i % 2], "split": "test" if i > 39 else "train"} for i in range(60)]
+    table(
+        root,
+        "t.csv",
+        [row | {"patient": i % (40 if leaking == 4 else 20) if i < 40 + leaking else i} for i, row in enumerate(rows)],
+    )
+    said = new()
+    parts = divided(brought(), raw(tmp_path)["split"])
+    assert ("parts stay as they are" in said) == (leaking == 4)
+    if leaking == 4:
+        assert "4 training pictures belong to groups that stand in another part too" in said
+        assert {parts[f"train/{i:03}.png"] for i in range(4)}.isdisjoint({"train", "val"})
+    else:
+        assert "40 of 40 training pictures belong to groups that stand in another part too" in said
+    assert set(parts.values()) >= {"train", "val", "test"}
+
+
+def test_folders_that_only_count_are_asked_about(tmp_path: Path, new: Any, brought: Any) -> None:
+    make(tmp_path / "pictures", several([f"{c}/v_{c}_g{g:02}" for c in ("Jump", "Run") for g in range(5)], 4))
+    assert "What is the label: 1" in new()
+    rows = brought()
+    assert labels(rows) == {"Jump": 20, "Run": 20}
+    assert len({row["group"] for row in rows.values()}) == 10

@@ -1,5 +1,6 @@
 """`make new` on tables as people and programs write them: `ingest` reads the same labels."""
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -176,8 +177,35 @@ def test_a_table_beside_the_repository(tmp_path: Path, new: Any) -> None:
         new(at=tmp_path / "labels.csv")
 
 
-def test_a_second_table_is_named(tmp_path: Path, new: Any) -> None:
+@pytest.mark.parametrize("column", ["label", "species"])
+def test_a_second_table_is_joined_or_named(column: str, tmp_path: Path, new: Any, brought: Any) -> None:
     root = make(tmp_path / "pictures", [f"{i:02}.png" for i in range(40)])
-    for name, numbers in (("train.csv", range(30)), ("val.csv", range(30, 40))):
-        table(root, name, [{"file": f"{i:02}.png", "label": "ab"[i % 2]} for i in numbers])
-    assert "'val.csv' has labels too, of 10 further pictures" in new()
+    for name, numbers, title in (("train.csv", range(30), "label"), ("val.csv", range(30, 40), column)):
+        table(root, name, [{"file": f"{i:02}.png", title: "ab"[i % 2]} for i in numbers])
+    said = new()
+    assert ("'val.csv' has labels too, of 10 further pictures" in said) == (column == "species")
+    assert labels(brought()) == ({"a": 20, "b": 20} if column == "label" else {"a": 15, "b": 15})
+
+
+def test_an_older_table_is_not_joined(tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", [f"{i:02}.png" for i in range(24)])
+    for name, shift in (("labels.csv", 0), ("old_labels.csv", 1)):
+        table(root, name, [{"file": f"{i:02}.png", "label": "ab"[(i + shift) % 2]} for i in range(24 - shift)])
+    new()
+    assert {row["label"] for path, row in brought().items() if int(path[:2]) % 2} == {"b"}
+
+
+def test_coco_in_a_file_for_each_part(tmp_path: Path, new: Any, brought: Any) -> None:
+    root = tmp_path / "pictures"
+    for part in ("train", "val"):
+        make(root, [f"{part}2017/{part}{i}.png" for i in range(12)])
+        found = {
+            "images": [{"id": i, "file_name": f"{part}{i}.png"} for i in range(12)],
+            "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+            "annotations": [{"image_id": i, "category_id": 1 + i % 2} for i in range(12)],
+        }
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / f"annotations/instances_{part}2017.json").write_text(json.dumps(found))
+        (root / f"annotations/captions_{part}2017.json").write_text(json.dumps(found | {"categories": None}))
+    assert "divided already" in new()
+    assert labels(brought()) == {"cat": 12, "dog": 12}
