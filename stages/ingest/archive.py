@@ -75,7 +75,7 @@ def bring(params: Archive, target: Path) -> list[Entry]:
     left = params.max_gigabytes * 1e9
     drawn = _drawn(params) if params.fraction < 1 else None
     entries, written = [], dict[str, Path]()
-    for found in console.progress(_members(params), desc="ingest", unit=" files"):
+    for found in console.progress(members(source, params.max_gigabytes), desc="ingest", unit=" files"):
         member = _linked(found, written)
         path = member.path
         problem = _problem(member, path, seen, params)
@@ -103,10 +103,14 @@ def _linked(member: Member, written: dict[str, Path]) -> Member:
     return replace(member, size=file.stat().st_size, open=lambda: file.open("rb")) if file else member
 
 
-def _members(params: Archive) -> Iterator[Member]:
-    source = Path(params.path)
+def members(source: Path, max_gigabytes: float) -> Iterator[Member]:
+    """The members that are no folders.
+
+    Raises:
+        UserError: it is no zip or tar, or it is damaged.
+    """
     if source.is_file() and tar.is_tar(source):
-        for item, reader in tar.members(source, params.max_gigabytes):
+        for item, reader in tar.members(source, max_gigabytes):
             yield Member(item.name, item.size, reader, link=item.linkname if item.islnk() else "")
     elif source.is_file() and zip_file.is_zip(source):
         for info, reader, problem in zip_file.members(source):
@@ -119,7 +123,7 @@ def _members(params: Archive) -> Iterator[Member]:
 
 
 def _drawn(params: Archive) -> set[str]:
-    paths = {member.path for member in _members(params)}
+    paths = {member.path for member in members(Path(params.path), params.max_gigabytes)}
     shown = sorted(path for path in paths if params.hidden or not is_hidden(path))
     return set(draw(shown, params.fraction, params.table.file if params.table else ""))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.core.folders import part_level
+from stages.core.folders import label_folders, part_level
 from stages.ingest import pattern, table
 from stages.ingest.entry import HIDDEN, Entry, is_picture, tidy
 
@@ -64,10 +64,7 @@ def _labels(source: Folder | Archive, paths: Sequence[str]) -> list[str]:
     if source.name_pattern:
         names = [path.rpartition("/")[2] for path in paths]
         return [tidy(label) for label in pattern.found("ingest.name_pattern", source.name_pattern, "label", names)]
-    folders = [[tidy(folder) for folder in path.split("/")[:-1]] for path in paths]
-    part = part_level(_pictures(paths) or paths)
-    if part is not None and any(len(above) > part + 1 for above in folders):  # labels stand below the parts
-        folders = [above[:part] + above[part + 1 :] if len(above) > part + 1 else [] for above in folders]
+    folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(_pictures(paths) or paths))]
     return ["/".join(above if source.label == "path" else above[-1:]) for above in folders]
 
 
