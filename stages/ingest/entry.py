@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -127,9 +126,9 @@ def _suffixes() -> set[str]:
 
 
 def is_named(path: str, table: str) -> bool:
-    """Whether `ingest.table.file` means this path; `*` stands for anything, and nothing else for something."""
-    pattern = re.sub(r"[\[?]", r"[\g<0>]", posixpath.normpath(table)) if table else ""
-    return fnmatchcase(path, pattern)
+    """Whether `ingest.table.file` means this path: it is the path itself, or a pattern as of a shell."""
+    named = posixpath.normpath(table) if table else ""
+    return path == named or fnmatchcase(path, named)
 
 
 def is_hidden(path: str) -> bool:
