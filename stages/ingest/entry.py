@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import groupby
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from stages.core.seeding import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
@@ -125,10 +130,12 @@ def _suffixes() -> set[str]:
     return known | {".heic", ".heif", ".hif"}  # a plug-in that `clean` loads
 
 
-def is_named(path: str, table: str) -> bool:
-    """Whether `ingest.table.file` means this path: it is the path itself, or a pattern as of a shell."""
-    named = posixpath.normpath(table) if table else ""
-    return path == named or fnmatchcase(path, named)
+def named(paths: Iterable[str], table: str) -> set[str]:
+    """The paths that `ingest.table.file` means: the path itself, else a pattern of `*`, else one of a shell."""
+    every, asked = list(paths), posixpath.normpath(table) if table else ""
+    starred = re.sub(r"[\[?]", r"[\g<0>]", asked)
+    found = {path for path in every if path == asked} or {path for path in every if fnmatchcase(path, starred)}
+    return found or {path for path in every if fnmatchcase(path, asked)}
 
 
 def is_hidden(path: str) -> bool:
@@ -164,7 +171,7 @@ def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:
     """
     if fraction == 1:
         return paths
-    drawn = [path for path in paths if is_named(path, table)]
+    drawn = sorted(named(paths, table))
     paths = sorted(set(paths) - set(drawn))
     by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest import table_file
-from stages.ingest.entry import HIDDEN, Entry, is_named, is_picture, printable, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, named, printable, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,16 +33,17 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
     Raises:
         UserError: there is no such table, or it cannot be read.
     """
-    named = [entry for entry in entries if is_named(entry.path, table.file)]
-    tables = [entry for entry in named if entry.file]
+    meant = named((entry.path for entry in entries), table.file)
+    of_tables = [entry for entry in entries if entry.path in meant]
+    tables = [entry for entry in of_tables if entry.file]
     if not tables:
-        problem = named[0].problem if named else ""
-        why = f"could not be brought in from {source.path} ({problem})" if named else f"is not in {source.path}"
-        way = _WAYS.get(problem, "put the file itself there") if named else "name it relative to `ingest.path`"
+        problem = of_tables[0].problem if of_tables else ""
+        why = f"could not be brought in from {source.path} ({problem})" if of_tables else f"is not in {source.path}"
+        way = _WAYS.get(problem, "put the file itself there") if of_tables else "name it relative to `ingest.path`"
         raise UserError(f"`ingest.table.file` is {table.file}, which {why}; {way}")
     if source.label != "table":
         table = table.model_copy(update={"label": None})
-    files = _Files(entry for entry in entries if not is_named(entry.path, table.file))
+    files = _Files(entry for entry in entries if entry.path not in meant)
     joined: list[Entry] = []
     with_row: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
