@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro new known study studies verify predict test test-all lint bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,11 @@ setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, o
 	$(BIN)/python stages/cells/guard.py
 	@touch $@
 
-repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html
-	dvc repro
+# What `dvc repro` does, with as many cells at once as there are cores, or GPUs (docs/scale.md).
+REPRO = python -m stages.tools.side_by_side $(if $(JOBS),--jobs $(JOBS))
+
+repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html (JOBS=4: cells at once)
+	$(REPRO)
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
 
@@ -43,21 +46,41 @@ quoted = '$(subst ','\'',$(value $1))'
 new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/pictures [NAME=...] [ARGS="--yes"])
 	@python -m studies.new $(if $(filter command,$(firstword $(origin NAME))),--name=$(call quoted,NAME)) $(ARGS) -- $(call quoted,IMAGES)
 
+# DVC asks for the file of decisions; a study that is older than it gets one that decides nothing.
+undecided = test -e "$1/data/curation.csv" || { mkdir -p "$1/data" && echo path,sha256,decision,value,reason,who,when,seen > "$1/data/curation.csv"; }
+
 known:
 	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
 
-study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa
+study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4)
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
-	dvc repro studies/$(STUDY)/dvc.yaml
+	@$(call undecided,studies/$(STUDY))
+	cd studies/$(STUDY) && $(REPRO)
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
-	@for lock in studies/*/dvc.lock; do for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
+	@for lock in studies/*/dvc.lock; do $(call undecided,$${lock%/dvc.lock}); for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done
 	dvc repro -P
 
-# IMAGES holds paths without spaces; others by `python -m stages.predict "my pictures"`.
+curate: setup $(if $(STUDY),known) ## decide by hand on copies, labels and damaged files, in a browser (STUDY=..., ARGS="--port 9000")
+ifdef STUDY
+	cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.curate $(ARGS)
+else
+	python -m stages.curate $(ARGS)
+endif
+
+# The champion of a study, or another of its variants.
+CHOSEN = $(if $(VARIANT),--variant=$(call quoted,VARIANT))
+IN_STUDY = $(if $(STUDY),cd studies/$(STUDY) && PYTHONPATH=../..)
+
 predict: setup $(if $(STUDY),known) ## what the champion of a study says of pictures: make predict IMAGES=folder (STUDY=..., VARIANT=..., ARGS="--top 5")
-	@test -n "$(IMAGES)" || { echo "error: name pictures, a folder, @list.txt or -: make predict IMAGES=folder"; exit 1; }
-	$(if $(STUDY),cd studies/$(STUDY) && PYTHONPATH=../..) python -m stages.predict $(if $(STUDY),$(abspath $(IMAGES)),$(IMAGES)) $(if $(VARIANT),--variant $(VARIANT)) $(ARGS)
+	@test -n $(call quoted,IMAGES) || { echo "error: name a picture, a folder, @list.txt or -: make predict IMAGES=folder"; exit 1; }
+	@python -m stages.predict $(if $(STUDY),--study=studies/$(STUDY)) $(CHOSEN) $(ARGS) -- $(call quoted,IMAGES)
+
+export: setup $(if $(STUDY),known) ## the champion as ONNX, with a model card and a data card, in export/ (STUDY=..., VARIANT=..., ARGS="--int8")
+	@$(IN_STUDY) python -m stages.export $(CHOSEN) $(ARGS)
+
+register: setup $(if $(STUDY),known) ## the champion in the MLflow registry, ready for `mlflow models serve` (STUDY=..., VARIANT=..., ARGS="--seed 0")
+	@$(IN_STUDY) python -m stages.export.register $(CHOSEN) $(ARGS)
 
 test: setup ## the default test suite
 	python -m pytest -n 2 -q
@@ -69,6 +92,10 @@ lint: setup ## ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
+
+site: setup ## the documentation as a site: site/index.html; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "The documentation: file://$(CURDIR)/site/index.html (with search: python -m http.server --directory site --bind 127.0.0.1)"
 
 bench: setup ## the benchmarks that need no pictures of yours; `python -m benchmarks.clean --help` names the others
 	python -m benchmarks.clean search

@@ -74,9 +74,14 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
     first, second = _arm(published), _arm(clean)
     _check(published, clean, first, second)
     group = _groups(clean)
-    sizes = Counter(group.values())
-    masks = [_seen(published, one, first.paths, group) for one in first.tested]
-    alike = [np.array([sizes[group[second.paths[image]]] > 1 for image in one.images]) for one in second.tested]
+    seen = [_seen(published, one, first.paths, group) for one in first.tested]
+    # A picture "without a copy" has none anywhere, in either arm. In the published one, some that have a copy happen to
+    # be tested without it in training. They belong to neither kind: pictures with copies may be easier or harder.
+    alone = [_alone(one, second.paths, group) for one in second.tested]
+    masks = (
+        {"copies": seen, "others": [_alone(one, first.paths, group) for one in first.tested]},
+        {"copies": [~one for one in alone], "others": alone},
+    )
     rows = []
     for place, variant in enumerate(first.variants):
         row: dict[str, Any] = {
@@ -85,11 +90,13 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
             "train_images": first.train,
             "published_images": len(first.tested[0].images),
             "clean_images": len(second.tested[0].images),
-            "copies": float(np.mean([mask.sum() for mask in masks])),
+            "copies": float(np.mean([mask.sum() for mask in seen])),
         }
         for kind in KINDS:
-            one = _shares(first.tested, place, [_mask(kind, mask) for mask in masks])
-            two = _shares(second.tested, place, [_mask(kind, mask) for mask in alike])
+            one, two = (
+                _shares(arm.tested, place, of_kind.get(kind))
+                for arm, of_kind in zip((first, second), masks, strict=True)
+            )
             row |= {f"{kind}_{key}": value for key, value in difference(one, two).items()}
         rows.append(row)
     return rows
@@ -113,13 +120,9 @@ def difference(one: Floats, two: Floats) -> dict[str, float | None]:
     return {**means, "leak": leak, "low": float(low), "high": float(high)}
 
 
-def _mask(kind: str, copies: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return {"all": np.ones_like(copies), "copies": copies, "others": ~copies}[kind]
-
-
-def _shares(tested: list[collect.Tested], place: int, masks: list[NDArray[np.bool_]]) -> Floats:
-    """Accuracy of a variant on some pictures of every split that has any."""
-    pairs = zip(tested, masks, strict=True)
+def _shares(tested: list[collect.Tested], place: int, masks: list[NDArray[np.bool_]] | None) -> Floats:
+    """Accuracy of a variant on all pictures, or on some, of every split that has any."""
+    pairs = zip(tested, masks or [np.ones(len(one.images), dtype=bool) for one in tested], strict=True)
     return np.array([one.values[place][:, mask].mean() for one, mask in pairs if mask.any()], dtype=np.float64)
 
 
@@ -169,6 +172,12 @@ def _seen(published: Path, one: collect.Tested, paths: dict[str, str], group: di
     parts = files.read_rows(published / cells.split_file(one.split.seeds[0]))
     learnt = {group[paths[row["image_id"]]] for row in parts if row["split"] == "train"}
     return np.array([group[paths[image]] in learnt for image in one.images])
+
+
+def _alone(one: collect.Tested, paths: dict[str, str], group: dict[str, str]) -> NDArray[np.bool_]:
+    """Which of the test pictures have neither a copy nor a look-alike in the whole source."""
+    sizes = Counter(group.values())
+    return np.array([sizes[group[paths[image]]] == 1 for image in one.images])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ CLASSES = {"bananas": 3, "uecfood256": 256, "cifar10_en": 10, "cifar10_fa": 10}
 README = HERE / "README.md"
 COLUMNS = (
     "id", "study", "params_total", "params_trainable", "recorded_total", "recorded_trainable", "equal",
-    "run", "data", "n", "metric", "mean", "sd", "published", "published_sd", "note",
+    "class", "run", "variant", "data", "n", "metric", "mean", "sd", "published", "published_sd", "note",
 )  # fmt: skip
 # Where a system was run, besides its own study: the folder, and what of the data and the recipe it had.
 RUNS = {
@@ -32,6 +32,21 @@ RUNS = {
     **dict.fromkeys(("E3", "P2", "P3"), ("cifar10_subset", "subset")),
     **dict.fromkeys(("E2", "E4", "E5", "E6", "P4"), ("cifar10_proof", "proof")),
     **{f"B{i}": ("bananas_proof", "proof") for i in range(1, 9)},
+}
+
+# Structures that run with other pretrained weights: the study and its variant. Such a run comes before a proof.
+STAND_INS = {
+    **{system: ("bananas_pretrained_settings", f"head_{system}") for system in ("B1", "B3", "B5")},
+    "B7": ("bananas_pretrained", "lite0_frozen"),
+    "B8": ("bananas_pretrained", "lite0_tuned"),
+}
+# What a figure is worth, by the data and the recipe of its run; in the order of the first sentence of the table.
+WORTH = {
+    "full": "as published",
+    "other weights": "other weights",
+    "subset": "subset",
+    "proof": "proof",
+    "not run": "not run",
 }
 
 # Why a count differs from the recorded one, or what the recorded one leaves out.
@@ -85,6 +100,7 @@ def row(published: dict[str, str]) -> dict[str, Any]:
         "recorded_total": published["params_total"],
         "recorded_trainable": published["params_trainable"],
         "equal": ("yes" if all(equal) else "no") if equal else "not recorded",
+        "class": WORTH[result["data"].partition(":")[0]],
         **result,
         "published": published["top1"],
         "published_sd": published["top1_sd"],
@@ -108,17 +124,22 @@ def _study(name: str) -> Study:
 
 def _result(study: str, system: str) -> dict[str, Any]:
     """Where the system was run, on how many images, and mean and SD of the test accuracy over n seeds."""
-    extra = [RUNS[system]] if system in RUNS else []
-    for folder, data in [(study, "full"), *extra]:
+    places = [(study, system, "full")]
+    if system in STAND_INS:
+        places.append((*STAND_INS[system], "other weights"))
+    if system in RUNS:
+        folder, data = RUNS[system]
+        places.append((folder, system, data))
+    for folder, variant, data in places:
         place = HERE / folder
         if not (place / "reports/summary.csv").is_file():
             continue
         for line in files.read_rows(place / "reports/summary.csv"):
-            if (line["variant"], line["split"], line["metric"]) == (system, "test", "top1"):
+            if (line["variant"], line["split"], line["metric"]) == (variant, "test", "top1"):
                 counts = files.read_json(place / "data/split/summary.json")["splits"][0]["counts"]
                 images = ", ".join(f"{split} {sum(of.values()):,}" for split, of in counts.items())
                 figures = {"metric": "top1", "mean": line["mean"], "sd": line["sd"]} if data != "proof" else {}
-                return {"run": folder, "data": f"{data}: {images}", "n": line["n"], **figures}
+                return {"run": folder, "variant": variant, "data": f"{data}: {images}", "n": line["n"], **figures}
     return {"data": "not run"}
 
 
@@ -140,6 +161,11 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
     if data == "proof":
         random = ", random weights" if published.model.name == "backbone" else ""
         said.append(f"proof that it runs, with one epoch{random}: its figure says nothing")
+    if data == "other weights":
+        backbone = train.cell(_study(result["run"]), result["variant"]).model.model_dump()["architecture"]
+        said.append(
+            f"the same structure on {backbone}, whose weights are at hand; not comparable with the published figure"
+        )
     if data == "subset":
         epochs = train.cell(_study(result["run"]), system).total_epochs
         if epochs != published.total_epochs:
@@ -162,18 +188,27 @@ def with_table(text: str, rows: list[dict[str, Any]]) -> str:
     begin, end = "<!-- systems -->\n", "<!-- /systems -->"
     if begin not in text or end not in text:
         raise UserError(f"{README}: the marks {begin.strip()} and {end} are missing, between which the table stands")
-    lines = ["| system | parameters trained | published | here | run on |", "|---|---|---|---|---|"]
+    lines = [_classes(rows), ""]
+    lines += ["| system | parameters trained | published | here | class | run on |", "|---|---|---|---|---|---|"]
     for r in rows:
         here = _percent(r.get("mean"), r.get("sd"))
         seeds = f", {r['n']} seed{'s' * (r['n'] != '1')}" if r.get("n") else ""
         if "run" in r:
-            data = f"[{r['run']}]({r['run']}/README.md), {r['data']}{seeds}"
+            images = r["data"].partition(": ")[2]
+            variant = f" `{r['variant']}`" * (r["variant"] != r["id"])
+            data = f"[{r['run']}]({r['run']}/README.md){variant}: {images}{seeds}"
         else:
             missing = _missing(r["study"], train.cell(_study(r["study"]), r["id"]))
-            data = r["data"] + (f"; needs {' and '.join(what for what, _ in missing)}" if missing else "")
+            data = f"needs {' and '.join(what for what, _ in missing)}" if missing else ""
         theirs = _percent(r["published"], r["published_sd"])
-        lines.append(f"| {r['id']} | {r['params_trainable']:,} | {theirs} | {here} | {data} |")
+        lines.append(f"| {r['id']} | {r['params_trainable']:,} | {theirs} | {here} | {r['class']} | {data} |")
     return text[: text.index(begin) + len(begin)] + "\n".join(lines) + "\n" + text[text.index(end) :]
+
+
+def _classes(rows: list[dict[str, Any]]) -> str:
+    """The first sentence of the table: how many systems have a figure of each class."""
+    counts = {name: sum(row["class"] == name for row in rows) for name in WORTH.values()}
+    return f"Of {len(rows)} systems: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n) + "."
 
 
 def _percent(mean: str | None, sd: str | None) -> str:

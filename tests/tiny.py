@@ -42,6 +42,7 @@ def copy(folder: Path, change: Callable[[dict[str, Any]], None] | None = None) -
         made = name.startswith(("reports/", "results/", "studies/", "data/clean", "data/split")) or name in (
             "dvc.lock",
             "environment.json",
+            "data/planted.csv",
         )
         made = made and name not in ("studies/published.csv", "studies/leak.csv")
         if not made and (ROOT / name).is_file():

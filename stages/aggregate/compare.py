@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.aggregate import joint
-from stages.aggregate.values import LOWER_IS_BETTER, WHOLE_CELL
+from stages.aggregate.values import WHOLE_CELL
+from stages.core.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from stages.aggregate.collect import CellResults
 
-LOWER_IS_BETTER = ("nll", "robustness_drop")
 WHOLE_CELL = ("robustness_drop",)
 
 

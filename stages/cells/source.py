@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMAND = "python -m stages.ingest"
 CODE = "stages/"
+DECISIONS = "data/curation.csv"  # of `clean`; a study from before decisions by hand has none
 TAKEN = ".dvcignore"  # DVC refuses a folder that has one
 
 
@@ -44,13 +45,15 @@ def hash_all(module: ModuleType) -> None:
 
 
 def ask_first(module: ModuleType) -> None:
-    """Change `dvc.stage`: without a source, `ingest` ends before DVC has removed data/raw."""
+    """Change `dvc.stage`: without a source or the file of decisions, a stage ends before DVC removes its outputs."""
     run = module.Stage.run
 
     def run_with_source(self: Any, *args: Any, **more: Any) -> Any:
         for dep in self.deps if self.cmd == COMMAND else ():
             if _is_source(dep) and not (dep.exists and os.access(dep.fs_path, os.R_OK)):
                 raise _missing(self, dep)
+        if any(dep.def_path == DECISIONS and not dep.exists for dep in self.deps):
+            raise _undecided()
         return run(self, *args, **more)
 
     module.Stage.run = run_with_source
@@ -75,6 +78,16 @@ def _missing(stage: Any, dep: Any) -> Exception:
         )
     error: Exception = DvcException(
         f"`ingest.path` is {dep}, which {why}; name the source in params.yaml, or plug its disk in{go_on}"
+    )
+    return error
+
+
+def _undecided() -> Exception:
+    from dvc.exceptions import DvcException
+
+    error: Exception = DvcException(
+        f"{DECISIONS} is not there; restore it from git, or write a file with the one line "
+        "`path,sha256,decision,value,reason,who,when,seen`, which decides nothing (`make study` does so)"
     )
     return error
 
@@ -113,7 +126,7 @@ class _Walk:
             yield root, folders, names
 
     def _odd(self, root: str, name: str) -> tuple[str, str] | None:
-        path = f"{root}{os.sep}{name}"
+        path, link = f"{root}{os.sep}{name}", None
         try:
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
@@ -124,7 +137,7 @@ class _Walk:
                 if not stat.S_ISREG(mode):
                     return link
         except OSError as error:  # it leads nowhere, or in a circle, or has vanished
-            return locals().get("link") or ("gone", str(error.errno))
+            return link or ("gone", str(error.errno))
         if not stat.S_ISREG(mode):
             return "special", str(stat.S_IFMT(mode))
         if not os.access(path, os.R_OK):

@@ -7,7 +7,7 @@ import argparse
 from stages.clean.classes import SmallClasses
 from stages.clean.params import Clean
 from stages.clean.run import run
-from stages.core import errors, params
+from stages.core import curation, errors, params
 from stages.core.console import say
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     raw = params.read().raw
     clean, small = params.section(Clean, raw["clean"], "clean"), SmallClasses.of(raw["ingest"])
-    done = run(clean, published=_published(raw["split"]), small=small)
+    done = run(clean, published=_published(raw["split"]), small=small, by_hand=curation.read())
     if arguments.verbose:
         for entry in done.entries:
             if entry.status != "kept":

@@ -11,11 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from stages.clean import classes
+from stages.clean import classes, curation, match
+from stages.clean.curation import Hand
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Entry:
     group_id: str = ""
     rank: int = 0  # of the published part that it stands in, 0 for the one that must stay whole
     first: int = -1  # position of the first row with these pixels
+    hand: str = ""  # drop, keep or relabel, if a person decided so
 
     @property
     def usable(self) -> bool:
@@ -72,6 +74,7 @@ class Decisions:
     conflicts: list[list[int]] = field(default_factory=list)
     groups: list[list[int]] = field(default_factory=list)
     cut: list[Pair] = field(default_factory=list)
+    by_hand: dict[str, Any] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=100_000)
@@ -83,7 +86,11 @@ def natural(text: str) -> tuple[list[str | int], str]:
 
 
 def decide(
-    entries: list[Entry], pairs: Sequence[Pair], clean: Clean, small: classes.SmallClasses | None = None
+    entries: list[Entry],
+    pairs: Sequence[Pair],
+    clean: Clean,
+    small: classes.SmallClasses | None = None,
+    hand: Hand | None = None,
 ) -> Decisions:
     """Decide on every entry.
 
@@ -92,11 +99,13 @@ def decide(
         pairs: verdicts on pairs of positions in `entries`; of pictures with equal pixels only the first stands in them.
         clean: what to do with duplicates and conflicts.
         small: what to do with small classes.
+        hand: what a person decided; of the decisions on one picture `entries` know.
 
     Raises:
         UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
     """
-    done = Decisions(entries, list(pairs))
+    hand = hand or Hand()
+    done = Decisions(entries, _of_use(entries, pairs, hand))
     usable = [k for k, e in enumerate(entries) if e.usable]
     copies = DisjointSet(usable)
     seen: dict[str, int] = {}
@@ -104,11 +113,11 @@ def decide(
         entries[k].status = "kept"
         entries[k].first = seen.setdefault(entries[k].print.pixels, k)
         copies.merge(entries[k].first, k)
-    verdicts = {(p.a, p.b): p for p in pairs if p.verdict == "same"}
+    verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
     for a, b in verdicts:
         copies.merge(a, b)
     sets = sorted(sorted(members) for members in copies.subsets())
-    groups = _group(done, sets, usable, clean)
+    groups = _group(done, sets, usable, clean, hand)
     _name(entries, usable)
     if clean.duplicates != "ignore":
         for members in sets:
@@ -117,10 +126,21 @@ def decide(
     classes.settle(entries, small or classes.SmallClasses())
     _assign(done, groups)
     _tell_turned(done)
+    curation.tell(entries, hand, groups)
     return done
 
 
-def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Clean) -> list[list[int]]:
+def _of_use(entries: list[Entry], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
+    """The pairs of pictures in use, each picture at its first position, less those that a person told apart."""
+    first: dict[str, int] = {}
+    place = {k: first.setdefault(e.print.pixels, k) for k, e in enumerate(entries) if e.usable}
+    of = {k: first[e.print.pixels] for k, e in enumerate(entries) if e.print.pixels in first}
+    apart = {frozenset((place[a], place[b])) for a, b in hand.pairs("not_same")}
+    found = [match.placed(pair, of) for pair in pairs if pair.a in of and pair.b in of]
+    return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
+
+
+def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Clean, hand: Hand) -> list[list[int]]:
     """Groups that must not be split apart: copies, hints, one source file; then similar pairs up to the cap."""
     groups = DisjointSet(usable)
     for members in sets:
@@ -131,8 +151,10 @@ def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Cle
         for value in ("hint", done.entries[k].hint), ("file", done.entries[k].print.sha256):
             if value[1]:
                 groups.merge(first.setdefault(value, k), k)
+    for a, b in hand.pairs("together"):
+        groups.merge(a, b)
     for pair in sorted(done.pairs, key=lambda p: (-p.strength, p.a, p.b)):
-        if pair.verdict == "similar" and not groups.connected(pair.a, pair.b):
+        if pair.verdict == "similar" and not groups.connected(pair.a, pair.b) and not hand.parts(groups, pair):
             if groups.subset_size(pair.a) + groups.subset_size(pair.b) > clean.match.max_group:
                 done.cut.append(pair)
             else:
@@ -178,11 +200,11 @@ def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[i
 
 def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> None:
     """Of copies under one label the best stays, and whatever is not proven to be a copy of one that stays."""
-    open_ = sorted(members, key=lambda k: _quality(entries[k]))
+    open_ = sorted(members, key=lambda k: (entries[k].hand != "keep", _quality(entries[k])))
     while open_:
         best, rest = open_[0], []
         for k in open_[1:]:
-            if why := _copy_of(entries[best], entries[k], verdicts):
+            if entries[k].hand != "keep" and (why := _copy_of(entries[best], entries[k], verdicts)):
                 entries[k].status, entries[k].reason, entries[k].detail = "duplicate", *why
                 entries[k].duplicate_of = entries[best].image_id
             else:
@@ -193,6 +215,11 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
 def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
     counts = Counter(entries[k].label for k in members)
     said = "; ".join(f"{entries[k].path} is {entries[k].label}" for k in members)
+    if sure := {entries[k].label for k in members if entries[k].hand}:
+        for k in members:
+            if entries[k].label not in sure:
+                entries[k].refuse("label_conflict", f"by hand, the picture got another label: {said}")
+        return [k for k in members if entries[k].status == "kept"]
     (winner, most), (_, second) = counts.most_common(2)
     if clean.label_conflicts == "fail":
         raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")

@@ -8,8 +8,8 @@ none of which starts a program. Limits hold before anything is decoded; what the
 
 from __future__ import annotations
 
+import contextlib
 import io
-import re
 import threading
 import warnings
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ from PIL import (  # noqa: F401 - a plug-in is known once it is imported
     WebPImagePlugin,
 )
 
-from stages.clean import codecs, filebytes, rgb
+from stages.clean import codecs, filebytes, kinds, rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,13 +118,14 @@ def open_header(data: bytes) -> Image.Image:
         Refused: the format is not one of `FORMATS`, or the header is broken.
     """
     if endless := filebytes.endless_ppm(data):
-        raise Refused("unreadable", endless)
+        raise Refused("unreadable", endless) if kinds.signature(data) else _not_read(data)
     try:
         return Image.open(io.BytesIO(data), formats=_heif(data) or FORMATS)
     except UnidentifiedImageError:
         raise _not_read(data) from None
     except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
-        raise _verdict(error) from None
+        found = _verdict(error, data)
+        raise (found if kinds.signature(data) else _not_read(data)) from None
 
 
 def check_size(width: int, height: int, clean: Clean) -> None:
@@ -164,18 +165,31 @@ def _whole(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
     try:
         picture = _decoded(data, clean)
     except Refused as refused:
-        bare = filebytes.without_text(data)
-        if bare is None or refused.reason in ("too_large", "too_small"):
-            raise
-        try:
-            picture = replace(_decoded(bare, clean), suffix="")
-        except Refused:
-            raise refused from None
-        picture = _noted(picture, ("text_left_out", f"the text in the file was left out ({refused.detail})"))
+        picture = _rescued(data, clean, refused)
     damage = filebytes.damage(data, said)
     if damage and clean.corrupt_data == "quarantine":
         raise Refused("corrupt_data", damage)
     return replace(picture, suffix="", note="corrupt_data", detail=damage) if damage else picture
+
+
+def _rescued(data: bytes, clean: Clean, refused: Refused) -> Picture:
+    """A PNG without its text, or without its animation, which say nothing of its pixels; raises `refused` for others.
+
+    Pillow refuses pictures for texts that are long or do not match their checksum, and for later frames that lie
+    outside of the picture.
+    """
+    if refused.reason in ("too_large", "too_small"):
+        raise refused
+    without_text = "text_left_out", f"the text in the file was left out ({refused.detail})"
+    without_frames = "animated", "the first frame; its animation is damaged"
+    for bare, note in (
+        (filebytes.without_text(data), without_text),
+        (filebytes.without_animation(data), without_frames),
+    ):
+        if bare is not None:
+            with contextlib.suppress(Refused):
+                return _noted(replace(_decoded(bare, clean), suffix=""), note)
+    raise refused
 
 
 def _decoded(data: bytes, clean: Clean) -> Picture:
@@ -183,26 +197,35 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
         check_size(*announced, clean)  # Pillow makes room for the canvas when it opens the file
     header = open_header(data)
     check_size(*header.size, clean)
+    if header.format == "PNG" and b"IDAT" not in data:  # Pillow would take a later frame of an animation
+        raise Refused("unreadable", "PNG without pixels (it has no IDAT)")
     if excess := filebytes.excess(header, data, clean.max_pixels):
         raise Refused("too_large", excess)
     try:
         picture = _normalised(header, data)
     except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
-        raise _verdict(error) from None
+        raise _verdict(error, data) from None
     check_size(*picture.image.size, clean)  # frames may be larger than their header says
     return picture
 
 
 def _normalised(image: Image.Image, data: bytes) -> Picture:
-    frames = filebytes.frames(image, data)
+    frames = filebytes.frames(open_header(data) if image.format in ("TIFF", "GIF") else image, data)
+    part = filebytes.covered(image, data)
     deep = rgb.deep_colour(image)
     image.load()  # before EXIF is asked for, which loads a PNG and passes over what it meets
     turn = orientation(image)
     plain = image.mode == "RGB" and turn == 1 and not frames and not image.has_transparency_data
+    own = _OWN.get(image.format or "", "")
+    if part:
+        image = rgb.clear_outside(image, part)
     result, note = rgb.from_deep_colour(image, deep, open_header(data)) if deep else rgb.to_rgb(image)
     if turn != 1:
         result = result.transpose(_TURNS[turn])
-    picture = Picture(result, "" if note[0] or not plain else _OWN.get(image.format or "", ""), *note)
+    picture = Picture(result, "" if note[0] or not plain else own, *note)
+    if part:
+        size = f"{part[2] - part[0]}x{part[3] - part[1]} of {image.width}x{image.height} px"
+        picture = _noted(picture, ("ground", f"the first frame covers {size}; the rest is transparent"))
     return _noted(picture, ("animated", frames)) if frames else picture
 
 
@@ -249,18 +272,23 @@ def _load_heif() -> None:
 def _not_read(data: bytes) -> Refused:
     if not data:
         return Refused("not_an_image", "the file is empty")
-    if name := filebytes.other_format(data):
+    if name := kinds.signature(data):
+        why = kinds.header_said(name, data) or kinds.kind_of_tiff(data)
+        return Refused("unreadable", f"{name} whose header is damaged, cut or not supported" + (why and f" ({why})"))
+    if name := kinds.other_format(data):
         return Refused("unreadable", f"{name} is not read; these are: {', '.join(FORMATS)}, HEIF")
-    return Refused("not_an_image", f"no known image format in {len(data)} bytes")
+    found = kinds.no_picture(data)
+    return Refused("not_an_image", f"no known image format in {len(data)} bytes" + (f", but {found}" if found else ""))
 
 
-def _verdict(error: Exception) -> Refused:
+def _verdict(error: Exception, data: bytes) -> Refused:
     """What a plug-in's exception says about the file; raises `MemoryError` where it says something of the machine."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         raise MemoryError(str(error)) from error
     cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
-    # without addresses in memory, which differ from run to run
-    said = re.sub(r"<[^<>]* at 0x[0-9a-f]+>|0x[0-9a-f]{8,}", "...", " ".join(str(error).split()))[:200]
-    return Refused("truncated" if cut else "unreadable", said or type(error).__name__)
+    if not (said := kinds.said_by(error)):
+        kind = kinds.kind_of_tiff(data)
+        said = f"{kinds.signature(data) or 'picture'} that cannot be decoded" + (kind and f" ({kind})")
+    return Refused("truncated" if cut else "unreadable", said)

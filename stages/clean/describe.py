@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
-VERSION = 4  # raise it when the print of the same file changes: earlier commits share the cache
+VERSION = 5  # raise it when the print of the same file changes: earlier commits share the cache
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -30,6 +30,7 @@ class Job(NamedTuple):
 
     file: str
     box: Box | None = None
+    lenient: bool = False  # a person wants it, however small or damaged it is
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Print:
     sha256: of the file's bytes. pixels: SHA-256 of size and normalised pixels. width, height: px of the normalised
     picture. size: bytes of the file. suffix: see `decode.Picture`. word: perceptual hash. vector: low frequencies,
     64 whole numbers. contrast: grey levels of the thumbnail, standard deviation. reason, detail: why it was refused
-    (`pixels` is then empty), or what had to be put right.
+    (`pixels` is then empty), or what had to be put right. forced: why it would be refused, had a person not asked.
     """
 
     sha256: str
@@ -54,6 +55,7 @@ class Print:
     reason: str = ""
     detail: str = ""
     features: Features = field(default=features.NONE, compare=False)
+    forced: str = ""
 
     @property
     def refused(self) -> bool:
@@ -62,7 +64,7 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in vars(self).items() if k != "features"}
+        facts = {k: v for k, v in vars(self).items() if k != "features" and (v or k != "forced")}
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod

@@ -20,37 +20,15 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-_OTHER = {
-    b"%!PS": "PostScript",
-    b"\xc5\xd0\xd3\xc6": "PostScript",
-    b"%PDF": "PDF",
-    b"8BPS": "Photoshop's PSD",
-    b"\0\0\1\0": "ICO",
-    b"\0\0\2\0": "CUR",
-    b"icns": "ICNS",
-    b"DDS ": "DDS",
-    b"\xd7\xcd\xc6\x9a": "WMF",
-    b"\1\0\0\0": "EMF",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"qoif": "QOI",
-    b"\x01\xda": "SGI",
-    b"\n\5\1\x08": "PCX",
-    b"<svg": "SVG",
-}
 _MOST_SCANS, _MOST_FRAMES = 100, 10_000
 _SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes through all pixels
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _TILE = (322, 323)  # TIFF: TileWidth, TileLength
 _PPM_HEADER = 4096
 _HARMLESS = 4  # bytes that cameras leave before the end
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
-
-
-def other_format(data: bytes) -> str:
-    """The name of a format that is known and not read; "" where nothing is recognised."""
-    return next((name for start, name in _OTHER.items() if data.startswith(start)), "")
 
 
 def endless_ppm(data: bytes) -> str:
@@ -94,21 +72,32 @@ def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:
 
 
 def frames(image: Image.Image, data: bytes) -> str:
-    """Of how many frames or pages the first is taken, in words; "" where there is only one. Counting is limited."""
+    """Of how many frames or pages the first is taken, in words; "" where there is only one. Counting is limited.
+
+    Args:
+        image: the opened file, for counting alone: damage behind the first frame can leave it at another.
+        data: the file.
+    """
     if image.format == "MPO":  # the further frames of a phone's photograph are previews and depth
         return ""
     try:
         count = _count(image, data)
     except Exception:  # noqa: BLE001 - damage behind the first frame raises anything
-        return "first of several frames"
+        return "the first frame; what follows it cannot be read"
     if count > _MOST_FRAMES:
         return f"first of more than {_MOST_FRAMES} frames"
+    announced = int(getattr(image, "n_frames", 1)) if image.format == "PNG" else count
+    if announced != count:
+        return f"first of {count} frames, of {announced} that are announced"
     return f"first of {count} frames" if count > 1 else ""
 
 
 def _count(image: Image.Image, data: bytes) -> int:
     if image.format == "GIF" and data.count(b"\0,") > _MOST_FRAMES:  # a frame begins with a comma, after a zero
         return _MOST_FRAMES + 1
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        names = [name for name, _, _ in _chunks(data) if name in (b"fcTL", b"IDAT")]
+        return names.count(b"fcTL") + (names[:1] == [b"IDAT"])
     if image.format != "TIFF":
         return int(getattr(image, "n_frames", 1))
     count = 1
@@ -116,8 +105,23 @@ def _count(image: Image.Image, data: bytes) -> int:
         while count <= _MOST_FRAMES:
             image.seek(count)
             count += 1
-    image.seek(0)
     return count
+
+
+def covered(image: Image.Image, data: bytes) -> tuple[int, int, int, int] | None:
+    """The part of the picture, x1 y1 x2 y2, that the first frame of an opened GIF or WebP paints; None: the whole."""
+    box = None
+    if image.format == "GIF" and image.tile:  # type: ignore[attr-defined]
+        box = image.tile[0].extents  # type: ignore[attr-defined]
+    elif image.format == "WEBP":
+        at = 12
+        while at + 20 <= len(data) and data[at : at + 4] != b"ANMF":
+            size = int.from_bytes(data[at + 4 : at + 8], "little")
+            at += 8 + size + size % 2
+        if at + 20 <= len(data):
+            x, y, wide, high = (int.from_bytes(data[at + k : at + k + 3], "little") for k in (8, 11, 14, 17))
+            box = 2 * x, 2 * y, 2 * x + wide + 1, 2 * y + high + 1
+    return None if box in (None, (0, 0, *image.size)) else box
 
 
 def without_text(data: bytes) -> bytes | None:
@@ -127,8 +131,20 @@ def without_text(data: bytes) -> bytes | None:
     """
     if not data.startswith(_PNG):
         return None
-    bare = _PNG + b"".join(data[start:end] for name, start, end in _chunks(data) if name in _PIXELS)
+    bare = _only(data, _PIXELS)
     return bare if len(bare) < len(data) else None
+
+
+def without_animation(data: bytes) -> bytes | None:
+    """A PNG with its default picture alone; None where it has no animation, or is none."""
+    if not data.startswith(_PNG):
+        return None
+    bare = _only(data, tuple(name for name in _PIXELS if name not in _ANIMATION))
+    return bare if any(name in _ANIMATION for name, _, _ in _chunks(data)) else None
+
+
+def _only(data: bytes, names: tuple[bytes, ...]) -> bytes:
+    return _PNG + b"".join(data[start:end] for name, start, end in _chunks(data) if name in names)
 
 
 def damage(data: bytes, said: Callable[[], str]) -> str:

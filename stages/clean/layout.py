@@ -89,6 +89,7 @@ def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
         "label_conflicts": len(done.conflicts),
         "groups": sum(sum(entries[k].status == "kept" for k in g) > 1 for g in done.groups),
         "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
+        **({"by_hand": done.by_hand} if done.by_hand else {}),
         "links_cut": [[_name(entries[p.a]), _name(entries[p.b])] for p in done.cut],
         "duplicates": clean.duplicates,
         "libraries": {"pillow": PIL.__version__, "opencv": cv2.__version__, "imagehash": imagehash.__version__},

@@ -20,7 +20,7 @@ from stages.clean.proof import Proof, prove
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,11 +99,11 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     """
     order = sorted(use, key=lambda k: (pictures.prints[k].pixels, k))
     found = _pairs(range(len(order)), Ordered(pictures, order))
-    return sorted((_placed(pair, order) for pair in found), key=lambda pair: (pair.a, pair.b))
+    return sorted((placed(pair, order) for pair in found), key=lambda pair: (pair.a, pair.b))
 
 
-def _placed(pair: Pair, order: Sequence[int]) -> Pair:
-    """The pair with its positions in the manifest, the smaller one first."""
+def placed(pair: Pair, order: Sequence[int] | Mapping[int, int]) -> Pair:
+    """The pair with its positions in another list, the smaller one first."""
     a, b = order[pair.a], order[pair.b]
     if a < b:
         return replace(pair, a=a, b=b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 _KEPT = 400_000_000  # bytes of thumbnails in memory
 _AT_ONCE = 256  # prints written to the cache in one transaction
-Task = tuple[str, str, decode.Box | None]  # file, SHA-256, box
+LENIENT = {"truncated_min_visible": 0.001, "corrupt_data": "keep", "min_side": 1}
+Task = tuple[str, str, decode.Box | None, bool]  # file, SHA-256, box, whether to be lenient
 
 
 class Pictures:
@@ -62,7 +64,8 @@ class Pictures:
 
     def picture(self, k: int) -> decode.Picture:
         """The normalised picture, whole."""
-        return decode.decode(self.content(k), self.clean, self._job(k).box)
+        clean = self.clean.model_copy(update=LENIENT) if self.prints[k].forced else self.clean
+        return decode.decode(self.content(k), clean, self._job(k).box)
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
@@ -93,7 +96,7 @@ class Pictures:
             except Refused as refused:
                 self.prints[k] = Print("", reason=refused.reason, detail=refused.detail)
                 continue
-            tasks[k] = job.file, hashlib.sha256(data).hexdigest(), job.box
+            tasks[k] = job.file, hashlib.sha256(data).hexdigest(), job.box, job.lenient
             self._keys[k] = _key(tasks[k], self.clean)
         known = {name: Print.unpacked(data) for name, data in self._cached(self._keys.values())}
         new = {k: task for k, task in tasks.items() if self._keys[k] not in known}
@@ -169,14 +172,19 @@ def workers(clean: Clean) -> int:
 
 def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:
     """In a worker process: read a file again and describe its picture."""
-    file, digest, box = task
+    file, digest, box, lenient = task
     data = describe.read(file)
     try:
         return describe.describe(data, digest, box, clean)
     except Refused as refused:
+        if lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
+            with contextlib.suppress(Refused):
+                forced, thumb = describe.describe(data, digest, box, clean.model_copy(update=LENIENT))
+                return replace(forced, forced=str(refused)), thumb
         return Print(digest, size=len(data), reason=refused.reason, detail=refused.detail), None
 
 
 def _key(task: Task, clean: Clean) -> bytes:
     limits = sorted(clean.model_dump(exclude={"duplicates", "label_conflicts", "workers", "match"}).items())
-    return key("print", describe.VERSION, PIL.__version__, cv2.__version__, limits, task[1], task[2])
+    lenient = ("lenient",) if task[3] else ()
+    return key("print", describe.VERSION, PIL.__version__, cv2.__version__, limits, task[1], task[2], *lenient)

@@ -46,6 +46,14 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, Note]:
     return image.convert("RGB"), NOTHING
 
 
+def clear_outside(image: Image.Image, part: tuple[int, int, int, int]) -> Image.Image:
+    """A loaded picture with everything outside of `part`, x1 y1 x2 y2, transparent, as browsers show it."""
+    whole = image.convert("RGBA")
+    result = Image.new("RGBA", whole.size)
+    result.paste(whole.crop(part), part[:2])
+    return result
+
+
 def deep_colour(image: Image.Image) -> str:
     """The order of the bytes of 16-bit colour, as Pillow writes it ("16B" ...), before it is loaded; "" for others."""
     if image.mode not in ("RGB", "RGBA") or not getattr(image, "tile", None):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.clean import layout, match, sheets
 from stages.clean.cache import FILE as CACHE
 from stages.clean.cache import Cache
+from stages.clean.curation import fit, summary
 from stages.clean.decide import Decisions, Entry, decide, natural
 from stages.clean.describe import Job, Print
 from stages.clean.pictures import Pictures
-from stages.core import files
+from stages.core import curation, files
 from stages.core.console import say
 from stages.core.errors import UserError
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
     from stages.clean.classes import SmallClasses
     from stages.clean.decode import Box
     from stages.clean.params import Clean
+    from stages.core.curation import Decision
 
 RAW, OUT, REPORT = Path("data/raw"), Path("data/clean"), Path("reports/clean")
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917
     clean: Clean,
     raw: Path = RAW,
     out: Path = OUT,
@@ -35,6 +38,7 @@ def run(
     cache_file: Path | None = CACHE,
     published: Sequence[str | list[str]] = (),
     small: SmallClasses | None = None,
+    by_hand: Sequence[Decision] = (),
 ) -> Decisions:
     """Clean `raw` into `out`, pictures of what was done into `report`.
 
@@ -46,6 +50,7 @@ def run(
         cache_file: prints of pictures that were seen before; None: none are kept.
         published: folders or groups of parts that are held out, the one that must stay whole first (test, validation).
         small: what becomes of classes with few pictures.
+        by_hand: what a person decided about pictures.
 
     Raises:
         UserError: no file could be kept, or a label conflict must be settled by the user.
@@ -53,14 +58,17 @@ def run(
     rows = files.read_rows(raw / "manifest.csv")
     rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     boxes = [_box(row) for row in rows]
+    wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
     jobs = [
-        Job(f"{raw}/{row['file']}", box) if row["file"] and not row["problem"] else None
+        Job(f"{raw}/{row['file']}", box, curation.name(row["path"], box) in wanted)
+        if row["file"] and not row["problem"]
+        else None
         for row, box in zip(rows, boxes, strict=True)
     ]
     with contextlib.closing(Cache(cache_file)) as cache:
         pictures = Pictures(jobs, clean, cache)
         entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
-        done = decide(entries, match.pairs(_different(entries), pictures), clean, small)
+        done = _decided(entries, pictures, small, by_hand)
         layout.write(done, pictures, out)
         sheets.write(done, pictures, report)
     if not any(e.status == "kept" for e in entries):
@@ -77,12 +85,31 @@ def run(
     return done
 
 
-def _different(entries: Sequence[Entry]) -> list[int]:
+def _decided(
+    entries: list[Entry], pictures: Pictures, small: SmallClasses | None, by_hand: Sequence[Decision]
+) -> Decisions:
+    """Decide; where a person decided too, decide without that first, so that the audit can say what it changed."""
+    if not by_hand:
+        return decide(entries, match.pairs(_different(entries), pictures), pictures.clean, small)
+    before = [replace(entry) for entry in entries]
+    hand = fit(entries, by_hand)
+    found = match.pairs(_different(before, entries), pictures)
+    clean = pictures.clean
+    plain = clean.model_copy(update={"label_conflicts": "keep_none"}) if clean.label_conflicts == "fail" else clean
+    decide(before, found, plain, small)
+    done = decide(entries, found, clean, small, hand)
+    done.by_hand = summary(entries, before, hand)
+    for *subject, decision, why in done.by_hand["not_applied"]:
+        say(f"clean: {curation.FILE}: {decision} of {' and '.join(map(repr, subject))} was not applied: {why}")
+    return done
+
+
+def _different(*lists: Sequence[Entry]) -> list[int]:
     """Of the rows with the same pixels the first, if it holds a picture with a label."""
     first: dict[str, int] = {}
-    for k, entry in enumerate(entries):
-        if entry.usable:
-            first.setdefault(entry.print.pixels, k)
+    for k, row in enumerate(zip(*lists, strict=True)):
+        if any(entry.usable for entry in row):
+            first.setdefault(row[0].print.pixels, k)
     return sorted(first.values())
 
 
@@ -106,6 +133,8 @@ def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequen
         entry.refuse("unreadable", "ingest brought no file")
     elif known.refused:
         entry.refuse(known.reason, known.detail)
+    elif known.forced:
+        entry.refuse(*known.forced.split(": ", 1))
     elif not row["label"]:
         entry.refuse("label_missing", "no label stands on it")
     else:

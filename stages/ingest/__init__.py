@@ -66,7 +66,7 @@ def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
     target.mkdir()
     match source:
         case Digits():
-            return digits.bring(Path(source.path), target)
+            return digits.bring(source, target)
         case Folder():
             table = source.table.file if source.table else ""
             brought = folder.bring(

@@ -110,7 +110,7 @@ def _drawn(params: Archive) -> set[str]:
 
 def _problem(member: Member, path: str, seen: set[str], params: Archive) -> str:
     parts = path.split("/")
-    if path.startswith("/") or ".." in parts or path in {"", "."}:
+    if path.startswith("/") or ".." in parts or path in {"", "."} or "\0" in path:
         return "forbidden_path"
     if too_long(path):
         return "name_too_long"

@@ -42,8 +42,8 @@ def bring(
     if not source.is_dir():
         raise UserError(
             f"`ingest.path` is {source}, which is not a folder that can be read; name the folder that holds the label "
-            "folders, or plug its disk in. To go on with what was brought in last: `dvc checkout ingest`, then "
-            "`dvc repro --downstream clean`"
+            "folders, or plug its disk in; to go on from what was brought in last, run `dvc checkout ingest` and then "
+            "`dvc repro --allow-missing`"
         )
     if target.resolve().is_relative_to(source.resolve()):
         raise UserError(

@@ -16,6 +16,7 @@ class Digits(Section):
 
     source: Literal["digits"]
     path: str  # a file with the SHA-256 that the package's data must have
+    planted: bool = False  # true: as a scrape leaves them, with copies, wrong labels, broken files (data/planted.csv)
 
 
 class Table(Section):

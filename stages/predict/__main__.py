@@ -8,30 +8,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stages.core import console, errors, params
-from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from typing import TextIO
 
-    from stages.predict.model import Ensemble
-    from stages.predict.output import Row
-    from stages.predict.pictures import Picture
-
-_CHUNK = 256  # pictures in memory
+    from stages.predict.rows import Row
 
 
 def main() -> None:
     """Predict the pictures of the command line."""
-    from stages.predict import output
+    from stages.predict import champion, output
 
     parser = argparse.ArgumentParser(prog="python -m stages.predict", description=__doc__)
     parser.add_argument("images", nargs="+", help="pictures, folders, @list.txt, or - for a list on standard input")
-    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
-    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
+    parser.add_argument("--study", type=Path, default=Path(), help="the folder of the study (this folder)")
+    champion.add_arguments(parser)
     parser.add_argument("--top", type=int, default=3, help="how many labels for each picture (3)")
     parser.add_argument("--format", choices=output.FORMATS, help="table on a terminal, else csv")
     parser.add_argument("--out", type=Path, help="a file to write to, instead of standard output")
@@ -52,66 +45,24 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from stages.clean import pictures as cleaned
     from stages.clean.params import Clean
-    from stages.predict import model, output, pictures
+    from stages.predict import champion, model, output, pictures, rows
 
-    study = params.read()
-    files = pictures.paths(arguments.images)
-    variant, seeds = _asked(study, arguments)
-    ensemble = model.Ensemble(variant, seeds, arguments.unlike)
-    clean = params.section(Clean, study.raw["clean"], "clean")
-    top = min(arguments.top, len(ensemble.classes))
-    decoded = pictures.decoded(files, ensemble.size, ensemble.resize, clean, cleaned.workers(clean))
-    bar = console.progress(decoded, total=len(files), desc="predict", unit="picture")
-    with _opened(arguments.out) as file:
+    here, files = Path.cwd(), pictures.paths(arguments.images)
+    with _opened(arguments.out) as file, contextlib.chdir(arguments.study):
+        study = params.read()
+        ensemble = model.Ensemble.trained(*champion.asked(study, arguments.variant, arguments.seed), arguments.unlike)
+        clean = params.section(Clean, study.raw["clean"], "clean")
+        top = min(arguments.top, len(ensemble.classes))
+        paths = [here / path for path in files]
+        decoded = pictures.decoded(paths, ensemble.size, ensemble.resize, clean, cleaned.workers(clean))
+        bar = console.progress(zip(files, decoded, strict=True), total=len(files), desc="predict", unit="picture")
         kind = arguments.format or ("table" if file.isatty() else "csv")
         counts = {"unlike": 0, "problem": 0}
-        output.write(_counted(_rows(bar, ensemble, top), counts), kind, top, file)
+        output.write(_counted(rows.rows(bar, ensemble, top), counts), kind, top, file)
     console.say(
         f"{len(files)} files, {counts['problem']} of them not read; {counts['unlike']} pictures unlike anything in "
         f"training, by a rule that says so of {arguments.unlike:.0%} of the validation pictures"
     )
-
-
-def _asked(study: params.Study, arguments: argparse.Namespace) -> tuple[str, list[int]]:
-    """The variant and the seeds whose networks predict."""
-    from stages.predict import champion
-
-    variant, seed = arguments.variant, arguments.seed
-    if variant is None:
-        variant, why = champion.choose(study)
-        console.say(f"champion: {variant} ({why})")
-    elif variant not in study.variants:
-        raise UserError(f"params.yaml has no variant {variant!r}; its variants are {', '.join(study.variants)}")
-    if seed is not None and seed not in study.seeds:
-        raise UserError(f"params.yaml has no seed {seed}; its seeds are {', '.join(map(str, study.seeds))}")
-    return variant, study.seeds if seed is None else [seed]
-
-
-def _rows(pictures: Iterable[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
-    """One row for each picture, in order; the networks get up to `_CHUNK` pictures at once."""
-    waiting: list[Picture] = []
-    for picture in pictures:
-        waiting.append(picture)
-        if len(waiting) == _CHUNK:
-            yield from _predicted(waiting, ensemble, top)
-            waiting.clear()
-    yield from _predicted(waiting, ensemble, top)
-
-
-def _predicted(pictures: Sequence[Picture], ensemble: Ensemble, top: int) -> Iterator[Row]:
-    """The rows of some pictures; one that could not be read has its problem and no labels."""
-    pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
-    predicted = ensemble(np.stack(pixels)) if pixels else None
-    place = 0  # of the next readable picture in `predicted`
-    for picture in pictures:
-        row: Row = {"path": picture.path, "top": [], "unlike": False, "problem": picture.problem}
-        if picture.pixels is not None and predicted is not None:
-            chances = predicted.probabilities[place]
-            best = np.argsort(-chances, kind="stable")[:top]
-            row["top"] = [(ensemble.classes[k], float(chances[k])) for k in best]
-            row["unlike"] = bool(predicted.unlike[place])
-            place += 1
-        yield row
 
 
 def _counted(rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:

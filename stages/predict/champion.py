@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.aggregate.params import Aggregate
-from stages.aggregate.values import LOWER_IS_BETTER
-from stages.core import cells, files, params
+from stages.core import cells, console, files, params
 from stages.core.errors import UserError
+from stages.core.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
+    import argparse
+
     from stages.core.params import Study
 
 ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
@@ -32,6 +34,28 @@ class Choice(NamedTuple):
 
     variant: str
     why: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that `asked` answers."""
+    parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
+    parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
+
+
+def asked(study: Study, variant: str | None, seed: int | None) -> tuple[str, list[int]]:
+    """The variant and the seeds whose networks are used: those asked for, else the champion and all seeds.
+
+    Raises:
+        UserError: the study has no such variant or seed, or there is no champion yet.
+    """
+    if variant is None:
+        variant, why = choose(study)
+        console.say(f"champion: {variant} ({why})")
+    elif variant not in study.variants:
+        raise UserError(f"params.yaml has no variant {variant!r}; its variants are {', '.join(study.variants)}")
+    if seed is not None and seed not in study.seeds:
+        raise UserError(f"params.yaml has no seed {seed}; its seeds are {', '.join(map(str, study.seeds))}")
+    return variant, study.seeds if seed is None else [seed]
 
 
 def choose(study: Study) -> Choice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,14 +13,18 @@ from scipy.special import softmax
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
-from stages.train import machine, normalise, predict, zoo
+from stages.train import feed, machine, normalise, predict, zoo
 from stages.train.data import Data
 from stages.train.params import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+UNLIKE = 0.05  # share of the validation pictures that may be called unlike training, where no one says otherwise
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,14 @@ class Predicted:
 class Ensemble:
     """The networks of several seeds of a variant: their calibrated probabilities are averaged."""
 
-    def __init__(self, variant: str, seeds: Sequence[int], unlike: float) -> None:
-        """Load the networks.
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = list(members)
+        first = self.members[0].loaded
+        self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+
+    @classmethod
+    def trained(cls, variant: str, seeds: Sequence[int], unlike: float) -> Ensemble:
+        """The networks of this study.
 
         Args:
             variant: its name in params.yaml.
@@ -56,34 +68,53 @@ class Ensemble:
         Raises:
             UserError: a network is not trained, or its files do not fit together.
         """
-        self.members = [load(variant, seed, unlike) for seed in seeds]
-        first = self.members[0].loaded
-        self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+        return cls([load(variant, seed, unlike) for seed in seeds])
 
     def __call__(self, images: NDArray[np.uint8]) -> Predicted:
         """Predict images, uint8 (n, size, size, 3)."""
         probabilities = np.zeros((len(images), len(self.classes)))
         unlike = np.zeros(len(images))  # how many networks call each picture unlike; most of them must
         for member in self.members:
-            logits = predict.logits(member.loaded, images).astype(np.float64)
+            logits = _logits(member.loaded, images).astype(np.float64)
             unlike += logits.max(axis=1) < member.threshold
             probabilities += softmax(logits / member.temperature, axis=1)
         return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
 
 
-def load(variant: str, seed: int, unlike: float) -> Member:
-    """Load one network with the settings that it was trained with; the pictures of the study need not be here.
+def _logits(loaded: predict.Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`predict.logits`, with its chunks side by side on the cores of this process.
 
-    The settings come from config.json and not from params.yaml, which may have changed since.
+    A network keeps to the threads that it was trained with, often one, since its bits depend on them.
+    """
+    chunks = list(feed.chunks(len(images), loaded.cell))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_once = max(1, cores // loaded.cell.threads) if loaded.device.type == "cpu" else 1
+    with ThreadPoolExecutor(at_once) as pool:
+        return np.concatenate(list(pool.map(lambda chunk: predict.logits(loaded, images[chunk]), chunks)))
+
+
+def load(variant: str, seed: int, unlike: float) -> Member:
+    """Load one network of this study; its pictures need not be here.
 
     Raises:
         UserError: it is not trained here, or its files do not fit together.
     """
-    config_path = cells.train_folder(variant, seed) / "config.json"
-    config = files.read_json(config_path)
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
+    loaded = network(cells.train_folder(variant, seed) / "config.json", path, seed)
+    return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
+
+
+def network(config_path: Path, path: Path, seed: int) -> predict.Loaded:
+    """A trained network, from its config.json and its model.safetensors.
+
+    The settings come from config.json and not from params.yaml, which may have changed since.
+
+    Raises:
+        UserError: the two files do not fit together.
+    """
+    config = files.read_json(config_path)
     try:
         cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
     except (ValidationError, KeyError, TypeError) as error:
@@ -92,11 +123,11 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
         model = model.model_copy(update={"weights": "none"})
-    network = zoo.build(model, len(classes), cell.size, seed, None)
+    built = zoo.build(model, len(classes), cell.size, seed, None)
     tensors = intact.tensors(path)
     own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
     try:
-        network.load_state_dict(own)
+        built.load_state_dict(own)
         normaliser = normalise.load(cell, tensors).to(device)
     except (RuntimeError, KeyError) as error:
         reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
@@ -104,10 +135,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     # `Loaded` also holds the study's pictures. None are needed here, so it gets no rows and no pixels.
     nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
     data = Data(classes, [], [], np.zeros(0, np.int64), {})
-    loaded = predict.Loaded(
-        machine.place(network, cell, device).eval(), normaliser, cell, data, nothing, [], device
-    )  # fmt: skip
-    return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
+    return predict.Loaded(machine.place(built, cell, device).eval(), normaliser, cell, data, nothing, [], device)
 
 
 def _temperature(variant: str, seed: int) -> float:

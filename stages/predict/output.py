@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from stages.core import intact
 from stages.core.files import UnixLines
@@ -12,8 +12,9 @@ from stages.core.files import UnixLines
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stages.predict.rows import Row
+
 FORMATS = ("table", "csv", "jsonl")
-Row = dict[str, Any]  # path, unlike, problem, top: [(label, probability), ...]
 
 
 def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> None:

@@ -6,12 +6,11 @@ import functools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages.clean import decode, describe, isolate
-from stages.clean.decode import Refused
 from stages.core.errors import UserError
 from stages.train.pixels import square
 
@@ -20,16 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stages.clean.decode import Refused
     from stages.clean.params import Clean
     from stages.train.sections import Resize
-
-
-class Picture(NamedTuple):
-    """A picture as the network takes it, uint8 (size, size, 3), or the reason why there is none."""
-
-    path: str
-    pixels: NDArray[np.uint8] | None
-    problem: str = ""
 
 
 def paths(asked: Sequence[str]) -> list[str]:
@@ -53,26 +45,26 @@ def paths(asked: Sequence[str]) -> list[str]:
         elif os.path.lexists(name):
             found[name] = None
         else:
-            raise UserError(f"{name} is not there; name a picture, a folder, @list.txt or - for standard input")
+            raise UserError(
+                f"{name} is not there; name one picture, a folder, @list.txt or - for a list on standard input"
+            )
     if not found:
         raise UserError(f"there is no file in {', '.join(asked)}")
     return list(found)
 
 
-def decoded(files: Sequence[str], size: int, resize: Resize, clean: Clean, workers: int) -> Iterator[Picture]:
-    """Decode the files in worker processes under the limits of `clean`; yields them in order."""
+def decoded(
+    sources: Sequence[Path] | Sequence[bytes], size: int, resize: Resize, clean: Clean, workers: int
+) -> Iterator[NDArray[np.uint8] | Refused]:
+    """Decode files, or the bytes of files, in worker processes under the limits of `clean`; yields them in order."""
     work = functools.partial(_one, size=size, resize=resize, clean=clean)
-    results = isolate.each(work, files, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
-    for path, result in zip(files, results, strict=True):
-        if isinstance(result, Refused):
-            yield Picture(path, None, str(result))
-        else:
-            yield Picture(path, result)
+    yield from isolate.each(work, sources, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
 
 
-def _one(path: str, size: int, resize: Resize, clean: Clean) -> NDArray[np.uint8]:
-    """In a worker process: read a file, decode it as `clean` does, resize it as `train` does."""
-    return np.asarray(square(decode.decode(describe.read(path), clean).image, size, resize))
+def _one(source: Path | bytes, size: int, resize: Resize, clean: Clean) -> NDArray[np.uint8]:
+    """In a worker process: decode a picture as `clean` does, resize it as `train` does."""
+    data = source if isinstance(source, bytes) else describe.read(str(source))
+    return np.asarray(square(decode.decode(data, clean).image, size, resize))
 
 
 def _below(folder: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stages.report import by_hand
 from stages.report import training as knobs
 from stages.report.section import Section
 from stages.report.wording import names, plural
@@ -109,6 +110,7 @@ def _data(evidence: StudyEvidence) -> list[str]:
     splits = len(evidence.split["splits"])
     found = [
         *copies(evidence),
+        *by_hand.late(evidence.audit),
         (
             f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}). Their "
             f"test sets ({test} each) come from one data set; another data set would change all results."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import training
+from stages.report import by_hand, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, data_uri, sprite_tiles
 from stages.report.section import Section
@@ -42,7 +42,9 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "total": len(ledger),
         "counts": counts,
         "sentence": _sentence(len(ledger), counts),
+        "by_hand": by_hand.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
+        "planted": planted.build(evidence),
         "classes": classes,
         "many": len(classes) > 40,
         "chart": _chart(classes, figures),
@@ -166,12 +168,12 @@ def _parts(evidence: StudyEvidence, link: list[str]) -> str:
 
 def _split(evidence: StudyEvidence) -> dict[str, Any]:
     splits = evidence.split["splits"]
-    rows = [
-        {"label": label, **{part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}}
+    by_label = {
+        label: {part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}
         for label in evidence.classes
-    ]
+    }
     return {
-        "rows": rows,
+        "by_label": by_label,
         "totals": {split: evidence.images(split) for split in SPLITS},
         "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
         "sentence": _how(evidence),

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stages.report.wording import LOWER_IS_BETTER, amount, apart, interval, names, p_value, plural, spoken
+from stages.core.metrics import LOWER_IS_BETTER
+from stages.report.wording import amount, apart, interval, names, p_value, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence

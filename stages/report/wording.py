@@ -22,7 +22,6 @@ NAMES = {
     "macro_f1": "Macro F1", "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled",
     "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
-LOWER_IS_BETTER = ("nll", "robustness_drop")
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test", "both": "validation and test"}
 MISSING = "–"
 

@@ -63,7 +63,7 @@ def page() -> str:
     for name, model in MODELS.items():
         if name == "evaluate":
             parts.append(
-                "## train, variants.<name>\n\nA variant may set any of these keys. The others come from `train`.\n"
+                "## train, `variants.<name>`\n\nA variant may set any of these keys. The others come from `train`.\n"
             )
             parts += _tables(Cell, "train", seen)
             parts.append(f"Presets of `augment`: {', '.join(f'`{preset}`' for preset in AUGMENT)}.\n")

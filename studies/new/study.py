@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import files
+from stages.core import curation, files
 from stages.core.errors import UserError
 from studies.new import networks
 
@@ -174,6 +174,7 @@ def write(folder: Path, proposal: Proposal, text: str, readme: str, images: Path
     try:
         files.write_text(partial / "params.yaml", text)
         files.write_text(partial / "README.md", readme)
+        curation.write([], partial / curation.FILE)
         if rows:
             files.write_rows(partial / LIST, ["url", "label", "sha256"], rows)
         else:

@@ -113,6 +113,7 @@ def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_runs_repeat_to_the_byte(tmp_path: Path) -> None:
     deadline = time.monotonic() + 100
     found = repeat(study(tmp_path), ["cnn", "mlp"], 2, tmp_path / "scratch", cuda=False, deadline=deadline)

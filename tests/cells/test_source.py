@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from stages.core import curation
 from tests import tiny
 
 DVC = ("timeout", "60", sys.executable, "-m", "dvc")
@@ -173,6 +175,19 @@ def test_an_unplugged_source_leaves_what_was_brought_in(study: Path, guard: str)
         assert f"`dvc {' '.join(way_out).removesuffix(' split')}`" in output
         tiny.run(study, *DVC, *way_out, PYTHONPATH=guard)
     assert (study / "data/split/classes.json").is_file()
+
+
+def test_without_the_file_of_decisions_nothing_is_removed(study: Path, guard: str) -> None:
+    ingested(study, guard)
+    tiny.run(study, *DVC, "repro", "clean", PYTHONPATH=guard)
+    (study / "data/curation.csv").unlink()
+    (study / "data/raw/manifest.csv").touch()
+    output = tiny.run(study, *DVC, "repro", "clean", check=False, PYTHONPATH=guard)
+    (line,) = re.findall(r"write a file with the one line `(.*?)`", output)
+    assert (study / "data/clean/ledger.csv").is_file()
+    (study / "data/curation.csv").write_text(f"{line}\n", encoding="utf-8")
+    assert curation.read(study / "data/curation.csv") == []
+    tiny.run(study, *DVC, "repro", "clean", PYTHONPATH=guard)
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "pipe", "dangling", "loop"])

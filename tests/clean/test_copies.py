@@ -120,7 +120,8 @@ def test_shots_of_different_things_on_a_white_board_are_never_the_same(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["bananas", pytest.param("garments", marks=pytest.mark.weekly)])
+@pytest.mark.weekly
+@pytest.mark.parametrize("source", ["bananas", "garments"])
 def test_copies_alone_in_their_folder_are_found(source: str) -> None:
     recall = copies.alone(copies.copies(shots(source, 2), list(kinds.KINDS), 0), {})["alone"]
     assert min(recall[name] for name in EASY) >= 0.8

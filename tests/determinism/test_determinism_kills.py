@@ -81,6 +81,7 @@ def attempt(study: Path, command: tuple[str, ...], moment: Callable[[], bool], d
     return killed
 
 
+@pytest.mark.weekly
 def test_killed_twenty_times_the_bytes_are_the_same(study: Path, whole: dict[str, str]) -> None:
     draw = random.Random(0)  # noqa: S311 - moments, not secrets
     killed = while_writing = finished = 0
@@ -100,6 +101,7 @@ def test_killed_twenty_times_the_bytes_are_the_same(study: Path, whole: dict[str
     cell.forget(study)
 
 
+@pytest.mark.weekly
 def test_killed_while_it_starts_and_while_it_writes_what_it_made(study: Path, whole: dict[str, str]) -> None:
     draw = random.Random(1)  # noqa: S311 - moments, not secrets
     for _ in range(4):
@@ -130,6 +132,7 @@ def test_a_killed_repro_goes_on(study: Path, whole: dict[str, str]) -> None:
     cell.forget(study)
 
 
+@pytest.mark.weekly
 def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path) -> None:
     """From the pictures to the report: whichever stage, or DVC itself, is hit."""
     study = tiny.copy(tmp_path)
@@ -194,7 +197,13 @@ def other_code(study: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("change", [other_split, other_label, other_pixel, other_code])
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_code,
+        *(pytest.param(change, marks=pytest.mark.weekly) for change in (other_split, other_label, other_pixel)),
+    ],
+)
 def test_a_checkpoint_of_other_data_or_code_is_not_resumed(study: Path, change: Callable[[Path], Path]) -> None:
     shutil.rmtree(study / ".checkpoints", ignore_errors=True)
     assert attempt(study, cell.TRAIN, trains_on(study), 0.2)

@@ -61,7 +61,9 @@ def test_portable_is_the_default_study_s() -> None:
     assert STUDY["train"]["instruction_set"] == "portable"
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [name if name in ("mlp", "cnn") else pytest.param(name, marks=pytest.mark.weekly) for name in VARIANTS]
+)
 def test_a_cell_comes_out_the_same_on_either_make(study: Path, answers: dict[str, str], variant: str) -> None:
     intel, another = (made(study, variant, library) for library in answers.values())
     assert len(intel) >= 15

@@ -49,6 +49,7 @@ def trained(output: str) -> set[str]:
     return {line.split("train@")[1].split("'")[0] for line in output.splitlines() if "Running stage 'train@" in line}
 
 
+@pytest.mark.weekly
 def test_a_second_repro_does_nothing_and_a_forced_one_gives_the_same_bytes(study: Path) -> None:
     assert "up to date" in tiny.run(study, "dvc", "repro")
     assert "up to date" in tiny.run(study, "dvc", "status")
@@ -56,6 +57,7 @@ def test_a_second_repro_does_nothing_and_a_forced_one_gives_the_same_bytes(study
     assert tiny.run(study, "git", "status", "--porcelain") == ""
 
 
+@pytest.mark.weekly
 def test_a_new_seed_trains_only_its_cells(study: Path) -> None:
     output = tiny.run(study, "dvc", "exp", "run", "-S", "seeds=[0,1,2]")
     assert trained(output) == {"mlp-2"}
@@ -104,6 +106,7 @@ def test_experiments_and_a_queued_sweep_stand_in_one_store(study: Path) -> None:
     assert (study / "dvc_plots/index.html").exists() or "index.html" in tiny.run(study, "dvc", "plots", "show")
 
 
+@pytest.mark.weekly
 def test_a_killed_run_does_not_stay_running_and_missing_runs_are_logged(study: Path) -> None:
     wanted = fingerprints(study)
     victim = next(run for run in runs(study) if run["status"] == "FINISHED" and run["evenhand.fingerprint"] in wanted)

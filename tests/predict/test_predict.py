@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stages.core import intact
 from stages.core.errors import UserError
 from stages.predict import champion
 from stages.predict.__main__ import main
 from tests import tiny
 
 SEEDS = [0, 1]
+DRY = ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known"]
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,43 @@ def test_a_list_comes_from_standard_input_and_a_table_goes_to_a_terminal(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{picture}\n\n"))
     predict(study, "-", "--variant", "mlp", "--format", "table", "--top", "1")
     assert re.fullmatch(rf"{re.escape(str(picture))}: 10 \d+\.\d%\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME", "รูปภาพ", "-pictures", "a#b", "@list", "-"])
+@pytest.mark.parametrize("within", [[], ["STUDY=bananas_proof", "VARIANT=a 'b'"]], ids=["here", "study"])
+def test_make_hands_on_any_path(name: str, within: list[str]) -> None:
+    told = subprocess.run(
+        [*DRY, "predict", f"IMAGES={name}", "ARGS=--top 2", *within],
+        cwd=tiny.ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    shell = told.replace("python -m stages.predict", "printf '%s\\n'")
+    words = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout.splitlines()
+    study = ["--study=studies/bananas_proof", "--variant=a 'b'"] if within else []
+    assert words == [*study, "--top", "2", "--", name]
+
+
+def test_a_study_elsewhere_and_paths_from_here(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--study` names the folder of the study; pictures, lists and `--out` are paths from where the command runs."""
+    picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
+    here = tmp_path / "a b"
+    here.mkdir()
+    shutil.copy(picture, here / "-it's one.png")
+    (here / "list.txt").write_text("-it's one.png\n")
+    monkeypatch.chdir(here)
+    for asked in (["--", "-it's one.png"], ["--", "@list.txt"]):
+        predict(here, "--study", str(study), "--variant", "mlp", "--format", "csv", "--out", "out.csv", *asked)
+        row = read(here / "out.csv")[0]
+        assert (intact.unescaped(row["path"]), row["label"], row["problem"]) == ("-it's one.png", "10", "")
+    assert Path.cwd() == here
+
+
+def test_chunks_side_by_side_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.predict import model
+    from stages.train import feed, predict
+
+    loaded = model.load("mlp", 0, 0.05).loaded
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), dtype=np.uint8)
+    expected = [predict.logits(loaded, images[start : start + 4]) for start in range(0, 90, 4)]
+    monkeypatch.setattr(feed, "chunks", lambda n, _: (slice(i, min(i + 4, n)) for i in range(0, n, 4)))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3, 4})
+    assert np.array_equal(model._logits(loaded, images), np.concatenate(expected))

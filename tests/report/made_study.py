@@ -147,10 +147,13 @@ def _data(root: Path, made: Made, rng: np.random.Generator) -> list[_Images]:
         copy = f"{made.labels[0]}/copy {i}.jpg"
         ledger += [(copy, "0", made.labels[0], "duplicate", "same_bytes", "", "", f"{i:012x}")]
     ledger.append(("class 2/broken.jpg", "0", made.labels[-1], "quarantined", "truncated", "ends after 1 byte", "", ""))
+    # A file without a label and a class of which no picture is left: neither has a row among the splits.
+    ledger.append(("Thumbs.db", "0", "", "quarantined", "hidden", "", "", ""))
+    ledger.append(("gone/broken.jpg", "0", "gone", "quarantined", "truncated", "ends after 1 byte", "", ""))
     clean = root / "data/clean"
     _write(clean / "ledger.csv", "path sha256 label status reason detail image_id duplicate_of", ledger)
     _write(clean / "manifest.csv", "image_id path label width height group_id", manifest)
-    _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 1,
+    _json(clean / "audit.json", {"files": len(ledger), "kept": counter, "duplicate": counter // 10, "quarantined": 3,
                                  "groups": 2, "label_conflicts": 1, "duplicates": "drop",
                                  "libraries": {"pillow": "1.2"}})  # fmt: skip
     every = _splits(root, made, ids)

@@ -67,6 +67,18 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     tested = collect.Tested(split, ["1-2", "3", "4"], [], np.zeros((1, 1, 3)), np.zeros((1, 1, 3), dtype=np.int64))
     # `b` stands in validation, which nothing is learnt from where the number of epochs is fixed.
     assert leak._seen(tmp_path / "published", tested, paths, group).tolist() == [True, False, False]
+    # `b like` has a look-alike that nothing was learnt from: it is neither with a copy in training nor without any.
+    assert leak._alone(tested, paths, group).tolist() == [False, False, True]
+
+
+def test_a_share_is_that_of_the_pictures_asked_for() -> None:
+    split = collect.SharedSplit([0], {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 3}})
+    tested = collect.Tested(
+        split, ["1", "2", "3"], [], np.array([[[1.0, 0.0, 0.0]]]), np.zeros((1, 1, 3), dtype=np.int64)
+    )
+    assert leak._shares([tested], 0, None).tolist() == [pytest.approx(1 / 3)]
+    assert leak._shares([tested], 0, [np.array([True, True, False])]).tolist() == [0.5]
+    assert leak._shares([tested], 0, [np.zeros(3, dtype=bool)]).tolist() == []
 
 
 def test_usage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Every system of the four studies: its size, its settings, and the table that `make systems` writes."""
 
+import collections
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +103,7 @@ def test_a_row_says_where_it_was_run_or_what_is_missing(system: str) -> None:
         assert not row["mean"]
     else:  # the figures are those of the committed report
         lines = files.read_rows(systems.HERE / row["run"] / "reports/summary.csv")
-        (found,) = [r for r in lines if (r["variant"], r["split"], r["metric"]) == (system, "test", "top1")]
+        (found,) = [r for r in lines if (r["variant"], r["split"], r["metric"]) == (row["variant"], "test", "top1")]
         assert row["n"] == found["n"]
         assert (row["mean"], row["sd"]) == (
             ("", "") if row["data"].startswith("proof") else (found["mean"], found["sd"])
@@ -110,6 +112,27 @@ def test_a_row_says_where_it_was_run_or_what_is_missing(system: str) -> None:
         assert f"make study STUDY={study}" in row["note"]
         needs_weights = cell(study_of(study), system).model.name == "backbone"
         assert ("ImageNet weights" in row["note"]) == needs_weights
+
+
+def test_the_first_sentence_counts_the_classes() -> None:
+    text = systems.README.read_text(encoding="utf-8")
+    (said,) = re.findall(r"Of 37 systems: (.*)\.", text)
+    counts = {name: int(n) for n, name in (part.split(" ", 1) for part in said.split(", "))}
+    assert counts == collections.Counter(row["class"] for row in TABLE.values())
+    assert {row["class"] for row in TABLE.values() if row["mean"]} <= {"as published", "other weights", "subset"}
+
+
+@pytest.mark.parametrize("system", systems.STAND_INS)
+def test_a_stand_in_differs_in_the_backbone_alone(system: str) -> None:
+    """Its head and what of it is trained are published; the settings of the run are those of its study."""
+    folder, variant = systems.STAND_INS[system]
+    here = cell(study_of(folder), variant).model
+    published = cell(study_of("bananas"), system).model
+    assert here.name == published.name == "backbone"
+    assert here.architecture.startswith("tf_efficientnet_lite")
+    assert here.weights == published.weights == "imagenet"
+    assert (here.trainable == "head") == (published.trainable == "head")
+    assert here.head.model_dump(exclude={"pooling"}) == published.head.model_dump(exclude={"pooling"})
 
 
 def test_what_was_run_elsewhere_is_the_same_system() -> None:

@@ -12,6 +12,7 @@ from tests.train import made
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # torch's compiler uses what torch deprecates
     pytest.mark.slow,
+    pytest.mark.weekly,
     pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++ for code of the CPU"),
 ]
 

@@ -47,6 +47,7 @@ def test_without_access_the_reviewer_reads_what_is_missing_and_keeps_the_results
     assert "Running stage" not in tiny.run(second, "dvc", "repro", "--allow-missing", "--dry", "report")
 
 
+@pytest.mark.weekly
 def test_experiments_are_pushed_and_pulled(origin: Path, tmp_path: Path) -> None:
     bare = tmp_path / "shared.git"
     tiny.run(origin, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare))

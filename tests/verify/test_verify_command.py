@@ -51,6 +51,7 @@ def test_what_the_study_was_made_with_is_read_back_and_belongs_to_a_lock(tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tmp_path: Path) -> None:
     clones = [committed.clone(study, tmp_path / name) for name in ("here", "elsewhere/deep down")]
     for clone, jobs in zip(clones, "31", strict=True):  # side by side, and one by one
@@ -69,6 +70,7 @@ def test_two_fresh_clones_are_green_and_their_certificates_agree(study: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_another_machine_type_gets_the_tolerance_verdict_and_no_false_alarm(clone: Path) -> None:
     green, output = verify(clone, ATEN_CPU_CAPABILITY="default", DNNL_MAX_CPU_ISA="SSE41")
     assert green, output

@@ -46,6 +46,8 @@ def test_every_study_is_judged_and_named_and_the_tree_is_left_alone(clone: Path)
         params["report"].update(published="../../studies/published.csv", leak="../../studies/leak.csv")
 
     tiny.edit(published / "params.yaml", below)
+    (published / "data").mkdir()
+    shutil.copy(clone / "data/curation.csv", published / "data")
     for link in LINKS:
         (published / link).symlink_to(f"../../{link}")
     tiny.run(published, "dvc", "repro", "--single-item", *(f"dvc.yaml:{stage}" for stage in STAGES))

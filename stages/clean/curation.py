@@ -1,0 +1,113 @@
+"""Decisions that a person made (`data/curation.csv`): fitted to the rows, applied, and told in the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stages.core import curation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scipy.cluster.hierarchy import DisjointSet
+
+    from stages.clean.decide import Entry
+    from stages.clean.match import Pair
+    from stages.core.curation import Decision
+
+_CODES = {"drop": "dropped_by_hand", "keep": "kept_by_hand", "relabel": "relabelled_by_hand"}
+
+
+@dataclass
+class Hand:
+    """Decisions that fit, with the positions that they are about, and those that do not, with the reason."""
+
+    fitting: list[tuple[Decision, list[int]]] = field(default_factory=list)
+    refused: list[tuple[Decision, str]] = field(default_factory=list)
+
+    def pairs(self, decision: str) -> list[tuple[int, int]]:
+        """The positions of the pairs with this decision."""
+        return [(k[0], k[-1]) for one, k in self.fitting if one.decision == decision]
+
+    def parts(self, groups: DisjointSet, pair: Pair) -> bool:
+        """Whether joining the groups of a pair would join two pictures that a person told apart."""
+        ends = {groups[pair.a], groups[pair.b]}
+        return any({groups[a], groups[b]} == ends for a, b in self.pairs("not_same"))
+
+
+def fit(entries: Sequence[Entry], decisions: Sequence[Decision]) -> Hand:
+    """Apply to the rows what is about one picture, and check that the rest fits."""
+    hand = Hand()
+    rows: dict[str, list[int]] = {}
+    for k, entry in enumerate(entries):
+        rows.setdefault(curation.name(entry.path, entry.box), []).append(k)
+    for one in sorted(decisions, key=lambda one: one.decision in curation.PAIR):  # pairs last: both must be in use
+        places = [rows.get(name, []) for name in one.subject]
+        if why := _misfit(one, [[entries[k] for k in found] for found in places]):
+            hand.refused.append((one, why))
+            continue
+        hand.fitting.append((one, [k for found in places for k in found]))
+        for entry in (entries[k] for k in places[0] if one.decision in curation.PICTURE):
+            _apply(one, entry)
+    return hand
+
+
+def _misfit(one: Decision, rows: list[list[Entry]]) -> str:
+    """Why a decision cannot be applied; empty if it can."""
+    every = [entry for found in rows for entry in found]
+    if not all(rows):
+        return "the file is not in the data"
+    if any(entry.print.sha256 not in one.sha256.split(" ")[i] for i, found in enumerate(rows) for entry in found):
+        return "the content of the file has changed"
+    if one.decision != "drop" and any(entry.print.refused for entry in every):
+        return "no picture can be read from the file"
+    labels = {entry.label for entry in every}
+    if one.decision == "keep" and ("" in labels or len(labels) > 1):  # a table of labels may name a file twice
+        return f"the source names the file under {'several labels' if len(labels) > 1 else 'no label'}; use `relabel`"
+    if one.decision in curation.PAIR and not all(entry.usable for entry in every):
+        return "one of the two is not among the pictures that are compared"
+    same = one.decision == "not_same" and rows[0][0].print.pixels == rows[1][0].print.pixels
+    return "both have the same pixels" if same else ""
+
+
+def _apply(one: Decision, entry: Entry) -> None:
+    entry.hand, entry.label = one.decision, one.value or entry.label
+    if one.decision == "drop":
+        entry.refuse(_CODES["drop"], f"dropped by hand: {one.reason or 'no reason was given'}")
+    elif not entry.usable:  # decided: a label where none stood, or that a damaged picture is good enough
+        entry.status, entry.reason, entry.detail = "kept", entry.print.reason, entry.print.detail
+
+
+def tell(entries: Sequence[Entry], hand: Hand, groups: Sequence[Sequence[int]]) -> None:
+    """Write each decision and its reason into the rows; those that could have no effect become refused."""
+    home = {k: number for number, members in enumerate(groups) for k in members}
+    for one, found in list(hand.fitting):
+        why, first = "", entries[found[0]]
+        if one.decision == "not_same" and home.get(found[0], -1) == home.get(found[-1], -2):
+            why = "other pictures, or a group that the source names, join the two"
+        elif one.decision in ("keep", "relabel") and all(entries[k].status == "quarantined" for k in found):
+            why = f"the picture is left out all the same: {first.detail}"
+        if why:
+            hand.fitting.remove((one, found))
+            hand.refused.append((one, why))
+        for entry in (entries[k] for k in found if one.decision != "drop" and not why):
+            reason = one.reason or "no reason was given"
+            entry.detail = "; ".join(filter(None, [entry.detail, f"by hand, {curation.said(one)}: {reason}"]))
+            entry.reason = entry.reason or _CODES.get(one.decision, f"{one.decision}_by_hand")
+
+
+def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> dict[str, Any]:
+    """What was decided, and what came of it: the rows as they are, against the rows without any decision."""
+    fates = Counter((old.status == "kept", new.status == "kept") for new, old in zip(entries, before, strict=True))
+    both = [(new, old) for new, old in zip(entries, before, strict=True) if new.status == old.status == "kept"]
+    return {
+        "decisions": len(hand.fitting) + len(hand.refused),
+        "applied": dict(sorted(Counter(one.decision for one, _ in hand.fitting).items())),
+        "after_test_figures": sum(bool(one.seen) for one, _ in hand.fitting),
+        "kept": fates[False, True],
+        "left_out": fates[True, False],
+        "relabelled": sum(new.label != old.label for new, old in both),
+        "not_applied": [[*one.subject, one.decision, why] for one, why in sorted(hand.refused, key=str)],
+    }

@@ -1,0 +1,131 @@
+"""`data/curation.csv`: what a person decided about pictures. `curate` writes it, `clean` applies it.
+
+A picture is named by its path in the source; one that is a box in a file has `#xywh=x,y,width,height` behind the path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.core import files
+from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FILE = Path("data/curation.csv")
+COLUMNS = ("path", "sha256", "decision", "value", "reason", "who", "when", "seen")
+PICTURE, PAIR = ("drop", "keep", "relabel"), ("not_same", "together")
+LONGEST = 500  # letters of a label, a reason or a name
+_DIGEST = "[0-9a-f]{64}"
+_NUMBER = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A row of the file.
+
+    path: of the picture. sha256: of its file; of a pair, that of the path and that of the value, with a space between.
+    decision: drop, keep, relabel, not_same or together. value: the new label, or the other picture of a pair.
+    reason: in the person's words. who, when: no stage reads them. seen: the first 16 digits of the SHA-256 of the
+    metrics.json that lay in `reports` when the decision was made, test figures included; empty if there was none.
+    """
+
+    path: str
+    sha256: str
+    decision: str
+    value: str = ""
+    reason: str = ""
+    who: str = ""
+    when: str = ""
+    seen: str = ""
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """The one picture, or the two, that it is about: each has one decision."""
+        return (self.path, self.value) if self.decision in PAIR else (self.path,)
+
+
+def name(path: str, box: tuple[int, int, int, int] | None) -> str:
+    """What a picture is called in the file."""
+    return f"{path}#xywh={box[0]},{box[1]},{box[2] - box[0]},{box[3] - box[1]}" if box else path
+
+
+def pair(decision: str, one: tuple[str, str], other: tuple[str, str], **more: str) -> Decision:
+    """A decision on two pictures, each a name and a SHA-256; their order does not matter."""
+    (path, digest), (value, second) = sorted((one, other))
+    return Decision(path, f"{digest} {second}", decision, value, **more)
+
+
+def read(path: Path = FILE) -> list[Decision]:
+    """All decisions, in a stable order; none where there is no file.
+
+    Raises:
+        UserError: a row is no decision, or two rows decide differently on the same picture.
+    """
+    if not path.exists():
+        return []
+    found: dict[tuple[str, ...], Decision] = {}
+    for number, row in enumerate(files.read_rows(path, by_hand=True), 2):
+        one = Decision(**{column: row.get(column, "") if column == "seen" else row[column] for column in COLUMNS})
+        if one.decision in PAIR and len(digests := one.sha256.split(" ")) == 2:
+            more = {key: getattr(one, key) for key in ("reason", "who", "when", "seen")}
+            one = pair(one.decision, (one.path, digests[0]), (one.value, digests[1]), **more)
+        if fault := _fault(one):
+            raise UserError(f"{path}: row {number} ({one.path!r}) {fault}; mend the row or remove it")
+        known = found.setdefault(one.subject, one)
+        if (known.sha256, known.decision, known.value) != (one.sha256, one.decision, one.value):
+            raise UserError(
+                f"{path}: row {number} says of {one.path!r}: {said(one)}; another row: {said(known)}; keep one of them"
+            )
+    return _ordered(found.values())
+
+
+def write(decisions: Iterable[Decision], path: Path = FILE) -> None:
+    """Write the file whole, in a stable order, so that `git diff` shows what was decided."""
+    files.write_rows(path, COLUMNS, map(asdict, _ordered(decisions)))
+
+
+def said(one: Decision) -> str:
+    """The decision in words."""
+    return {
+        "drop": "drop", "keep": "keep", "relabel": f"relabel to {one.value!r}",
+        "not_same": f"not the same as {one.value!r}", "together": f"belongs together with {one.value!r}",
+    }[one.decision]  # fmt: skip
+
+
+def label_fault(label: str) -> str:
+    """Why a text cannot be a label; empty if it can."""
+    if not label or label != label.strip():
+        return "is empty or has a space at an end"
+    if not label.isprintable():
+        return "has signs that cannot be printed"
+    return f"has more than {LONGEST} letters" if len(label) > LONGEST else ""
+
+
+def _fault(one: Decision) -> str:
+    """Why a row is no decision; empty if it is one."""
+    if one.decision not in PICTURE + PAIR:
+        return f"has the decision {one.decision!r}, which is none of {', '.join(PICTURE + PAIR)}"
+    if not one.path:
+        return "names no picture"
+    if not re.fullmatch(f"{_DIGEST} {_DIGEST}" if one.decision in PAIR else _DIGEST, one.sha256):
+        return "has no SHA-256 of its file" if one.decision in PICTURE else "needs the SHA-256 of both its files"
+    if one.decision in PAIR and (not one.value or one.value == one.path):
+        return "names no other picture"
+    if one.decision == "relabel" and (fault := label_fault(one.value)):
+        return f"has a new label that {fault}"
+    return "has a value, but needs none" if one.decision in ("drop", "keep") and one.value else ""
+
+
+def _ordered(decisions: Iterable[Decision]) -> list[Decision]:
+    return sorted(decisions, key=lambda one: (_natural(one.path), one.path, len(one.subject), one.value))
+
+
+def _natural(text: str) -> list[str | int]:
+    parts: list[str | int] = [*_NUMBER.split(text.casefold())]
+    parts[1::2] = map(int, parts[1::2])
+    return parts

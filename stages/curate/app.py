@@ -1,0 +1,257 @@
+"""The page and its API. Labels and names of files travel as JSON and are shown as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import FastAPI, Query
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.core import curation
+from stages.core.errors import UserError
+from stages.curate import findings as finding
+from stages.curate.guard import Guard
+from stages.curate.pictures import SIDES, Pictures
+from stages.curate.store import ConflictError, Store, shown
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from stages.clean.params import Clean
+    from stages.core.curation import Decision
+    from stages.curate.findings import Finding, Picture, Study
+    from stages.curate.store import Subject
+
+STATIC = Path(__file__).parent / "static"
+PAGE = 20  # findings
+Text = Annotated[str, Field(max_length=curation.LONGEST)]
+
+
+class Shown(BaseModel):
+    """What the page showed of a picture, or of a pair: the words of `store.shown`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    names: list[str] = Field(min_length=1, max_length=2)
+    was: str
+
+
+class Asked(BaseModel):
+    """One step of a person.
+
+    pictures: their numbers. decision: empty to take all decisions on these pictures back. shown: what the page showed.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    pictures: list[int] = Field(min_length=1, max_length=500)
+    decision: Literal["", "drop", "keep", "relabel", "not_same", "together"]
+    value: Text = ""
+    reason: Text = ""
+    shown: list[Shown] = Field(default=[], max_length=500)
+
+
+class Looked(BaseModel):
+    """Findings that a person has looked at."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    ids: list[str] = Field(max_length=1000)
+
+
+class Filters(BaseModel):
+    """Which findings are shown."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str = ""
+    show: Literal["all", "unseen", "decided", "undecided"] = "all"
+    label: str = ""
+    text: str = ""
+    page: int = Field(default=1, ge=1)
+
+
+class Desk:
+    """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
+
+    def __init__(self, study: Study, pictures: Pictures, store: Store, title: str) -> None:
+        """Lay it out."""
+        self.study, self.pictures, self.store, self.title = study, pictures, store, title
+
+    def view(self, filters: Filters) -> dict[str, Any]:
+        """A page of findings and the state of everything around it."""
+        by_name = _by_name(self.store.decisions())
+        decided = {f.id for f in self.study.findings if any(p.name in by_name for p in f.pictures)}
+        seen = self.store.seen | decided
+        chosen = [f for f in self.study.findings if _fits(f, filters, seen, decided)]
+        pages = max(1, -(-len(chosen) // PAGE))
+        page = min(filters.page, pages)
+        part = chosen[(page - 1) * PAGE : page * PAGE]
+        return {
+            "title": self.title,
+            "findings": [_finding(f, by_name, seen=f.id in seen) for f in part],
+            "page": page,
+            "pages": pages,
+            "matching": len(chosen),
+            "total": len(self.study.findings),
+            "seen": sum(f.id in seen for f in self.study.findings),
+            "decisions": len(self.store.decisions()),
+            "kinds": [
+                {"key": key, "title": finding.KINDS[key], "count": count}
+                for key, count in finding.counts(self.study.findings).items()
+            ],
+            "labels": sorted({*self.study.labels, *(d.value for d in self.store.decisions().values() if _label(d))}),
+            "undo": len(self.store.undoable),
+            "redo": len(self.store.redoable),
+        }
+
+    def picture(self, number: int, side: int) -> Response:
+        """A picture, as PNG or JPEG."""
+        inside = 0 <= number < len(self.study.pictures) and side in SIDES
+        data = self.pictures.drawn(self.study.pictures[number], side) if inside else None
+        if data is None:
+            return JSONResponse({"detail": "the picture is not here or cannot be read"}, 404)
+        kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=600"})
+
+    def decide(self, asked: Asked) -> None:
+        """Make a step of decisions.
+
+        Raises:
+            UserError: it is none that can be made.
+        """
+        if any(not 0 <= number < len(self.study.pictures) for number in asked.pictures):
+            raise UserError("there is no such picture in this study")
+        pictures = [self.study.pictures[number] for number in dict.fromkeys(asked.pictures)]
+        if any(not picture.sha256 for picture in pictures):
+            raise UserError("the source brought no file for this row, so there is nothing to decide")
+        new: dict[Subject, Decision | None]
+        if asked.decision:
+            new = {one.subject: one for one in self._made(asked, pictures)}
+        else:
+            names = {picture.name for picture in pictures}
+            new = dict.fromkeys(s for s in self.store.decisions() if names & set(s))
+        expected = {tuple(sorted(one.names)): one.was for one in asked.shown}
+        self.store.decide(new, {subject: was for subject, was in expected.items() if subject in new})
+
+    def _made(self, asked: Asked, pictures: list[Picture]) -> list[Decision]:
+        more = {"reason": " ".join(asked.reason.split()), **self.store.stamp()}
+        if asked.decision in curation.PAIR:
+            if len(pictures) < 2:
+                raise UserError("choose two pictures or more")
+            first, *rest = [(picture.name, picture.sha256) for picture in pictures]
+            if any(other[0] == first[0] for other in rest):  # a table may give one file two labels: two rows, one name
+                raise UserError("these rows are one picture; give it another label, or drop it")
+            return [curation.pair(asked.decision, first, other, **more) for other in rest]
+        value = asked.value.strip() if asked.decision == "relabel" else ""
+        if asked.decision == "relabel" and (fault := curation.label_fault(value)):
+            raise UserError(f"the new label {fault}")
+        return [curation.Decision(picture.name, picture.sha256, asked.decision, value, **more) for picture in pictures]
+
+
+def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
+    """The application; with a token, only who has it gets in."""
+    said: dict[Any, Any] = {UserError: _refused, ConflictError: _refused}
+    app = FastAPI(title="Curate", docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=said)
+
+    @app.get("/")
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-store"})
+
+    @app.get("/static/{name}")
+    def static(name: Literal["style.css", "curate.js"]) -> FileResponse:
+        return FileResponse(STATIC / name, headers={"cache-control": "no-cache"})
+
+    @app.get("/picture/{number}")
+    def picture(number: int, side: int = SIDES[0]) -> Response:
+        return desk.picture(number, side)
+
+    @app.get("/api/findings")
+    def findings(filters: Annotated[Filters, Query()]) -> dict[str, Any]:
+        return desk.view(filters)
+
+    @app.post("/api/decide")
+    def decide(asked: Asked) -> dict[str, bool]:
+        desk.decide(asked)
+        return {"done": True}
+
+    @app.post("/api/undo")
+    def undo() -> dict[str, bool]:
+        return {"done": desk.store.undo()}
+
+    @app.post("/api/redo")
+    def redo() -> dict[str, bool]:
+        return {"done": desk.store.redo()}
+
+    @app.post("/api/seen")
+    def seen(looked: Looked) -> dict[str, bool]:
+        desk.store.look({f.id for f in desk.study.findings} & set(looked.ids))
+        return {"done": True}
+
+    return Guard(app, host, token)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    """What a person can put right, in words."""
+    return JSONResponse({"detail": str(error)}, 409 if isinstance(error, ConflictError) else 400)
+
+
+def _by_name(decisions: dict[Subject, Decision]) -> dict[str, list[Decision]]:
+    found: dict[str, list[Decision]] = {}
+    for subject, one in decisions.items():
+        for name in subject:
+            found.setdefault(name, []).append(one)
+    return found
+
+
+def _fits(one: Finding, filters: Filters, seen: set[str], decided: set[str]) -> bool:
+    if filters.kind and one.kind != filters.kind:
+        return False
+    if filters.show != "all" and not {
+        "unseen": one.id not in seen, "decided": one.id in decided, "undecided": one.id not in decided,
+    }[filters.show]:  # fmt: skip
+        return False
+    if filters.label and all(p.label != filters.label for p in one.pictures):
+        return False
+    wanted = filters.text.casefold()
+    return not wanted or any(wanted in p.name.casefold() for p in one.pictures)
+
+
+def _finding(one: Finding, by_name: dict[str, list[Decision]], *, seen: bool) -> dict[str, Any]:
+    pictures = one.pictures[: finding.MOST]
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "title": finding.KINDS[one.kind],
+        "said": one.said,
+        "hint": one.hint,
+        "seen": seen,
+        "more": len(one.pictures) - len(pictures),
+        "pictures": [_picture(p, by_name.get(p.name, [])) for p in pictures],
+    }
+
+
+def _picture(one: Picture, decisions: list[Decision]) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "name": one.name,
+        "label": one.label,
+        "status": one.status,
+        "reason": one.reason,
+        "detail": one.detail,
+        "size": list(one.size) if one.size else None,
+        "decisions": [
+            {
+                "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
+                "value": d.value if d.value != one.name else d.path,
+            }
+            for d in decisions
+        ],
+    }  # fmt: skip
+
+
+def _label(one: Decision) -> bool:
+    return one.decision == "relabel"
+
+
+def open_study(root: Path, clean: Clean, title: str, who: str) -> Desk:
+    """The desk of the study in a folder."""
+    return Desk(finding.Study.read(root), Pictures(root, clean), Store(root, who), title)

@@ -1,0 +1,211 @@
+"""What a person should look at: read from the tables that clean and aggregate left."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.core import curation, files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from stages.clean.decode import Box
+
+KINDS = {
+    "conflict": "one picture under several labels",
+    "suspect": "label that most networks contradict",
+    "copies": "copies",
+    "alike": "look-alikes",
+    "near": "just not similar enough",
+    "quarantined": "left out",
+    "size": "unusual size",
+}
+MOST = 60  # pictures of one finding that are shown
+ODD = 20  # pictures of unusual size
+Row = dict[str, str]
+
+
+@dataclass
+class Picture:
+    """A row of the ledger. name: what it is called in data/curation.csv. file, image: where its bytes may lie."""
+
+    number: int
+    name: str
+    sha256: str
+    label: str
+    status: str
+    reason: str
+    detail: str
+    image_id: str
+    file: str = ""
+    image: str = ""
+    box: Box | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass
+class Finding:
+    """Some pictures to look at together. said: why. hint: a label that may be the right one."""
+
+    kind: str
+    pictures: list[Picture]
+    said: str
+    hint: str = ""
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name it by what it is about: the same after clean has run again."""
+        text = "\0".join([self.kind, *sorted(picture.name for picture in self.pictures)])
+        self.id = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass
+class Study:
+    """All pictures by their number, all findings, and the labels in use."""
+
+    pictures: list[Picture]
+    findings: list[Finding]
+    labels: list[str]
+
+    @classmethod
+    def read(cls, root: Path = Path()) -> Study:
+        """The study in a folder.
+
+        Raises:
+            UserError: clean has not run there.
+        """
+        pictures = _pictures(root)
+        found = [*_groups(root, pictures), *_suspects(root, pictures), *_near(root, pictures)]
+        shown = {p.number for f in found if f.kind == "conflict" for p in f.pictures}
+        out = [p for p in pictures if p.status == "quarantined" and p.sha256 and p.number not in shown]
+        found += [Finding("quarantined", [p], f"{p.reason.replace('_', ' ')}: {p.detail}") for p in out]
+        found += _odd_sizes(pictures)
+        order = {kind: place for place, kind in enumerate(KINDS)}
+        found.sort(key=lambda f: order[f.kind])
+        return cls(pictures, found, sorted({p.label for p in pictures if p.label}))
+
+
+def _rows(path: Path) -> list[Row]:
+    return files.read_rows(path) if path.is_file() else []
+
+
+def _pictures(root: Path) -> list[Picture]:
+    """The rows of the ledger; a clone without data has no raw manifest, and so no boxes and no files."""
+    from stages.clean.decide import natural
+
+    raw = _rows(root / "data/raw/manifest.csv")
+    raw.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))  # as clean sorts them
+    kept = {row["image_id"]: row for row in _rows(root / "data/clean/manifest.csv")}
+    ledger = files.read_rows(root / "data/clean/ledger.csv")
+    if [r["path"] for r in raw] != [r["path"] for r in ledger]:
+        raw = []  # another data set was brought in since
+    found = []
+    for number, row in enumerate(ledger):
+        origin, clean = raw[number] if raw else None, kept.get(row["image_id"])
+        text = origin["box"] if origin else row["detail"].rpartition("box ")[2] if "box " in row["detail"] else ""
+        box = _box(text)
+        picture = Picture(
+            number, curation.name(row["path"], box), row["sha256"], row["label"], row["status"], row["reason"],
+            row["detail"], row["image_id"], box=box,
+        )  # fmt: skip
+        if origin and origin["file"]:
+            picture.file = f"data/raw/{origin['file']}"
+        if clean:
+            picture.image, picture.size = f"data/clean/{clean['path']}", (int(clean["width"]), int(clean["height"]))
+        found.append(picture)
+    return found
+
+
+def _box(text: str) -> Box | None:
+    try:
+        x1, y1, x2, y2 = (int(float(v)) for v in text.split())
+    except ValueError:
+        return None
+    return x1, y1, x2, y2
+
+
+def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
+    """Groups of reports/clean/groups.csv that hold copies, look-alikes or a conflict, not those of the source alone."""
+    pairs = [row for row in _rows(root / "reports/clean/pairs.csv") if row["verdict"] != "different"]
+    paired = {row[side] for row in pairs for side in ("a", "b")}
+    places: dict[tuple[str, ...], list[Picture]] = {}
+    for picture in reversed(pictures):
+        path = picture.name.rpartition("#xywh=")[0] if picture.box else picture.name
+        places.setdefault((path, picture.label, picture.status, picture.image_id), []).append(picture)
+    groups: dict[str, list[tuple[str, Picture]]] = {}
+    copied: set[str] = set()
+    for row in _rows(root / "reports/clean/groups.csv"):
+        key = row["path"], row["label"], row["status"], row["image_id"]
+        if places.get(key):
+            copied.add(row["duplicate_of"])
+            groups.setdefault(row["group"], []).append((row["path"], places[key].pop()))
+    for members in groups.values():
+        bytes_ = Counter(p.sha256 for _, p in members)
+        linked = [p for path, p in members if path in paired or _copied(p, copied) or bytes_[p.sha256] > 1]
+        if len(linked) < 2:
+            continue
+        inside = {id(p) for p in linked}
+        every = linked + [p for _, p in members if id(p) not in inside]
+        if any(p.reason == "label_conflict" for p in linked):
+            labels = ", ".join(sorted({p.label for p in every}))
+            yield Finding("conflict", every, f"The same picture is under {labels}.")
+        elif copies := sum(p.status == "duplicate" for p in every):
+            yield Finding("copies", every, f"{copies} of {len(every)} are left out as copies.")
+        else:
+            yield Finding("alike", every, f"{len(every)} pictures are kept together in one part of the split.")
+
+
+def _copied(one: Picture, copied: set[str]) -> bool:
+    """Whether it is a copy, the picture that stays of copies, or one with several labels."""
+    return (
+        one.status == "duplicate" or one.reason == "label_conflict" or (one.image_id != "" and one.image_id in copied)
+    )
+
+
+def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
+    """Pairs that missed a threshold; pictures in boxes are left out, since the table names files alone."""
+    named = {p.name: p for p in pictures if p.status == "kept" and not p.box}
+    for row in _rows(root / "reports/clean/pairs.csv"):
+        if row["verdict"] == "different" and row["a"] in named and row["b"] in named:
+            yield Finding("near", [named[row["a"]], named[row["b"]]], "Not similar enough to be kept together.")
+
+
+def _suspects(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
+    known = {p.image_id: p for p in pictures if p.image_id}
+    for row in _rows(root / "reports/suspects.csv"):
+        if row["image_id"] in known and row["label"] == known[row["image_id"]].label:
+            said = (
+                f"{row['wrong']} of {row['cells']} networks say {row['predicted']}, "
+                f"with a mean confidence of {float(row['confidence'] or 0):.0%}."
+            )
+            yield Finding("suspect", [known[row["image_id"]]], said, hint=row["predicted"])
+
+
+def _odd_sizes(pictures: list[Picture]) -> list[Finding]:
+    """Kept pictures whose area or shape is far from the rest: more than 5 times the median distance from the median."""
+    import numpy as np
+
+    kept = [(p, p.size) for p in pictures if p.size]
+    if len(kept) < 10:
+        return []
+    sides = np.log([size for _, size in kept])
+    measures = np.stack([sides.sum(axis=1), sides[:, 0] - sides[:, 1]], axis=1)
+    away = np.abs(measures - np.median(measures, axis=0))
+    usual = np.maximum(np.median(away, axis=0), 0.1)  # a spread of 10 % is ordinary
+    far = (away / usual).max(axis=1)
+    order = [int(k) for k in np.argsort(-far, kind="stable")[:ODD] if far[k] > 5]
+    middle = " x ".join(f"{value:.0f}" for value in np.exp(np.median(sides, axis=0)))
+    return [
+        Finding("size", [kept[k][0]], f"{kept[k][1][0]} x {kept[k][1][1]} px; the middle of all is {middle} px.")
+        for k in order
+    ]
+
+
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """Findings of each kind, in the order of `KINDS`."""
+    found = Counter(finding.kind for finding in findings)
+    return {kind: found[kind] for kind in KINDS if found[kind]}

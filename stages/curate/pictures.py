@@ -1,0 +1,86 @@
+"""Pictures for the page: always decoded and written anew, never the bytes of a file as they are."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import threading
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from stages.clean import decode, describe, isolate
+from stages.clean.decode import Refused
+from stages.clean.pictures import LENIENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.clean.params import Clean
+    from stages.curate.findings import Picture
+
+SIDES = (320, 1600)  # px, of the longer side: in the list, and large
+_DECODING = threading.Lock()  # one at a time in a process, as `decode` asks
+
+
+class Pictures:
+    """The pictures of one study, by their row."""
+
+    def __init__(self, root: Path, clean: Clean) -> None:
+        """Pictures below `root`, under the limits of the section `clean`."""
+        self._root, self._clean = root, clean
+        self.png = functools.lru_cache(maxsize=512)(self._png)
+
+    def drawn(self, picture: Picture, side: int) -> bytes | None:
+        """The picture as PNG or JPEG with a longer side of at most `side` px; None where there is none to show."""
+        return self.png(picture.file, picture.image, picture.sha256, picture.box, picture.status, side)
+
+    def _png(self, file: str, kept: str, digest: str, box: decode.Box | None, status: str, side: int) -> bytes | None:
+        try:
+            data = describe.read(str(self._root / file)) if file else b""
+        except Refused:
+            data = b""
+        if data and hashlib.sha256(data).hexdigest() == digest:
+            return self._alone((data, box, side)) if status == "quarantined" else self._here(data, box, side)
+        if not kept:
+            return None
+        try:
+            return self._here(describe.read(str(self._root / kept)), None, side)  # laid out by clean: already cut
+        except Refused:
+            return None
+
+    def _here(self, data: bytes, box: decode.Box | None, side: int) -> bytes | None:
+        """Of a file that clean has decoded before."""
+        with _DECODING:
+            try:
+                return _encoded(decode.decode(data, self._clean, box).image, side)
+            except Refused:
+                return None
+
+    def _alone(self, task: tuple[bytes, decode.Box | None, int]) -> bytes | None:
+        """Of a file that clean refused: in a process of its own, with limits, and however damaged it is."""
+        clean = self._clean.model_copy(update=LENIENT)
+        limits = {"seconds": self._clean.seconds, "gigabytes": self._clean.gigabytes}
+        with _DECODING:
+            found = next(isolate.each(functools.partial(_shown, clean=clean), [task], workers=1, **limits))
+        return None if isinstance(found, Refused) else found
+
+
+def _shown(task: tuple[bytes, decode.Box | None, int], clean: Clean) -> bytes:
+    """What the process of its own does."""
+    data, box, side = task
+    return _encoded(decode.decode(data, clean, box).image, side)
+
+
+def _encoded(image: Image.Image, side: int) -> bytes:
+    scale = side / max(image.size)
+    if scale < 1:
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    out = io.BytesIO()
+    if max(image.size) <= 128:
+        image.save(out, "PNG")
+    else:
+        image.save(out, "JPEG", quality=90)
+    return out.getvalue()

@@ -1,0 +1,134 @@
+"""The decisions of a study: read from `data/curation.csv`, changed one step at a time, each step can be undone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.core import curation, files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stages.core.curation import Decision
+
+SEEN = Path(".cache/curate/seen.json")
+METRICS = Path("reports/metrics.json")
+Subject = tuple[str, ...]
+
+
+class ConflictError(Exception):
+    """What was to be changed is not what the person saw: another tab, or an editor, changed it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Decisions by what they are about, before and after; None: there was, or is, none."""
+
+    before: dict[Subject, Decision | None]
+    after: dict[Subject, Decision | None]
+
+    @property
+    def back(self) -> Step:
+        """The step that takes this one back."""
+        return Step(self.after, self.before)
+
+
+class Store:
+    """The file is read again before each change, so that a change by someone else is never overwritten."""
+
+    def __init__(self, root: Path, who: str) -> None:
+        """Open the decisions of the study in `root`; `who` is written beside each new one."""
+        self.file, self._seen_file, self._metrics = root / curation.FILE, root / SEEN, root / METRICS
+        self.who = who
+        self.undoable: list[Step] = []
+        self.redoable: list[Step] = []
+        self._lock = threading.Lock()
+        self._state: tuple[int, int] | None = None
+        self._known: dict[Subject, Decision] = {}
+        self.seen: set[str] = self._read_seen()
+
+    def decisions(self) -> dict[Subject, Decision]:
+        """All decisions, as the file has them now."""
+        stat = self.file.stat() if self.file.exists() else None
+        state = (stat.st_mtime_ns, stat.st_size) if stat else None
+        if state != self._state or state is None:
+            self._known, self._state = {one.subject: one for one in curation.read(self.file)}, state
+        return self._known
+
+    def decide(self, new: dict[Subject, Decision | None], expected: dict[Subject, str]) -> None:
+        """Make one step of decisions; None takes a decision back.
+
+        Args:
+            new: by what they are about.
+            expected: what the person saw there: the words of `shown`.
+
+        Raises:
+            ConflictError: something else stands there now.
+        """
+        with self._lock:
+            known = self.decisions()
+            if any(shown(known.get(subject)) != was for subject, was in expected.items()):
+                raise ConflictError("this was changed elsewhere; the page shows the new state")
+            step = Step({subject: known.get(subject) for subject in new}, new)
+            self._write(step)
+            self.undoable.append(step)
+            self.redoable.clear()
+
+    def undo(self) -> bool:
+        """Take the last step back; False where there is none."""
+        with self._lock:
+            if not self.undoable:
+                return False
+            self._write(self.undoable[-1].back)
+            self.redoable.append(self.undoable.pop())
+            return True
+
+    def redo(self) -> bool:
+        """Make the last step that was taken back again; False where there is none."""
+        with self._lock:
+            if not self.redoable:
+                return False
+            self._write(self.redoable[-1])
+            self.undoable.append(self.redoable.pop())
+            return True
+
+    def look(self, ids: Iterable[str]) -> None:
+        """Remember which findings were looked at: in the cache, since it is no decision."""
+        with self._lock:
+            new = set(ids) - self.seen
+            if new:
+                self.seen |= new
+                files.write_json(self._seen_file, sorted(self.seen))
+
+    def stamp(self) -> dict[str, str]:
+        """Who decides, when, and which metrics.json, test figures included, lay in the study then."""
+        when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen = files.sha256(self._metrics)[:16] if self._metrics.is_file() else ""
+        return {"who": self.who, "when": when, "seen": seen}
+
+    def _write(self, step: Step) -> None:
+        known = dict(self.decisions())
+        if any(known.get(subject) != before for subject, before in step.before.items()):
+            raise ConflictError("the decision was changed elsewhere since; the page shows the new state")
+        for subject, one in step.after.items():
+            known.pop(subject, None)
+            if one:
+                known[subject] = one
+        curation.write(known.values(), self.file)
+
+    def _read_seen(self) -> set[str]:
+        try:
+            found = json.loads(self._seen_file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()
+
+
+def shown(one: Decision | None) -> str:
+    """A decision as the page knows it, to compare with."""
+    return f"{one.decision} {one.value}".strip() if one else ""

@@ -1,0 +1,122 @@
+"""The data card: Croissant, with the tables of cleaning and splitting as record sets that a program can read."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from stages.core import cells, files
+from stages.core.errors import UserError
+from stages.export.model_card import citation
+from stages.report import caveats, data_page, wording
+from stages.report.evidence import CLEAN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from stages.report.evidence import StudyEvidence
+
+_TABLES = {
+    "images": (CLEAN / "manifest.csv", "Every picture that was kept."),
+    "ledger": (CLEAN / "ledger.csv", "Every file that came in, and what cleaning did with it."),
+}
+_WHOLE = ("width", "height")  # columns with whole numbers
+
+
+def write(evidence: StudyEvidence, path: Path, licence: str) -> None:
+    """Write the card, and load it as whoever gets it would.
+
+    Raises:
+        UserError: Croissant's own library refuses it.
+    """
+    import mlcroissant
+
+    with _quiet():
+        made = _metadata(evidence, licence).to_json()
+        files.write_json(path, made)
+        try:
+            mlcroissant.Dataset(str(path))
+        except mlcroissant.ValidationError as error:
+            raise UserError(f"{path} is no valid data card: {' '.join(str(error).split())[:300]}") from None
+
+
+def _metadata(evidence: StudyEvidence, licence: str) -> Any:
+    import mlcroissant
+
+    context = mlcroissant.Context()
+    tables = dict(_TABLES)
+    for split in evidence.split["splits"]:
+        seed = split["seeds"][0]
+        seeds = wording.names([str(one) for one in split["seeds"]])
+        tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for seeds {seeds}.")
+    cited = citation()
+    counts = {status: int((evidence.ledger["status"] == status).sum()) for status in data_page.STATUSES}
+    return mlcroissant.Metadata(
+        ctx=context,
+        name=evidence.study.name,
+        description=(
+            f"The pictures of the study {evidence.study.name}, cleaned and split to compare image classifiers: "
+            f"{len(evidence.ledger):,} files in, {counts['kept']:,} kept, {counts['duplicate']:,} duplicates, "
+            f"{counts['quarantined']:,} quarantined; {len(evidence.classes)} classes."
+        ),
+        license=[licence],
+        cite_as=f"{cited['authors']}: {cited['title']}, version {cited['version']}, {cited['year']}",
+        data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
+        data_biases=_biases(evidence),
+        data_limitations=caveats.copies(evidence),
+        distribution=[_file(context, key, path) for key, (path, _) in tables.items()],
+        record_sets=[_records(context, key, path, about) for key, (path, about) in tables.items()],
+    )
+
+
+def _left_out(evidence: StudyEvidence) -> list[str]:
+    """A sentence for each reason for which files were left out."""
+    dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
+    found = Counter(zip(dropped["status"], dropped["reason"], strict=True))
+    return [f"{wording.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
+
+
+def _biases(evidence: StudyEvidence) -> list[str]:
+    """How unequal the classes are."""
+    kept = evidence.manifest["label"].value_counts()
+    return [f"The largest class has {int(kept.max()):,} pictures, the smallest {int(kept.min()):,}."]
+
+
+def _file(context: Any, key: str, path: Path) -> Any:
+    """A table of the study; its address counts from the card, which lies in a folder of the study."""
+    import mlcroissant
+
+    return mlcroissant.FileObject(
+        ctx=context, id=f"{key}.csv", name=path.name, content_url=f"../{path.as_posix()}",
+        encoding_formats=["text/csv"], sha256=files.sha256(path),
+    )  # fmt: skip
+
+
+def _records(context: Any, key: str, path: Path, about: str) -> Any:
+    import mlcroissant
+
+    def field(column: str) -> Any:
+        kind = mlcroissant.DataType.INTEGER if column in _WHOLE else mlcroissant.DataType.TEXT
+        source = mlcroissant.Source(file_object=f"{key}.csv", extract=mlcroissant.Extract(column=column))
+        return mlcroissant.Field(ctx=context, id=f"{key}/{column}", name=column, data_types=[kind], source=source)
+
+    columns = path.read_text("utf-8").partition("\n")[0].split(",")
+    return mlcroissant.RecordSet(ctx=context, id=key, name=key, description=about, fields=list(map(field, columns)))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice to add a date of publication, a version and an address, which a study does not have."""
+    log = logging.getLogger("absl")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "ConjunctiveGraph is deprecated", DeprecationWarning)  # rdflib's own
+            yield
+    finally:
+        log.setLevel(before)

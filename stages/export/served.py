@@ -1,0 +1,76 @@
+"""The model that MLflow loads: pictures as bytes or base64 in, labels and calibrated probabilities out.
+
+MLflow stores this file as it is ("models from code") and runs it when it loads the model, so nothing is pickled. A
+picture that cannot be read is a row with its problem, and no address is ever fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.pyfunc.model import PythonModel
+
+COLUMN = "image"
+
+
+class Champion(PythonModel):
+    """The networks of a champion."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the networks from the folder that `stages.export.package` wrote."""
+        from stages.export import package
+
+        self.ensemble, self.clean = package.read(Path(context.artifacts["champion"]))
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002 - MLflow's names
+        """A row for each picture, in order. Without type hints, from which MLflow would make a schema of its own.
+
+        Args:
+            context: MLflow's.
+            model_input: a table with the column `image`: the bytes of a file, or these in base64.
+            params: none are known.
+
+        Returns:
+            For each picture its label, its probability, the `probabilities` of all labels, whether it is unlike the
+            pictures of training, and the problem where it could not be read.
+        """
+        from stages.clean import pictures as cleaned
+        from stages.clean.decode import Refused
+        from stages.predict import pictures, rows
+
+        values = [_bytes(value) for value in model_input[COLUMN]]
+        ensemble = self.ensemble
+        readable = [value for value in values if isinstance(value, bytes)]
+        decoded = pictures.decoded(
+            readable, ensemble.size, ensemble.resize, self.clean, min(cleaned.workers(self.clean), len(readable) or 1)
+        )
+        found = [("", Refused("not_an_image", value) if isinstance(value, str) else next(decoded)) for value in values]
+        return [_said(row) for row in rows.rows(found, ensemble, len(ensemble.classes))]
+
+
+def _bytes(value: Any) -> bytes | str:
+    """The bytes of a file, or what is wrong."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return "neither the bytes of a picture nor these in base64; addresses are not fetched"
+
+
+def _said(row: dict[str, Any]) -> dict[str, Any]:
+    label, probability = row["top"][0] if row["top"] else (None, None)
+    return {
+        "label": label,
+        "probability": probability,
+        "probabilities": dict(row["top"]),
+        "unlike": row["unlike"],
+        "problem": row["problem"],
+    }
+
+
+mlflow.models.set_model(Champion())

@@ -1,0 +1,70 @@
+"""A command `python -m MODULE` in a process of its own, forked from one that has loaded its modules already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import sys
+import threading
+from multiprocessing import connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
+    """Start the command in the working folder; it ends when this process ends, however that happens.
+
+    Args:
+        module: to run.
+        environment: what to set beyond the environment of this process.
+        log: what the command prints goes there.
+    """
+    _CONTEXT.set_forkserver_preload(["stages.tools.loaded"])
+    process = _CONTEXT.Process(target=_run, args=(module, environment, log))
+    process.start()
+    return process
+
+
+def ended(running: Iterable[BaseProcess]) -> list[BaseProcess]:
+    """Wait until at least one of the processes has ended; those that have."""
+    processes = list(running)
+    connection.wait([process.sentinel for process in processes])
+    done = [process for process in processes if process.exitcode is not None]
+    for process in done:
+        process.join()
+    return done
+
+
+def stop(running: Iterable[BaseProcess]) -> None:
+    """End the processes as Ctrl-C does, and by force those that take too long over it."""
+    processes = list(running)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(10)
+        process.kill()
+        process.join()
+
+
+def _run(module: str, environment: dict[str, str], log: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    os.environ.update(environment)
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - for the type checker: this is a child
+    parent.join()
+    os._exit(1)

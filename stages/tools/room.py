@@ -1,0 +1,65 @@
+"""How many cells have room on this machine: cores, GPUs, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files
+from stages.core.cells import TIMINGS
+from stages.verify.scratch import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from multiprocessing.process import BaseProcess
+
+    from stages.core.params import Study
+
+LEAST = 10**9  # bytes that a cell needs where none of this study has left its timings here
+
+
+def jobs(study: Study, gpus: list[str]) -> int:
+    """One cell per GPU, or as many as the cores can feed; the threads of a cell do not depend on it."""
+    return len(gpus) or max(1, cores() // max(int(threads) for threads in _each(study, "threads", 1)))
+
+
+def gpus(study: Study) -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; none where no cell of the study uses one."""
+    if all(device == "cpu" for device in _each(study, "device", "auto")):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
+    return asked.stdout.split() if asked.returncode == 0 else []
+
+
+def enough(running: Collection[BaseProcess]) -> bool:
+    """Whether the memory is enough for one cell more; one alone is always started, as `dvc repro` would do."""
+    import psutil  # type: ignore[import-untyped]
+
+    used = 0
+    for process in running:
+        with contextlib.suppress(psutil.Error):
+            used += psutil.Process(process.pid).memory_full_info().uss
+    free = psutil.virtual_memory().available
+    return not running or free + used >= (len(running) + 1) * _largest()
+
+
+def _largest() -> int:
+    """The most memory that a cell of this study was seen to take."""
+    peaks = [files.read_json(path).get("peak_memory_bytes") for path in TIMINGS.glob("*/*.json")]
+    return max((int(peak) for peak in peaks if peak), default=LEAST)
+
+
+def _each(study: Study, key: str, default: Any) -> list[Any]:
+    """A setting of `train` in each variant."""
+    shared = (study.raw["train"] or {}).get(key, default)
+    return [(settings or {}).get(key, shared) for settings in study.variants.values()]

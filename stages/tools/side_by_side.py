@@ -1,0 +1,242 @@
+"""`python -m stages.tools.side_by_side`: `dvc repro` of the study in the working folder, with its cells side by side.
+
+DVC runs one stage at a time. Here its own `repro` goes through the pipeline, but at the first stale cell it waits until
+all stale cells were run by at most JOBS processes at once. Each cell runs the commands of dvc.yaml in the folder of the
+study, where it writes folders of its own, and is entered in dvc.lock as soon as it ends. What follows is DVC's again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core import console, errors, files, params
+from stages.core.errors import UserError
+from stages.tools import forked, room
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from multiprocessing.process import BaseProcess
+
+    from dvc.repo import Repo
+    from dvc.stage import Stage
+    from tqdm import tqdm
+
+PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
+CELL_STAGES = ("train", "evaluate")
+FOLDER = Path(".checkpoints/side_by_side")  # logs of cells that run or failed, and ORDER
+ORDER = FOLDER / "order.json"
+
+
+def main() -> None:
+    """Bring the study up to date."""
+    parser = argparse.ArgumentParser(prog="python -m stages.tools.side_by_side", description=__doc__)
+    parser.add_argument("--jobs", type=int, metavar="N", help="cells at once (default: one per core, or per GPU)")
+    jobs = parser.parse_args().jobs
+    if jobs is not None and jobs < 1:
+        raise UserError(f"JOBS is {jobs}; it must be at least 1")
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            done = repo.reproduce(PIPELINE, repro_fn=Reproduce(jobs))
+    except DvcException as error:
+        raise _in_words(error) from None
+    print("Use `dvc push` to send your updates to remote storage." if done else "Data and pipelines are up to date.")
+
+
+class Reproduce:
+    """What DVC does with each stage of its plan; it calls this in the order of the plan."""
+
+    def __init__(self, jobs: int | None) -> None:
+        self.jobs = jobs
+        self.ran: set[str] | None = None  # stages of cells; None: no stale cell was met yet
+
+    def __call__(self, stage: Stage, **options: Any) -> Stage | None:
+        """The stage, where it was run; None where it did not change."""
+        if stage.name.partition("@")[0] not in CELL_STAGES:
+            done: Stage | None = stage.reproduce(**options)
+            if done:
+                stage.dump(update_pipeline=False)
+            return done
+        if self.ran is None and stage.changed():
+            self.ran = SideBySide(stage.repo, self.jobs).run()
+        return stage if stage.name in (self.ran or ()) else None
+
+
+class Cell:
+    """One variant and seed: its stages that may have to be run, one after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stages: list[Stage] = []
+        self.inputs: dict[str, Any] = {}  # of the stage that runs, as it began
+
+    @property
+    def log(self) -> Path:
+        """What the stage that runs prints."""
+        return FOLDER / f"{self.stages[0].name}.log"
+
+
+class SideBySide:
+    """Runs all stale cells of a study."""
+
+    def __init__(self, repo: Repo, jobs: int | None) -> None:
+        self.repo = repo
+        cells: dict[str, Cell] = {}
+        self.stages = [s for s in repo.stage.collect(PIPELINE) if s.name.partition("@")[0] in CELL_STAGES]
+        for stage in self.stages:  # dvc.yaml has them in the order in which they can be run
+            name = stage.name.partition("@")[2]
+            cells.setdefault(name, Cell(name)).stages.append(stage)
+        self.waiting = [cell for cell in cells.values() if any(stage.changed() for stage in cell.stages)]
+        self.gpus = room.gpus(params.read())
+        self.jobs = jobs or room.jobs(params.read(), self.gpus)
+        self.running: dict[BaseProcess, Cell] = {}
+        self.on: dict[str, str] = {}  # cell -> its GPU, where there are several
+        self.ran: set[str] = set()
+        self.failed: dict[str, str] = {}  # cell -> why
+
+    def run(self) -> set[str]:
+        """Run them; the names of the stages that were run.
+
+        Raises:
+            UserError: a cell failed, when all others were run.
+        """
+        before = self._order_before()
+        bar: tqdm[Any] = console.progress(total=len(self.waiting), desc=f"cells, {self.jobs} at once", unit=" cells")
+        try:
+            with bar, self._reserved():
+                while self.waiting or self.running:
+                    self._fill(bar)
+                    self._collect(bar)
+        finally:
+            forked.stop(self.running)
+        if self.failed:
+            raise UserError(
+                f"{len(self.failed)} of {bar.total} cells failed, the others are kept; the same command runs only what "
+                "is missing. Failed: " + "; ".join(f"{name}: {why}" for name, why in self.failed.items())
+            )
+        self._put_in_order(before)
+        return self.ran
+
+    def _fill(self, bar: tqdm[Any]) -> None:
+        """Begin waiting cells while there is room."""
+        while self.waiting and len(self.running) < self.jobs and room.enough(self.running):
+            self._next_stage(self.waiting.pop(0), bar)
+
+    def _next_stage(self, cell: Cell, bar: tqdm[Any]) -> None:
+        """Begin the first stage of a cell that is stale; without one, the cell is done."""
+        while cell.stages and not cell.stages[0].changed():
+            cell.stages.pop(0)
+        if not cell.stages:
+            bar.update()
+            console.say(f"{cell.name} is done")
+            return
+        stage = cell.stages[0]
+        stage.remove_outs()  # as DVC does: what a cell that failed made before is not taken for its result
+        stage.save_deps()
+        cell.inputs = _inputs(stage)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        environment = {"DVC_STAGE": stage.addressing, "DVC_ROOT": self.repo.root_dir}
+        if len(self.gpus) > 1:
+            used = [self.on[other.name] for other in self.running.values()]
+            self.on[cell.name] = environment["CUDA_VISIBLE_DEVICES"] = min(self.gpus, key=used.count)
+        self.running[forked.start(stage.cmd.split()[-1], environment, cell.log)] = cell
+
+    def _collect(self, bar: tqdm[Any]) -> None:
+        """Wait for stages to end, and enter those that ended well in dvc.lock; their cells go on next."""
+        if not self.running:
+            return
+        self.repo.lock.unlock()  # other commands of DVC may do their work meanwhile
+        try:
+            ended = forked.ended(self.running)
+        finally:
+            self.repo.lock.lock()
+        done = []
+        for process in ended:
+            cell = self.running.pop(process)
+            said = cell.log.read_text(errors="replace").strip() if cell.log.exists() else ""
+            if process.exitcode:
+                self.failed[cell.name] = _why(process.exitcode, said, cell.log)
+                bar.update()
+                continue
+            if said:
+                console.say(f"{cell.stages[0].name}: {said}")
+            cell.log.unlink(missing_ok=True)
+            done.append((cell, cell.stages.pop(0), cell.inputs))
+        self._fill(bar)  # with other cells: DVC puts links in the place of outputs now, so no stage may read them yet
+        self._commit(done, bar)
+        self.waiting[:0] = [cell for cell, _, _ in done if cell.name not in self.failed]
+
+    def _commit(self, done: list[tuple[Cell, Stage, dict[str, Any]]], bar: tqdm[Any]) -> None:
+        """Enter stages in dvc.lock and their outputs in the cache, as `dvc repro` does: all with one write."""
+        whole = []
+        for cell, stage, inputs in done:
+            stage.save(run_cache=False)
+            if _inputs(stage) != inputs:
+                changed = sorted(name for name, value in _inputs(stage).items() if inputs.get(name) != value)
+                self.failed[cell.name] = f"{', '.join(changed)} changed while {stage.name} ran"
+                bar.update()
+                continue
+            stage.commit()
+            whole.append(stage)
+        if whole:
+            whole[0].dvcfile.dump_stages(whole, update_pipeline=False)
+            self.ran |= {stage.name for stage in whole}
+
+    def _reserved(self) -> AbstractContextManager[None]:
+        """DVC's own lock on what the cells read and write: another `dvc repro` of them is refused meanwhile."""
+        from dvc.rwlock import rwlock
+
+        stages = [stage for cell in self.waiting for stage in cell.stages]
+        write = {out.fs_path for stage in stages for out in stage.outs}
+        read = {dep.fs_path for stage in stages for dep in stage.deps} - write
+        hardlink = self.repo.config["core"].get("hardlink_lock", False)
+        command = " ".join(sys.argv)  # by which DVC knows that what it locks itself below is no other process's
+        return rwlock(self.repo.tmp_dir, self.repo.fs, command, sorted(read), sorted(write), hardlink)  # type: ignore[no-any-return]
+
+    def _order_before(self) -> list[str]:
+        """The stages of dvc.lock before the first cell ran, remembered for the run that follows one that was killed."""
+        from dvc.utils.serialize import load_yaml
+
+        if not ORDER.exists():
+            known = load_yaml(LOCK).get("stages", {}) if Path(LOCK).exists() else {}
+            files.write_json(ORDER, list(known))
+        before: list[str] = files.read_json(ORDER, list[str])
+        return before
+
+    def _put_in_order(self, before: list[str]) -> None:
+        """Put the new cells in dvc.lock into the order of `dvc repro`, whichever ended first."""
+        from dvc.utils.serialize import modify_yaml
+
+        new = [stage.name for stage in self.stages if stage.name not in before]
+        with modify_yaml(LOCK) as lock:
+            for name in new:
+                lock["stages"][name] = lock["stages"].pop(name)
+        ORDER.unlink()
+
+
+def _in_words(error: Exception) -> UserError:
+    """An error of DVC, or ours if that is what made DVC stop."""
+    cause = error.__cause__
+    return cause if isinstance(cause, UserError) else UserError(f"{error}: {cause}" if cause else str(error))
+
+
+def _inputs(stage: Stage) -> dict[str, Any]:
+    return {str(dep): dep.hash_info.value for dep in stage.deps}
+
+
+def _why(code: int, said: str, log: Path) -> str:
+    """How a command ended, in words."""
+    if code < 0:
+        reason = f"ended by signal {-code}" + (", often for lack of memory: fewer JOBS need less" if code == -9 else "")
+    else:
+        reason = said.splitlines()[-1].removeprefix("error: ") if said else f"ended with {code}"
+    return f"{reason} (its output: {log})"
+
+
+if __name__ == "__main__":
+    errors.run(main)

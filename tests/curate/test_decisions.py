@@ -1,0 +1,205 @@
+"""What clean makes of decisions by hand, on a few made-up pictures whose fate is known."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import ImageOps
+
+from stages.clean.params import Clean
+from stages.clean.run import run
+from stages.core import curation, files
+from stages.core.errors import UserError
+from tests.clean.conftest import Raw, photo, scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.core.curation import Decision
+
+
+@pytest.fixture
+def raw(cleaned: Raw, tmp_path: Path) -> Raw:
+    mine = copy.copy(cleaned)
+    mine.root = shutil.copytree(cleaned.root, tmp_path / "study")
+    mine.cache = mine.root / "cache.db"
+    return mine
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Raw:
+    """Copies of one photograph, a conflict, a look-alike pair, a damaged file, a file without a label."""
+    made = Raw(tmp_path_factory.mktemp("made"))
+    made.add("a/1.png", photo(1))
+    made.add("a/2.png", photo(1))
+    made.add("a/3.png", photo(3))
+    made.add("a/4.png", photo(4))
+    made.add("b/4.png", photo(4), "b")
+    made.add("b/5.png", scene(5), "b")
+    made.add("b/mirror.png", ImageOps.mirror(scene(5)), "b")
+    made.add("b/6.png", photo(6), "b")
+    made.add("b/6_small.png", photo(6).resize((80, 60)), "b")
+    made.add("stray.png", photo(9), "")
+    made.add("b/tiny.png", photo(7).resize((3, 9)), "b")
+    made.cache = made.root / "cache.db"
+    made.run()
+    return made
+
+
+def curated(raw: Raw, *decisions: Decision, **clean: Any) -> dict[str, dict[str, str]]:
+    """The ledger, by path, after clean has applied the decisions; they go through the file."""
+    curation.write(decisions, raw.root / curation.FILE)
+    source, made, sheets = (raw.root / name for name in ("data/raw", "data/clean", "reports/clean"))
+    run(Clean.model_validate(clean), source, made, sheets, raw.cache, by_hand=curation.read(raw.root / curation.FILE))
+    return raw.ledger()
+
+
+def one(raw: Raw, path: str, decision: str, value: str = "", **more: str) -> Decision:
+    digest = files.sha256(raw.root / "data/raw/files" / path)
+    if decision in curation.PAIR:
+        other = files.sha256(raw.root / "data/raw/files" / value)
+        return curation.pair(decision, (path, digest), (value, other), reason="so I saw", **more)
+    return curation.Decision(path, digest, decision, value, "so I saw", **more)
+
+
+def by_hand(raw: Raw) -> dict[str, Any]:
+    return dict(json.loads((raw.root / "data/clean/audit.json").read_text())["by_hand"])
+
+
+def group(raw: Raw, path: str) -> str:
+    image = raw.ledger()[path]["image_id"]
+    return next(row["group_id"] for row in raw.manifest() if row["image_id"] == image)
+
+
+def test_without_decisions_every_byte_is_the_same(raw: Raw) -> None:
+    outputs = [*(raw.root / "data/clean").rglob("*.*"), *(raw.root / "reports/clean").rglob("*.*")]
+    before = {path: path.read_bytes() for path in outputs if path.is_file()}
+    assert len(before) > 8
+    curated(raw)
+    assert {path: path.read_bytes() for path in before} == before
+    assert (raw.root / curation.FILE).read_text() == ",".join(curation.COLUMNS) + "\n"
+
+
+def test_decisions_on_single_pictures(raw: Raw) -> None:
+    before = raw.ledger()
+    assert (before["a/2.png"]["reason"], before["a/4.png"]["reason"]) == ("same_bytes", "label_conflict")
+    after = curated(
+        raw, one(raw, "a/1.png", "drop"), one(raw, "a/4.png", "keep"), one(raw, "a/3.png", "relabel", "<b>new</b>"),
+        one(raw, "stray.png", "relabel", "b"), one(raw, "b/tiny.png", "keep"),
+    )  # fmt: skip
+    assert (after["a/1.png"]["status"], after["a/1.png"]["reason"]) == ("quarantined", "dropped_by_hand")
+    assert after["a/2.png"]["status"] == "kept", "the copy of what was dropped takes its place"
+    assert (after["a/4.png"]["status"], after["b/4.png"]["reason"]) == ("kept", "label_conflict")
+    assert (after["a/3.png"]["label"], after["stray.png"]["label"]) == ("<b>new</b>", "b")
+    assert after["stray.png"]["status"] == after["b/tiny.png"]["status"] == "kept"
+    assert all("so I saw" in after[path]["detail"] for path in ("a/1.png", "a/3.png", "a/4.png", "stray.png"))
+    sums = by_hand(raw)
+    assert sums["applied"] == {"drop": 1, "keep": 2, "relabel": 2}
+    assert sums["not_applied"] == []
+    fates = {path: (before[path]["status"] == "kept", row["status"] == "kept") for path, row in after.items()}
+    assert sums["kept"] == sum(fate == (False, True) for fate in fates.values()) == 4
+    assert sums["left_out"] == sum(fate == (True, False) for fate in fates.values()) == 1
+    assert sums["relabelled"] == 1, "stray.png had no label"
+
+
+def test_which_copy_stays_and_that_both_stay(raw: Raw) -> None:
+    assert raw.ledger()["b/6_small.png"]["status"] == "duplicate"
+    after = curated(raw, one(raw, "b/6_small.png", "keep"))
+    assert (after["b/6_small.png"]["status"], after["b/6.png"]["status"]) == ("kept", "duplicate")
+    after = curated(raw, one(raw, "b/6_small.png", "keep"), one(raw, "b/6.png", "keep"))
+    assert after["b/6_small.png"]["status"] == after["b/6.png"]["status"] == "kept"
+    assert group(raw, "b/6.png") == group(raw, "b/6_small.png"), "they stay in one part of the split"
+
+
+def test_decisions_on_pairs(raw: Raw) -> None:
+    assert group(raw, "b/5.png") == group(raw, "b/mirror.png"), "the mirrored copy is found"
+    after = curated(raw, one(raw, "b/mirror.png", "not_same", "b/5.png"), one(raw, "a/3.png", "together", "b/5.png"))
+    assert group(raw, "b/5.png") != group(raw, "b/mirror.png")
+    assert group(raw, "b/5.png") == group(raw, "a/3.png")
+    assert all("so I saw" in after[path]["detail"] for path in ("b/5.png", "b/mirror.png", "a/3.png"))
+    after = curated(raw, one(raw, "b/6_small.png", "not_same", "b/6.png"))
+    assert after["b/6_small.png"]["status"] == "kept"
+    assert group(raw, "b/6.png") != group(raw, "b/6_small.png")
+
+
+def test_of_a_chain_the_pair_that_was_told_apart_is_parted(raw: Raw) -> None:
+    curated(
+        raw, one(raw, "a/3.png", "together", "b/5.png"), one(raw, "a/3.png", "not_same", "b/mirror.png"),
+    )  # fmt: skip
+    assert group(raw, "a/3.png") == group(raw, "b/5.png") != group(raw, "b/mirror.png")
+
+
+def test_a_file_under_two_labels_is_relabelled_and_not_kept(tmp_path: Path) -> None:
+    made = Raw(tmp_path)
+    made.add("a/1.png", photo(1))
+    made.row("a/1.png", "b")
+    for seed in range(2, 6):
+        made.add(f"{'ab'[seed % 2]}/{seed}.png", photo(seed), "ab"[seed % 2])
+    made.cache = made.root / "cache.db"
+    made.run()
+    assert curated(made, one(made, "a/1.png", "keep"))["a/1.png"]["status"] == "quarantined"
+    assert by_hand(made)["not_applied"][0][-1].startswith("the source names the file under several labels")
+    after = curated(made, one(made, "a/1.png", "relabel", "b"))["a/1.png"]
+    assert (after["label"], by_hand(made)["not_applied"]) == ("b", [])
+
+
+def test_what_does_not_fit_is_named_and_not_applied(raw: Raw) -> None:
+    plain = raw.ledger()
+    gone = curation.Decision("a/gone.png", 64 * "0", "drop")
+    changed = curation.Decision("a/3.png", 64 * "1", "drop")
+    after = curated(raw, gone, changed, one(raw, "a/1.png", "not_same", "a/2.png"))
+    assert after == plain
+    named = {row[0]: row[-1] for row in by_hand(raw)["not_applied"]}
+    assert named == {
+        "a/gone.png": "the file is not in the data",
+        "a/3.png": "the content of the file has changed",
+        "a/1.png": "both have the same pixels",
+    }
+
+
+def test_who_and_when_change_no_byte_and_seen_is_counted(raw: Raw) -> None:
+    curated(raw, one(raw, "a/3.png", "drop", who="Ann", when="2026-01-01", seen="ab"))
+    outputs = [path for path in (raw.root / "data/clean").rglob("*.*") if path.is_file()]
+    before = {path: path.read_bytes() for path in outputs}
+    curated(raw, one(raw, "a/3.png", "drop", who="Bob", when="2027-01-01", seen="ab"))
+    assert {path: path.read_bytes() for path in outputs} == before
+    assert by_hand(raw)["after_test_figures"] == 1
+
+
+def test_a_conflict_that_must_be_settled_is_settled_by_hand(raw: Raw) -> None:
+    with pytest.raises(UserError, match="several labels"):
+        curated(raw, label_conflicts="fail")
+    after = curated(raw, one(raw, "b/4.png", "relabel", "a"), label_conflicts="fail")
+    assert {after["a/4.png"]["status"], after["b/4.png"]["status"]} == {"kept", "duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (f"a,{64 * '0'},burn,,,,,", "burn"),
+        (f"a,{64 * '0'},relabel,,,,,", "is empty"),
+        ("a,12,drop,,,,,", "SHA-256"),
+        (f"a,{64 * '0'},not_same,b,,,,", "both its files"),
+        (f"a,{64 * '0'},drop,,,,,\na,{64 * '0'},keep,,,,,", "another row"),
+    ],
+)
+def test_a_row_that_decides_nothing_is_refused(tmp_path: Path, row: str, words: str) -> None:
+    path = tmp_path / "curation.csv"
+    path.write_text(",".join(curation.COLUMNS) + "\n" + row + "\n")
+    with pytest.raises(UserError, match=words):
+        curation.read(path)
+
+
+def test_the_file_is_ordered_and_keeps_what_stands_in_it(tmp_path: Path) -> None:
+    strange = ["=cmd()", 'a,b\n"c"', "x10", "x9", "-1", "ü <b>"]
+    made = [curation.Decision(path, 64 * "0", "relabel", "=label", 'why, "so"') for path in strange]
+    curation.write(made, tmp_path / "one.csv")
+    curation.write(reversed(made), tmp_path / "other.csv")
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "other.csv").read_bytes()
+    found = curation.read(tmp_path / "one.csv")
+    assert set(found) == set(made)
+    assert [d.path for d in found if d.path.startswith("x")] == ["x9", "x10"]

@@ -1,0 +1,116 @@
+"""The cards say what the tables of the study say, in formats that other programs read."""
+
+import csv
+import json
+import logging
+import subprocess
+from pathlib import Path
+
+import mlcroissant
+import pytest
+from ruamel.yaml import YAML
+
+from stages.export import cards
+from stages.report import caveats, evidence
+from tests import tiny
+from tests.report.made_study import Made, make
+
+VARIANT = "variant_1"
+pytestmark = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib's own
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cards")
+    make(folder, Made(classes=8, seeds=4, seeds_per_split=2))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    # The study has no date, version and address, which are recommended; of that the library warns.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def write(*flags: str) -> tuple[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["cards", "--variant", VARIANT, *flags])
+        cards.main()
+    return Path("export/README.md").read_text(), Path("export/croissant.json").read_text()
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_model_card_has_the_figures_of_the_study() -> None:
+    card, _ = write("--licence", "cc-by-4.0")
+    front = YAML(typ="safe").load(card.split("---\n")[1])
+    assert (front["license"], front["pipeline_tag"]) == ("cc-by-4.0", "image-classification")
+    runs = [r for r in rows("reports/runs.csv") if (r["variant"], r["split"], r["metric"]) == (VARIANT, "test", "top1")]
+    mean = sum(float(r["value"]) for r in runs) / len(runs)
+    assert front["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(mean, abs=1e-6)
+    line = next(line for line in card.splitlines() if line.startswith("| Top-1 % |"))
+    assert float(line.split("|")[2].split()[0]) == pytest.approx(100 * mean, abs=0.0501)
+    assert "Of the weights: cc-by-4.0." in card
+
+
+def test_the_worst_classes_are_the_worst_and_come_first() -> None:
+    card, _ = write()
+    f1: dict[str, float] = {}
+    for seed in range(4):
+        for row in rows(f"results/{VARIANT}/{seed}/evaluate/per_class.csv"):
+            if row["split"] == "test":
+                f1[row["label"]] = f1.get(row["label"], 0) + float(row["f1"])
+    shown = card.partition("## Where it is bad")[2].partition("## Caveats")[0]
+    table = [line.split("|")[1].strip() for line in shown.splitlines() if line.startswith("| ")][1:]
+    named = [label.replace("\\", "") for label in table]
+    assert [f1[label] for label in named] == sorted(f1.values())[: len(named)]
+    assert len(named) == 5
+
+
+def test_every_caveat_of_the_page_is_on_the_card() -> None:
+    from stages.report import wording
+
+    card, _ = write()
+    found = caveats.build(evidence.read(), None)  # type: ignore[arg-type]
+    assert len(found["notes"]) > 3
+    for line in found["unfair"] + found["notes"]:
+        assert f"- {wording.code_in_markdown(line)}\n" in card
+
+
+def test_the_data_card_is_read_by_its_library_and_gives_the_tables() -> None:
+    _, text = write("--data-licence", "CC0-1.0")
+    card = mlcroissant.Dataset("export/croissant.json")
+    assert not card.metadata.issues.errors
+    assert json.loads(text)["license"] == "CC0-1.0"
+    for name, path in (
+        ("images", "data/clean/manifest.csv"), ("ledger", "data/clean/ledger.csv"),
+        ("split-0", "data/split/seeds/0.csv"), ("split-2", "data/split/seeds/2.csv"),
+    ):  # fmt: skip
+        found = [(row[f"{name}/image_id"] or b"").decode() for row in card.records(name)]
+        assert found == [row["image_id"] for row in rows(path)], name
+    ledger = [row["status"] for row in rows("data/clean/ledger.csv")]
+    assert f"{len(ledger):,} files in, {ledger.count('kept'):,} kept" in json.loads(text)["description"]
+
+
+def test_licences_are_unknown_until_someone_says_more_and_bytes_come_out_again() -> None:
+    first = write()
+    assert "Of the weights: unknown." in first[0]
+    assert json.loads(first[1])["license"] == "unknown"
+    assert write() == first
+
+
+@pytest.mark.parametrize(("target", "module"), [("export", "stages.export"), ("register", "stages.export.register")])
+def test_make_runs_it_in_the_folder_of_the_study(target: str, module: str) -> None:
+    told = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known", target, "STUDY=bananas_proof",
+         "VARIANT=it's $HOME", "ARGS=--seed 0"],
+        cwd=tiny.ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    shell = told.replace("python -m ", "pwd; printf '%s\\n' ")
+    done = subprocess.run(["bash", "-c", shell], cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+    folder = str(tiny.ROOT / "studies/bananas_proof")
+    assert done.splitlines() == [folder, module, "--variant=it's $HOME", "--seed", "0"]
