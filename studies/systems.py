@@ -28,7 +28,7 @@ COLUMNS = (
 )  # fmt: skip
 # Where a system was run, besides its own study: the folder, and what of the data and the recipe it had.
 RUNS = {
-    **dict.fromkeys(("E0", "E1", "P1"), ("cifar10_full", "full")),
+    **dict.fromkeys(("E0", "E1", "P1"), ("cifar10_full", "as published")),
     **dict.fromkeys(("E3", "P2", "P3"), ("cifar10_subset", "subset")),
     **dict.fromkeys(("E2", "E4", "E5", "E6", "P4"), ("cifar10_proof", "proof")),
     **{f"B{i}": ("bananas_proof", "proof") for i in range(1, 9)},
@@ -37,17 +37,13 @@ RUNS = {
 # Structures that run with other pretrained weights: the study and its variant. Such a run comes before a proof.
 STAND_INS = {
     **{system: ("bananas_pretrained_settings", f"head_{system}") for system in ("B1", "B3", "B5")},
+    **{system: ("bananas_pretrained_settings", f"tuned_{system}") for system in ("B2", "B4", "B6")},
+    **{system: ("cifar10_pretrained", f"{system}_32") for system in ("E4", "E5", "E6", "P4")},
     "B7": ("bananas_pretrained", "lite0_frozen"),
     "B8": ("bananas_pretrained", "lite0_tuned"),
 }
-# What a figure is worth, by the data and the recipe of its run; in the order of the first sentence of the table.
-WORTH = {
-    "full": "as published",
-    "other weights": "other weights",
-    "subset": "subset",
-    "proof": "proof",
-    "not run": "not run",
-}
+# What a figure is worth, in the order of the first sentence of the table.
+WORTH = ("as published", "other weights", "subset", "proof", "not run")
 
 # Why a count differs from the recorded one, or what the recorded one leaves out.
 _FROZEN = "recorded without the frozen backbone"
@@ -100,7 +96,7 @@ def row(published: dict[str, str]) -> dict[str, Any]:
         "recorded_total": published["params_total"],
         "recorded_trainable": published["params_trainable"],
         "equal": ("yes" if all(equal) else "no") if equal else "not recorded",
-        "class": WORTH[result["data"].partition(":")[0]],
+        "class": result["data"].partition(":")[0],
         **result,
         "published": published["top1"],
         "published_sd": published["top1_sd"],
@@ -124,7 +120,7 @@ def _study(name: str) -> Study:
 
 def _result(study: str, system: str) -> dict[str, Any]:
     """Where the system was run, on how many images, and mean and SD of the test accuracy over n seeds."""
-    places = [(study, system, "full")]
+    places = [(study, system, "as published")]
     if system in STAND_INS:
         places.append((*STAND_INS[system], "other weights"))
     if system in RUNS:
@@ -155,7 +151,7 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
     """What is different here, and what is missing for a run as published."""
     data = result["data"].partition(":")[0]
     said: list[str] = []
-    if data == "full":
+    if data == "as published":
         return said
     published = train.cell(_study(study), system)
     if data == "proof":
@@ -207,7 +203,7 @@ def with_table(text: str, rows: list[dict[str, Any]]) -> str:
 
 def _classes(rows: list[dict[str, Any]]) -> str:
     """The first sentence of the table: how many systems have a figure of each class."""
-    counts = {name: sum(row["class"] == name for row in rows) for name in WORTH.values()}
+    counts = {name: sum(row["class"] == name for row in rows) for name in WORTH}
     return f"Of {len(rows)} systems: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n) + "."
 
 

@@ -107,7 +107,12 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
     with contextlib.suppress(FileNotFoundError), fs.open(path, "rb") as file:  # DVC itself names a missing file
         try:
             name = os.path.relpath(path)
-            raw = rendered.parse(file.read(rendered.MAX_BYTES + 1), name)
+            data = file.read(rendered.MAX_BYTES + 1)
+            if directives := [number for number, line in enumerate(data.splitlines(), 1) if line[:1] == b"%"]:
+                raise rendered.RefusedError(
+                    f"{name}: line {directives[0]} begins with %, so YAML takes it for a directive; delete the line"
+                )
+            raw = rendered.parse(data, name)
             rendered.check(raw, name)
             rendered.check_paths(raw, name)
         except rendered.RefusedError as error:

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import runpy
 import sys
-import threading
 from multiprocessing import connection
 from typing import TYPE_CHECKING
+
+from stages.core import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,17 +55,10 @@ def stop(running: Iterable[BaseProcess]) -> None:
 
 
 def _run(module: str, environment: dict[str, str], log: Path) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    children.end_with_parent()
     printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     os.environ.update(environment)
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # noqa: S101 - for the type checker: this is a child
-    parent.join()
-    os._exit(1)

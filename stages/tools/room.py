@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 LEAST = 10**9  # bytes that a cell needs where none of this study has left its timings here
 
 
-def jobs(study: Study, gpus: list[str]) -> int:
-    """One cell per GPU, or as many as the cores can feed; the threads of a cell do not depend on it."""
-    return len(gpus) or max(1, cores() // max(int(threads) for threads in _each(study, "threads", 1)))
+def jobs(gpus: list[str]) -> int:
+    """The most cells at once: one per GPU, or one per core."""
+    return len(gpus) or max(1, cores())
+
+
+def threads(study: Study) -> dict[str, int]:
+    """Variant -> the cores that a cell of it keeps busy."""
+    return dict(zip(study.variants, map(int, _each(study, "threads", 1)), strict=True))
 
 
 def gpus(study: Study) -> list[str]:

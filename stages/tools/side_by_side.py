@@ -76,6 +76,11 @@ class Cell:
         self.inputs: dict[str, Any] = {}  # of the stage that runs, as it began
 
     @property
+    def variant(self) -> str:
+        """Of the cell, whose name is `<variant>-<seed>`."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def log(self) -> Path:
         """What the stage that runs prints."""
         return FOLDER / f"{self.stages[0].name}.log"
@@ -92,8 +97,11 @@ class SideBySide:
             name = stage.name.partition("@")[2]
             cells.setdefault(name, Cell(name)).stages.append(stage)
         self.waiting = [cell for cell in cells.values() if any(stage.changed() for stage in cell.stages)]
-        self.gpus = room.gpus(params.read())
-        self.jobs = jobs or room.jobs(params.read(), self.gpus)
+        study = params.read()
+        self.gpus = room.gpus(study)
+        self.jobs = jobs or room.jobs(self.gpus)
+        # A number of jobs, or the GPUs, decide alone; else cells share the cores by their threads.
+        self.threads = {} if jobs or self.gpus else room.threads(study)
         self.running: dict[BaseProcess, Cell] = {}
         self.on: dict[str, str] = {}  # cell -> its GPU, where there are several
         self.ran: set[str] = set()
@@ -106,7 +114,9 @@ class SideBySide:
             UserError: a cell failed, when all others were run.
         """
         before = self._order_before()
-        bar: tqdm[Any] = console.progress(total=len(self.waiting), desc=f"cells, {self.jobs} at once", unit=" cells")
+        bar: tqdm[Any] = console.progress(
+            total=len(self.waiting), desc=f"cells, up to {self.jobs} at once", unit=" cells"
+        )
         try:
             with bar, self._reserved():
                 while self.waiting or self.running:
@@ -124,8 +134,13 @@ class SideBySide:
 
     def _fill(self, bar: tqdm[Any]) -> None:
         """Begin waiting cells while there is room."""
-        while self.waiting and len(self.running) < self.jobs and room.enough(self.running):
+        while self.waiting and self._fits(self.waiting[0]) and room.enough(self.running):
             self._next_stage(self.waiting.pop(0), bar)
+
+    def _fits(self, cell: Cell) -> bool:
+        """Whether a job is free, and cores for the threads of the cell; one cell alone always fits."""
+        busy = sum(self.threads.get(other.variant, 1) for other in self.running.values())
+        return not self.running or busy + self.threads.get(cell.variant, 1) <= self.jobs
 
     def _next_stage(self, cell: Cell, bar: tqdm[Any]) -> None:
         """Begin the first stage of a cell that is stale; without one, the cell is done."""

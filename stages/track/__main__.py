@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stages.core import console, errors, params
 from stages.track import report, store
-from stages.track.log import fingerprint, log_cell
+from stages.track.log import fingerprint, log_cells
 
 
 def main() -> None:
@@ -19,8 +19,7 @@ def main() -> None:
         with store.experiment(study) as (client, experiment_id):
             known = store.known(client, experiment_id)
             missing = [cell for cell in study.cells if fingerprint(*cell) not in known]
-            for variant, seed in console.progress(missing, desc="mlflow", unit=" runs"):
-                log_cell(client, experiment_id, variant, seed)
+            log_cells(experiment_id, missing)
             fresh = report.log(client, experiment_id, known)
     except store.failures() as error:
         reason = " ".join(str(error).split())[:300]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import cells, files
+from stages.core import cells, children, console, files
 from stages.core.errors import UserError
-from stages.track import pictures
+from stages.track import pictures, store
 from stages.track.model import log_model
 from stages.track.run import digest, run
 from stages.track.store import FINGERPRINT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 MANIFEST = Path("data/clean/manifest.csv")
+WORKERS = 4  # at most; each takes about a gigabyte
 OUTCOMES = ("best_epoch", "epochs_run")  # of config.json; what training gave, not what it was told
 HISTORY = {"lr": "train_lr_epoch"} | {
     f"{part}_{name}": f"{part}_{name}_epoch" for part in ("train", "val") for name in ("loss", "top1")
@@ -34,6 +39,50 @@ def fingerprint(variant: str, seed: int) -> str:
     if not paths:
         raise UserError(f"{folder} is empty: the cell {variant}-{seed} was not run; `dvc repro` runs it")
     return digest(folder, paths)
+
+
+def log_cells(experiment_id: str, missing: list[tuple[str, int]]) -> None:
+    """Log cells in a process per core: torch's export of a model takes most of the time, on one core.
+
+    Raises:
+        MlflowException: the store did not take a run; the others are logged.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    if not missing:
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.pytorch", "stages.track.model", "stages.train.predict"])
+    workers = min(len(os.sched_getaffinity(0)), len(missing), WORKERS)
+    pool = ProcessPoolExecutor(workers, context, _begin, (mlflow.get_tracking_uri(),))
+    try:
+        waiting = [pool.submit(_log, experiment_id, *cell) for cell in missing]
+        bar = console.progress(as_completed(waiting), desc="mlflow", unit=" runs", total=len(waiting))
+        refused = [reason for reason in (future.result() for future in bar) if reason]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if refused:
+        raise MlflowException(refused[0])
+
+
+def _begin(address: str) -> None:
+    """Prepare a process that logs cells."""
+    import mlflow
+
+    children.end_with_parent()
+    mlflow.set_tracking_uri(address)
+
+
+def _log(experiment_id: str, variant: str, seed: int) -> str:
+    """Log a cell; the reason why the store refused it, as text, since not all of MLflow's exceptions can be pickled."""
+    from mlflow import MlflowClient
+
+    try:
+        log_cell(MlflowClient(), experiment_id, variant, seed)
+    except store.failures() as error:
+        return str(error)
+    return ""
 
 
 def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) -> None:
@@ -109,7 +158,22 @@ def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
             source=str(split),
             profile=str({"images": sum(counts.values()), "classes": len(counts)}),
         )
-        client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])
+        _enter(client, run_id, DatasetInput(data, [InputTag("mlflow.data.context", part)]))
+
+
+def _enter(client: MlflowClient, run_id: str, data: DatasetInput, tries: int = 5) -> None:
+    """Log data; again where another process enters the same data at this moment, since MLflow then refuses one."""
+    from mlflow.exceptions import MlflowException
+
+    for left in reversed(range(tries)):
+        try:
+            client.log_inputs(run_id, [data])
+        except MlflowException:
+            if not left:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

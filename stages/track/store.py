@@ -104,7 +104,8 @@ def _own(root: Path) -> str:
 
 
 def _address(path: Path) -> str:
-    return f"sqlite:///{os.path.relpath(path, Path.cwd().resolve())}"
+    # A process waits so many seconds while another one writes; SQLite's five are few on a slow disk.
+    return f"sqlite:///{os.path.relpath(path, Path.cwd().resolve())}?timeout=60"
 
 
 def _half_made(database: Path) -> bool:

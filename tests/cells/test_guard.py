@@ -126,6 +126,17 @@ def test_every_command_says_a_sentence(study: Path, guard: str, key: tuple[str, 
     assert "unexpected error" not in output
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["%YAML 1.2", "%TAG ! x", "%"])
+def test_a_directive_is_named(study: Path, guard: str, line: str) -> None:
+    tiny.run(study, "git", "checkout", "--quiet", "params.yaml")
+    text = (study / "params.yaml").read_text()
+    (study / "params.yaml").write_text(f"# of mine\n{line}\n---\n{text}")
+    output = tiny.run(study, *DVC, "status", check=False, PYTHONPATH=guard)
+    assert "ERROR: params.yaml: line 2 begins with %" in output
+    tiny.run(study, "git", "checkout", "--quiet", "params.yaml")
+
+
 COMMANDS = [
     ("repro",),
     ("repro", "--single-item", "train"),

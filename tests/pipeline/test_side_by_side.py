@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.core import params
-from stages.tools import room
+from stages.tools import room, side_by_side
 from tests import tiny
 
 COMMAND = (sys.executable, "-m", "stages.tools.side_by_side", "--jobs", "3")
@@ -217,12 +217,37 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(room, "cores", lambda: 7)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert room.gpus(study) == [], "no cell uses one"
-    assert room.jobs(study, []) == 2, "7 cores, 3 threads"
+    assert room.jobs([]) == 7
+    assert room.threads(study) == {"a": 3, "b": 2}
     study.raw["train"]["device"] = "auto"
     assert room.gpus(study) == ["2", "5"]
-    assert room.jobs(study, room.gpus(study)) == 2
+    assert room.jobs(room.gpus(study)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert room.gpus(study) == []
+
+
+@pytest.mark.parametrize(
+    ("running", "begins"),
+    [
+        (["big-0", "small-0"], 0),  # all cores are busy
+        (["big-0"], 1),
+        (["small-0"], 1),  # the big one needs three cores and two are left; the next small one does not overtake it
+        ([], 2),
+    ],
+)
+def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
+    now = object.__new__(side_by_side.SideBySide)
+    now.jobs, now.threads = 4, {"big": 3, "small": 1}
+    now.running = dict.fromkeys(range(len(running)))  # type: ignore[arg-type]
+    for number, name in enumerate(running):
+        now.running[number] = side_by_side.Cell(name)  # type: ignore[index]
+    begun = 0
+    for cell in map(side_by_side.Cell, ("small-2", "big-1", "small-3")):
+        if not now._fits(cell):
+            break
+        now.running[f"begun {begun}"] = cell  # type: ignore[index]
+        begun += 1
+    assert begun == begins
 
 
 def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ import torch
 from stages.cells.check import check
 from stages.core import files, params
 from stages.core.errors import UserError
+from stages.train import zoo
 from stages.train.params import cell
+from stages.train.zoo import trainable
 from studies import systems
 
 PUBLISHED = {row["system"]: row for row in files.read_rows(systems.PUBLISHED)}
@@ -108,7 +110,7 @@ def test_a_row_says_where_it_was_run_or_what_is_missing(system: str) -> None:
         assert (row["mean"], row["sd"]) == (
             ("", "") if row["data"].startswith("proof") else (found["mean"], found["sd"])
         )
-    if not row["data"].startswith("full"):
+    if row["class"] != "as published":
         assert f"make study STUDY={study}" in row["note"]
         needs_weights = cell(study_of(study), system).model.name == "backbone"
         assert ("ImageNet weights" in row["note"]) == needs_weights
@@ -127,11 +129,16 @@ def test_a_stand_in_differs_in_the_backbone_alone(system: str) -> None:
     """Its head and what of it is trained are published; the settings of the run are those of its study."""
     folder, variant = systems.STAND_INS[system]
     here = cell(study_of(folder), variant).model
-    published = cell(study_of("bananas"), system).model
+    published = cell(study_of(PUBLISHED[system]["study"]), system).model
     assert here.name == published.name == "backbone"
     assert here.architecture.startswith("tf_efficientnet_lite")
     assert here.weights == published.weights == "imagenet"
     assert (here.trainable == "head") == (published.trainable == "head")
+    if system in ("E4", "E5", "E6"):  # a number of layers from the end
+        assert here.trainable == trainable.PRESETS[system]
+    if system == "P4":  # the same share of the parameters
+        row, built = TABLE[system], zoo.counts(zoo.build(here.model_copy(update={"weights": "none"}), 10, 32, seed=0))
+        assert built[1] / built[0] == pytest.approx(int(row["params_trainable"]) / int(row["params_total"]), abs=0.05)
     assert here.head.model_dump(exclude={"pooling"}) == published.head.model_dump(exclude={"pooling"})
 
 
@@ -143,7 +150,7 @@ def test_what_was_run_elsewhere_is_the_same_system() -> None:
         different = {key for key in here if here[key] != published[key]}
         if system == "E0":  # guesses: nothing else takes effect
             assert "model" not in different
-        elif data == "full":
+        elif data == "as published":
             assert not different
         elif data == "subset":
             assert different <= {"epochs", "precision", "channels_last"}

@@ -18,7 +18,7 @@ VARIANTS = [
     if folder.name.startswith(tuple(name.partition("_")[0] for name in systems.CLASSES))  # not those of a user
     for variant in params.read(folder / params.FILE).variants
     # Those that are run whole, and committed.
-    if folder.name not in ("bananas_proof", "cifar10_full", "cifar10_proof", "cifar10_subset")
+    if folder.name not in ("bananas_proof", "cifar10_full", "cifar10_pretrained", "cifar10_proof", "cifar10_subset")
     if not folder.name.startswith("bananas_pretrained_")  # the networks of bananas_pretrained
     if not variant.startswith("B8_") and not (folder.name == "bananas" and variant.endswith("_corrected"))
 ]
