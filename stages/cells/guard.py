@@ -108,15 +108,22 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
         try:
             name = os.path.relpath(path)
             data = file.read(rendered.MAX_BYTES + 1)
-            if directives := [number for number, line in enumerate(data.splitlines(), 1) if line[:1] == b"%"]:
-                raise rendered.RefusedError(
-                    f"{name}: line {directives[0]} begins with %, so YAML takes it for a directive; delete the line"
-                )
+            _refuse_directives(data, name)
             raw = rendered.parse(data, name)
             rendered.check(raw, name)
             rendered.check_paths(raw, name)
         except rendered.RefusedError as error:
             raise DvcException(str(error)) from None
+
+
+def _refuse_directives(data: bytes, name: str) -> None:
+    """ruamel.yaml ends in an error of its own at a directive that it does not know."""
+    import evenhand_rendered as rendered  # type: ignore[import-not-found]
+
+    if lines := [number for number, line in enumerate(data.splitlines(), 1) if line.startswith(b"%")]:
+        raise rendered.RefusedError(
+            f"{name}: line {lines[0]} begins with %, so YAML takes it for a directive; delete the line"
+        )
 
 
 def _hash_all(module: ModuleType) -> None:
