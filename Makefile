@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,12 @@ endif
 
 # A path or name is quoted for the shell, whatever it holds; NAME counts only where it is given to make itself.
 quoted = '$(subst ','\'',$(value $1))'
-new: setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/pictures [NAME=...] [ARGS="--yes"])
+free: # a name that is taken is said before anything is set up
+ifeq ($(firstword $(origin NAME)),command)
+	@test -z $(call quoted,NAME) || test ! -e studies/$(call quoted,NAME) || { echo "error: studies/"$(call quoted,NAME)" is there already, and nothing is overwritten; choose another NAME"; exit 1; }
+endif
+
+new: free setup ## your own pictures: look at a folder, write studies/NAME (IMAGES=~/pictures [NAME=...] [ARGS="--yes"])
 	@python -m studies.new $(if $(filter command,$(firstword $(origin NAME))),--name=$(call quoted,NAME)) $(ARGS) -- $(call quoted,IMAGES)
 
 # DVC asks for the file of decisions; a study that is older than it gets one that decides nothing.

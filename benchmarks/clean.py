@@ -49,7 +49,7 @@ def searching(_arguments: argparse.Namespace) -> None:
             for bit in rng.permuted(np.tile(np.arange(64, dtype=np.uint64), (1000, 1)), axis=1)[:, :radius].T:
                 words[planted[1]] ^= np.uint64(1) << bit
             start = time.process_time()
-            a, b, _ = search.hash_pairs(words, words, radius)
+            a, b, _ = map(np.concatenate, zip(*search.hash_pairs(words, words, radius), strict=True))
             took[radius, count] = time.process_time() - start
             found = set(zip(a.tolist(), b.tolist(), strict=True))
             recall = np.mean([tuple(sorted(pair)) in found for pair in planted.T.tolist()])

@@ -3,6 +3,11 @@
 Run as `python -m studies.leak <published study> <clean study>`, after both were run; the table is `leak.csv` in the
 clean one. Both train on as many pictures, for a fixed number of epochs, and every seed has a split of its own, so that
 a difference comes from the copies and not from more pictures, from what validation chose or from one draw of the split.
+
+The published splits test files, the clean ones test pictures: a picture with ten copies is tested ten times as often in
+the one, and pictures with many copies may be easier or harder. So a family (a picture, its copies and look-alikes)
+counts once in either arm. Its weight of 1 is shared between the kinds by how often the published splits tested it with
+a copy in training, and its clean accuracy enters both kinds with the same weight. So the kinds add up to the whole.
 """
 
 from __future__ import annotations
@@ -26,10 +31,17 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 FEWEST = 3  # splits; ten are worth having
-KINDS = ("all", "copies", "others")
+WEIGHTED = ("all", "copies", "apart", "others")  # a family counts once; the last three add up to the first
+KINDS = {
+    "raw": "every test picture counts once, as users of the published split would report",
+    "all": "every family counts once",
+    "copies": "a copy was trained on",
+    "apart": "there are copies, and none was trained on",
+    "others": "there is no copy",
+}
 COLUMNS = [
-    "variant", "splits", "train_images", "published_images", "clean_images", "copies",
-    *(f"{kind}_{what}" for kind in KINDS for what in ("published", "clean", "leak", "low", "high")),
+    "variant", "splits", "train_images", "published_images", "clean_images", "copies", "families",
+    *(f"{kind}_{what}" for kind in KINDS for what in ("share", "published", "clean", "leak", "low", "high")),
 ]  # fmt: skip
 
 
@@ -40,6 +52,16 @@ class Arm(NamedTuple):
     train: int
     tested: list[collect.Tested]
     paths: dict[str, str]  # image id -> path in the source
+
+
+class Families(NamedTuple):
+    """What the splits of an arm make of every family, (splits, families): accuracy, nan where it is not tested.
+
+    `seen` says where a copy of a tested family was trained on.
+    """
+
+    right: Floats
+    seen: NDArray[np.bool_]
 
 
 def main() -> None:
@@ -56,9 +78,8 @@ def main() -> None:
 
 
 def _said(row: dict[str, Any], kind: str) -> str:
-    which = {"all": "all test pictures", "copies": "those that have a copy", "others": "those that have none"}[kind]
     return (
-        f"{row['variant']}, {which}: {100 * row[f'{kind}_published']:.1f} % on published splits, "
+        f"{row['variant']}, {KINDS[kind]}: {100 * row[f'{kind}_published']:.1f} % on published splits, "
         f"{100 * row[f'{kind}_clean']:.1f} % on clean ones: {100 * row[f'{kind}_leak']:+.1f} points "
         f"({100 * (1 - ALPHA):.0f} % interval {100 * row[f'{kind}_low']:.1f} to {100 * row[f'{kind}_high']:.1f}; "
         f"{row['splits']} splits)"
@@ -74,56 +95,112 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
     first, second = _arm(published), _arm(clean)
     _check(published, clean, first, second)
     group = _groups(clean)
-    seen = [_seen(published, one, first.paths, group) for one in first.tested]
-    # A picture "without a copy" has none anywhere, in either arm. In the published one, some that have a copy happen to
-    # be tested without it in training. They belong to neither kind: pictures with copies may be easier or harder.
-    alone = [_alone(one, second.paths, group) for one in second.tested]
-    masks = (
-        {"copies": seen, "others": [_alone(one, first.paths, group) for one in first.tested]},
-        {"copies": [~one for one in alone], "others": alone},
-    )
+    learnt = [_learnt(published, one, first.paths, group) for one in first.tested]
+    sizes = Counter(group.values())
+    names = sorted(sizes)
+    single = np.array([sizes[name] == 1 for name in names])
+    copies = [
+        sum(group[first.paths[i]] in known for i in t.images) for t, known in zip(first.tested, learnt, strict=True)
+    ]
     rows = []
     for place, variant in enumerate(first.variants):
+        one = families(first, place, names, group, learnt)
+        two = families(second, place, names, group, [set()] * len(second.tested))
+        raw = [np.array([t.values[place].mean(dtype=np.float64) for t in arm.tested]) for arm in (first, second)]
         row: dict[str, Any] = {
             "variant": variant,
             "splits": len(first.tested),
             "train_images": first.train,
             "published_images": len(first.tested[0].images),
             "clean_images": len(second.tested[0].images),
-            "copies": float(np.mean([mask.sum() for mask in seen])),
+            "copies": float(np.mean(copies)),
+            "families": int(_common(one, two).sum()),
         }
-        for kind in KINDS:
-            one, two = (
-                _shares(arm.tested, place, of_kind.get(kind))
-                for arm, of_kind in zip((first, second), masks, strict=True)
-            )
-            row |= {f"{kind}_{key}": value for key, value in difference(one, two).items()}
+        found = {"raw": difference(*raw)} | {kind: weighted(one, two, single, kind) for kind in WEIGHTED}
+        for kind, figures in found.items():
+            row |= {f"{kind}_{key}": value for key, value in figures.items()}
         rows.append(row)
     return rows
 
 
 def difference(one: Floats, two: Floats) -> dict[str, float | None]:
-    """Difference of two mean accuracies over splits, and its interval (Welch 1947); None where a kind has no picture.
+    """Difference of two mean accuracies over splits, and its interval (Welch 1947).
 
     The splits are drawn anew from the same pictures, independently in either arm: the interval is for new splits and
     seeds of these pictures, not for other pictures.
     """
-    from scipy.stats import ttest_ind
-
-    if len(one) < 2 or len(two) < 2:
-        return dict.fromkeys(("published", "clean", "leak", "low", "high"))
-    leak = float(one.mean() - two.mean())
-    low = high = leak
-    if one.var() + two.var() > 0:
-        low, high = ttest_ind(one, two, equal_var=False).confidence_interval(1 - ALPHA)
-    means = {"published": float(one.mean()), "clean": float(two.mean())}
-    return {**means, "leak": leak, "low": float(low), "high": float(high)}
+    return _interval(
+        one.mean(), two.mean(), one.var(ddof=1) / len(one), two.var(ddof=1) / len(two), (len(one), len(two))
+    )
 
 
-def _shares(tested: list[collect.Tested], place: int, masks: list[NDArray[np.bool_]] | None) -> Floats:
-    """Accuracy of a variant on all pictures, or on some, of every split that has any."""
-    pairs = zip(tested, masks or [np.ones(len(one.images), dtype=bool) for one in tested], strict=True)
-    return np.array([one.values[place][:, mask].mean() for one, mask in pairs if mask.any()], dtype=np.float64)
+def weighted(one: Families, two: Families, single: NDArray[np.bool_], kind: str) -> dict[str, float | None]:
+    """The same of one kind of picture, a family once; None where there is no such picture.
+
+    The accuracy is no mean over splits, so its variance is the jackknife's: what leaving out one split changes.
+    """
+    found = estimate(one, two, single, kind)
+    if found is None:
+        return dict.fromkeys(("share", "published", "clean", "leak", "low", "high"))
+    share, published, clean = found
+    variances = []
+    for arm in (one, two):
+        without = [Families(np.delete(arm.right, i, 0), np.delete(arm.seen, i, 0)) for i in range(len(arm.right))]
+        pairs = [(less, two) if arm is one else (one, less) for less in without]
+        gaps = np.array([e[1] - e[2] for pair in pairs if (e := estimate(*pair, single, kind))])
+        variances.append((len(gaps) - 1) / len(gaps) * float(((gaps - gaps.mean()) ** 2).sum()))
+    sizes = len(one.right), len(two.right)
+    return _interval(published, clean, variances[0], variances[1], sizes) | {"share": share}
+
+
+def estimate(one: Families, two: Families, single: NDArray[np.bool_], kind: str) -> tuple[float, float, float] | None:
+    """Share of a kind, and its accuracy in either arm, over families that both arms test; None where it is empty."""
+    common = _common(one, two)
+    tested = ~np.isnan(one.right)
+    of_kind = {
+        "all": tested,
+        "copies": tested & one.seen,
+        "apart": tested & ~one.seen & ~single,
+        "others": tested & ~one.seen & single,
+    }[kind][:, common]
+    if not of_kind.any():
+        return None
+    often = tested[:, common].sum(axis=0)
+    weight = of_kind.sum(axis=0) / often
+    right = np.where(of_kind, one.right[:, common], 0.0).sum(axis=0) / often
+    clean = np.nanmean(two.right[:, common], axis=0)
+    return float(weight.mean()), float(right.sum() / weight.sum()), float((weight * clean).sum() / weight.sum())
+
+
+def _common(one: Families, two: Families) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(one.right).all(axis=0) & ~np.isnan(two.right).all(axis=0))
+
+
+def _interval(
+    published: float, clean: float, first: float, second: float, splits: tuple[int, int]
+) -> dict[str, float | None]:
+    """Difference of two means with these variances, Welch's degrees of freedom."""
+    from scipy.special import stdtrit
+
+    leak, total = float(published - clean), first + second
+    half = 0.0
+    if total > 0:
+        freedom = total**2 / (first**2 / (splits[0] - 1) + second**2 / (splits[1] - 1))
+        half = float(stdtrit(freedom, 1 - ALPHA / 2)) * float(np.sqrt(total))
+    low, high = leak - half, leak + half
+    return {"share": 1.0, "published": float(published), "clean": float(clean), "leak": leak, "low": low, "high": high}
+
+
+def families(arm: Arm, place: int, names: list[str], group: dict[str, str], learnt: list[set[str]]) -> Families:
+    """What a variant makes of every family of `names`; `learnt` are the families that each split trains on."""
+    index = {name: number for number, name in enumerate(names)}
+    right = np.full((len(arm.tested), len(names)), np.nan)
+    for row, one in zip(right, arm.tested, strict=True):
+        of_image = np.array([index[group[arm.paths[image]]] for image in one.images])
+        count = np.bincount(of_image, minlength=len(names))
+        hits = np.bincount(of_image, one.values[place].mean(axis=0, dtype=np.float64), len(names))
+        row[count > 0] = hits[count > 0] / count[count > 0]
+    return Families(right, np.array([[name in known for name in names] for known in learnt]))
 
 
 def _arm(folder: Path) -> Arm:
@@ -167,17 +244,10 @@ def _groups(clean: Path) -> dict[str, str]:
     }
 
 
-def _seen(published: Path, one: collect.Tested, paths: dict[str, str], group: dict[str, str]) -> NDArray[np.bool_]:
-    """Which of the test pictures of a published split have a copy among those that were trained on."""
+def _learnt(published: Path, one: collect.Tested, paths: dict[str, str], group: dict[str, str]) -> set[str]:
+    """The families that a published split trains on."""
     parts = files.read_rows(published / cells.split_file(one.split.seeds[0]))
-    learnt = {group[paths[row["image_id"]]] for row in parts if row["split"] == "train"}
-    return np.array([group[paths[image]] in learnt for image in one.images])
-
-
-def _alone(one: collect.Tested, paths: dict[str, str], group: dict[str, str]) -> NDArray[np.bool_]:
-    """Which of the test pictures have neither a copy nor a look-alike in the whole source."""
-    sizes = Counter(group.values())
-    return np.array([sizes[group[paths[image]]] == 1 for image in one.images])
+    return {group[paths[row["image_id"]]] for row in parts if row["split"] == "train"}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main() -> None:
         "intervals": (single.COLUMNS, single.rows(tested, names, settings.compare, settings.alpha)),
         "variance": (variance.COLUMNS, variance.variance(found, collect.splits(), settings.alpha)),
         "curves": (["variant", "seed", "epoch", "split", "loss", "top1"], summary.curves(found)),
-        "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit, settings.alpha)),
+        "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit, settings.alpha, tested)),
         "suspects": (suspects.COLUMNS, suspects.suspects(found, settings.suspects)),
         "agreement": (agreement.COLUMNS, agreement.agreement(found)),
     }

@@ -7,7 +7,8 @@ Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Sattert
 interval of a pair by itself. What is decided comes from `joint`, which judges all pairs of the study at one level: a
 variant is better when the simultaneous interval excludes 0, two are equal when the simultaneous interval of two
 one-sided tests lies within the margin, and all else is undecided. With one seed nothing is known of the variation
-between seeds: the intervals then cover the images alone, and nothing is decided.
+between seeds: the intervals then cover the images alone, and nothing is decided. Where too few seeds cannot show how
+much a variant varies (`joint`), the verdict is "refused", and no figure is given that rests on it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.aggregate import joint
-from stages.aggregate.values import WHOLE_CELL
-from stages.core.metrics import LOWER_IS_BETTER
+from stages.core.metrics import LOWER_IS_BETTER, WHOLE_CELL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ["variant_a", "variant_b", "metric", "difference", "ci_low", "ci_high", "p"]
 COLUMNS += ["joint_ci_low", "joint_ci_high", "p_joint", "p_equal", "effect_size", "image_ci_low", "image_ci_high"]
-COLUMNS += ["probability_a_better", "standard_error", "covers", "verdict"]
+COLUMNS += ["probability_a_better", "standard_error", "variances", "covers", "verdict"]
 IMAGES_ALONE = "images"
+NOTHING = "nothing"  # one number from one run
 LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
 
 
@@ -191,56 +192,70 @@ def one_split(values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate
         parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images)
     )  # fmt: skip
     whole = settings.compare in WHOLE_CELL
-    covers = "images and seeds" if parts.seeds > 1 else IMAGES_ALONE
+    of_one, of_more = (NOTHING, "seeds") if whole else (IMAGES_ALONE, "images and seeds")
+    covers = of_more if parts.seeds > 1 else of_one
+    if covers == NOTHING:
+        low = high = p = np.full(len(pairs), np.nan)
     return Estimate(
         values.mean(axis=(1, 2), dtype=np.float64),
         pairs, low, high, p,
         np.full(len(pairs), np.nan) if whole else over_images(values, pairs, settings.alpha),
         np.array([bool((predicted[a] == predicted[b]).all() and (values[a] == values[b]).all()) for a, b in pairs]),
-        "seeds" if whole else covers,
+        covers,
         family,
     )  # fmt: skip
 
 
 def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[str, Any]]:
     """The rows of comparisons.csv."""
-    family, one_seed = known.family, known.covers == IMAGES_ALONE
+    family, one_seed = known.family, known.covers in (IMAGES_ALONE, NOTHING)
     half, narrow = family.half(settings.alpha), family.half(2 * settings.alpha)
     p, equal, higher = family.p(), _p_equal(family, settings.margin), family.first_is_higher()
     turned = -1 if settings.compare in LOWER_IS_BETTER else 1
     table = []
     for index, (a, b) in enumerate(known.pairs):
         difference, same = float(family.difference[index]), bool(known.same[index])
-        judged = not (same or one_seed or family.refused[index])
+        refused = bool(family.refused[index]) and not (same or one_seed)
+        silent = refused or known.covers == NOTHING
+        judged = not (same or one_seed or refused)
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
-        ends = (0.0, 0.0) if same else (float(known.low[index]), float(known.high[index]))
+        low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
+        if refused and family.error[index] == 0:  # neither is anything known of the pair by itself
+            low = high = own_p = np.nan
+        ends = (0.0, 0.0) if same else (low, high)
         wide = (0.0, 0.0) if same else (difference - float(half[index]), difference + float(half[index]))
         around = 0.0 if same else float(known.images[index])
         run = 0.5 if same else float(higher[index])
+        verdict = _verdict(turned * difference, better=better, within=within, same=same)
         table.append(
             {
                 "variant_a": names[a],
                 "variant_b": names[b],
                 "metric": settings.compare,
                 "difference": difference,
-                "ci_low": ends[0],
-                "ci_high": ends[1],
-                "p": float(known.p[index]),
-                "joint_ci_low": wide[0],
-                "joint_ci_high": wide[1],
-                "p_joint": float(p[index]),
-                "p_equal": 1.0 if one_seed or family.refused[index] else float(equal[index]),
+                "ci_low": _number(ends[0]),
+                "ci_high": _number(ends[1]),
+                "p": _number(own_p),
+                "joint_ci_low": None if silent else wide[0],
+                "joint_ci_high": None if silent else wide[1],
+                "p_joint": None if silent else float(p[index]),
+                "p_equal": None if silent else 1.0 if one_seed else float(equal[index]),
                 "effect_size": float(cohens_h(known.means[a], known.means[b])) if settings.compare == "top1" else None,
-                "image_ci_low": None if np.isnan(around) else difference - around,
-                "image_ci_high": None if np.isnan(around) else difference + around,
-                "probability_a_better": None if one_seed else run if turned > 0 else 1 - run,
+                "image_ci_low": _number(difference - around),
+                "image_ci_high": _number(difference + around),
+                "probability_a_better": None if one_seed or refused else run if turned > 0 else 1 - run,
                 "standard_error": float(family.error[index]),
+                "variances": "own" if family.alone else "shared",
                 "covers": known.covers,
-                "verdict": _verdict(turned * difference, better=better, within=within, same=same),
+                "verdict": "refused" if refused else verdict,
             }
         )
     return table
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _p_equal(family: joint.Family, margin: float) -> Floats:
@@ -248,7 +263,7 @@ def _p_equal(family: joint.Family, margin: float) -> Floats:
     inside = margin - np.abs(family.difference)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(family.error > 0, np.abs(inside) / family.error, np.inf)
-    half = joint.Range(family.variants, family.freedom).sf(np.sqrt(2) * np.minimum(t, 1e6)) / 2
+    half = family.tail(np.minimum(t, 1e6)) / 2
     return np.where(inside > 0, half, 1 - half)
 
 

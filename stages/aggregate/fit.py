@@ -1,7 +1,7 @@
 """Underfit, fits, overfit or not decided: a verdict on the learning curves of a variant, with its rule.
 
 A rule holds where the interval of its figure over the seeds lies beyond the limit, and is open where the limit lies
-in it.
+in it. Where seeds have splits of their own, it is the interval over the splits, as in summary.csv.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from stages.aggregate.summary import over_seeds
+from stages.aggregate import resampled
+from stages.aggregate.summary import over_splits
 
 if TYPE_CHECKING:
-    from stages.aggregate.collect import CellResults
+    from collections.abc import Callable, Sequence
+
+    from stages.aggregate.collect import CellResults, Tested
     from stages.aggregate.params import Fit
+
+    _Interval = tuple[float, float, float]
 
 COLUMNS = ["variant", "verdict", "rule", "train_top1", "val_top1", "gap", "val_loss_rise", "val_loss_fall"]
 COLUMNS += ["rise_of_chance", "fall_of_chance"]
 
 
-def verdicts(found: list[CellResults], rules: Fit, alpha: float) -> list[dict[str, Any]]:
-    """The rows of fit.csv: one for each variant, its figures are means over its seeds.
+def verdicts(found: list[CellResults], rules: Fit, alpha: float, tested: Sequence[Tested] = ()) -> list[dict[str, Any]]:
+    """The rows of fit.csv: one for each variant, its figures are means over its seeds; `tested` are the splits.
 
     `gap` is top-1 on train less top-1 on validation, of the weights kept. `val_loss_rise` is how far the last
     validation loss stands above the lowest, `val_loss_fall` how far it fell in the last quarter of the epochs, both as
@@ -31,10 +36,12 @@ def verdicts(found: list[CellResults], rules: Fit, alpha: float) -> list[dict[st
     by_variant: dict[str, list[CellResults]] = {}
     for cell in found:
         by_variant.setdefault(cell.variant, []).append(cell)
-    return [_verdict(variant, cells, rules, alpha) for variant, cells in by_variant.items()]
+    return [_verdict(variant, cells, rules, alpha, tested) for variant, cells in by_variant.items()]
 
 
-def _verdict(variant: str, cells: list[CellResults], rules: Fit, alpha: float) -> dict[str, Any]:
+def _verdict(
+    variant: str, cells: list[CellResults], rules: Fit, alpha: float, tested: Sequence[Tested]
+) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
     losses = [[float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")] for cell in cells]
     if not all(cell.history for cell in cells):
@@ -52,17 +59,17 @@ def _verdict(variant: str, cells: list[CellResults], rules: Fit, alpha: float) -
         "rise_of_chance": [(loss[-1] - min(loss)) / chance for loss in losses],
         "fall_of_chance": [(old - loss[-1]) / chance for loss, old in zip(losses, earlier, strict=True)],
     }
-    verdict, rule = _judge(each, rules, alpha)
+    verdict, rule = _judge(each, rules, lambda key: _range(each[key], cells, alpha, tested, key), len(tested))
     return row | {key: statistics.mean(values) for key, values in each.items()} | {"verdict": verdict, "rule": rule}
 
 
-def _judge(each: dict[str, list[float]], rules: Fit, alpha: float) -> tuple[str, str]:
-    """The first rule that surely holds; "not decided" where none does and the seeds leave one open."""
+def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Interval], splits: int) -> tuple[str, str]:
+    """The first rule that surely holds; "not decided" where none does and the seeds or splits leave one open."""
     floor = f"{rules.floor * 100:g} % of the loss of guessing"
-    gap, fall, rise = (_range(each[key], alpha) for key in ("gap", "val_loss_fall", "val_loss_rise"))
-    train = _range(each["train_top1"], alpha)
-    falls = _both(_above(fall, rules.fall), _above(_range(each["fall_of_chance"], alpha), rules.floor))
-    rises = _both(_above(rise, rules.rise), _above(_range(each["rise_of_chance"], alpha), rules.floor))
+    gap, fall, rise = map(over, ("gap", "val_loss_fall", "val_loss_rise"))
+    train = over("train_top1")
+    falls = _both(_above(fall, rules.fall), _above(over("fall_of_chance"), rules.floor))
+    rises = _both(_above(rise, rules.rise), _above(over("rise_of_chance"), rules.floor))
     of_gap = f"top-1 on train is {_words(gap, 'points')} above validation (rule: more than {rules.gap * 100:g})"
     of_train = f"top-1 on train is {_words(train, '%')} (rule: less than {rules.low * 100:g} %)"
     of_fall = f"validation loss still fell by {_words(fall, '%')} in the last quarter of the epochs "
@@ -81,7 +88,10 @@ def _judge(each: dict[str, list[float]], rules: Fit, alpha: float) -> tuple[str,
             return verdict, words + alone
     for verdict, holds, words in tests:
         if holds is None:
-            return "not decided", f"{words}; the seeds leave open whether it is {verdict}"
+            return (
+                "not decided",
+                f"{words}; the {'splits' if splits > 1 else 'seeds'} leave open whether it is {verdict}",
+            )
     return "fits", (
         f"train is {_words(gap, 'points')} above validation (at most {rules.gap * 100:g}), and validation loss "
         f"neither fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % "
@@ -89,15 +99,23 @@ def _judge(each: dict[str, list[float]], rules: Fit, alpha: float) -> tuple[str,
     )
 
 
-def _range(values: list[float], alpha: float) -> tuple[float, float, float]:
-    """Mean and the ends of its t-interval over seeds; of one seed the value itself."""
-    row = over_seeds(values, alpha)
+def _range(
+    values: list[float], cells: list[CellResults], alpha: float, tested: Sequence[Tested], key: str
+) -> _Interval:
+    """Mean and the ends of its interval over seeds or splits; of one seed the value itself."""
+    if len(tested) > 1:
+        of_seed = {cell.seed: value for cell, value in zip(cells, values, strict=True)}
+        part = "train" if key == "train_top1" else "val"
+        groups, ratio = [[of_seed[s] for s in one.split.seeds] for one in tested], resampled.ratio(list(tested), part)
+    else:
+        groups, ratio = [values], 0.0
+    row = over_splits(groups, ratio, alpha)
     mean, low, high = row["mean"], row["ci_low"], row["ci_high"]
     assert mean is not None  # noqa: S101 - there is a value
     return mean, mean if low is None else low, mean if high is None else high
 
 
-def _above(values: tuple[float, float, float], limit: float) -> bool | None:
+def _above(values: _Interval, limit: float) -> bool | None:
     """Whether a figure is above a limit: surely, surely not, or open."""
     _, low, high = values
     return True if low > limit else False if high <= limit else None
@@ -112,7 +130,7 @@ def _both(first: bool | None, second: bool | None) -> bool | None:
     return False if False in (first, second) else None if None in (first, second) else True
 
 
-def _words(values: tuple[float, float, float], unit: str) -> str:
+def _words(values: _Interval, unit: str) -> str:
     mean, low, high = (100 * value for value in values)
     spread = f" ({low:.1f} to {high:.1f})" if high > low else ""
     return f"{mean:.1f}{spread} {unit}"

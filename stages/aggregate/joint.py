@@ -3,10 +3,14 @@
 With two or three seeds a variant's own seeds agree by chance now and then, and its variance vanishes. So the variance
 of the seeds is shared between the variants, and is never less than what the images alone would leave between seeds.
 A variant counts on its own where the variants differ in this variance (Bartlett's test, taken at a generous level) or
-where it stands out (F test), and its own is the larger. All differences of means are judged by the studentized range
-(Tukey), with Satterthwaite's degrees of freedom for each pair. Two seeds that differ by clearly more than the images
-explain decide nothing, and neither do three of variants that surely vary unequally. `python -m benchmarks.statistics`
-measures the level and the power.
+where it stands out (F test), and its own is the larger. A variant whose runs never differ (a class prior, or no error
+at all) says nothing about the others, so it counts by their shared variance. All differences of means are judged by the
+studentized range (Tukey), with Satterthwaite's degrees of freedom for each pair.
+
+A shared variance would mislead where two seeds differ by clearly more than the images explain, or where three seeds do
+and the variants may vary unequally. There each pair is judged by the variances of its own two variants, which count as
+one variance of the fewest degrees of freedom (Mickey and Brown 1966), adjusted for all pairs (Bonferroni). It decides
+large differences only. `python -m benchmarks.statistics` measures the level and the power.
 """
 
 from __future__ import annotations
@@ -27,8 +31,8 @@ UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
 DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a small study cannot show inequality
 TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
-THREE_SEEDS = 0.5  # the same with three, where the variants are surely unequal (Bartlett at the level below)
-SURELY = 0.05
+THREE_SEEDS = 0.3  # the same with three, where the variants may be unequal (Bartlett at the level below)
+PERHAPS = 0.5
 NODES = 160
 MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
@@ -36,7 +40,11 @@ SMALLEST = 1e-12  # below it a tail is rounding, which differs between processor
 
 @dataclass(frozen=True)
 class Family:
-    """The joint answer about all pairs: error and degrees of freedom of each, and which are not judged at all."""
+    """The joint answer about all pairs: error and degrees of freedom of each.
+
+    A pair is `refused` that shows no variance: with one seed, or where runs agree to the last digit. `alone` says that
+    each pair is judged by the variances of its own two variants.
+    """
 
     variants: int
     difference: Floats
@@ -44,13 +52,22 @@ class Family:
     freedom: Floats
     refused: NDArray[np.bool_]
     run: Floats  # variance of the difference of one new run of each
+    alone: bool = False
 
     def p(self) -> Floats:
         """P of each pair, adjusted for all pairs."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(self.difference == 0, 0.0, np.abs(self.difference) / self.error)
-        p = Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
+        p = self.tail(t)
         return np.asarray(np.where(self.refused, 1.0, np.where(p < SMALLEST, 0.0, p)))
+
+    def tail(self, t: Floats) -> Floats:
+        """Probability that the difference of any pair is further than `t` errors from the truth."""
+        from scipy.special import stdtr
+
+        if self.alone:
+            return np.asarray(np.minimum(1.0, 2 * len(t) * stdtr(self.freedom, -t)))
+        return Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
 
     def first_is_higher(self) -> Floats:
         """Probability that one new run of the first variant has the higher value than one of the second."""
@@ -63,6 +80,10 @@ class Family:
 
     def half(self, alpha: float) -> Floats:
         """Half the width of the simultaneous intervals."""
+        from scipy.special import stdtrit
+
+        if self.alone:
+            return np.asarray(stdtrit(self.freedom, 1 - alpha / (2 * len(self.error))) * self.error)
         return Range(self.variants, self.freedom).isf(alpha) / math.sqrt(2) * self.error
 
 
@@ -84,32 +105,54 @@ def family(
     if seeds == 1:
         error = np.sqrt(image / images)
         none = np.zeros(len(pairs), dtype=np.bool_)
-        return Family(len(seed), difference, error, np.full(len(pairs), images - 1.0), ~none, np.zeros(len(pairs)))
+        return Family(
+            len(seed), difference, error, np.full(len(pairs), max(images - 1.0, 1.0)), ~none, np.zeros(len(pairs))
+        )
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
+    moving = np.maximum(seed, rest) > 0
+    sharing = max(int(moving.sum()), 1) - DISCOUNT
     a, b = used[first], used[second]
     total = a + b + image
     pooled = np.where(own[first], 0.0, a) + np.where(own[second], 0.0, b)
-    squares = pooled**2 / ((len(seed) - DISCOUNT) * freedom)
+    squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
     most = float(added.max())
-    few = seeds == 2 and most > TWO_SEEDS
+    alone = seeds == 2 and most > TWO_SEEDS
     # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
-    few = few or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest), freedom, SURELY))
-    refused = np.full(len(pairs), few)
+    alone = alone or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest)[moving], freedom, PERHAPS))
+    if alone:
+        a, b = np.maximum(seed, rest)[first], np.maximum(seed, rest)[second]
+        total = a + b + image
+        # Two seeds give the sum one degree of freedom, whatever the images add.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            satterthwaite = np.where(a + b > 0, freedom * (total / (a + b)) ** 2, MOST_FREEDOM)
+        satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
+    refused = unknown(difference, error)
     run = (a + b) / images * (1 + 1 / seeds)
-    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run)
+    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run, alone)
+
+
+def unknown(difference: Floats, error: Floats) -> NDArray[np.bool_]:
+    """Which differences have an error of 0: runs that agree to the last digit do not show how much one varies."""
+    return np.asarray((error == 0) & (difference != 0))
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
     from scipy import stats
 
+    moving = np.maximum(seed, rest) > 0
+    if moving.any() and not moving.all():
+        pool, own = max(float(seed[moving].mean()), float(rest[moving].mean())), np.zeros(len(seed), dtype=np.bool_)
+        used = np.full(len(seed), pool)
+        used[moving], own[moving] = shared(seed[moving], rest[moving], freedom)
+        return used, own
     count = len(seed)
     pool = max(float(seed.mean()), float(rest.mean()))
     if count == 1 or pool == 0:

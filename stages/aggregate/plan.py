@@ -23,6 +23,7 @@ from stages.aggregate import collect, compare, joint
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
+from stages.core.metrics import IN_POINTS
 
 POWER = 0.8
 SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
@@ -51,13 +52,14 @@ def main() -> None:
     if asked.accuracy is None:
         study = params.read()
         settings = params.section(Aggregate, study.raw["aggregate"], "aggregate")
-        parts, alpha = pilot(study, settings), settings.alpha
+        parts = pilot(study, settings)
     else:
-        parts, alpha = stated(asked.accuracy, asked.seed_sd / 100), Aggregate().alpha
-    rows = table(parts, alpha)
+        parts, settings = stated(asked.accuracy, asked.seed_sd / 100), Aggregate()
+    unit = "points" if settings.compare in IN_POINTS else settings.compare.upper()
+    rows = table(parts, settings.alpha)
     files.write_rows("plan/plan.csv", COLUMNS, rows)
-    _draw(rows, Path("plan/plan.png"))
-    for line in _lines(rows):
+    _draw(rows, Path("plan/plan.png"), unit)
+    for line in _lines(rows, unit):
         console.say(line)
 
 
@@ -106,35 +108,45 @@ def table(parts: Parts, alpha: float) -> list[dict[str, Any]]:
 
 
 def smallest(parts: Parts, variants: int, seeds: int, images: int, alpha: float) -> float | None:
-    """The difference that is decided with 80 % power when `joint` judges all pairs; None with too few seeds.
+    """The difference that is decided with 80 % power when `joint` judges all pairs; None if it is above 100 points.
 
-    The variants are taken to vary alike over seeds; where they do not, three seeds may give no verdict either.
+    The variants are taken to vary alike over seeds; where they do not, three seeds show less.
     """
     from scipy.special import stdtrit
 
     of_seeds = 2 * (parts.seed / seeds + parts.rest / (seeds * images))
     total = of_seeds + parts.image / images
     if seeds == 2 and 2 * parts.seed / seeds > joint.TWO_SEEDS * total:
-        return None
-    freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
-    reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
-    return float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
+        freedom = 1.0  # each pair by itself, as `joint` judges there
+        reach = stdtrit(freedom, 1 - alpha / (variants * (variants - 1)))
+    else:
+        freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
+        reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
+    smallest = float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
+    return smallest if smallest <= 1 else None
 
 
-def _lines(rows: list[dict[str, Any]]) -> list[str]:
+def shown(difference: float, unit: str) -> float:
+    """As it is printed: in percentage points, or in the unit of a loss."""
+    return 100 * difference if unit == "points" else difference
+
+
+def _lines(rows: list[dict[str, Any]], unit: str) -> list[str]:
+    digits = 1 if unit == "points" else 3
     head = "variants  seeds  " + "".join(f"{f'{n:,} images':>15}" for n in IMAGES)
-    lines = [f"The smallest difference, in points, that is decided with {100 * POWER:.0f} % power:", head]
+    lines = [f"The smallest difference, in {unit}, that is decided with {100 * POWER:.0f} % power:", head]
     for start in range(0, len(rows), len(IMAGES)):
         some = rows[start : start + len(IMAGES)]
-        cells = ["–" if r["smallest_difference"] is None else f"{100 * r['smallest_difference']:.1f}" for r in some]
+        found = [r["smallest_difference"] for r in some]
+        cells = ["–" if value is None else f"{shown(value, unit):.{digits}f}" for value in found]
         lines.append(f"{some[0]['variants']:>8}  {some[0]['seeds']:>5}  " + "".join(f"{cell:>15}" for cell in cells))
     return [
         *lines,
-        "–: no verdict, two seeds that differ so much show too little. Written: plan/plan.csv, plan.png",
+        "–: no difference is large enough, since two seeds that vary show too little. Written: plan/plan.csv, plan.png",
     ]
 
 
-def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+def _draw(rows: list[dict[str, Any]], path: Path, unit: str) -> None:
     """A panel for each number of variants, a line for each number of seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -144,14 +156,14 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(1, len(VARIANTS), sharey=True)
     for panel, variants in zip(panels, VARIANTS, strict=True):
         for seeds in SEEDS:
-            shown = [r for r in rows if (r["variants"], r["seeds"]) == (variants, seeds) and r["smallest_difference"]]
-            x, y = [r["images"] for r in shown], [100 * r["smallest_difference"] for r in shown]
+            some = [r for r in rows if (r["variants"], r["seeds"]) == (variants, seeds) and r["smallest_difference"]]
+            x, y = [r["images"] for r in some], [shown(r["smallest_difference"], unit) for r in some]
             panel.plot(x, y, "o-", ms=3, lw=1.2, label=f"{seeds} seeds")
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_title(f"{variants} variants", fontsize=9)
         panel.set_xlabel("test images")
-    panels[0].set_ylabel("smallest difference, points")
+    panels[0].set_ylabel(f"smallest difference, {unit}")
     panels[-1].legend(fontsize=7)
     with files.atomic(path) as partial:
         figure.savefig(partial, dpi=120, metadata={"Software": None})

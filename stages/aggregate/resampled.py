@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.aggregate import compare, joint
-from stages.aggregate.values import WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
         all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)
         for a, b in pairs
     ]
-    covers = "seeds and splits" if whole or fixed(tested) else "images, seeds and splits"
+    covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
         table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, np.array(same),
         covers, judged,
@@ -132,7 +132,8 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
     factor = 1 / splits + ratio
     error = np.sqrt(np.maximum(factor * used, least))
     run = (1 + factor) * used + single[first] + single[second]
-    return joint.Family(variants, each.mean(axis=1), error, freedom, np.zeros(len(pairs), dtype=np.bool_), run)
+    difference = each.mean(axis=1)
+    return joint.Family(variants, difference, error, freedom, joint.unknown(difference, error), run)
 
 
 def of_seeds(tested: list[Tested]) -> Floats:

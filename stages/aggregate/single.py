@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.aggregate import compare, resampled
-from stages.aggregate.values import WHOLE_CELL
+from stages.core.metrics import SHARES, WHOLE_CELL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COLUMNS = ["variant", "split", "metric", "images", "groups", "mean", "image_ci_low", "image_ci_high"]
 COLUMNS += ["ci_low", "ci_high", "run_low", "run_high"]
 FEWEST = 3  # seeds
+SMALLEST = 1e-20  # a variance below it is rounding
 SEEDS_COUNT = 0.75  # of their degrees of freedom: few seeds that agree by chance look like many
-SHARES = ("top1", "balanced_accuracy", "macro_f1")  # between 0 and 1
 
 
 def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def _run(mean: float, variance: float, freedom: float, alpha: float) -> _Interva
     """The prediction interval of one further run; none where the runs do not differ at all."""
     from scipy.special import stdtrit
 
-    if variance < 1e-20:
+    if variance < SMALLEST:
         return None, None
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
     return mean - half, mean + half
@@ -98,10 +98,12 @@ def _variance(table: NDArray[Any]) -> tuple[float, float]:
 
 
 def _ends(mean: float, variance: float, freedom: float, images: int, metric: str, alpha: float) -> _Interval:
-    """Wilson's interval of a share, Student's of anything else."""
+    """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
     from scipy.special import stdtrit
 
     if metric not in SHARES:
+        if variance < SMALLEST:
+            return None, None
         half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
         return mean - half, mean + half
     mean = min(max(mean, 0.0), 1.0)

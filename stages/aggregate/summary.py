@@ -19,7 +19,8 @@ SELECTION = {"val": ("top1", "loss"), "test": ("top1", "macro_f1", "nll", "ece")
 def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int | None]:
     """`n`, `mean`, sample `sd` and the two-sided t-interval for the mean; all but `n` and `mean` are None for n = 1.
 
-    The interval covers what the seeds vary (initialisation, order, augmentation, dropout), on these very images.
+    The interval covers what the seeds vary (initialisation, order, augmentation, dropout), on these very images. There
+    is none where all values are the same: they do not show how much one varies.
     """
     n, mean = len(values), math.fsum(values) / len(values)
     if n == 1:
@@ -27,6 +28,8 @@ def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int |
     from scipy.special import stdtrit
 
     sd = statistics.stdev(values)
+    if sd == 0:
+        return {"n": n, "mean": mean, "sd": sd, "ci_low": None, "ci_high": None}
     half = float(stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n)
     return {"n": n, "mean": mean, "sd": sd, "ci_low": mean - half, "ci_high": mean + half}
 
@@ -34,7 +37,7 @@ def over_seeds(values: Sequence[float], alpha: float) -> dict[str, float | int |
 def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[str, float | int | None]:
     """The same where seeds have splits of their own: values of the seeds of each split.
 
-    The interval covers another split of these images, too. Training sets overlap, so that its width is that of the
+    The interval covers new images of this kind, too. Training sets overlap, so that its width is that of the
     corrected resampled t-test (Nadeau and Bengio 2003) over the splits' means, whose variance counts as no less than
     that of their seeds; `sd` is that of all seeds.
 
@@ -44,7 +47,7 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
         alpha: the interval covers 1 - alpha.
     """
     row = over_seeds([value for split in values for value in split], alpha)
-    if len(values) == 1:
+    if len(values) == 1 or row["sd"] == 0:
         return row
     import numpy as np
     from scipy.special import stdtrit

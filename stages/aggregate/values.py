@@ -13,6 +13,7 @@ import numpy as np
 
 from stages.core import cells, files
 from stages.core.errors import UserError
+from stages.core.metrics import WHOLE_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stages.aggregate.collect import CellResults
-
-WHOLE_CELL = ("robustness_drop",)
 
 
 def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[Any]:

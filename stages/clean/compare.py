@@ -141,7 +141,7 @@ def _cut(values: Floats) -> Floats:
     """An array (height, width) as tiles, (tiles, TILE * TILE)."""
     rows, columns = values.shape[0] // TILE, values.shape[1] // TILE
     part = values[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    return part.transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    return part.transpose(0, 2, 1, 3).reshape(rows * columns, TILE * TILE)
 
 
 def _hull(places: NDArray[np.float32] | None, shape: tuple[int, ...]) -> Pixels | None:

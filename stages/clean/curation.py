@@ -36,6 +36,13 @@ class Hand:
         ends = {groups[pair.a], groups[pair.b]}
         return any({groups[a], groups[b]} == ends for a, b in self.pairs("not_same"))
 
+    def refuse_bound(self, groups: DisjointSet) -> None:
+        """Refuse to part pictures that stay in one group all the same, so that such a decision changes nothing."""
+        for one, found in list(self.fitting):
+            if one.decision == "not_same" and groups.connected(found[0], found[-1]):
+                self.fitting.remove((one, found))
+                self.refused.append((one, "a group that the source names, or other decisions by hand, join the two"))
+
 
 def fit(entries: Sequence[Entry], decisions: Sequence[Decision]) -> Hand:
     """Apply to the rows what is about one picture, and check that the rest fits."""
@@ -80,14 +87,11 @@ def _apply(one: Decision, entry: Entry) -> None:
         entry.status, entry.reason, entry.detail = "kept", entry.print.reason, entry.print.detail
 
 
-def tell(entries: Sequence[Entry], hand: Hand, groups: Sequence[Sequence[int]]) -> None:
+def tell(entries: Sequence[Entry], hand: Hand) -> None:
     """Write each decision and its reason into the rows; those that could have no effect become refused."""
-    home = {k: number for number, members in enumerate(groups) for k in members}
     for one, found in list(hand.fitting):
         why, first = "", entries[found[0]]
-        if one.decision == "not_same" and home.get(found[0], -1) == home.get(found[-1], -2):
-            why = "other pictures, or a group that the source names, join the two"
-        elif one.decision in ("keep", "relabel") and all(entries[k].status == "quarantined" for k in found):
+        if one.decision in ("keep", "relabel") and all(entries[k].status == "quarantined" for k in found):
             why = f"the picture is left out all the same: {first.detail}"
         if why:
             hand.fitting.remove((one, found))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -20,7 +20,7 @@ from stages.clean.curation import Hand
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stages.clean.decode import Box
     from stages.clean.describe import Print
@@ -105,7 +105,6 @@ def decide(
         UserError: two labels stand on one picture and `clean.label_conflicts` is `fail`.
     """
     hand = hand or Hand()
-    done = Decisions(entries, _of_use(entries, pairs, hand))
     usable = [k for k, e in enumerate(entries) if e.usable]
     copies = DisjointSet(usable)
     seen: dict[str, int] = {}
@@ -113,11 +112,16 @@ def decide(
         entries[k].status = "kept"
         entries[k].first = seen.setdefault(entries[k].print.pixels, k)
         copies.merge(entries[k].first, k)
+    joined = _bound(entries, usable, hand)
+    hand.refuse_bound(joined)
+    done = Decisions(entries, _of_use(entries, pairs, hand))
     verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
-    for a, b in verdicts:
-        copies.merge(a, b)
+    for pair in _strongest_first(verdicts.values()):
+        if not hand.parts(joined, pair):
+            joined.merge(pair.a, pair.b)
+            copies.merge(pair.a, pair.b)
     sets = sorted(sorted(members) for members in copies.subsets())
-    groups = _group(done, sets, usable, clean, hand)
+    groups = _group(done, joined, clean, hand)
     _name(entries, usable)
     if clean.duplicates != "ignore":
         for members in sets:
@@ -126,7 +130,7 @@ def decide(
     classes.settle(entries, small or classes.SmallClasses())
     _assign(done, groups)
     _tell_turned(done)
-    curation.tell(entries, hand, groups)
+    curation.tell(entries, hand)
     return done
 
 
@@ -140,20 +144,27 @@ def _of_use(entries: list[Entry], pairs: Sequence[Pair], hand: Hand) -> list[Pai
     return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
 
 
-def _group(done: Decisions, sets: list[list[int]], usable: list[int], clean: Clean, hand: Hand) -> list[list[int]]:
-    """Groups that must not be split apart: copies, hints, one source file; then similar pairs up to the cap."""
+def _bound(entries: list[Entry], usable: list[int], hand: Hand) -> DisjointSet:
+    """What stays together whatever is compared: same pixels, hints, one source file, and what a person joined."""
     groups = DisjointSet(usable)
-    for members in sets:
-        for other in members[1:]:
-            groups.merge(members[0], other)
     first: dict[tuple[str, str], int] = {}
     for k in usable:
-        for value in ("hint", done.entries[k].hint), ("file", done.entries[k].print.sha256):
+        groups.merge(entries[k].first, k)
+        for value in ("hint", entries[k].hint), ("file", entries[k].print.sha256):
             if value[1]:
                 groups.merge(first.setdefault(value, k), k)
     for a, b in hand.pairs("together"):
         groups.merge(a, b)
-    for pair in sorted(done.pairs, key=lambda p: (-p.strength, p.a, p.b)):
+    return groups
+
+
+def _strongest_first(pairs: Iterable[Pair]) -> list[Pair]:
+    return sorted(pairs, key=lambda p: (-p.strength, p.a, p.b))
+
+
+def _group(done: Decisions, groups: DisjointSet, clean: Clean, hand: Hand) -> list[list[int]]:
+    """Groups that must not be split apart: those that are joined already, then similar pairs up to the cap."""
+    for pair in _strongest_first(done.pairs):
         if pair.verdict == "similar" and not groups.connected(pair.a, pair.b) and not hand.parts(groups, pair):
             if groups.subset_size(pair.a) + groups.subset_size(pair.b) > clean.match.max_group:
                 done.cut.append(pair)
@@ -192,9 +203,13 @@ def _settle(
 
 def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> bool:
     """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
-    return any(
-        entries[a].label != entries[b].label and _copy_of(entries[a], entries[b], verdicts)
-        for a, b in combinations(members, 2)
+    labels: dict[int, set[str]] = defaultdict(set)
+    for k in members:
+        labels[entries[k].first].add(entries[k].label)
+    if len(set().union(*labels.values())) == 1:
+        return False
+    return any(len(said) > 1 for said in labels.values()) or any(
+        labels[a] != labels[b] and (a, b) in verdicts for a, b in combinations(sorted(labels), 2)
     )
 
 
@@ -214,7 +229,7 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
 
 def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
     counts = Counter(entries[k].label for k in members)
-    said = "; ".join(f"{entries[k].path} is {entries[k].label}" for k in members)
+    said = classes.said([entries[k] for k in members])
     if sure := {entries[k].label for k in members if entries[k].hand}:
         for k in members:
             if entries[k].label not in sure:
@@ -236,9 +251,9 @@ def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int
     return [k for k in members if entries[k].status == "kept"]
 
 
-def _quality(entry: Entry) -> tuple[int, int, int, tuple[list[str | int], str]]:
-    """Best first: in a published part, more pixels, more bytes (less compressed), path."""
-    return entry.rank, -entry.print.width * entry.print.height, -entry.print.size, natural(entry.path)
+def _quality(entry: Entry) -> tuple[int, tuple[int, bool, int], tuple[list[str | int], str]]:
+    """Best first: in a published part, the better file, path."""
+    return entry.rank, entry.print.quality, natural(entry.path)
 
 
 def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> tuple[str, str] | None:
@@ -257,18 +272,22 @@ def _assign(done: Decisions, groups: list[list[int]]) -> None:
         if len(members) > 1:
             done.groups.append(members)
         kept = [done.entries[k] for k in members if done.entries[k].status == "kept"]
+        first = min((e.image_id for e in kept), default="")
         for entry in kept:
-            entry.group_id = min(e.image_id for e in kept)
+            entry.group_id = first
     for entry in done.entries:
         if entry.status != "kept":
             entry.image_id = ""
 
 
 def _tell_turned(done: Decisions) -> None:
-    """Name the turned copies that are kept, each beside the other."""
+    """Name the turned copies that are kept, each beside the other. Of copies the one that stays is meant."""
+    by_id = {e.image_id: k for k, e in enumerate(done.entries) if e.status == "kept"}
+    stays = {k: by_id.get(e.duplicate_of, k) for k, e in enumerate(done.entries)}
+    done.cut = [match.placed(pair, stays) for pair in done.cut]
     for pair in done.pairs:
-        one, other = done.entries[pair.a], done.entries[pair.b]
-        if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept":
+        one, other = done.entries[stays[pair.a]], done.entries[stays[pair.b]]
+        if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept" and one is not other:
             for entry, beside in ((one, other), (other, one)):
                 if "turned" not in entry.reason:
                     entry.detail = "; ".join(filter(None, [entry.detail, f"shows {beside.path} {pair.turned}"]))

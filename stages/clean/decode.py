@@ -44,20 +44,15 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 Box = tuple[int, int, int, int]
 _ORIENTATION = 0x0112
-_TURNS = dict(
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        start=2,
-    )
-)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _LENIENT = threading.Lock()
 _OWN = {"JPEG": ".jpg", "PNG": ".png"}  # formats whose files are kept as they are
 
@@ -79,13 +74,14 @@ class Picture:
 
     `image` is the normalised RGB picture; `suffix` is ".jpg" or ".png" where the file's own bytes decode to just that
     picture and may be kept as they are, else "" (it must be written anew); `note` is a reason code of what had to be
-    put right or chosen, `detail` says it in words.
+    put right or chosen, `detail` says it in words; `turn` is the EXIF orientation that was applied.
     """
 
     image: Image.Image
     suffix: str
     note: str = ""
     detail: str = ""
+    turn: int = 1
 
 
 def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
@@ -128,6 +124,12 @@ def open_header(data: bytes) -> Image.Image:
         raise (found if kinds.signature(data) else _not_read(data)) from None
 
 
+def check_bytes(size: int, clean: Clean) -> None:
+    """Refuse a file that is too large; raises `Refused`."""
+    if size > clean.max_bytes:
+        raise Refused("too_large", f"{size} bytes, more than clean.max_bytes = {clean.max_bytes}")
+
+
 def check_size(width: int, height: int, clean: Clean) -> None:
     """Refuse a picture that is too small or too large; raises `Refused`."""
     if width * height > clean.max_pixels:
@@ -160,8 +162,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def _whole(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
-    if len(data) > clean.max_bytes:
-        raise Refused("too_large", f"{len(data)} bytes, more than clean.max_bytes = {clean.max_bytes}")
+    check_bytes(len(data), clean)
     try:
         picture = _decoded(data, clean)
     except Refused as refused:
@@ -212,17 +213,17 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
 def _normalised(image: Image.Image, data: bytes) -> Picture:
     frames = filebytes.frames(open_header(data) if image.format in ("TIFF", "GIF") else image, data)
     part = filebytes.covered(image, data)
-    deep = rgb.deep_colour(image)
+    deep = rgb.deep_colour(image, data)
     image.load()  # before EXIF is asked for, which loads a PNG and passes over what it meets
     turn = orientation(image)
     plain = image.mode == "RGB" and turn == 1 and not frames and not image.has_transparency_data
     own = _OWN.get(image.format or "", "")
     if part:
         image = rgb.clear_outside(image, part)
-    result, note = rgb.from_deep_colour(image, deep, open_header(data)) if deep else rgb.to_rgb(image)
+    result, note = rgb.from_deep_colour(image, deep, open_header(data), data) if deep else rgb.to_rgb(image)
     if turn != 1:
         result = result.transpose(_TURNS[turn])
-    picture = Picture(result, "" if note[0] or not plain else own, *note)
+    picture = Picture(result, "" if note[0] or not plain else own, *note, turn)
     if part:
         size = f"{part[2] - part[0]}x{part[3] - part[1]} of {image.width}x{image.height} px"
         picture = _noted(picture, ("ground", f"the first frame covers {size}; the rest is transparent"))
@@ -238,7 +239,8 @@ def _part(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
     said()
-    rows = np.asarray(picture.image)
+    turn = {6: 8, 8: 6}.get(picture.turn, picture.turn)  # the others undo themselves
+    rows = np.asarray(picture.image.transpose(_TURNS[turn]) if turn != 1 else picture.image)
     # what is missing is filled with one colour, from the bottom up
     missing = int(np.cumprod((rows[::-1] == rows[-1, -1]).all(axis=(1, 2))).sum())
     visible = 1 - missing / len(rows)

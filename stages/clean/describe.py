@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,12 +18,16 @@ from stages.clean import decode, features, hashes
 from stages.clean.features import Features
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
     from numpy.typing import NDArray
 
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
-VERSION = 5  # raise it when the print of the same file changes: earlier commits share the cache
+VERSION = 6  # raise it when the print of the same file changes: earlier commits share the cache
+_ANIMATED = re.compile(r"\bfirst of |the first frame; ")  # what `decode` says of further frames or pages
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -61,6 +67,11 @@ class Print:
     def refused(self) -> bool:
         """Whether there is no picture to go on with."""
         return not self.pixels
+
+    @property
+    def quality(self) -> tuple[int, bool, int]:
+        """Best first: more pixels, one frame (the bytes of further ones tell nothing), more bytes (less compressed)."""
+        return -self.width * self.height, _ANIMATED.search(self.detail) is not None, -self.size
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
@@ -110,21 +121,36 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
 
 def small(image: Image.Image) -> Image.Image:
     """The picture with a longer side of at most `features.SIDE` px."""
-    scale = features.SIDE / max(image.size)
-    if scale >= 1:
-        return image
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    size = small_size(*image.size)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def small_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of `small` of a picture."""
+    scale = min(features.SIDE / max(width, height), 1)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def identity(file: str) -> tuple[str, int]:
+    """SHA-256 and number of a file's bytes, however many; raises `decode.Refused` where they cannot be had."""
+    with _opened(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), os.fstat(stream.fileno()).st_size
 
 
 def read(file: str) -> bytes:
     """A file's bytes; raises `decode.Refused` where they cannot be had."""
+    with _opened(file) as stream:
+        return stream.read()
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[BufferedReader]:
     try:
         handle = os.open(file, _READ)  # a pipe must not block
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise decode.Refused("unreadable", "not a file")
-            return stream.read()
+            yield stream
     except FileNotFoundError:
         raise decode.Refused("unreadable", "the file is not there") from None
     except OSError as error:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MOST_SCANS, _MOST_FRAMES = 100, 10_000
 _SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes through all pixels
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG; those left out have no header behind them
+_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
@@ -61,7 +63,7 @@ def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:
     """Why decoding would cost far more than the size in pixels says; "" where it would not."""
     pixels = header.width * header.height
     if header.format in ("JPEG", "MPO"):
-        scans = data.count(b"\xff\xda")
+        scans = _scans(data)
         if scans > _MOST_SCANS or scans * pixels > _SCANS_OF_LARGEST * max_pixels:
             return f"a JPEG of {scans} scans, each of which goes through {pixels} pixels"
     tags = getattr(header, "tag_v2", {})
@@ -69,6 +71,19 @@ def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:
     if isinstance(wide, int) and isinstance(high, int) and wide * high > 2 * max_pixels:
         return f"tiles of {wide}x{high} px, more than twice clean.max_pixels = {max_pixels}"
     return ""
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has up to its end. Phones append films and more pictures, in which anything may stand."""
+    at, count = 2, 0
+    while found := _MARKER.search(data, at):
+        at = found.end()
+        kind = data[at - 1]
+        if kind == _END_OF_IMAGE:
+            break
+        count += kind == _SCAN
+        at += int.from_bytes(data[at : at + 2], "big")  # of a scan the header: its pixels hold no marker
+    return count
 
 
 def frames(image: Image.Image, data: bytes) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SIDE = 32  # px of the grey thumbnail that is transformed
 LOW = 8  # lowest frequencies kept in each direction
 ORIENTATIONS = 8
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # of an orientation: what turns the picture back
 UNIT = 127  # length of a vector of low frequencies
 _Kind = TypeVar("_Kind", np.bool_, np.int8)
 _ODD = np.arange(LOW) % 2 == 1

@@ -14,17 +14,18 @@ import mmap
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections import deque
-from multiprocessing import connection, forkserver, get_context
+from multiprocessing import connection, forkserver, get_context, spawn
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stages.clean.decode import Refused
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ _AHEAD = 8  # chunks for each worker that may wait for one that takes long
 _WALL = 10  # seconds on the clock for each second of computing: for what waits without computing
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _FORK = get_context("forkserver")  # on Linux and macOS; forks a process that has the imports and no threads
+_STARTING = threading.Lock()  # what a process starts with is the environment and a function of the standard library
 
 
 class _Limits(NamedTuple):
@@ -54,7 +56,8 @@ class _Worker:
     def __init__(self, function: Callable[[Any], Any], limits: _Limits) -> None:
         self.pipe, theirs = _FORK.Pipe()
         self.process = _FORK.Process(target=_serve, args=(function, limits, theirs), daemon=True)
-        self.process.start()
+        with _STARTING, _without_the_script():
+            self.process.start()
         theirs.close()
         self.chunk = -1  # its number
 
@@ -71,19 +74,28 @@ class _Worker:
 
 
 def each(
-    function: Callable[[T], R], items: Sequence[T], *, workers: int, seconds: float, gigabytes: float
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    workers: int,
+    seconds: float,
+    gigabytes: float,
+    kept: list[_Worker] | None = None,
 ) -> Generator[R | Refused, None, None]:
     """Apply `function` to every item, in worker processes; yields results in the order of the items.
 
     A `Refused` that `function` raises is that item's result. Any other exception is a fault of ours and is raised here.
 
     Args:
-        function: at the top level of a module; what it takes and returns must be picklable, and should be small.
+        function: at the top level of a module that is not the script; what it takes and returns must be picklable, and
+            should be small.
         items: what it is called with.
         workers: how many processes.
         seconds: of computing for one item, and ten times as many on the clock.
         gigabytes: of memory for one item, beyond what a worker needs to start. Linux holds a process to it; macOS does
             not.
+        kept: workers of an earlier call with the same function and limits, to use and to leave here for the next; one
+            call at a time. Without it, all end with the call. They end with this process at the latest.
 
     Raises:
         UserError: the machine has less memory than one item may need and needs.
@@ -92,7 +104,7 @@ def each(
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     waiting = deque(range(len(chunks)))
     done: dict[int, list[Any]] = {}
-    idle: list[_Worker] = []
+    idle = [] if kept is None else kept
     busy: dict[Connection, _Worker] = {}
     failed: list[int] = []
     if items:
@@ -107,8 +119,9 @@ def each(
                     with contextlib.suppress(OSError):  # it died before; `recv` finds that out
                         worker.pipe.send(chunks[worker.chunk])
                 ready = connection.wait(list(busy))
-                for worker in [busy.pop(pipe) for pipe in list(busy) if pipe in ready]:
-                    answer = _receive(worker)
+                for pipe in [one for one in busy if one in ready]:
+                    answer = _receive(busy[pipe])  # what it raises ends all that are busy
+                    worker = busy.pop(pipe)
                     if answer is None:
                         failed.append(worker.chunk)
                         worker.end()
@@ -122,7 +135,7 @@ def each(
                     failed.clear()
             yield from done.pop(turn)
     finally:
-        for worker in itertools.chain(idle, busy.values()):
+        for worker in itertools.chain([] if kept is not None else idle, busy.values()):
             worker.end()
 
 
@@ -175,18 +188,42 @@ def _name(code: int) -> str:
 
 
 def _start_server(function: Callable[..., Any]) -> None:
-    """Start the process that workers are forked from, once; it imports what they need, for one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    """Start the process that workers are forked from, once; it imports what they need, for one thread each.
+
+    It finds modules where this process does, and nothing in the working folder beside.
+    """
+    inner = getattr(function, "func", function)  # of a partial
+    needed = [inner, *(type(value) for value in getattr(function, "keywords", {}).values())]
+    places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100 - "" is the working folder
+    given = dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(places)}
+    with _STARTING:
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update(given)
+        try:
+            _FORK.set_forkserver_preload([__name__, *dict.fromkeys(one.__module__ for one in needed)])
+            forkserver.ensure_running()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_the_script() -> Iterator[None]:
+    """Start processes that do not run the script of this one again; no function of ours stands in it."""
+    original = spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = original(name)
+        return {key: value for key, value in found.items() if not key.startswith("init_main")}
+
+    spawn.get_preparation_data = prepared
     try:
-        _FORK.set_forkserver_preload([__name__, getattr(function, "__module__", __name__)])
-        forkserver.ensure_running()
+        yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        spawn.get_preparation_data = original
 
 
 def _serve(function: Callable[[Any], Any], limits: _Limits, pipe: Connection) -> None:

@@ -6,7 +6,6 @@ shot, or a part of it (they must not be split apart).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,12 +14,13 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import features, hashes, search, small
 from stages.clean.compare import UNLIKE, Evidence, compare, frame
+from stages.clean.describe import small_size
 from stages.clean.pictures import Ordered
 from stages.clean.proof import Proof, prove
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,13 +107,13 @@ def placed(pair: Pair, order: Sequence[int] | Mapping[int, int]) -> Pair:
     a, b = order[pair.a], order[pair.b]
     if a < b:
         return replace(pair, a=a, b=b)
-    return replace(pair, a=b, b=a, orientation=_INVERSE[pair.orientation], degrees=-pair.degrees)
+    return replace(pair, a=b, b=a, orientation=hashes.INVERSE[pair.orientation], degrees=-pair.degrees)
 
 
 def _pairs(use: Sequence[int], pictures: Ordered) -> list[Pair]:
     match, prints = pictures.clean.match, pictures.prints
     able = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
-    tiny = {k for k in able if min(prints[k].width, prints[k].height) < features.LEAST_SIDE}
+    tiny = {k for k in able if min(small_size(prints[k].width, prints[k].height)) < features.LEAST_SIDE}
     found: dict[tuple[int, int], Pair] = {}
     proposed = list(_candidates(able, tiny, pictures))
     _look(proposed, tiny, pictures, found)
@@ -124,7 +124,7 @@ def _pairs(use: Sequence[int], pictures: Ordered) -> list[Pair]:
             same.merge(pair.a, pair.b)
     rest = []
     for members in same.subsets():
-        best = min(members, key=lambda k: (-prints[k].width * prints[k].height, -prints[k].size, k))
+        best = min(members, key=lambda k: (prints[k].quality, k))
         pairs_ = [(min(best, k), max(best, k)) for k in members if k != best]
         rest += [Candidate(a, b, 0, 0, "hash") for a, b in sorted(pairs_) if (a, b) not in found]
     _look(rest, tiny, pictures, found)
@@ -171,55 +171,28 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Ordered) -> Itera
     if len(able) < 2:
         return
     words = np.array([prints[k].word for k in able], np.uint64)
-    turned = hashes.turned_words(words)
-    b, a, distance = search.hash_pairs(words, turned.ravel(), match.distance)
-    yield from _nearest(_places(a // 8, b, distance.astype(np.int64), a % 8, places, "hash"), match.nearest)
+    hashed = search.hash_pairs(words, hashes.turned_words(words).ravel(), match.distance)
+    rows = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), match.nearest)
+    yield from _named(rows, places, "hash")
     if len(large) > 1:
         every = (pictures.features(k) for k in progress(large, desc="features", leave=False))
         a, b, mirrored, votes = search.feature_pairs(every, match.votes)
-        rows = _places(a, b, -votes, mirrored, np.array(large, np.int64), "features")
-        yield from _nearest(rows, match.nearest)
+        rows = search.nearest([np.stack([a, b, -votes, mirrored])], match.nearest)
+        yield from _named(rows, np.array(large, np.int64), "features")
     if tiny:
         vectors = np.array([prints[k].vector for k in able], np.int8)
         asks = np.flatnonzero([k in tiny for k in able])
-        rows = []
+        parts = []
         for orientation in (0, 1):
             queries = hashes.turned_vector(vectors[asks], orientation)
             q, t, dots = search.vector_pairs(queries, vectors, match.cosine, match.nearest + 1)
-            rows += _places(asks[q], t, -dots, np.full(len(q), orientation), places, "frequencies")
-        yield from _nearest(rows, match.nearest)
+            parts.append(np.stack([asks[q], t, -dots, np.full(len(q), orientation)]))
+        yield from _named(search.nearest(parts, match.nearest), places, "frequencies")
 
 
-def _places(
-    a: Index, b: Index, score: Index, orientation: Index, places: Index, by: Literal["hash", "features", "frequencies"]
-) -> list[Candidate]:
-    """Candidates with the smaller position first; the pair turned round has the inverse orientation."""
-    rows = []
-    for x, y, s, o in zip(places[a].tolist(), places[b].tolist(), np.asarray(score, np.int64).tolist(),
-                          orientation.tolist(), strict=True):  # fmt: skip
-        if x < y:
-            rows.append(Candidate(x, y, s, o, by))
-        elif y < x:
-            rows.append(Candidate(y, x, s, _INVERSE[o], by))
-    return rows
-
-
-_INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # of an orientation: what turns b into a
-
-
-def _nearest(rows: Iterable[Candidate], most: int) -> list[Candidate]:
-    """Each pair once, in its likeliest orientation, if it is among the nearest few of one of its pictures."""
-    best: dict[tuple[int, int], Candidate] = {}
-    for row in sorted(rows, key=lambda r: (r.a, r.b, r.score, r.orientation)):
-        best.setdefault((row.a, row.b), row)
-    taken: dict[int, int] = defaultdict(int)
-    kept = []
-    for row in sorted(best.values(), key=lambda r: (r.score, r.a, r.b)):
-        if min(taken[row.a], taken[row.b]) < most:
-            kept.append(row)
-        taken[row.a] += 1
-        taken[row.b] += 1
-    return kept
+def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequencies"]) -> Iterator[Candidate]:
+    rows[:2] = places[rows[:2]]
+    return (Candidate(a, b, score, orientation, by) for a, b, score, orientation in rows.T.tolist())
 
 
 def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Ordered, found: dict[tuple[int, int], Pair]) -> None:

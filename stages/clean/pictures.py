@@ -92,11 +92,16 @@ class Pictures:
             if job is None:
                 continue
             try:
-                data = describe.read(job.file)
+                digest, size = describe.identity(job.file)
             except Refused as refused:
                 self.prints[k] = Print("", reason=refused.reason, detail=refused.detail)
                 continue
-            tasks[k] = job.file, hashlib.sha256(data).hexdigest(), job.box, job.lenient
+            try:
+                decode.check_bytes(size, self.clean)
+            except Refused as refused:
+                self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
+                continue
+            tasks[k] = job.file, digest, job.box, job.lenient
             self._keys[k] = _key(tasks[k], self.clean)
         known = {name: Print.unpacked(data) for name, data in self._cached(self._keys.values())}
         new = {k: task for k, task in tasks.items() if self._keys[k] not in known}

@@ -6,10 +6,13 @@ the scale and the ground are chosen by the picture's own values, and the ledger 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,36 +57,102 @@ def clear_outside(image: Image.Image, part: tuple[int, int, int, int]) -> Image.
     return result
 
 
-def deep_colour(image: Image.Image) -> str:
-    """The order of the bytes of 16-bit colour, as Pillow writes it ("16B" ...), before it is loaded; "" for others."""
-    if image.mode not in ("RGB", "RGBA") or not getattr(image, "tile", None):
+def deep_colour(image: Image.Image, data: bytes) -> str:
+    """How 16-bit colour is stored, before it is loaded: the order of its bytes, or the format; "" for others.
+
+    Args:
+        image: the opened file.
+        data: its bytes.
+    """
+    if image.mode not in ("RGB", "RGBA", "LA") or not getattr(image, "tile", None):
         return ""
     args = image.tile[0].args  # type: ignore[attr-defined]
+    if image.format == "PPM":
+        return "PPM" if isinstance(args, tuple) and args[-1] > 255 else ""
+    if image.format == "JPEG2000":
+        return "JPEG2000" if _bits_of_jpeg_2000(data) > 8 else ""
     raw = str(args[0] if isinstance(args, tuple) else args)
     return raw[-3:] if raw[-3:] in _SWAPPED else ""
 
 
-def from_deep_colour(image: Image.Image, order: str, again: Image.Image) -> tuple[Image.Image, Note]:
+def from_deep_colour(image: Image.Image, kind: str, again: Image.Image, data: bytes) -> tuple[Image.Image, Note]:
     """Convert 16-bit colour, of which Pillow loads the high byte alone.
 
-    Where the picture uses few of its 16 bits, the same file, opened `again`, is read for the low byte: with the order
-    of the bytes swapped.
+    Where the picture uses few of its 16 bits, its samples are read whole.
+
+    Args:
+        image: loaded.
+        kind: as `deep_colour` says.
+        again: the same file, opened.
+        data: its bytes.
+
+    Raises:
+        ValueError: this kind of file cannot be read whole.
     """
-    ranges = image.getextrema()[:3]
+    ranges = image.getextrema()[: 1 if image.mode == "LA" else 3]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)  # type: ignore[misc]
     if high >= 64 and high - low >= _LEVELS:
         return to_rgb(image)
-    for k, tile in enumerate(again.tile):  # type: ignore[attr-defined]
-        first, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        swapped = first[:-3] + _SWAPPED[order]
-        again.tile[k] = tile._replace(args=(swapped, *rest) if rest else swapped)  # type: ignore[attr-defined]
-    again.load()
-    pixels, note = scaled(np.asarray(image)[..., :3].astype(np.uint16) * 256 + np.asarray(again)[..., :3])
+    if kind == "PPM":
+        samples = _ppm_samples(again, data)
+    elif kind == "JPEG2000":
+        samples = _jpeg_2000_samples(image, data)
+    else:
+        samples = _png_or_tiff_samples(image, kind, again)
+    pixels, note = scaled(samples)
     result = Image.fromarray(pixels)
-    if image.mode == "RGBA":
+    if image.mode != "RGB":
         result.putalpha(image.getchannel("A"))
     result, ground = to_rgb(result)
     return result, note if note[0] else ground
+
+
+def _png_or_tiff_samples(image: Image.Image, order: str, again: Image.Image) -> NDArray[np.uint16]:
+    """The low byte comes from a second reading with the order of the bytes swapped.
+
+    Of grey with opacity Pillow knows one order; its four bytes of a pixel are read as if they were four channels.
+    """
+    four = str(again.tile[0].args).find("LA;16B") >= 0  # type: ignore[attr-defined]
+    for k, tile in enumerate(again.tile):  # type: ignore[attr-defined]
+        first, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        raw = "RGBA" if four else first[:-3] + _SWAPPED[order]
+        again.tile[k] = tile._replace(args=(raw, *rest) if rest else raw)  # type: ignore[attr-defined]
+    again.load()
+    low = np.asarray(again)
+    if four:
+        return np.repeat(low[..., :1].astype(np.uint16) * 256 + low[..., 1:2], 3, axis=2)
+    return np.asarray(np.asarray(image)[..., :3].astype(np.uint16) * 256 + low[..., :3], np.uint16)
+
+
+def _ppm_samples(again: Image.Image, data: bytes) -> NDArray[np.uint16]:
+    codec, _, start, _ = again.tile[0]  # type: ignore[attr-defined]
+    count = again.width * again.height * 3
+    if codec == "ppm_plain":
+        words = re.sub(rb"#[^\n\r]*", b" ", data[start:]).split()[:count]
+        found = np.array([int(word) for word in words], np.uint16)
+    else:
+        body = data[start : start + 2 * count]
+        found = np.frombuffer(body[: len(body) // 2 * 2], ">u2").astype(np.uint16)
+    return np.pad(found, (0, count - len(found))).reshape(again.height, again.width, 3)
+
+
+def _jpeg_2000_samples(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        found = None
+    if found is not None and found.ndim == 3 and found.dtype == np.uint16 and found.shape[2] in (3, 4):
+        samples = np.ascontiguousarray(found[..., 2::-1])
+        high = samples >> (_bits_of_jpeg_2000(data) - 8)
+        if high.shape[:2] == image.size[::-1] and np.abs(high.astype(int) - np.asarray(image)[..., :3]).max() <= 1:
+            return np.asarray(samples, np.uint16)
+    raise ValueError("JPEG 2000 that uses few of its bits, of a kind that is read with 8 bits a channel alone")
+
+
+def _bits_of_jpeg_2000(data: bytes) -> int:
+    """Bits of the first channel, by the header of the code stream."""
+    at = data.find(b"\xff\x4f\xff\x51") + 2
+    return (data[at + 40] & 0x7F) + 1 if 2 <= at < len(data) - 40 else 8
 
 
 def scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], Note]:

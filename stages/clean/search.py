@@ -10,62 +10,110 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.clean.hashes import UNIT
+from stages.clean.hashes import INVERSE, ORIENTATIONS, UNIT
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Self
 
     from stages.clean.features import Features
 
 Index = NDArray[np.int64]
 Words = NDArray[np.uint64]
 _CHUNK = 4_000_000  # candidate pairs compared at a time
-_ROWS = 1024  # vectors of a block of products
+_WAITING = 500_000  # rows that wait to be thinned out
+_ROWS, _DOTS = 1024, 16_000_000  # of a block of products: vectors, products
 _NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
 _TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
 
 faiss.omp_set_num_threads(1)
 
 
-def hash_pairs(queries: Words, targets: Words, radius: int) -> tuple[Index, Index, NDArray[np.uint8]]:
+def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[Index, Index, NDArray[np.uint8]]]:
     """Every (query, target) within `radius` bits, exactly, without comparing all with all.
 
     General pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", ICDE 2018): the 64 bits are cut
     into bands, band i gets a radius t_i so that the sum of t_i + 1 is above `radius`. Two hashes within `radius` are
-    then within t_i in some band, so it is enough to look up, band by band, the values within t_i of one's own.
+    then within t_i in some band, so it is enough to look up, band by band, the values within t_i of one's own. A query
+    that shares its values with many, as a picture of a fixed camera does, is compared with all targets.
 
     Args:
         queries: uint64 of shape (q,).
         targets: uint64 of shape (t,).
         radius: Hamming distance in bits.
 
-    Returns:
-        Positions in `queries`, positions in `targets` and the distance of each pair, sorted.
+    Yields:
+        For some of the queries at a time, so that memory does not grow with the number of pairs: positions in
+        `queries`, positions in `targets` and the distance of each pair, sorted.
     """
-    bands = min(max(round(64 / max(math.log2(len(targets) + 1), 8)), 3), 8)
-    edges = [64 * k // bands for k in range(bands + 1)]
-    spare = max(radius + 1 - bands, 0)  # with fewer bits than bands, as many bands as bits and one more are enough
-    radii = [spare // bands + (k < spare % bands) for k in range(min(bands, radius + 1))]
-    found = [np.zeros((3, 0), np.int64)]
-    for start, end, within in zip(edges, edges[1:], radii, strict=False):
-        shift, width = np.uint64(start), end - start
-        only = np.uint64((1 << width) - 1)
-        value, own = (targets >> shift) & only, (queries >> shift) & only
-        order = np.argsort(value, kind="stable")
-        starts = np.searchsorted(value[order], np.arange((1 << width) + 1, dtype=np.uint64))
-        for bits in (b for size in range(within + 1) for b in combinations(range(width), size)):
-            near = own ^ np.uint64(sum(1 << bit for bit in bits))
-            found += _compare(queries, targets, order, starts[near], starts[near + np.uint64(1)], radius)
-    q, t, d = np.concatenate(found, axis=1)
-    once = np.unique(q * max(len(targets), 1) + t, return_index=True)[1]
-    return q[once], t[once], d[once].astype(np.uint8)
+    bands = [_Band.of(targets, *cut) for cut in _cuts(len(targets), radius)]
+    counts = np.zeros(len(queries), np.int64)
+    for _, low, high in _lookups(bands, queries):
+        counts += high - low
+    crowded = counts >= len(targets) // 4
+    for part in _parts(np.flatnonzero(crowded), np.full(int(crowded.sum()), len(targets))):
+        distance = np.bitwise_count(queries[part, None] ^ targets)
+        row, t = np.nonzero(distance <= radius)
+        yield part[row], t, distance[row, t]
+    for part in _parts(np.flatnonzero(~crowded), counts[~crowded]):
+        found = [np.zeros((3, 0), np.int64)]
+        for order, low, high in _lookups(bands, queries[part]):
+            found += _compare(queries[part], targets, order, low, high, radius)
+        q, t, d = np.concatenate(found, axis=1)
+        once = np.unique(q * max(len(targets), 1) + t, return_index=True)[1]
+        yield part[q[once]], t[once], d[once].astype(np.uint8)
+
+
+def nearest(parts: Iterable[Index], most: int) -> Index:
+    """Each pair once, in its likeliest orientation, if it is among the nearest few of one of its pictures.
+
+    Args:
+        parts: rows of candidates, int64 (4, n): two pictures, a score of which less is nearer, how the first is turned.
+        most: pairs of a picture.
+
+    Returns:
+        Such rows, the smaller picture first, the nearest pairs first. What is dropped early could never be among them.
+    """
+    waiting, size, limit = [np.zeros((4, 0), np.int64)], 0, _WAITING
+    for part in parts:
+        waiting.append(part.astype(np.int64))
+        size += part.shape[1]
+        if size > limit:
+            waiting = [_nearest(np.concatenate(waiting, axis=1), most)]
+            size = waiting[0].shape[1]
+            limit = 2 * size + _WAITING
+    return _nearest(np.concatenate(waiting, axis=1), most)
+
+
+def _nearest(rows: Index, most: int) -> Index:
+    rows = rows[:, rows[0] != rows[1]]
+    if not rows.shape[1]:
+        return rows
+    ends, score = np.sort(rows[:2], axis=0), rows[2] - rows[2].min()
+    turned = np.where(rows[0] < rows[1], rows[3], np.array(INVERSE)[rows[3]])
+    pictures, scores, least = int(ends.max()) + 1, int(score.max()) + 1, int(rows[2].min())
+    # one whole number for each row sorts faster than four columns: below 2**63 for a million pictures
+    key = np.sort(((ends[0] * pictures + ends[1]) * scores + score) * ORIENTATIONS + turned)
+    rest, turned = np.divmod(key, ORIENTATIONS)
+    pair, score = np.divmod(rest, scores)
+    once = np.diff(pair, prepend=-1) != 0
+    key = np.sort((score[once] * pictures**2 + pair[once]) * ORIENTATIONS + turned[once])
+    rest, turned = np.divmod(key, ORIENTATIONS)
+    score, pair = np.divmod(rest, pictures**2)
+    both = np.stack([pair // pictures, pair % pictures])
+    every = both.T.ravel()
+    order = np.argsort(every, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order)) - np.searchsorted(every[order], every[order])
+    kept = rank.reshape(-1, 2).min(axis=1) < most
+    return np.stack([*both, score + least, turned])[:, kept]
 
 
 def vector_pairs(
@@ -85,8 +133,9 @@ def vector_pairs(
     right = np.ascontiguousarray(targets.T.astype(np.float32))  # products of whole numbers below 2**24 are exact
     least = round(cosine * UNIT * UNIT)
     found = [np.zeros((3, 0), np.int64)]
-    for start in progress(range(0, len(queries), _ROWS), desc="neighbours", leave=False):
-        dots = queries[start : start + _ROWS].astype(np.float32) @ right
+    step = max(1, min(_ROWS, _DOTS // max(len(targets), 1)))
+    for start in progress(range(0, len(queries), step), desc="neighbours", leave=False):
+        dots = queries[start : start + step].astype(np.float32) @ right
         q, t = np.divmod(np.flatnonzero(dots >= least), len(targets))
         d = dots[q, t].astype(np.int64)
         order = np.lexsort((t, -d, q))
@@ -180,6 +229,54 @@ def _count(keys: Index, voters: Index) -> tuple[Index, Index]:
     new = np.ones(len(keys), bool)
     new[1:] = (np.diff(keys) != 0) | (np.diff(voters) != 0)
     return np.unique(keys[new], return_counts=True)
+
+
+class _Band(NamedTuple):
+    """Some of the bits of all targets, and where the targets with each value stand."""
+
+    start: int
+    width: int
+    within: int  # bits that may differ
+    order: Index
+    starts: Index
+
+    @classmethod
+    def of(cls, targets: Words, start: int, width: int, within: int) -> Self:
+        value = _bits(targets, start, width)
+        order = np.argsort(value, kind="stable")
+        starts = np.searchsorted(value[order], np.arange((1 << width) + 1, dtype=np.uint64))
+        return cls(start, width, within, order, starts)
+
+
+def _cuts(targets: int, radius: int) -> Iterator[tuple[int, int, int]]:
+    """The bands of 64 bits: start, width, and the bits that may differ in it."""
+    bands = min(max(round(64 / max(math.log2(targets + 1), 8)), 3), 8)
+    edges = [64 * k // bands for k in range(bands + 1)]
+    spare = max(radius + 1 - bands, 0)  # with fewer bits than bands, as many bands as bits and one more are enough
+    for k in range(min(bands, radius + 1)):
+        yield edges[k], edges[k + 1] - edges[k], spare // bands + (k < spare % bands)
+
+
+def _bits(words: Words, start: int, width: int) -> Words:
+    return (words >> np.uint64(start)) & np.uint64((1 << width) - 1)
+
+
+def _lookups(bands: Sequence[_Band], queries: Words) -> Iterator[tuple[Index, Index, Index]]:
+    """For each value that is looked up: an order of the targets, and from where to where in it they may be near."""
+    for band in bands:
+        own = _bits(queries, band.start, band.width)
+        for bits in (b for size in range(band.within + 1) for b in combinations(range(band.width), size)):
+            near = own ^ np.uint64(sum(1 << bit for bit in bits))
+            yield band.order, band.starts[near], band.starts[near + np.uint64(1)]
+
+
+def _parts(queries: Index, counts: Index) -> Iterator[Index]:
+    """The queries in parts with so many candidates that memory holds them."""
+    ends, at = np.cumsum(counts), 0
+    while at < len(queries):
+        stop = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _CHUNK, side="right")), at + 1)
+        yield queries[at:stop]
+        at = stop
 
 
 def _compare(queries: Words, targets: Words, order: Index, low: Index, high: Index, radius: int) -> list[Index]:

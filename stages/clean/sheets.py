@@ -78,10 +78,15 @@ def write(done: Decisions, pictures: Pictures, report: Path) -> None:
 
 
 def _borderline(pairs: Sequence[Pair]) -> list[Pair]:
-    """The similar pairs and those that just were not: what a change of the thresholds would change first."""
+    """The weakest similar pairs, then the strongest that were not: what other thresholds would change first.
+
+    Half of the places are for those that were not, where there are so many.
+    """
     rest = [p for p in pairs if p.verdict != "same" and p.strength > 0]
-    return sorted(rest, key=lambda p: (p.verdict != "similar", p.strength if p.verdict == "similar" else -p.strength,
-                                       p.a, p.b))[:BORDERLINE]  # fmt: skip
+    similar = sorted((p for p in rest if p.verdict == "similar"), key=lambda p: (p.strength, p.a, p.b))
+    missed = sorted((p for p in rest if p.verdict != "similar"), key=lambda p: (-p.strength, p.a, p.b))
+    near = similar[: BORDERLINE - min(BORDERLINE // 2, len(missed))]
+    return near + missed[: BORDERLINE - len(near)]
 
 
 def _tables(done: Decisions, near: Sequence[Pair], folder: Path) -> None:

@@ -5,12 +5,15 @@ A picture is named by its path in the source; one that is a box in a file has `#
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from dataclasses import asdict, dataclass
+import unicodedata
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.core import files
+from stages.core import files, intact
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ FILE = Path("data/curation.csv")
 COLUMNS = ("path", "sha256", "decision", "value", "reason", "who", "when", "seen")
 PICTURE, PAIR = ("drop", "keep", "relabel"), ("not_same", "together")
 LONGEST = 500  # letters of a label, a reason or a name
+_JOINERS = "\u200c\u200d"  # between letters of Persian, Hindi and other scripts; not printed themselves
 _DIGEST = "[0-9a-f]{64}"
 _NUMBER = re.compile(r"([0-9]+)")
 
@@ -69,19 +73,57 @@ def read(path: Path = FILE) -> list[Decision]:
     if not path.exists():
         return []
     found: dict[tuple[str, ...], Decision] = {}
-    for number, row in enumerate(files.read_rows(path, by_hand=True), 2):
-        one = Decision(**{column: row.get(column, "") if column == "seen" else row[column] for column in COLUMNS})
+    for number, row in _rows(path):
+        one = Decision(**row)
+        if one.decision == "relabel":
+            one = replace(one, value=label(one.value))
         if one.decision in PAIR and len(digests := one.sha256.split(" ")) == 2:
             more = {key: getattr(one, key) for key in ("reason", "who", "when", "seen")}
             one = pair(one.decision, (one.path, digests[0]), (one.value, digests[1]), **more)
         if fault := _fault(one):
-            raise UserError(f"{path}: row {number} ({one.path!r}) {fault}; mend the row or remove it")
+            raise UserError(f"{path}: line {number} ({one.path!r}) {fault}; mend the line or remove it")
         known = found.setdefault(one.subject, one)
         if (known.sha256, known.decision, known.value) != (one.sha256, one.decision, one.value):
             raise UserError(
-                f"{path}: row {number} says of {one.path!r}: {said(one)}; another row: {said(known)}; keep one of them"
+                f"{path}: line {number} says of {one.path!r}: {said(one)}; another row: {said(known)}; keep one of them"
             )
     return _ordered(found.values())
+
+
+def _text(path: Path) -> str:
+    """The file. What is wrong in it is to be mended in it: git may not have these decisions yet."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # a spreadsheet puts a mark in front
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it as CSV in UTF-8") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line == "=======" or line.startswith(("<<<<<<< ", "||||||| ", ">>>>>>> ")):
+            raise UserError(
+                f"{path}: line {number} is a mark of a merge conflict; keep one of the two sides, or the rows of both, "
+                "and remove the marks"
+            )
+    return text
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows, each with the line that it ends in."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        header, *rows = [(reader.line_num, row) for row in reader if any(row)] or [(1, [])]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num} is no CSV ({error}); mend the line or remove it") from None
+    names = header[1]
+    if lacking := [column for column in COLUMNS if column != "seen" and column not in names]:
+        hint = "save it as CSV with commas between the columns" if len(names) == 1 else "put the names back"
+        raise UserError(f"{path}: the first row does not name {', '.join(lacking)}; {hint}: {','.join(COLUMNS)}")
+    found = []
+    for number, row in rows:
+        if len(row) != len(names):
+            words = f"has {len(row)} fields, the first row {len(names)}"
+            raise UserError(f"{path}: line {number} {words}; mend the line or remove it")
+        fields = dict(zip(names, map(intact.unescaped, row), strict=True))
+        found.append((number, {column: fields.get(column, "") for column in COLUMNS}))
+    return found
 
 
 def write(decisions: Iterable[Decision], path: Path = FILE) -> None:
@@ -97,11 +139,16 @@ def said(one: Decision) -> str:
     }[one.decision]  # fmt: skip
 
 
+def label(text: str) -> str:
+    """A label as `ingest` writes it: one text for one sight, whether its accents are signs of their own or not."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
 def label_fault(label: str) -> str:
     """Why a text cannot be a label; empty if it can."""
-    if not label or label != label.strip():
+    if not label or label != label.strip().strip(_JOINERS):
         return "is empty or has a space at an end"
-    if not label.isprintable():
+    if not label.translate(dict.fromkeys(map(ord, _JOINERS))).isprintable():
         return "has signs that cannot be printed"
     return f"has more than {LONGEST} letters" if len(label) > LONGEST else ""
 

@@ -9,30 +9,62 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TRAIN, _VAL, _TEST = "train(?:ing)?", "val|valid|validation|dev", "test(?:ing)?|eval|evaluation|hold[ _-]?out"
-_TAIL = r"(?:[ _-]?(?:set|data|split|images|imgs))?[ _-]?[0-9]*"  # train_set, val2017
+_WORDS = {
+    "train": r"tr|trn|train(ing)?",
+    "val": r"val|valid(ation)?|dev(elopment)?",
+    "test": r"te|tst|test(ing)?|eval(uation)?|hold ?out",
+}
+_NAMES = {
+    part: re.compile(rf"({words}) ?(set|data|split|part|folder|img|imgs|images?|pics?|pictures?|photos?)? ?\d*")
+    for part, words in _WORDS.items()
+}
+MOST_LEVELS = 4  # of folders, among which published parts are looked for
+COVERED = 0.9  # of the pictures must lie in a part
 MOST = 0.95  # share of the pictures above which one class is told
 
 
-def is_part(name: str) -> bool:
-    """Whether a folder is named as published parts are: train, Validation, TEST, dev, val2017 ..."""
-    return _is(name, f"{_TRAIN}|{_VAL}|{_TEST}")
+def part_named(name: str) -> str:
+    """`train`, `val` or `test` where a folder is named so, in any of the usual words (val2017); else an empty text."""
+    text = re.sub(r"[^a-z0-9]+", " ", name.casefold()).strip()
+    return next((part for part, pattern in _NAMES.items() if pattern.fullmatch(text)), "")
 
 
 def part_level(paths: Sequence[str]) -> int | None:
     """How many folders stand above the published parts; None where the tree has no such parts.
 
-    A tree has them where all folders of one level are named as parts: beside a folder `car`, `train` is a class.
+    A tree has them where nearly all pictures lie in folders of one level that are named as training and another part,
+    or where all folders of the level are named as parts: beside a folder `car`, `train` is a class.
     """
-    trees = [tree for path in paths if (tree := path.split("/")[:-1])]
-    level = 0
-    while names := {tree[level] for tree in trees if len(tree) > level}:
-        if all(map(is_part, names)):
+    trees = [path.split("/")[:-1] for path in paths]
+    for level in range(MOST_LEVELS):
+        inside = [tree for tree in trees if len(tree) > level]
+        found = Counter(part for tree in inside if (part := part_named(tree[level])))
+        divided = len(found) > 1 and "train" in found and found.total() >= COVERED * len(paths)
+        alone = found.total() == len(inside) and len({tuple(tree[:level]) for tree in inside}) == 1
+        if divided or (alone and inside):
             return level
-        if len(names) > 1:
-            return None
-        level += 1
     return None
+
+
+def label_folders(paths: Sequence[str], level: int | None) -> list[list[str]]:
+    """The folders of each picture that can name its label: without that of its published part.
+
+    Where labels stand below the parts (train/cat/1.jpg), a picture elsewhere, or directly in a part, has none.
+
+    Args:
+        paths: of the pictures.
+        level: of the parts, from `part_level`.
+    """
+    trees = [path.split("/")[:-1] for path in paths]
+    if level is None:
+        return trees
+    parts = [len(tree) > level and bool(part_named(tree[level])) for tree in trees]
+    kept = [tree[:level] + tree[level + 1 :] if part else tree for tree, part in zip(trees, parts, strict=True)]
+    if len({tuple(tree[:level]) for tree, part in zip(trees, parts, strict=True) if part}) > 1:  # cat/train/1.jpg
+        return kept
+    if not any(part and len(folders) > level for folders, part in zip(kept, parts, strict=True)):
+        return trees
+    return [folders if part and len(folders) > level else [] for folders, part in zip(kept, parts, strict=True)]
 
 
 def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
@@ -46,7 +78,7 @@ def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
     if not counts:
         return []
     found = []
-    parts = sorted(label for label in counts if is_part(label.partition("/")[0]))
+    parts = sorted(label for label in counts if part_named(label.partition("/")[0]))
     if parts:
         found.append(
             f"The labels {_listed(parts)} look like names of published parts (train, test), not of classes; "
@@ -77,16 +109,12 @@ def _unused_parts(paths: Sequence[str]) -> list[str]:
         return []
     folders = sorted({"/".join(path.split("/")[: level + 1]) for path in paths if path.count("/") > level})
     asked = []
-    for part, names in (("test", _TEST), ("val", _VAL)):
-        named = [folder for folder in folders if _is(folder.rpartition("/")[2], names)]
+    for part in ("test", "val"):
+        named = [folder for folder in folders if part_named(folder.rpartition("/")[2]) == part]
         asked += [f"{part}: {{folder: {named[0]}}}"] if named else []
     advice = f"; to use {'them' if len(asked) > 1 else 'it'}: `split: {{{', '.join(asked)}}}`" if asked else ""
     said = f"The folders {_listed(folders)} look like published parts, but `split` mixes them and draws its own"
     return [f"{said}{advice}."]
-
-
-def _is(name: str, names: str) -> bool:
-    return re.fullmatch(f"(?:{names}){_TAIL}", name.strip(), re.IGNORECASE) is not None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-LOWER_IS_BETTER = ("nll", "robustness_drop")  # among those that `aggregate.compare` can name
+# Of those that `aggregate.compare` can name:
+LOWER_IS_BETTER = ("nll", "robustness_drop")
+SHARES = ("top1", "balanced_accuracy", "macro_f1")  # between 0 and 1
+IN_POINTS = ("top1", "balanced_accuracy", "macro_f1", "robustness_drop")  # differences are printed in percentage points
+WHOLE_CELL = ("robustness_drop",)  # one number for a whole run, so that only seeds and splits show how it varies

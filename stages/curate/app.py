@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.core import curation
 from stages.core.errors import UserError
 from stages.curate import findings as finding
+from stages.curate import making
 from stages.curate.guard import Guard
 from stages.curate.pictures import SIDES, Pictures
 from stages.curate.store import ConflictError, Store, shown
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
     from stages.core.curation import Decision
     from stages.curate.findings import Finding, Picture, Study
-    from stages.curate.store import Subject
+    from stages.curate.store import Step, Subject
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20  # findings
@@ -40,15 +41,18 @@ class Shown(BaseModel):
 class Asked(BaseModel):
     """One step of a person.
 
-    pictures: their numbers. decision: empty to take all decisions on these pictures back. shown: what the page showed.
+    pictures: their numbers. decision: empty to take all decisions on these pictures back. others: of `not_same`, those
+    that none of the pictures is the same as; without them, no picture is the same as another. shown: what the page
+    showed of all that the step is about; of pictures to take back, also that there was no decision.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
     pictures: list[int] = Field(min_length=1, max_length=500)
+    others: list[int] = Field(default=[], max_length=500)
     decision: Literal["", "drop", "keep", "relabel", "not_same", "together"]
     value: Text = ""
     reason: Text = ""
-    shown: list[Shown] = Field(default=[], max_length=500)
+    shown: list[Shown] = Field(default=[], max_length=2000)
 
 
 class Looked(BaseModel):
@@ -87,7 +91,7 @@ class Desk:
         part = chosen[(page - 1) * PAGE : page * PAGE]
         return {
             "title": self.title,
-            "findings": [_finding(f, by_name, seen=f.id in seen) for f in part],
+            "findings": [self._finding(f, by_name, seen=f.id in seen) for f in part],
             "page": page,
             "pages": pages,
             "matching": len(chosen),
@@ -103,48 +107,74 @@ class Desk:
             "redo": len(self.store.redoable),
         }
 
-    def picture(self, number: int, side: int) -> Response:
-        """A picture, as PNG or JPEG."""
+    def _finding(self, one: Finding, by_name: dict[str, list[Decision]], *, seen: bool) -> dict[str, Any]:
+        pictures = one.pictures[: finding.MOST]
+        return {
+            "id": one.id,
+            "kind": one.kind,
+            "title": finding.KINDS[one.kind],
+            "said": one.said,
+            "hint": one.hint,
+            "seen": seen,
+            "more": len(one.pictures) - len(pictures),
+            "pictures": [_picture(p, by_name.get(p.name, []), self.study.not_applied) for p in pictures],
+        }
+
+    def picture(self, number: int, side: int, mark: str) -> Response:
+        """A picture, as PNG or JPEG; its mark says which one, since its number is another one's in another study."""
         inside = 0 <= number < len(self.study.pictures) and side in SIDES
+        if inside and mark and mark != self.study.pictures[number].mark:
+            return JSONResponse({"detail": "another study, or another run of clean, is shown now"}, 404)
         data = self.pictures.drawn(self.study.pictures[number], side) if inside else None
         if data is None:
             return JSONResponse({"detail": "the picture is not here or cannot be read"}, 404)
         kind = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
-        return Response(data, media_type=kind, headers={"cache-control": "private, max-age=600"})
+        age = "private, max-age=600" if mark else "no-store"
+        return Response(data, media_type=kind, headers={"cache-control": age})
 
-    def decide(self, asked: Asked) -> None:
-        """Make a step of decisions.
+    def decide(self, asked: Asked) -> bool:
+        """Make a step of decisions; False where there is nothing to change.
 
         Raises:
             UserError: it is none that can be made.
+            ConflictError: the page showed other pictures or other decisions.
         """
-        if any(not 0 <= number < len(self.study.pictures) for number in asked.pictures):
-            raise UserError("there is no such picture in this study")
-        pictures = [self.study.pictures[number] for number in dict.fromkeys(asked.pictures)]
-        if any(not picture.sha256 for picture in pictures):
-            raise UserError("the source brought no file for this row, so there is nothing to decide")
+        pictures, others = self._chosen(asked.pictures), self._chosen(asked.others)
         new: dict[Subject, Decision | None]
         if asked.decision:
-            new = {one.subject: one for one in self._made(asked, pictures)}
+            more = {"reason": " ".join(asked.reason.split()), **self.store.stamp()}
+            if asked.decision in curation.PAIR:
+                made = making.pairs(asked.decision, pictures, others, more)
+            else:
+                made = [self._single(asked, picture, more) for picture in pictures]
+            new = {one.subject: one for one in made}
         else:
             names = {picture.name for picture in pictures}
-            new = dict.fromkeys(s for s in self.store.decisions() if names & set(s))
+            new = dict.fromkeys([(name,) for name in names])
+            new |= dict.fromkeys(s for s in self.store.decisions() if names & set(s))
         expected = {tuple(sorted(one.names)): one.was for one in asked.shown}
-        self.store.decide(new, {subject: was for subject, was in expected.items() if subject in new})
+        if expected and set(expected) != set(new):
+            raise ConflictError("the page showed other pictures; it shows the new state")
+        return self.store.decide(new, expected)
 
-    def _made(self, asked: Asked, pictures: list[Picture]) -> list[Decision]:
-        more = {"reason": " ".join(asked.reason.split()), **self.store.stamp()}
-        if asked.decision in curation.PAIR:
-            if len(pictures) < 2:
-                raise UserError("choose two pictures or more")
-            first, *rest = [(picture.name, picture.sha256) for picture in pictures]
-            if any(other[0] == first[0] for other in rest):  # a table may give one file two labels: two rows, one name
-                raise UserError("these rows are one picture; give it another label, or drop it")
-            return [curation.pair(asked.decision, first, other, **more) for other in rest]
-        value = asked.value.strip() if asked.decision == "relabel" else ""
+    def _single(self, asked: Asked, picture: Picture, more: dict[str, str]) -> Decision:
+        value = curation.label(asked.value) if asked.decision == "relabel" else ""
         if asked.decision == "relabel" and (fault := curation.label_fault(value)):
             raise UserError(f"the new label {fault}")
-        return [curation.Decision(picture.name, picture.sha256, asked.decision, value, **more) for picture in pictures]
+        if asked.decision == "keep":
+            making.refuse_to_keep(picture, self.study)
+        left_out = asked.decision != "drop" and picture.status == "quarantined" and picture.file
+        if left_out and self.pictures.drawn(picture, SIDES[0]) is None:
+            raise UserError(f"no picture can be read from {picture.name}, so it stays left out")
+        return curation.Decision(picture.name, picture.sha256, asked.decision, value, **more)
+
+    def _chosen(self, numbers: list[int]) -> list[Picture]:
+        if any(not 0 <= number < len(self.study.pictures) for number in numbers):
+            raise UserError("there is no such picture in this study")
+        pictures = [self.study.pictures[number] for number in dict.fromkeys(numbers)]
+        if any(not picture.sha256 for picture in pictures):
+            raise UserError("the source brought no file for this row, so there is nothing to decide")
+        return pictures
 
 
 def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
@@ -161,8 +191,8 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
         return FileResponse(STATIC / name, headers={"cache-control": "no-cache"})
 
     @app.get("/picture/{number}")
-    def picture(number: int, side: int = SIDES[0]) -> Response:
-        return desk.picture(number, side)
+    def picture(number: int, side: int = SIDES[0], mark: str = "") -> Response:
+        return desk.picture(number, side, mark)
 
     @app.get("/api/findings")
     def findings(filters: Annotated[Filters, Query()]) -> dict[str, Any]:
@@ -170,16 +200,15 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
 
     @app.post("/api/decide")
     def decide(asked: Asked) -> dict[str, bool]:
-        desk.decide(asked)
-        return {"done": True}
+        return {"done": desk.decide(asked)}
 
     @app.post("/api/undo")
-    def undo() -> dict[str, bool]:
-        return {"done": desk.store.undo()}
+    def undo() -> dict[str, Any]:
+        return _step(desk.store.undo())
 
     @app.post("/api/redo")
-    def redo() -> dict[str, bool]:
-        return {"done": desk.store.redo()}
+    def redo() -> dict[str, Any]:
+        return _step(desk.store.redo())
 
     @app.post("/api/seen")
     def seen(looked: Looked) -> dict[str, bool]:
@@ -187,6 +216,11 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
         return {"done": True}
 
     return Guard(app, host, token)
+
+
+def _step(step: Step | None) -> dict[str, Any]:
+    """What was undone or redone, by name: it may be a step of another tab."""
+    return {"done": step is not None, "said": step.said if step else ""}
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -215,23 +249,10 @@ def _fits(one: Finding, filters: Filters, seen: set[str], decided: set[str]) -> 
     return not wanted or any(wanted in p.name.casefold() for p in one.pictures)
 
 
-def _finding(one: Finding, by_name: dict[str, list[Decision]], *, seen: bool) -> dict[str, Any]:
-    pictures = one.pictures[: finding.MOST]
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "title": finding.KINDS[one.kind],
-        "said": one.said,
-        "hint": one.hint,
-        "seen": seen,
-        "more": len(one.pictures) - len(pictures),
-        "pictures": [_picture(p, by_name.get(p.name, [])) for p in pictures],
-    }
-
-
-def _picture(one: Picture, decisions: list[Decision]) -> dict[str, Any]:
+def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision, str]) -> dict[str, Any]:
     return {
         "number": one.number,
+        "mark": one.mark,
         "name": one.name,
         "label": one.label,
         "status": one.status,
@@ -241,7 +262,7 @@ def _picture(one: Picture, decisions: list[Decision]) -> dict[str, Any]:
         "decisions": [
             {
                 "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
-                "value": d.value if d.value != one.name else d.path,
+                "value": d.value if d.value != one.name else d.path, "not_applied": not_applied.get(d, ""),
             }
             for d in decisions
         ],

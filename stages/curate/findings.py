@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stages.clean.decode import Box
+    from stages.core.curation import Decision
 
 KINDS = {
     "conflict": "one picture under several labels",
@@ -23,6 +24,7 @@ KINDS = {
     "near": "just not similar enough",
     "quarantined": "left out",
     "size": "unusual size",
+    "decided": "decided by hand before",
 }
 MOST = 60  # pictures of one finding that are shown
 ODD = 20  # pictures of unusual size
@@ -46,6 +48,11 @@ class Picture:
     box: Box | None = None
     size: tuple[int, int] | None = None
 
+    @property
+    def mark(self) -> str:
+        """Short for what the picture is: its number is another picture's in another study."""
+        return hashlib.sha256(f"{self.name}\0{self.sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
 
 @dataclass
 class Finding:
@@ -65,28 +72,39 @@ class Finding:
 
 @dataclass
 class Study:
-    """All pictures by their number, all findings, and the labels in use."""
+    """All pictures by their number, all findings, and the labels in use.
+
+    labels_of: name -> its labels in the source. not_applied: decisions that `clean` did not apply, and why.
+    """
 
     pictures: list[Picture]
     findings: list[Finding]
     labels: list[str]
+    labels_of: dict[str, set[str]]
+    not_applied: dict[Decision, str]
 
     @classmethod
     def read(cls, root: Path = Path()) -> Study:
         """The study in a folder.
 
         Raises:
-            UserError: clean has not run there.
+            UserError: clean has not run there, or the file of decisions is damaged.
         """
         pictures = _pictures(root)
+        decisions = curation.read(root / curation.FILE)
+        not_applied = _not_applied(root, decisions)
         found = [*_groups(root, pictures), *_suspects(root, pictures), *_near(root, pictures)]
         shown = {p.number for f in found if f.kind == "conflict" for p in f.pictures}
         out = [p for p in pictures if p.status == "quarantined" and p.sha256 and p.number not in shown]
         found += [Finding("quarantined", [p], f"{p.reason.replace('_', ' ')}: {p.detail}") for p in out]
         found += _odd_sizes(pictures)
+        found += _decided(pictures, found, decisions, not_applied)
         order = {kind: place for place, kind in enumerate(KINDS)}
         found.sort(key=lambda f: order[f.kind])
-        return cls(pictures, found, sorted({p.label for p in pictures if p.label}))
+        labels_of: dict[str, set[str]] = {}
+        for p in pictures:
+            labels_of.setdefault(p.name, set()).add(p.label)
+        return cls(pictures, found, sorted({p.label for p in pictures if p.label}), labels_of, not_applied)
 
 
 def _rows(path: Path) -> list[Row]:
@@ -203,6 +221,36 @@ def _odd_sizes(pictures: list[Picture]) -> list[Finding]:
         Finding("size", [kept[k][0]], f"{kept[k][1][0]} x {kept[k][1][1]} px; the middle of all is {middle} px.")
         for k in order
     ]
+
+
+def _not_applied(root: Path, decisions: list[Decision]) -> dict[Decision, str]:
+    """What clean said of decisions when it ran last."""
+    audit = root / "data/clean/audit.json"
+    told = files.read_json(audit).get("by_hand", {}).get("not_applied", []) if audit.is_file() else []
+    why = {tuple(row[:-1]): row[-1] for row in told}
+    return {d: why[*d.subject, d.decision] for d in decisions if (*d.subject, d.decision) in why}
+
+
+def _decided(
+    pictures: list[Picture], findings: list[Finding], decisions: list[Decision], not_applied: dict[Decision, str]
+) -> list[Finding]:
+    """Decisions on pictures that no finding shows, so that they can be seen and taken back.
+
+    A picture whose file is gone gets a number behind the others.
+    """
+    shown = {p.name for f in findings for p in f.pictures[:MOST]}
+    known = {p.name: p for p in reversed(pictures)}
+    found = []
+    for one in decisions:
+        if shown & set(one.subject):
+            continue
+        for name, digest in zip(one.subject, one.sha256.split(" "), strict=True):
+            if name not in known:
+                known[name] = Picture(len(pictures), name, digest, "", "gone", "", "the file is not in the data", "")
+                pictures.append(known[name])
+        said = f"Not applied: {not_applied[one]}." if one in not_applied else "Nothing else was found about it."
+        found.append(Finding("decided", [known[name] for name in one.subject], said))
+    return found
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:

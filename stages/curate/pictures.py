@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -30,6 +30,7 @@ class Pictures:
     def __init__(self, root: Path, clean: Clean) -> None:
         """Pictures below `root`, under the limits of the section `clean`."""
         self._root, self._clean = root, clean
+        self._kept: list[Any] = []  # the process that decodes what clean refused
         self.png = functools.lru_cache(maxsize=512)(self._png)
 
     def drawn(self, picture: Picture, side: int) -> bytes | None:
@@ -51,10 +52,11 @@ class Pictures:
             return None
 
     def _here(self, data: bytes, box: decode.Box | None, side: int) -> bytes | None:
-        """Of a file that clean has decoded before."""
+        """Of a file that clean has decoded before, perhaps leniently, since a person kept it."""
+        clean = self._clean.model_copy(update=LENIENT)
         with _DECODING:
             try:
-                return _encoded(decode.decode(data, self._clean, box).image, side)
+                return _encoded(decode.decode(data, clean, box).image, side)
             except Refused:
                 return None
 
@@ -63,7 +65,8 @@ class Pictures:
         clean = self._clean.model_copy(update=LENIENT)
         limits = {"seconds": self._clean.seconds, "gigabytes": self._clean.gigabytes}
         with _DECODING:
-            found = next(isolate.each(functools.partial(_shown, clean=clean), [task], workers=1, **limits))
+            shown = functools.partial(_shown, clean=clean)
+            (found,) = isolate.each(shown, [task], workers=1, kept=self._kept, **limits)
         return None if isinstance(found, Refused) else found
 
 

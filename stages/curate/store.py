@@ -33,6 +33,14 @@ class Step:
     after: dict[Subject, Decision | None]
 
     @property
+    def said(self) -> str:
+        """In words, for who undoes it."""
+        every = [new or old for new, old in zip(self.after.values(), self.before.values(), strict=True)]
+        words = [f"{one.path}: {curation.said(one)}" for one in every if one]
+        taken = "" if any(self.after.values()) else "taken back: "
+        return taken + words[0] + (f", and {len(words) - 1} more" if len(words) > 1 else "")
+
+    @property
     def back(self) -> Step:
         """The step that takes this one back."""
         return Step(self.after, self.before)
@@ -60,8 +68,8 @@ class Store:
             self._known, self._state = {one.subject: one for one in curation.read(self.file)}, state
         return self._known
 
-    def decide(self, new: dict[Subject, Decision | None], expected: dict[Subject, str]) -> None:
-        """Make one step of decisions; None takes a decision back.
+    def decide(self, new: dict[Subject, Decision | None], expected: dict[Subject, str]) -> bool:
+        """Make one step of decisions; None takes a decision back. False where nothing would change.
 
         Args:
             new: by what they are about.
@@ -75,27 +83,37 @@ class Store:
             if any(shown(known.get(subject)) != was for subject, was in expected.items()):
                 raise ConflictError("this was changed elsewhere; the page shows the new state")
             step = Step({subject: known.get(subject) for subject in new}, new)
+            if step.before == step.after:
+                return False
             self._write(step)
             self.undoable.append(step)
             self.redoable.clear()
-
-    def undo(self) -> bool:
-        """Take the last step back; False where there is none."""
-        with self._lock:
-            if not self.undoable:
-                return False
-            self._write(self.undoable[-1].back)
-            self.redoable.append(self.undoable.pop())
             return True
 
-    def redo(self) -> bool:
-        """Make the last step that was taken back again; False where there is none."""
+    def undo(self) -> Step | None:
+        """Take the last step back; None where there is none. One that no longer fits is forgotten.
+
+        Raises:
+            ConflictError: another tab, or an editor, has changed what the step was about.
+        """
+        return self._take(self.undoable, self.redoable, back=True)
+
+    def redo(self) -> Step | None:
+        """Make the last step that was taken back again; as `undo`."""
+        return self._take(self.redoable, self.undoable, back=False)
+
+    def _take(self, source: list[Step], target: list[Step], *, back: bool) -> Step | None:
         with self._lock:
-            if not self.redoable:
-                return False
-            self._write(self.redoable[-1])
-            self.undoable.append(self.redoable.pop())
-            return True
+            if not source:
+                return None
+            step = source[-1]
+            try:
+                self._write(step.back if back else step)
+            except ConflictError:
+                source.pop()
+                raise
+            target.append(source.pop())
+            return step
 
     def look(self, ids: Iterable[str]) -> None:
         """Remember which findings were looked at: in the cache, since it is no decision."""
@@ -114,7 +132,7 @@ class Store:
     def _write(self, step: Step) -> None:
         known = dict(self.decisions())
         if any(known.get(subject) != before for subject, before in step.before.items()):
-            raise ConflictError("the decision was changed elsewhere since; the page shows the new state")
+            raise ConflictError("the decision was changed elsewhere since, so this step is left out")
         for subject, one in step.after.items():
             known.pop(subject, None)
             if one:

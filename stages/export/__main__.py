@@ -12,9 +12,10 @@ def main() -> None:
     """Write export/model.onnx, parity.json, README.md and croissant.json.
 
     Raises:
-        UserError: there is no champion or it has no weights here, or ONNX gives other labels than torch.
+        UserError: there is no champion, it has no weights here or was trained on other data, or ONNX gives other labels
+            than torch.
     """
-    from stages.export import cards, graph, int8, parity
+    from stages.export import cards, graph, int8, parity, same_data
     from stages.predict import champion, model
 
     parser = argparse.ArgumentParser(prog="python -m stages.export", description=__doc__)
@@ -24,6 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
+    same_data.check(variant, seeds)
     ensemble = model.Ensemble.trained(variant, seeds, model.UNLIKE)
     whole = graph.Graph(ensemble)
     with files.fresh_folder(cards.FOLDER) as folder:

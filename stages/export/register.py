@@ -37,9 +37,9 @@ def main() -> None:
     """Register the champion, or say that it is registered.
 
     Raises:
-        UserError: there is no champion, it has no weights here, or MLflow does not answer.
+        UserError: there is no champion, it has no weights here or was trained on other data, or MLflow does not answer.
     """
-    from stages.export import cards
+    from stages.export import cards, same_data
     from stages.predict import champion
     from stages.track import store
 
@@ -49,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
+    same_data.check(variant, seeds)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder)
         _fill(whole, study, variant, seeds, arguments)
@@ -104,21 +105,16 @@ def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int],
 
 def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
     """The version that has the alias now; a new one only where its content is new."""
-    from mlflow.exceptions import MlflowException
-
     from stages.track.store import FINGERPRINT_TAG
 
-    try:
-        known = client.get_model_version_by_alias(name, ALIAS)
-    except MlflowException:  # no such model, or no such alias
-        known = None
-    if known is not None and known.tags.get(FINGERPRINT_TAG) == marks[FINGERPRINT_TAG]:
-        return str(known.version)
-    number = _logged(client, experiment_id, name, folder, marks)
-    for key, value in marks.items():
-        client.set_model_version_tag(name, number, key, value)
-    card = (folder / ALIAS / "README.md").read_text("utf-8")
-    client.update_model_version(name, number, description=card[:5000])  # what MLflow's column holds; the file has all
+    known = client.search_model_versions(f"name = '{name}'")  # the newest first; a study's name has no quotes
+    same = [str(one.version) for one in known if one.tags.get(FINGERPRINT_TAG) == marks[FINGERPRINT_TAG]]
+    number = same[0] if same else _logged(client, experiment_id, name, folder, marks)
+    if not same:
+        card = (folder / ALIAS / "README.md").read_text("utf-8")
+        client.update_model_version(name, number, description=card[:5000])  # MLflow's column; the file has all
+        for key, value in marks.items():
+            client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, ALIAS, number)
     return number
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class Champion(PythonModel):
         from stages.export import package
 
         self.ensemble, self.clean = package.read(Path(context.artifacts["champion"]))
+        self.kept: list[Any] = []  # processes that decode: one takes longer to start than a request to answer
+        self.lock = threading.Lock()
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002 - MLflow's names
         """A row for each picture, in order. Without type hints, from which MLflow would make a schema of its own.
@@ -45,9 +48,10 @@ class Champion(PythonModel):
         values = [_bytes(value) for value in model_input[COLUMN]]
         ensemble = self.ensemble
         readable = [value for value in values if isinstance(value, bytes)]
-        decoded = pictures.decoded(
-            readable, ensemble.size, ensemble.resize, self.clean, min(cleaned.workers(self.clean), len(readable) or 1)
-        )
+        workers = cleaned.workers(self.clean)
+        with self.lock:
+            done = pictures.decoded(readable, ensemble.size, ensemble.resize, self.clean, workers, self.kept)
+            decoded = iter(list(done))
         found = [("", Refused("not_an_image", value) if isinstance(value, str) else next(decoded)) for value in values]
         return [_said(row) for row in rows.rows(found, ensemble, len(ensemble.classes))]
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from stages.ingest.params import Ingest
 
 RAW = Path("data/raw")
+_HINTS = {
+    HIDDEN: ", of systems and programs; `ingest.hidden: true` brings them in",
+    "link_leads_out": ", links to files outside of `ingest.path`; `ingest.links_out: true` follows them",
+}
 
 
 def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
@@ -53,8 +57,7 @@ def _tell(rows: list[Entry]) -> None:
     problems = Counter(entry.problem for entry in rows if entry.problem)
     console.say(f"{len(rows)} files, {problems.total()} of them not brought in" + (":" if problems else ""))
     for problem, number in sorted(problems.items()):
-        hint = ", of systems and programs; `ingest.hidden: true` brings them in" if problem == HIDDEN else ""
-        console.say(f"  {number} {problem}{hint}")
+        console.say(f"  {number} {problem}{_HINTS.get(problem, '')}")
     for same in alike({entry.label for entry in rows if entry.label}):
         console.say(f"the labels {', '.join(map(repr, same))} look the same, but are separate classes")
     whole = {entry.label for entry in rows if entry.file}

@@ -19,7 +19,7 @@ _SECRET = re.compile(
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of the list, each with all three columns.
+    """The rows of the list, each with all three columns, and `problem`: why it cannot be used.
 
     Raises:
         UserError: there is no list, or it is none that can be read whole.
@@ -33,9 +33,11 @@ def read(path: Path) -> list[dict[str, str]]:
     if not table[1:]:
         raise UserError(f"{path} names no address; give it a row for every picture")
     at = [names.index(column) for column in COLUMNS]
-    return [
-        {column: row[i] if i < len(row) else "" for column, i in zip(COLUMNS, at, strict=True)} for row in table[1:]
-    ]
+    rows = []
+    for fields in table[1:]:
+        row = {column: fields[i].strip() if i < len(fields) else "" for column, i in zip(COLUMNS, at, strict=True)}
+        rows.append(row | {"problem": table_file.TOO_MANY if any(map(str.strip, fields[len(names) :])) else ""})
+    return rows
 
 
 def without_secrets(url: str) -> str:

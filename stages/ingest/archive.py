@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -43,19 +43,26 @@ class Member:
         size: bytes, unpacked, as the archive declares it.
         open: how to read it; None for what is no regular file.
         problem: why it cannot be unpacked, where the archive itself says so.
+        link: the name of the member whose content it shares; empty for what has content of its own.
     """
 
     name: str
     size: int
     open: Callable[[], IO[bytes] | None] | None
     problem: str = ""
+    link: str = ""
 
     @property
     def path(self) -> str:
-        """The name with `/` between folders, without `.` and empty parts; what leads out of the archive stays so."""
-        name = self.name.replace("\\", "/")
-        parts = [part for part in name.split("/") if part not in {"", "."}]
-        return name if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
+        """Where it is to lie; what leads out of the archive stays so."""
+        return _plain(self.name)
+
+
+def _plain(name: str) -> str:
+    """The name with `/` between folders, without `.` and empty parts."""
+    name = name.replace("\\", "/")
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    return name if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
 
 
 def bring(params: Archive, target: Path) -> list[Entry]:
@@ -67,8 +74,9 @@ def bring(params: Archive, target: Path) -> list[Entry]:
     source, names, seen = Path(params.path), Names(), set[str]()
     left = params.max_gigabytes * 1e9
     drawn = _drawn(params) if params.fraction < 1 else None
-    entries = []
-    for member in console.progress(_members(params), desc="ingest", unit=" files"):
+    entries, written = [], dict[str, Path]()
+    for found in console.progress(members(source, params.max_gigabytes), desc="ingest", unit=" files"):
+        member = _linked(found, written)
         path = member.path
         problem = _problem(member, path, seen, params)
         if drawn is not None and path not in drawn and problem != HIDDEN:
@@ -81,17 +89,29 @@ def bring(params: Archive, target: Path) -> list[Entry]:
             left -= member.size
             if left >= 0:
                 problem = _unpack(member, target / name)
+            if not problem:
+                written[path] = target / name
         if left < 0:
             raise tar.too_much(source, params.max_gigabytes)
         entries.append(Entry(name, "" if problem else f"files/{name}", "", "archive", problem=problem))
     return entries
 
 
-def _members(params: Archive) -> Iterator[Member]:
-    source = Path(params.path)
+def _linked(member: Member, written: dict[str, Path]) -> Member:
+    """A hard link with the content of the member that it leads to, which stands before it."""
+    file = written.get(_plain(member.link))
+    return replace(member, size=file.stat().st_size, open=lambda: file.open("rb")) if file else member
+
+
+def members(source: Path, max_gigabytes: float) -> Iterator[Member]:
+    """The members that are no folders.
+
+    Raises:
+        UserError: it is no zip or tar, or it is damaged.
+    """
     if source.is_file() and tar.is_tar(source):
-        for item, reader in tar.members(source, params.max_gigabytes):
-            yield Member(item.name, item.size, reader)
+        for item, reader in tar.members(source, max_gigabytes):
+            yield Member(item.name, item.size, reader, link=item.linkname if item.islnk() else "")
     elif source.is_file() and zip_file.is_zip(source):
         for info, reader, problem in zip_file.members(source):
             yield Member(zip_file.name(info), info.file_size, reader, problem)
@@ -103,7 +123,7 @@ def _members(params: Archive) -> Iterator[Member]:
 
 
 def _drawn(params: Archive) -> set[str]:
-    paths = {member.path for member in _members(params)}
+    paths = {member.path for member in members(Path(params.path), params.max_gigabytes)}
     shown = sorted(path for path in paths if params.hidden or not is_hidden(path))
     return set(draw(shown, params.fraction, params.table.file if params.table else ""))
 
@@ -117,7 +137,7 @@ def _problem(member: Member, path: str, seen: set[str], params: Archive) -> str:
     if not params.hidden and is_hidden(path):
         return HIDDEN
     if member.problem or member.open is None:
-        return member.problem or "not_a_file"
+        return member.problem or ("dangling_link" if member.link else "not_a_file")
     return "twice_in_archive" if path in seen else ""
 
 
@@ -163,9 +183,10 @@ def _copy(member: Member, file: IO[bytes]) -> str:
 
 def _pieces(member: Member) -> Iterator[bytes]:
     try:
-        stream = member.open() if member.open else None
-        while stream and (piece := stream.read(CHUNK)):
-            yield piece
+        if stream := member.open() if member.open else None:
+            with stream:
+                while piece := stream.read(CHUNK):
+                    yield piece
     except OSError as error:
         if error.errno not in {None, errno.EINVAL}:
             raise

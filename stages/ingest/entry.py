@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from itertools import groupby
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from stages.core.seeding import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
@@ -21,6 +30,7 @@ SYSTEM = {
 }  # fmt: skip
 # DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
 TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
+_NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
@@ -109,6 +119,25 @@ def _writable(name: str) -> str:
     return text
 
 
+def is_picture(path: str) -> bool:
+    """Whether the path ends as that of a picture does."""
+    return PurePosixPath(path).suffix.lower() in _suffixes()
+
+
+@cache
+def _suffixes() -> set[str]:
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind not in _NO_PICTURES}
+    return known | {".heic", ".heif", ".hif"}  # a plug-in that `clean` loads
+
+
+def named(paths: Iterable[str], table: str) -> set[str]:
+    """The paths that `ingest.table.file` means: the path itself, else a pattern of `*`, else one of a shell."""
+    every, asked = list(paths), posixpath.normpath(table) if table else ""
+    starred = re.sub(r"[\[?]", r"[\g<0>]", asked)
+    found = {path for path in every if path == asked} or {path for path in every if fnmatchcase(path, starred)}
+    return found or {path for path in every if fnmatchcase(path, asked)}
+
+
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
     return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
@@ -142,7 +171,7 @@ def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:
     """
     if fraction == 1:
         return paths
-    drawn = [path for path in paths if fnmatchcase(path, table)]
+    drawn = sorted(named(paths, table))
     paths = sorted(set(paths) - set(drawn))
     by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):

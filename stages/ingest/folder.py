@@ -8,11 +8,9 @@ import shutil
 import stat
 from pathlib import Path
 
-from PIL import Image
-
 from stages.core import console
 from stages.core.errors import UserError
-from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, printable
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, is_picture, printable
 
 
 def bring(
@@ -70,15 +68,15 @@ def _walk(source: Path) -> list[str]:
 
     for folder, subfolders, names in os.walk(source, onerror=refuse):
         inside = "" if folder == str(source) else f"{os.path.relpath(folder, source)}/"
-        odd = [f for f in subfolders if Path(folder, f).is_symlink() or _named_like_a_picture(f, inside)]
+        odd = [
+            name
+            for name in subfolders
+            if Path(folder, name).is_symlink() or (is_picture(name) and not is_hidden(inside + name))
+        ]
         found += [inside + name for name in names + odd]
         if not names and not subfolders and inside and not is_hidden(inside[:-1]):
             console.say(f"the folder {printable(str(folder))} is empty: there will be no such class")
     return sorted(found)
-
-
-def _named_like_a_picture(name: str, inside: str) -> bool:
-    return Path(name).suffix.lower() in Image.registered_extensions() and not is_hidden(inside + name)
 
 
 def _copy(source: Path, target: Path, inside: Path | None) -> str:

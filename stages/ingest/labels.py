@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.core.folders import part_level
+from stages.core.folders import label_folders, part_level
 from stages.ingest import pattern, table
-from stages.ingest.entry import HIDDEN, Entry, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from stages.ingest.params import Archive, Folder
 
 
 def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entry]:
-    """The entries with label and group, as the section `ingest` says; what is hidden gets neither.
+    """The entries with label and group, as the section `ingest` says; what is hidden gets neither, but from a table.
 
     Args:
         entries: what was brought in, and what could not be.
@@ -40,7 +38,7 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
         groups = pattern.found("ingest.group.pattern", source.group.pattern, "group", paths)
         shown = [replace(e, group=group) for e, group in zip(shown, groups, strict=True)]
     if source.table:
-        shown = table.join(shown, source, source.table, raw)
+        shown, hidden = table.join([*shown, *hidden], source, source.table, raw), []
     if shown and not any(entry.label for entry in shown):
         raise UserError(
             f"no file of {source.path} has a label by `ingest.label: {source.label}`, for example {paths[0]!r}; put "
@@ -66,14 +64,9 @@ def _labels(source: Folder | Archive, paths: Sequence[str]) -> list[str]:
     if source.name_pattern:
         names = [path.rpartition("/")[2] for path in paths]
         return [tidy(label) for label in pattern.found("ingest.name_pattern", source.name_pattern, "label", names)]
-    folders = [[tidy(folder) for folder in path.split("/")[:-1]] for path in paths]
-    part = part_level(_pictures(paths) or paths)
-    if part is not None and any(len(above) > part + 1 for above in folders):  # labels stand below the parts
-        folders = [above[:part] + above[part + 1 :] if len(above) > part + 1 else [] for above in folders]
+    folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(_pictures(paths) or paths))]
     return ["/".join(above if source.label == "path" else above[-1:]) for above in folders]
 
 
 def _pictures(paths: Sequence[str]) -> Sequence[str]:
-    """The paths that end as those of pictures do."""
-    known = Image.registered_extensions()
-    return [path for path in paths if Path(path).suffix.lower() in known]
+    return [path for path in paths if is_picture(path)]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest import table_file
-from stages.ingest.entry import Entry, printable, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, named, printable, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from stages.ingest.params import Archive, Folder, Table
+
+_WAYS = {
+    HIDDEN: "`ingest.hidden: true` lets it in",
+    "link_leads_out": "`ingest.links_out: true` lets links be followed",
+}
+_Found = tuple[Entry | None, str]
 
 
 def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path) -> list[Entry]:
@@ -28,38 +33,39 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
     Raises:
         UserError: there is no such table, or it cannot be read.
     """
-    tables = [entry for entry in entries if entry.file and fnmatchcase(entry.path, table.file)]
+    meant = named((entry.path for entry in entries), table.file)
+    of_tables = [entry for entry in entries if entry.path in meant]
+    tables = [entry for entry in of_tables if entry.file]
     if not tables:
-        raise UserError(
-            f"`ingest.table.file` is {table.file}, which is not in {source.path}; name it relative to `ingest.path`"
-        )
+        problem = of_tables[0].problem if of_tables else ""
+        why = f"could not be brought in from {source.path} ({problem})" if of_tables else f"is not in {source.path}"
+        way = _WAYS.get(problem, "put the file itself there") if of_tables else "name it relative to `ingest.path`"
+        raise UserError(f"`ingest.table.file` is {table.file}, which {why}; {way}")
     if source.label != "table":
         table = table.model_copy(update={"label": None})
-    files = _Files(entry for entry in entries if not fnmatchcase(entry.path, table.file))
+    files = _Files(entry for entry in entries if entry.path not in meant)
     joined: list[Entry] = []
     with_row: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
-    for one in tables:
-        folder = one.path.rpartition("/")[0]
-        for row in table_file.rows(raw / one.file, one.path, table):
-            entry, problem = files.find(row.path, folder)
-            if entry is None and problem == "missing_file" and source.fraction < 1:
-                continue  # it may be there, and was not drawn
-            if entry is None:
-                entry = Entry(printable(row.path), "", "", source.source, problem=problem)
-            with_row.add(entry.path)
-            label = printable(tidy(row.label)) if source.label == "table" else entry.label
-            group = printable(tidy(row.group)) or entry.group
-            problem = entry.problem or row.problem
-            if (entry.path, label, group) in seen:
-                problem = problem or "twice_in_table"
-            seen.add((entry.path, label, group))
-            joined.append(
-                replace(
-                    entry, path=_below(tidy(row.part), entry.path), file="" if problem else entry.file, label=label,
-                    group=group, problem=problem,
-                )
-            )  # fmt: skip
+    rows = [
+        (row, one.path.rpartition("/")[0]) for one in tables for row in table_file.rows(raw / one.file, one.path, table)
+    ]
+    for (row, _), (found, why) in zip(rows, files.find([(row.path, at) for row, at in rows]), strict=True):
+        if why == "missing_file" and source.fraction < 1:
+            continue  # it may be there, and was not drawn
+        entry = found or Entry(printable(row.path), "", "", source.source, problem=why)
+        with_row.add(entry.path)
+        label = printable(tidy(row.label)) if source.label == "table" else entry.label
+        group = printable(tidy(row.group)) or entry.group
+        again = "twice_in_table" if (entry.path, label, group) in seen else ""
+        problem = entry.problem or row.problem or again
+        seen.add((entry.path, label, group))
+        joined.append(
+            replace(
+                entry, path=_below(tidy(row.part), entry.path), file="" if problem else entry.file, label=label,
+                group=group, problem=problem,
+            )
+        )  # fmt: skip
     if not with_row & files.paths:
         raise UserError(
             f"none of {len(joined):,} rows of `ingest.table` names a file of {source.path}; `ingest.table.path` is the "
@@ -76,28 +82,77 @@ class _Files:
     """The files of the source, found by what a table may call them: path, name, or name without its suffix."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._paths: dict[str, Entry] = {}
         self.paths: set[str] = set()
+        self._at: dict[str, list[Entry]] = defaultdict(list)
         self._names: dict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
-            path = _composed(entry.path)
-            self._paths[path] = entry
             self.paths.add(entry.path)
+            path = _composed(entry.path)
+            self._at[path].append(entry)
             name = PurePosixPath(path)
             for called in {name.name, name.stem}:
                 self._names[called].append(entry)
 
-    def find(self, text: str, folder: str) -> tuple[Entry | None, str]:
-        """The file that a row of a table in `folder` names; or none, and the reason code."""
-        path = _composed(text.strip().replace("\\", "/"))
-        path = "/".join(part for part in path.split("/") if part not in {"", "."})
-        for exact in (f"{folder}/{path}", path):
-            if exact in self._paths:
-                return self._paths[exact], ""
-        named = self._names.get(path.rpartition("/")[2], [])
-        if len(named) == 1:
-            return named[0], ""
-        return None, "several_files" if named else "missing_file"
+    def find(self, asked: list[tuple[str, str]]) -> list[_Found]:
+        """The file that each row names, or none and the reason code.
+
+        A file that a row names by its path, no other row names by the name alone: that row's own file is not here.
+
+        Args:
+            asked: what stands in the row, and the folder of the table.
+        """
+        paths = [(_plain(text), folder) for text, folder in asked]
+        exact = [self._by_path(*one) for one in paths]
+        taken = {found.path for found, _ in exact if found}
+        found = [
+            one if one[1] != "missing_file" else self._by_name(*at, taken) for one, at in zip(exact, paths, strict=True)
+        ]
+        # cats/1.png and dogs/1.png, where only birds/1.png is: neither is it
+        rows = list(enumerate(zip(found, paths, strict=True)))
+        other = {k: (entry.path, path) for k, ((entry, _), (path, _)) in rows if entry and _other_folder(path, entry)}
+        rivals = Counter(path for path, _ in set(other.values()))
+        return [(None, "missing_file") if k in other and rivals[other[k][0]] > 1 else one for k, (one, _) in rows]
+
+    def _by_path(self, path: str, folder: str) -> _Found:
+        for whole in (f"{folder}/{path}", path):
+            here = self._at.get(_composed(whole), [])
+            here = [entry for entry in here if entry.path == whole] or here  # two that differ in their form of accents
+            if here:
+                return _one(here)
+        return None, "missing_file"
+
+    def _by_name(self, path: str, folder: str, taken: set[str]) -> _Found:
+        above, _, name = path.rpartition("/")
+        beside = {above, f"{folder}/{above}".strip("/")}
+        named = self._names.get(_composed(name), [])
+        here = [entry for entry in named if entry.path.rpartition("/")[0] in beside]
+        named = here or [entry for entry in named if entry.path not in taken]
+        for better in (
+            lambda entry: not _other_folder(path, entry),
+            lambda entry: entry.problem != HIDDEN,
+            lambda entry: PurePosixPath(_composed(entry.path)).name == _composed(name),
+            lambda entry: PurePosixPath(entry.path).name == name,
+            lambda entry: is_picture(entry.path),  # 1.png, not 1.txt
+        ):
+            named = [entry for entry in named if better(entry)] or named
+        return _one(named)
+
+
+def _one(named: list[Entry]) -> _Found:
+    if len(named) == 1:
+        return named[0], ""
+    return None, "several_files" if named else "missing_file"
+
+
+def _plain(text: str) -> str:
+    return "/".join(part for part in text.strip().replace("\\", "/").split("/") if part not in {"", "."})
+
+
+def _other_folder(path: str, entry: Entry) -> bool:
+    """Whether a row's path has folders, and neither it nor the entry's path is the end of the other."""
+    row, whole = f"/{_composed(path)}", PurePosixPath(f"/{_composed(entry.path)}")
+    names = str(whole), str(whole.with_suffix(""))
+    return "/" in path and not any(row.endswith(name) or name.endswith(row) for name in names)
 
 
 def _composed(path: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stages.ingest.params import Table
 
+TOO_MANY = "too_many_fields"
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -115,7 +116,12 @@ def _delimited(file: Path, name: str, table: Table) -> _Read:
     fits = [mark for mark in ",;\t" if wanted <= {title.strip() for title in first.replace('"', "").split(mark)}]
     header, *body = lines(text, name, fits[0] if fits else ",") or [[]]
     titles = [title.strip() for title in header]
-    return titles, [dict(zip(titles, row, strict=False)) for row in body]
+    return titles, [dict(zip(titles, row, strict=False)) | _surplus(row, len(titles)) for row in body]
+
+
+def _surplus(row: Sequence[str], most: int) -> dict[str, str]:
+    """A row with more fields than titles: one of them holds a delimiter, and all behind it stand in a wrong column."""
+    return {PROBLEM: TOO_MANY} if any(field.strip() for field in row[most:]) else {}
 
 
 def _json_lines(file: Path, name: str, _: Table) -> _Read:

@@ -85,9 +85,11 @@ def _entries(fetcher: _Fetcher, url: str, rows: list[dict[str, str]], target: Pa
     path, entries, seen = printable(address_list.without_secrets(url)), [], set[tuple[str, str]]()
     fetch = cache(lambda: _fetch(fetcher, url))
     for row in rows:
-        label, expected = printable(tidy(row["label"])), row["sha256"].strip().lower()
-        file = problem = ""
-        if (label, expected) in seen:
+        label, expected = printable(tidy(row["label"])), row["sha256"].lower()
+        file, problem = "", row["problem"]
+        if problem:
+            pass
+        elif (label, expected) in seen:
             problem = "twice_in_list"
         else:
             seen.add((label, expected))
@@ -207,9 +209,10 @@ def _robots(pool: urllib3.PoolManager, origin: str, params: Urls) -> urllib.robo
 
 def _suffix(url: str) -> str:
     try:
-        return re.sub("[^A-Za-z0-9.]", "", PurePosixPath(urlsplit(url).path).suffix[:10])
+        suffix = re.sub("[^A-Za-z0-9.]", "", PurePosixPath(urlsplit(url).path).suffix[:10])
     except ValueError:
         return ""
+    return "" if suffix.lower() == ".dvc" else suffix  # DVC would leave the file out, or read it
 
 
 def _digest(content: bytes) -> str:

@@ -54,7 +54,7 @@ def members(path: Path) -> Iterator[tuple[zipfile.ZipInfo, Callable[[], IO[bytes
             why = "its first member is not in its directory: another zip stands before it, or the directory is wrong"
             raise _damaged(path, why)
         for info in infos:
-            if info.filename.endswith("/"):
+            if info.filename.endswith(("/", "\\")):  # as programs on Windows write it
                 if info.file_size:  # no folder has content: it was a file, whose name is damaged
                     yield info, None, "damaged"
             elif info.flag_bits & _ENCRYPTED:

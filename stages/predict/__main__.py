@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,10 +79,13 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that is there whole or not at all."""
     from stages.core import files
 
+    how = "backslashreplace"  # names of files that are no text
     if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=how)
         yield sys.stdout
         return
-    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="", errors=how) as file:
         yield file
 
 

@@ -52,9 +52,19 @@ class Ensemble:
     """The networks of several seeds of a variant: their calibrated probabilities are averaged."""
 
     def __init__(self, members: Sequence[Member]) -> None:
+        """Put networks together.
+
+        Raises:
+            UserError: they were trained on different data.
+        """
         self.members = list(members)
         first = self.members[0].loaded
         self.classes, self.size, self.resize = first.classes, first.cell.size, first.cell.resize
+        if any(_takes(member.loaded) != _takes(first) for member in self.members):
+            raise UserError(
+                "the networks of the seeds have different classes or sizes of pictures, so they were trained on "
+                "different data; `dvc repro` trains them on the present data, and `--seed` takes one of them alone"
+            )
 
     @classmethod
     def trained(cls, variant: str, seeds: Sequence[int], unlike: float) -> Ensemble:
@@ -79,6 +89,11 @@ class Ensemble:
             unlike += logits.max(axis=1) < member.threshold
             probabilities += softmax(logits / member.temperature, axis=1)
         return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
+
+
+def _takes(loaded: predict.Loaded) -> tuple[object, ...]:
+    """What networks must agree about to be averaged."""
+    return loaded.classes, loaded.cell.size, loaded.cell.resize
 
 
 def _logits(loaded: predict.Loaded, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ def paths(asked: Sequence[str]) -> list[str]:
     """Every file that is asked for, once, in the order asked; a folder gives all files below it, sorted.
 
     Args:
-        asked: files and folders; `@list.txt` names a file with one path on each line; `-` is such a list on standard
-            input. Hidden files of a folder are left out.
+        asked: files and folders; `@list.txt` names a file with one path on each line, or with NUL between the paths
+            (`find -print0`); `-` is such a list on standard input. Hidden files of a folder are left out.
 
     Raises:
         UserError: a file or folder is not there, or there is no picture at all.
@@ -37,7 +38,7 @@ def paths(asked: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in asked:
         if name == "-":
-            found |= dict.fromkeys(_lines(sys.stdin.read(), "standard input"))
+            found |= dict.fromkeys(_lines(sys.stdin.buffer.read(), "standard input"))
         elif name.startswith("@") and not Path(name).exists():
             found |= dict.fromkeys(_lines(_read(Path(name[1:])), name[1:]))
         elif Path(name).is_dir():
@@ -54,11 +55,20 @@ def paths(asked: Sequence[str]) -> list[str]:
 
 
 def decoded(
-    sources: Sequence[Path] | Sequence[bytes], size: int, resize: Resize, clean: Clean, workers: int
+    sources: Sequence[Path] | Sequence[bytes],
+    size: int,
+    resize: Resize,
+    clean: Clean,
+    workers: int,
+    kept: list[Any] | None = None,
 ) -> Iterator[NDArray[np.uint8] | Refused]:
-    """Decode files, or the bytes of files, in worker processes under the limits of `clean`; yields them in order."""
+    """Decode files, or the bytes of files, in worker processes under the limits of `clean`; yields them in order.
+
+    `kept` is that of `isolate.each`.
+    """
     work = functools.partial(_one, size=size, resize=resize, clean=clean)
-    yield from isolate.each(work, sources, workers=workers, seconds=clean.seconds, gigabytes=clean.gigabytes)
+    limits = {"seconds": clean.seconds, "gigabytes": clean.gigabytes}
+    yield from isolate.each(work, sources, workers=workers, kept=kept, **limits)
 
 
 def _one(source: Path | bytes, size: int, resize: Resize, clean: Clean) -> NDArray[np.uint8]:
@@ -68,27 +78,31 @@ def _one(source: Path | bytes, size: int, resize: Resize, clean: Clean) -> NDArr
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """All files of a folder that are not hidden, sorted."""
-    for root, folders, names in os.walk(folder):
+    """All files of a folder that are not hidden, sorted; then the folders that cannot be listed, to be named."""
+    closed: list[str] = []
+    for root, folders, names in os.walk(folder, onerror=lambda error: closed.append(str(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield str(Path(root) / name)
+    yield from closed
 
 
-def _read(path: Path) -> str:
-    """The text of a list of paths."""
+def _read(path: Path) -> bytes:
+    """A list of paths."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"the list {path} is not there") from None
-    except UnicodeDecodeError:
-        raise UserError(f"the list {path} is not UTF-8 text; it should hold one path on each line") from None
 
 
-def _lines(text: str, name: str) -> list[str]:
-    """The paths of a list; `name` is what an error calls the list."""
-    lines = [line for line in text.splitlines() if line.strip()]
+def _lines(data: bytes, name: str) -> list[str]:
+    """The paths of a list; `name` is what an error calls the list. Names of files need not be UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"the list {name} is UTF-16; save it as UTF-8, with one path on each line")
+    text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+    every = text.split("\0") if "\0" in text else [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line for line in every if line.strip()]
     if not lines:
         raise UserError(f"{name} names no picture; it should hold one path on each line")
     return lines

@@ -77,13 +77,25 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
 
 
 def _changed(evidence: StudyEvidence) -> list[str]:
-    """What a seed draws: augmentation alone where there is one that is not cached for all seeds."""
+    """What a seed draws; augmentation where there is one that is not cached for all seeds."""
     settings = _cells(evidence)
-    found = ["the initial weights", "the order of the images"]
-    augmented = [v for v, cell in settings.items() if augments(cell) and not cell.get("views")]
-    if augmented:
-        found.append("the augmentation" + ("" if len(augmented) == len(settings) else f" of {names(augmented)}"))
-    return found
+    drawn = {
+        "the augmentation": [v for v, cell in settings.items() if augments(cell) and not cell.get("views")],
+        "dropout": [v for v, cell in settings.items() if drops(cell.get("model"))],
+    }
+    found = [what + ("" if len(who) == len(settings) else f" of {names(who)}") for what, who in drawn.items() if who]
+    return ["the initial weights", "the order of the images", *found]
+
+
+def drops(settings: Any) -> bool:
+    """Whether a network, or a part of it, has a dropout above 0."""
+    if isinstance(settings, dict):
+        return any(_rate(value) if key == "dropout" else drops(value) for key, value in settings.items())
+    return isinstance(settings, list) and any(drops(value) for value in settings)
+
+
+def _rate(value: Any) -> bool:
+    return any(value) if isinstance(value, list) else bool(value)
 
 
 def augments(cell: dict[str, Any]) -> bool:
@@ -108,12 +120,13 @@ def _split_varied(evidence: StudyEvidence) -> str:
 def _data(evidence: StudyEvidence) -> list[str]:
     test = plural(evidence.images("test"), "image")
     splits = len(evidence.split["splits"])
+    sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
     found = [
         *copies(evidence),
         *by_hand.late(evidence.audit),
         (
-            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}). Their "
-            f"test sets ({test} each) come from one data set; another data set would change all results."
+            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}), with "
+            f"{sizes}, of one data set. Another data set would change all results."
             if splits > 1
             else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}. "
             "Other test images or other training images would change all results."
@@ -130,15 +143,17 @@ def copies(evidence: StudyEvidence) -> list[str]:
         return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
     train, val, cut = max(_across(evidence, parts) for parts in evidence.parts)
     found = []
+    alike = (
+        "a copy, a similar picture or a picture of its named group" if evidence.named else "a copy or a similar picture"
+    )
     if train + val:
         found.append(
-            f"{train + val:,} of {test} of the test set have a copy or a similar picture outside it: {train:,} in the "
-            f"training set, {val:,} only in the validation set. These copies make the test results too good."
+            f"{train + val:,} of {test} of the test set have {alike} outside it: {train:,} in the training set, "
+            f"{val:,} only in the validation set. This makes the test results too good."
         )
     else:
         found.append(
-            "As far as cleaning can find them, no test image has a copy or a similar picture in the training or the "
-            "validation set."
+            f"As far as cleaning can find them, no test image has {alike} in the training or the validation set."
         )
     if cut:
         found.append(
@@ -146,11 +161,6 @@ def copies(evidence: StudyEvidence) -> list[str]:
             "and of which one is in the test set and the other in the training or validation set."
         )
     return found
-
-
-def leaked(evidence: StudyEvidence) -> int:
-    """Test images whose duplicate group also stands in train or validation; of several splits, in the worst."""
-    return max(sum(_across(evidence, parts)[:2]) for parts in evidence.parts)
 
 
 def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int, int]:
@@ -172,11 +182,16 @@ def _fitted(evidence: StudyEvidence) -> str:
         step["name"]
         for variant in evidence.variants
         for step in evidence.configs[variant, seed].get("normalisation") or []
-        if step["name"] in FITTED
     }
-    if not steps:
-        return "Normalisation uses fixed numbers in all variants; no statistic was fitted to images."
-    return f"Statistics for normalisation ({names(sorted(steps))}) are fitted on the training set alone."
+    own = " Normalisation `samplewise` uses the mean and the SD of the image itself." if "samplewise" in steps else ""
+    if fitted := sorted(steps & set(FITTED)):
+        return f"Statistics for normalisation ({names(fitted)}) are fitted on the training set alone.{own}"
+    fixed = (
+        "No statistic for normalisation was fitted to a set of images."
+        if own
+        else ("Normalisation uses fixed numbers in all variants; no statistic was fitted to images.")
+    )
+    return fixed + own
 
 
 def _unbalanced(evidence: StudyEvidence) -> list[str]:
@@ -267,11 +282,14 @@ def epochs(evidence: StudyEvidence, variant: str) -> str:
 
 
 def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str:
-    """Steps of the optimiser in all epochs of the first seed."""
-    seed = evidence.study.seeds[0]
-    images = sum(evidence.split["splits"][0]["counts"]["train"].values())
+    """Steps of the optimiser in all epochs: one number, or those of the seeds, as `epochs`."""
     step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
-    return f"{-(-images // step) * int(evidence.configs[variant, seed]['epochs_run']):,}"
+    runs = {
+        -(-sum(split["counts"]["train"].values()) // step) * int(evidence.configs[variant, seed]["epochs_run"])
+        for split in evidence.split["splits"]
+        for seed in split["seeds"]
+    }
+    return "/".join(f"{n:,}" for n in sorted(runs))
 
 
 SECTION = Section("caveats", "Caveats", build)

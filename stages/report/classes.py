@@ -36,11 +36,16 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ]
     upright = max(map(len, evidence.classes)) <= 3
     seeds = plural(len(evidence.study.seeds), "seed")
-    note = (
-        f"Test set, counts summed over {seeds}. Rows are the true class, columns the predicted class. The shade "
-        f"{'and the small print show' if small else 'shows'} the share of the row."
-    )
-    return {"classes": evidence.classes, "small": small, "upright": upright, "variants": variants, "note": note}
+    note = f"Test set, counts summed over {seeds}. Rows are the true class, columns the predicted class."
+    shade = f"The shade {'and the small print show' if small else 'shows'} the share of the row."
+    return {
+        "classes": evidence.classes,
+        "small": small,
+        "upright": upright,
+        "variants": variants,
+        "note": f"{note} {shade}",
+        "text_note": f"{note} The shade{' and the number in a cell show' if small else ' shows'} the share of the row.",
+    }
 
 
 def confused(evidence: StudyEvidence) -> dict[str, set[tuple[str, str]]]:

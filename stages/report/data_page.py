@@ -203,7 +203,7 @@ def _how(evidence: StudyEvidence) -> str:
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
     text += (
         ". Images of one duplicate group are always in the same part of a split."
-        if knobs.get("grouped", True) and evidence.audit.get("duplicates") != "ignore"
+        if evidence.grouped
         else ". Duplicates were not kept together, so copies may be in several parts."
     )
     return f"{text}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
@@ -214,7 +214,8 @@ def _named(evidence: StudyEvidence) -> str:
     text = ""
     if counts := [split["named_groups"] for split in evidence.split["splits"] if "named_groups" in split]:
         each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in SPLITS])
-        text = f" Groups named by ingest.group or its table, each whole in one part: {each}."
+        whole = ", each whole in one part" if evidence.study.raw["split"].get("grouped", True) else ""
+        text = f" Groups named by ingest.group or its table{whole}: {each}."
     return " ".join([text, *evidence.split.get("notes", [])])
 
 

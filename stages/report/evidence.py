@@ -75,6 +75,21 @@ class StudyEvidence:
         """Image -> part, for each split of the study."""
         return [dict(zip(parts["image_id"], parts["split"], strict=True)) for parts in self.parts]
 
+    @cached_property
+    def fixed(self) -> bool:
+        """Whether all splits test the same images: a published test set."""
+        return len({frozenset(parts[parts["split"] == "test"]["image_id"]) for parts in self.parts}) == 1
+
+    @cached_property
+    def named(self) -> bool:
+        """Whether groups of images were named with the source (patients, sites): they are joined with copies then."""
+        return "group" in self.ledger and bool((self.ledger["group"] != "").any())
+
+    @property
+    def grouped(self) -> bool:
+        """Whether copies and similar pictures were kept in one part of the split."""
+        return bool(self.study.raw["split"].get("grouped", True)) and self.audit.get("duplicates") != "ignore"
+
     def images(self, split: str) -> int:
         """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
         sizes: list[int] = [sum(found["counts"][split].values()) for found in self.split["splits"]]

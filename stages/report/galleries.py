@@ -164,7 +164,9 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
     sentence = "None: there is no validation or test image for which most networks confidently predict another class."
-    if found:
+    if evidence.study.raw["aggregate"].get("suspects", {}).get("most") == 0:
+        sentence = "Not listed, because `aggregate.suspects.most` is 0."
+    elif found:
         sentence = (
             f"For {found:,} of {len(unseen):,} validation and test images, most of the networks that were not trained "
             "on the image confidently predict another class. Look at them: the labels may be wrong or the images hard. "

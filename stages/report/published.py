@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.core.errors import UserError
 from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.hazards import hazards
 from stages.report.section import PaperTable, Section
-from stages.report.wording import MISSING, interval, metric_name, names, number, plural, plus_minus, signed, within
+from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stages.report.evidence import MetricSummary, StudyEvidence
     from stages.report.figures import Figure, Figures
 
@@ -34,7 +33,13 @@ COLUMNS = (
     "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "runs", "test_images", "epoch_seconds", "hardware",
     "note",
 )  # fmt: skip
-KINDS = {"all": "all", "copies": "with a copy", "others": "without a copy"}
+KINDS = {
+    "raw": "every test image",
+    "all": "every family once",
+    "copies": "a copy in training",
+    "apart": "copies, none in training",
+    "others": "no copy",
+}
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -79,56 +84,6 @@ def systems(evidence: StudyEvidence) -> dict[str, str]:
     known = rows(evidence)
     named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
     return {variant: system for variant, system in named.items() if system in known}
-
-
-def hazards(evidence: StudyEvidence) -> list[str]:
-    """What cleaning found, in words."""
-    audit = evidence.audit
-    found = [
-        f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
-        f"Groups of similar pictures, each kept in one part of the split: {audit['groups']:,}.",
-        f"Pictures that appear under several labels: {audit['label_conflicts']:,}.",
-        f"Files in quarantine (damaged, without a label or with several labels): {audit['quarantined']:,}.",
-    ]
-    if audit["duplicates"] != "drop":
-        found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
-    if audit["duplicates"] == "ignore":
-        found[1] = f"Groups of similar pictures, which were not kept in one part of the split: {audit['groups']:,}."
-    return found + across(evidence)
-
-
-def across(evidence: StudyEvidence) -> list[str]:
-    """Copies on both sides of the split that was published as folders; nothing where there is none."""
-    knobs = evidence.study.raw["split"]
-    shares = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
-    folders = {part: share["folder"].rstrip("/") for part, share in shares.items() if "folder" in share}
-    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
-    ledger = evidence.ledger
-    ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])
-    groups = ids.map(group)
-    found = []
-    for part, folder in folders.items():
-        inside = ledger["path"].str.startswith(f"{folder}/")
-        outside = set(groups[~inside].dropna())
-        copies = int(groups[inside].isin(outside).sum())
-        found.append(
-            f"Files in the published {part} folder that have a copy or a similar picture outside it: {copies:,} of "
-            f"{plural(int(inside.sum()), 'file')}. Those pictures outside it were left out of all other parts."
-        )
-        found += _dropped(ledger[inside], part)
-    return found
-
-
-def _dropped(inside: pd.DataFrame, part: str) -> list[str]:
-    """How many pictures of a published part are not in it here, and why; nothing where all are."""
-    gone = inside[inside["status"] != "kept"]
-    if gone.empty:
-        return []
-    counts = gone.groupby(["status", "reason"], sort=True).size()
-    rows = counts.reset_index(name="files").to_dict("records")
-    why = names([f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows])
-    kept = len(inside) - len(gone)
-    return [f"Files in the published {part} folder that are used here: {kept:,} of {len(inside):,}. Not used: {why}."]
 
 
 def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
@@ -212,8 +167,11 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     found = [row for row in rows if row["variant"] in evidence.variants]
     if not found:
         return None
-    if "all_leak" not in found[0]:
-        raise UserError(f"{evidence.settings.leak} has no column `all_leak`; measure it again with `make leak`")
+    if "raw_leak" not in found[0]:
+        raise UserError(
+            f"{evidence.settings.leak} has no column `raw_leak`, because an older version wrote it; write it again "
+            "with `python -m studies.leak <published study> <clean study>`"
+        )
     first, digits = found[0], evidence.digits
     return {
         "source": evidence.settings.leak,
@@ -226,10 +184,13 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             f"{int(first['train_images']):,} images, and the number of epochs is fixed."
         ),
         "note": (
-            "The interval (Welch) holds for new splits of these images and new seeds, not for other images. On clean "
-            "splits, “with a copy” means the images whose copies were dropped or kept together: the same kind of "
-            "image. These images show the effect of the copies. On images without a copy, a difference comes "
-            "from chance or from the worse training set."
+            "“Every test image” is what users of the published split would have reported: there, a picture counts as "
+            "often as it has copies. In the other rows a family (a picture with its copies and similar pictures) "
+            f"counts once, and has the same weight on both kinds of split: {int(first['families']):,} families that "
+            "both test. The last three rows, weighted by their share, add up to “every family once”. “A copy in "
+            "training” shows the effect of the copies. Without a copy in training, a difference comes from chance or "
+            "from the worse training set. The intervals (Welch, with the jackknife over the splits where families "
+            "count) hold for new splits of these images and new seeds, not for other images."
         ),
         "figure": _leak_chart(found, figures, digits),
     }
@@ -240,6 +201,7 @@ def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
     return {
         "variant": row["variant"],
         "kind": KINDS[kind],
+        "share": MISSING if kind == "raw" else number(float(row[f"{kind}_share"]), "top1", 0),
         "splits": row["splits"],
         **{key: number(float(row[f"{kind}_{key}"]), "top1", digits) for key in ("published", "clean")},
         "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
@@ -267,8 +229,8 @@ def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> F
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
-    said = "; ".join(f"{row['variant']} {signed(float(row['all_leak']), 'top1', digits)}" for row in found)
-    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, with 95 % intervals: {said}.")
+    said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
+    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
@@ -289,10 +251,11 @@ def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
     if context["leak"] is None:
         return []
     columns = {
-        "Variant": "variant", "Images": "kind", "Splits": "splits", "Published kind": "published", "Clean": "clean",
+        "Variant": "variant", "Images": "kind", "Share %": "share", "Splits": "splits",
+        "Published kind": "published", "Clean": "clean",
         "Difference": "leak", "Interval": "interval", "Verdict": "verdict",
     }  # fmt: skip
-    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals (Welch)."
+    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals over splits."
     return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
 
 

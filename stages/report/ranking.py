@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report.wording import amount, apart, interval, names, p_value, plural, spoken
+from stages.report.wording import MISSING, amount, apart, exactly, interval, names, p_value, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
+FEW = "the seeds of a variant differ by more than the images explain, and they are too few to show by how much"
+AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
@@ -37,6 +39,7 @@ class Comparison:
     p_adjusted: float
     effect: float | None
     probability: float | None
+    error: float
     covers: str
     verdict: str
 
@@ -47,8 +50,8 @@ class Comparison:
 
     @property
     def one_seed(self) -> bool:
-        """Whether interval and p cover the test images alone, so that nothing is decided."""
-        return self.covers == "images"
+        """Whether interval and p cover the test images alone, or there are none, so that nothing is decided."""
+        return self.covers in ("images", "nothing")
 
     def turned(self) -> Comparison:
         """The same comparison seen from `b`."""
@@ -71,12 +74,14 @@ class Comparison:
 class Ranking:
     """Variants by their mean on the test set, and their statistical ties.
 
-    `tied` holds for each variant the ranks with which it is statistically tied.
+    `tied` holds for each variant the ranks with which it is statistically tied. `silent` is the reason why several
+    seeds decide nothing, where there is one; then nothing is called tied.
     """
 
     order: list[str]
     pairs: dict[tuple[str, str], Comparison]
     tied: dict[str, str]
+    silent: str = ""
 
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all variants that are statistically tied with it."""
@@ -93,6 +98,11 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     for row in evidence.comparisons:
         pair = _comparison(row)
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
+    verdicts = {pair.verdict for pair in pairs.values()}
+    if "refused" in verdicts:
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE)
+    if verdicts == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), FEW)
     return Ranking(order, pairs, tied(order, pairs))
 
 
@@ -106,18 +116,20 @@ def compared_means(evidence: StudyEvidence) -> dict[str, float]:
     return {variant: float(row["mean"] or 0) for variant, row in evidence.intervals.items()}
 
 
-def luck(evidence: StudyEvidence) -> float | None:
-    """How far the best of as many equal variants is above their common mean on average, by luck alone.
+def luck(ranks: Ranking) -> float:
+    """How far the best of the variants that are tied at the top would be above their common mean if they were equal.
 
     It is the expected largest of as many normal values, times the error of one mean. What all variants share (how hard
-    the test images are) moves the whole table and no rank. None if there is one variant.
+    the test images are) moves the whole table and no rank. 0 if the first is ahead of all others, or identical.
     """
     from scipy import integrate, stats
 
-    errors = sorted(float(row["standard_error"]) for row in evidence.comparisons)
+    best = ranks.like_the_best()
+    pairs = [ranks.pairs[a, b] for i, a in enumerate(best) for b in best[i + 1 :]]
+    errors = sorted(pair.error for pair in pairs if pair.verdict != "identical")
     if not errors:
-        return None
-    count = len(evidence.variants)
+        return 0.0
+    count = len(best)
     largest, _ = integrate.quad(lambda z: z * count * stats.norm.pdf(z) * stats.norm.cdf(z) ** (count - 1), -9, 9)
     return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
@@ -159,15 +171,15 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
             f"{best[0]} reaches {value} {spoken(metric)} {where}.",
             "It is the only variant, so there is no comparison.",
         ]
-    if len(evidence.study.seeds) == 1:
-        return _one_seed(evidence, ranks, means, where, digits)
+    if len(evidence.study.seeds) == 1 or ranks.silent:
+        return _undecided(evidence, ranks, means, where, digits)
     rest = [v for v in ranks.order if v not in best]
     if len(best) == 1:
         return [_ahead(evidence, ranks, means, where, digits), _others(evidence, ranks, best[0], digits)]
     spread = apart(max(abs(means[best[0]] - means[v]) for v in best), metric, digits)
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        verdict = f"are equal within {apart(evidence.margin, metric, 0)}" if equal else "are statistically tied"
+        verdict = f"are equal within {exactly(evidence.margin, metric)}" if equal else "are statistically tied"
         first = f"{names(best)} {verdict} {where}: their means of {spoken(metric)} differ by {spread}."
     else:
         others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
@@ -183,8 +195,8 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
-def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
-    """Which of these trained networks has the best result, and that this decides nothing about their recipes."""
+def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
+    """Which variant has the best result, and why this decides nothing: one seed, or too few."""
     metric = evidence.metric
     first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
     rest = ranks.order[len(first) :]
@@ -192,11 +204,11 @@ def _one_seed(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], 
     text = f"{names(first)} {has} the best {spoken(metric)} {where}: {amount(means[first[0]], metric, digits)}"
     if rest:
         pair = ranks.pairs[first[0], rest[0]]
-        text += (
-            f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]} ({confidence(evidence)} interval over "
-            f"{ALONE} {interval(pair.low, pair.high, metric, digits)})"
-        )
-    return [f"{text}.", f"This does not decide between the variants: {ONE_SEED}."]
+        text += f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]}"
+        if pair.covers == "images":
+            between = interval(pair.low, pair.high, metric, digits)
+            text += f" ({confidence(evidence)} interval over {ALONE} {between})"
+    return [f"{text}.", f"This does not decide between the variants: {ranks.silent or ONE_SEED}."]
 
 
 def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> str:
@@ -233,8 +245,10 @@ def _p(p: float) -> str:
 
 
 def _comparison(row: dict[str, str]) -> Comparison:
-    difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column]) for column in COLUMNS)
+    difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column] or "nan") for column in COLUMNS)
     effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
     pair = row["variant_a"], row["variant_b"]
     own, joint, said = (low, high), (wide_low, wide_high), (row["covers"], row["verdict"])
-    return Comparison(*pair, difference, *own, *joint, p, adjusted, effect, probability, *said)
+    return Comparison(
+        *pair, difference, *own, *joint, p, adjusted, effect, probability, float(row["standard_error"]), *said
+    )

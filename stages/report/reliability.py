@@ -71,22 +71,37 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
 def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, str]:
     """The ECE of this variant if its confidences meant what they say, and what that makes of the one it has."""
     found = evidence.summary.get((variant, "test", "ece"))
-    tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
-    draws = [null(one[one["split"] == "test"]["confidence"].to_numpy(dtype=float), bins) for one in tables]
     if found is None:
         return {"null": MISSING, "verdict": MISSING}
-    mean = np.mean(draws, axis=0)  # one draw of the images for all seeds, since they share them
+    tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
+    tests = [one[one["split"] == "test"] for one in tables]
+    mean = null_of_all([(one["image_id"].tolist(), one["confidence"].to_numpy(dtype=float)) for one in tests], bins)
     high = found.mean > np.quantile(mean, 1 - evidence.alpha)
     verdict = "miscalibrated" if high else "no sign of miscalibration"
     return {"null": number(float(mean.mean()), "ece"), "verdict": verdict}
 
 
-def null(confidence: NDArray[np.float64], bins: int, draws: int = DRAWS) -> NDArray[np.float64]:
-    """ECE (draws,) of networks that are right exactly as often as they say, on as many images."""
+def null_of_all(runs: list[tuple[list[str], Floats]], bins: int) -> Floats:
+    """Mean ECE (draws,) of runs, images and confidences of each, that are right exactly as often as they say.
+
+    An image has one draw for all runs that test it; runs on other images have other draws.
+    """
+    every = {image: place for place, image in enumerate(dict.fromkeys(image for images, _ in runs for image in images))}
+    luck = _luck(len(every))
+    shares = [null(confidence, bins, luck[:, [every[image] for image in images]]) for images, confidence in runs]
+    return np.asarray(np.mean(shares, axis=0))
+
+
+def _luck(images: int) -> NDArray[np.float32]:
+    return generator(0, "calibration").random((DRAWS, images), dtype=np.float32)
+
+
+def null(confidence: Floats, bins: int, luck: NDArray[np.float32] | None = None) -> Floats:
+    """ECE (draws,) of a network that is right exactly as often as it says; `luck` is (draws, images)."""
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     order = np.argsort(place, kind="stable")
     _, starts = np.unique(place[order], return_index=True)
-    luck = generator(0, "calibration").random((draws, len(confidence)), dtype=np.float32)[:, order]
+    luck = (_luck(len(confidence)) if luck is None else luck)[:, order]
     gap = np.add.reduceat((luck < confidence[order]) - confidence[order], starts, axis=1)
     return np.asarray(np.abs(gap).sum(axis=1) / len(confidence))
 
@@ -120,8 +135,8 @@ def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     return figures.add(f"reliability_{variant}", canvas, alt)
 
 
-def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
-    """A chart for each transform, and a table of every strength."""
+def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
+    """A chart for each transform, and a table of every strength; None where nothing is transformed."""
     order, cells = ranking(evidence).order, evidence.cells("robustness.csv")
     shape = (len(evidence.variants), len(evidence.study.seeds), -1)
     ranked = [evidence.variants.index(variant) for variant in order]
@@ -131,6 +146,8 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
     transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
+    if not transforms:
+        return None
     places = {name: _places(settings, name) for name in transforms}
     rows = [
         {

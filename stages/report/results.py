@@ -20,6 +20,7 @@ SPLITS = ("test", "val", "train")
 def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """Tables and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
+    note = uncertainty.means(evidence, ranking)
     return {
         "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, evidence.digits)],
@@ -29,11 +30,13 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
         "confidence": ranks.confidence(evidence),
-        "note": uncertainty.means(evidence),
+        "note": f"{uncertainty.spread(evidence, small_print=True)} {note}",
+        "text_note": f"{uncertainty.spread(evidence, small_print=False)} {note}",
         "marks": uncertainty.marks(evidence),
-        "covers": uncertainty.covers(evidence),
+        "difference": uncertainty.difference(evidence),
         "metric": wording.spoken(evidence.metric),
-        "pairs_note": uncertainty.pairs(evidence),
+        "pairs_note": uncertainty.pairs(evidence, ranking, "Small print"),
+        "pairs_text_note": uncertainty.pairs(evidence, ranking, "Interval"),
     }
 
 
@@ -106,7 +109,7 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, evidence.metric, places),
             "interval": interval(pair.low, pair.high, evidence.metric, places),
-            "wide": interval(pair.wide_low, pair.wide_high, evidence.metric, places),
+            "wide": interval(pair.wide_low, pair.wide_high, evidence.metric, places) or wording.MISSING,
             "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
@@ -119,14 +122,16 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
 def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
     if pair.verdict == "identical":
         return "identical predictions"
-    margin = wording.apart(evidence.margin, evidence.metric, 1)
+    margin = wording.exactly(evidence.margin, evidence.metric)
     if pair.decided:
         within = max(abs(pair.wide_low), abs(pair.wide_high)) < evidence.margin
         better = pair.a if pair.verdict == "a better" else pair.b
         return f"{better} is better{', by less than ' + margin if within else ''}"
     if pair.verdict == "equal":
         return f"equal within {margin}"
-    return "not decided (one seed)" if pair.one_seed else "not decided"
+    if pair.one_seed:
+        return "not decided (one seed)"
+    return f"not decided{' (runs agree to the last digit)' if pair.verdict == 'refused' else ''}"
 
 
 def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -> Figure:
@@ -153,8 +158,9 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
     best = ranking.order[0]
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, evidence.digits)
     alt = (
-        f"Test top-1 accuracy of {wording.plural(len(ranking.order), 'variant')}, best first: {best} with {mean} %. "
-        "The table has the numbers."
+        f"Test top-1 accuracy of {wording.plural(len(ranking.order), 'variant')}, "
+        f"{'best first' if evidence.metric == ranks.METRIC else f'in the order of {wording.spoken(evidence.metric)}'}: "
+        f"{best} with {mean} %. The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)
 
@@ -187,8 +193,8 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
             "A": "a", "B": "b", "Difference": "difference", "Interval": "interval", "All pairs at once": "wide",
             "p": "p", "p (adjusted)": "p_adjusted", "New run %": "chance", "Cohen's h": "effect", "Verdict": "verdict",
         }  # fmt: skip
-        caption = f"Paired comparisons of test {results['metric']}; {results['confidence']} intervals over "
-        found.append(PaperTable.of("comparisons", results["pairs"], columns, f"{caption}{results['covers']}."))
+        caption = f"Paired comparisons of test {results['metric']}: {results['difference']}."
+        found.append(PaperTable.of("comparisons", results["pairs"], columns, caption))
     return found
 
 

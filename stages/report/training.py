@@ -63,20 +63,31 @@ def sweeps(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
         _sweep(evidence, key, [(settings[v].get(key), v) for v in members], figures, f"sweep_{number}")
         for number, (key, members) in enumerate(groups(settings), 1)
     ]
-    return {"sweeps": found, "note": _sweep_note(evidence)} if found else None
+    if not found:
+        return None
+    return {
+        "sweeps": found,
+        "note": _sweep_note(evidence, " (★)", "Small print: the"),
+        "text_note": _sweep_note(evidence),
+    }
 
 
-def _sweep_note(evidence: StudyEvidence) -> str:
+def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/summary.csv` has the") -> str:
+    """What the page shows as a star and small print, the text leaves to the chart and to the file."""
     text = (
         "The variants of a sweep differ in exactly one setting. The value is chosen on the validation set, and the "
-        "test result is shown only for the chosen value (★)."
+        f"test result is shown only for the chosen value{star}."
     )
     if len(evidence.study.seeds) == 1:
         return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
     return (
-        f"{text} Small print: the {confidence(evidence)} t-interval over seeds on this validation set; it does not "
-        "account for picking the best value."
+        f"{text} {where} {confidence(evidence)} t-interval over seeds{_which_set(evidence)}; it does not account for "
+        "picking the best value."
     )
+
+
+def _which_set(evidence: StudyEvidence) -> str:
+    return " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
 
 
 def groups(settings: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
+from stages.core.metrics import SHARES, WHOLE_CELL
 from stages.report import ranking, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
@@ -20,9 +21,17 @@ COVERED = {
     "images": "the effect of other test images on these trained networks, but not the effect of another seed",
     "images and seeds": "the effect of other test images and other seeds",
     "seeds": "the effect of other seeds on this split and these test images",
-    "images, seeds and splits": "the effect of another split of these images with other seeds",
-    "seeds and splits": "the effect, on the published test set, of another split of the remaining images with other "
+    "images, seeds and splits": "the effect of other images of this kind, split anew, with other seeds",
+    "seeds and splits": "the effect, on this test set, of other training images of this kind, split anew, with other "
     "seeds",
+}
+POPULATION = {
+    "images": "these trained networks and new test images",
+    "nothing": "these trained networks and these test images",
+    "images and seeds": "new seeds and new test images, with this split and the same training images",
+    "seeds": "new seeds, with this split and these test images",
+    "images, seeds and splits": "new images of this kind, new splits and new seeds",
+    "seeds and splits": "new training images of this kind, new splits and new seeds, on this test set",
 }
 CORRECTED = (
     "Splits share most of their training images, so the intervals are those of the corrected resampled t-test (Nadeau "
@@ -30,122 +39,159 @@ CORRECTED = (
 )
 
 
-def means(evidence: StudyEvidence) -> str:
-    """Of the results table."""
-    seeds, level, metric = len(evidence.study.seeds), ranking.confidence(evidence), wording.spoken(evidence.metric)
-    covered = over_seeds(evidence)
-    text = (
-        f"Mean ± sample SD over {seeds} seeds. Small print: the {level} t-interval of the mean over seeds. It covers "
-        f"{covered}."
-        if covered
-        else "There is one seed, so there is no SD and no interval over seeds."
+def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
+    """Of the figures of the results table: what stands beside a mean, and below it as small print or in a file."""
+    seeds = len(evidence.study.seeds)
+    if seeds == 1:
+        return "There is one seed, so there is no SD and no interval over seeds."
+    where = f"Small print: the {ranking.confidence(evidence)} t-interval of the mean over seeds"
+    if not small_print:
+        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-intervals of the means over seeds"
+    same = any(found.sd == 0 for found in evidence.summary.values())
+    return (
+        f"Mean ± sample SD over {seeds} seeds. {where}{', where the seeds differ' if same else ''}. "
+        f"It covers {over_seeds(evidence)}."
     )
-    text += f" Column “{metric}, {level}”: {whole(evidence)}."
+
+
+def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
+    """Of the other columns of the results table."""
+    level, metric = ranking.confidence(evidence), wording.spoken(evidence.metric)
+    text = f"Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
+    if ranks.silent:
+        return f"{text} Column “Tied with” is empty: {ranks.silent}."
     text += (
         f" Column “Tied with”: the ranks with which a variant is statistically tied (paired comparison of test "
         f"{metric}, error rate {evidence.alpha:g} for all pairs of the study together)"
     )
-    return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if seeds == 1 else f"{text}."
+    one = len(evidence.study.seeds) == 1
+    return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
 
 
 def whole(evidence: StudyEvidence) -> str:
     """What the interval of a single variant covers."""
-    seeds, groups = len(evidence.study.seeds), _groups(evidence)
+    seeds, kind = len(evidence.study.seeds), covered(evidence)
+    name = "Wilson's" if evidence.metric in SHARES else "Student's"
+    if kind == "nothing":
+        return "left empty, because one run gives one number"
     if seeds == 1:
-        return f"Wilson's interval over the test images, for this trained network alone{groups}"
+        return f"{name} interval over the test images, for this trained network alone{_groups(evidence)}"
     if several(evidence):
-        return f"the interval for {population(evidence)}{groups}"
+        return f"the interval for {population(evidence)}{_groups(evidence)}"
     if seeds == 2:
-        return "left empty, because two seeds agree by chance too often for an interval over seeds and images"
-    return (
-        f"the interval for {population(evidence)} (Wilson's interval, widened by the variation between seeds){groups}"
-    )
+        return f"left empty, because two seeds agree by chance too often for an interval over {kind}"
+    how = "over the seeds" if kind == "seeds" else "widened by the variation between seeds"
+    return f"the interval for {population(evidence)} ({name} interval, {how}){_groups(evidence)}"
 
 
 def _groups(evidence: StudyEvidence) -> str:
     found = next(iter(evidence.intervals.values()))
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
-    return (
-        ""
-        if images == groups
-        else f"; a group of copies and similar pictures counts once ({images:,} images in {groups:,} groups)"
-    )
+    if images == groups or evidence.metric in WHOLE_CELL:
+        return ""
+    return f"; a group of {wording.belonging(evidence.named)} counts once ({images:,} images in {groups:,} groups)"
 
 
 def marks(evidence: StudyEvidence) -> str:
-    """Of the picture of the ranking."""
-    level = ranking.confidence(evidence)
-    if len(evidence.study.seeds) == 1:
+    """Of the picture of the ranking, which shows top-1 whatever the variants are ranked by."""
+    level, seeds = ranking.confidence(evidence), len(evidence.study.seeds)
+    if evidence.metric != ranking.METRIC:
+        every = f"mean (square), {level} t-interval over seeds (line), every seed (circle)"
+        return f"Top-1 on the test set: {'the one seed (square)' if seeds == 1 else every}."
+    if seeds == 1:
         return f"Test set: the one seed (square) and its {level} interval over images (line)."
-    if len(evidence.study.seeds) == 2 and not several(evidence):
+    if seeds == 2 and not several(evidence):
         return "Test set: mean (square) and both seeds (circles)."
-    return f"Test set: mean (square), {level} interval over seeds and images (line), every seed (circle)."
+    return f"Test set: mean (square), {level} interval over {covered(evidence)} (line), every seed (circle)."
 
 
-def pairs(evidence: StudyEvidence) -> str:
-    """Of the paired comparisons; empty where there are none."""
+def difference(evidence: StudyEvidence) -> str:
+    """What stands in the table of the paired comparisons."""
+    if covered(evidence) == "nothing":
+        return "difference, without an interval"
+    return f"difference with its {ranking.confidence(evidence)} interval over {covers(evidence)}"
+
+
+def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
+    """Of the paired comparisons; empty where there are none. `own` is where the interval of a pair by itself stands."""
     if not evidence.comparisons:
         return ""
-    count = wording.plural(len(evidence.comparisons), "pair")
+    if covered(evidence) == "nothing":
+        metric = wording.spoken(evidence.metric)
+        return (
+            f"One run gives one {metric}, so there is no interval and no p. No variant is called better: "
+            f"{ranking.ONE_SEED}."
+        )
     text = (
         f"Every verdict is for {population(evidence)}. The intervals cover {covers(evidence)}: "
-        f"{COVERED[evidence.comparisons[0]['covers']]}. Small print: the interval of the pair by itself. "
-        f"“All pairs at once”: intervals that hold together for all {count} (studentized range). They decide: if the "
+        f"{COVERED[covered(evidence)]}. {own}: the interval of the pair by itself."
+    )
+    if ranks.silent == ranking.AGREE:
+        return (
+            f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
+            f"{first(evidence, ranks)}"
+        )
+    alone = evidence.comparisons[0]["variances"] == "own"
+    count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
+    text += (
+        f" “All pairs at once”: intervals that hold together for all {count} ({method}). They decide: if the "
         "interval of a pair by itself excludes 0 and the interval for all pairs does not, the pair is not decided."
     )
     if covers(evidence) == ranking.ALONE:
-        return f"{text} No variant is called better: {ranking.ONE_SEED}."
-    margin = apart(evidence.margin, evidence.metric, 1)
+        return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
+    if alone:
+        text += (
+            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
+            "two variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
+        )
+    margin = wording.exactly(evidence.margin, evidence.metric)
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
         f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
         "are not decided, which does not mean that they are equal. “New run %”: the probability that "
         "one new run of the first variant is better than one new run of the second."
     )
-    if refused(evidence):
-        text += (
-            " No verdict is given here. The seeds of a variant differ by more than the images explain, and there are "
-            "too few seeds to show by how much. Add seeds; `make plan` says how many."
-        )
-    return f"{text} {first(evidence)}"
+    return f"{text} {first(evidence, ranks)}".rstrip()
 
 
-def refused(evidence: StudyEvidence) -> bool:
-    """Whether the comparison gives no verdict at all, however large a difference is."""
-    return 1 < len(evidence.study.seeds) <= 3 and all(float(row["p_joint"]) == 1 for row in evidence.comparisons)
-
-
-def first(evidence: StudyEvidence) -> str:
-    """How much luck the first place contains."""
-    found = ranking.luck(evidence)
-    if found is None:
+def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
+    """How much luck the first place may contain; empty where the first variant is ahead of all others."""
+    ranked = "The variants are ranked by their test results, so the result of the first may be too good"
+    if ranks.silent:
+        return f"{ranked}; the runs do not show by how much."
+    found, best = ranking.luck(ranks), len(ranks.like_the_best())
+    if not found:
         return ""
     places = 2 if evidence.images("test") >= 1000 else 1
+    tied = f"all {best} variants" if best == len(ranks.order) else f"the {best} variants that are tied at the top"
+    one = len(evidence.study.seeds) == 1
+    by = "by the luck of the test images alone; the luck of the seed comes on top" if one else "by luck alone"
     return (
-        "The variants are ranked by their test results, so the result of the first variant is too good. Among "
-        f"{len(evidence.variants)} equal variants, the best would be {apart(found, evidence.metric, places)} ahead of "
-        "their common mean by luck alone."
+        f"{ranked}. If {tied} were equal, the best of them would be {apart(found, evidence.metric, places)} ahead of "
+        f"their common mean {by}."
     )
 
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
+    return POPULATION[covered(evidence)]
+
+
+def covered(evidence: StudyEvidence) -> str:
+    """What the intervals cover, as comparisons.csv has it; a study of one variant has no row there."""
+    whole_cell = evidence.metric in WHOLE_CELL
     if len(evidence.study.seeds) == 1:
-        return "these trained networks and new test images"
-    if not several(evidence):
-        return "new seeds and new test images, with this split and the same training images"
-    if evidence.comparisons and evidence.comparisons[0]["covers"] == "seeds and splits":
-        return "new splits of these images and new seeds, on this test set"
-    return "new splits of these images and new seeds"
+        return "nothing" if whole_cell else "images"
+    if several(evidence):
+        return "seeds and splits" if evidence.fixed else "images, seeds and splits"
+    return "seeds" if whole_cell else "images and seeds"
 
 
 def covers(evidence: StudyEvidence) -> str:
-    """What the intervals of the paired comparisons cover, in a few words."""
-    if not evidence.comparisons:
-        return ""
-    found = evidence.comparisons[0]["covers"]
+    """The same in a sentence."""
+    found = covered(evidence)
     return ranking.ALONE if found == "images" else found
 
 
@@ -177,12 +223,10 @@ def several(evidence: StudyEvidence) -> bool:
 
 
 def over_seeds(evidence: StudyEvidence) -> str:
-    """What the interval over seeds covers, to follow "it covers"; empty with one seed, which gives none."""
-    if len(evidence.study.seeds) == 1:
-        return ""
+    """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"the effect of another split of these images with a new seed. {CORRECTED}"
+    return f"{COVERED[covered(evidence)]}. {CORRECTED}"
 
 
 def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
@@ -202,12 +246,13 @@ def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
 def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     """The design in words, and what to keep in mind."""
     splits, each = len(evidence.split["splits"]), len(evidence.split["splits"][0]["seeds"])
+    chosen = "training and validation" if evidence.fixed else "training and test"
     text = [f"The study was split {splits} times, and every variant was trained with {plural(each, 'seed')} on each."]
     if "split" in shown:
         text.append(
             "“Initialisation” is the variation between seeds on one split: initial weights, order of the images, "
-            "augmentation and dropout. “Split” is the additional variation from another choice of training and test "
-            "images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). “Total” is "
+            f"augmentation and dropout. “Split” is the additional variation from another choice of {chosen} images. A "
+            "nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). “Total” is "
             "the variation of one run on a split of its own."
         )
     else:

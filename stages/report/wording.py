@@ -48,6 +48,12 @@ def apart(value: float, metric: str, digits: int) -> str:
     return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
 
 
+def exactly(value: float, metric: str) -> str:
+    """A difference that a person has set, with all its digits and its unit."""
+    text = f"{100 * value if metric in PERCENT else value:.10g}"
+    return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
+
+
 def number(value: float | None, metric: str = "", digits: int = 1) -> str:
     """A value of a metric: fractions as percent with `digits` decimals, others with `digits` + 2."""
     if value is None or math.isnan(value):
@@ -81,6 +87,11 @@ def within(low: float | None, high: float | None, metric: str) -> tuple[float | 
     """An interval of a metric, cut where its values end: the t-interval does not know that accuracy ends at 1."""
     least, most = (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0 if metric in PERCENT or metric == "auroc" else math.inf)
     return low if low is None else max(low, least), high if high is None else min(high, most)
+
+
+def belonging(named: bool) -> str:
+    """What makes images one group: copies and look-alikes, and groups that were `named` with the source."""
+    return "copies, similar pictures or pictures of one named group" if named else "copies and similar pictures"
 
 
 def spread(seeds: int) -> str:

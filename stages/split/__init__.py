@@ -262,6 +262,14 @@ def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.in
     present = set(zip(labels, parts, strict=True))
     for label in sorted(images):
         missing = [part for part in reversed(NAMES) if (label, part) not in present]
+        if missing and (held_out := [part for part in NAMES[:2] if isinstance(getattr(params, part), HeldOut)]):
+            counts = Counter(part for part, of in zip(parts, labels, strict=True) if of == label)
+            raise UserError(
+                f"the class `{label}` has no image in {' and '.join(missing)} (train {counts['train']}, val "
+                f"{counts['val']}, test {counts['test']}), and {' and '.join(f'`split.{part}`' for part in held_out)} "
+                "names whole folders or groups, which are taken as they are; add images of it there, take the class "
+                "out of the source, or let the part be a share"
+            )
         if missing:
             raise UserError(
                 f"the class `{label}` has {images[label]} images in {groups[label]} groups that stay whole, too few "

@@ -6,13 +6,14 @@ import argparse
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.cells.check import check
 from stages.core import errors, params, rendered
 from stages.core.errors import UserError
-from studies.new import flaws, machine, pictures, probe, proposal, study, tables, words
+from studies.new import flaws, groups, machine, pictures, probe, proposal, study, tables, words
 from studies.new import layout as layouts
 from studies.new import listing as names
 from studies.new import parts as published
@@ -39,22 +40,30 @@ def main() -> None:
     images = _images(options.images)
     name = options.name or study.proposed_name(images)
     folder = study.check_name(name, study.STUDIES)
+    beside = ""
     if images.is_file() and not names.is_archive(images):
-        images = _of_table(images, folder, options)
+        file, images = images, _of_table(images, folder, options)
         if images.is_file():
             return
+        beside, options.label = file.name, options.label or "table"
     listing = names.look(images)
+    if beside:
+        listing = replace(listing, tables=[beside])
     parts = published.find(listing.pictures)
-    found = _tables(listing, options)
-    layout = flaws.refuse(listing, _layout(listing, parts, found, options), parts)
-    if layout.rule == "table" and found[0].part:
-        parts = published.of_column(found[0].parts) or parts
-    looked = pictures.look(listing)
+    found, unread = _tables(listing, options)
+    layout = _layout(listing, parts, found, options)
+    if unread and (layout is None or len(layout.counts) < 2 or options.label == "table"):
+        raise UserError(unread[0])
+    layout = flaws.refuse(listing, layout, parts)
+    if layout.table and layout.keys["table"].get("part"):
+        parts = published.of_column(layout.table.parts) or parts
+    looked = flaws.refuse_damage(listing, pictures.look(listing))
     page = [f"{images}:", "", *words.found(listing, layout, looked)]
-    page += [f"- {flaw}" for flaw in [*_missing(found), *flaws.tell(listing, layout, looked, parts)]]
+    page += [f"- {flaw}" for flaw in flaws.of_tables(found, unread, layout)]
+    page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
-    options.group = _group(layout, found, options)
-    plan = proposal.propose(listing, layout, parts, looked, options, machine.look())
+    together = groups.choose(layout, parts, options, _ask)
+    plan = proposal.propose(listing, together, parts, looked, options, machine.look())
     _finish(folder, plan, listing, page[2:], options)
 
 
@@ -71,7 +80,8 @@ def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], opt
     predicted = None
     if not options.no_probe:
         predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
-    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), listing.root, [])
+    readme = study.readme_text(folder.name, plan, [*page, *shown]).encode("utf-8", "backslashreplace").decode()
+    study.write(folder, plan, text, readme, listing.root, [])
     said = probe.said(predicted.total) if predicted else ""
     _say(["", *words.ending(folder.name, predicted, said)], keep=True)
 
@@ -89,7 +99,10 @@ def _options() -> Any:
     )
     parser.add_argument("--label-column", help="the column of the table that is the label")
     parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
-    parser.add_argument("--group", help="pictures to keep together: auto, none, or a pattern with (?P<group>...)")
+    parser.add_argument(
+        "--group",
+        help="what keeps pictures together: auto, none, the column of a table, or a pattern with (?P<group>...)",
+    )
     parser.add_argument("--seeds", type=int, help="how many times each network is trained")
     parser.add_argument("--yes", action="store_true", help="ask nothing, accept every proposal")
     parser.add_argument("--no-probe", action="store_true", help="do not measure how long the study will take")
@@ -125,9 +138,11 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     """A table by itself: of addresses, then the study is written here; or of files beside it, then their folder."""
     if file.suffix.lower() not in names.TABLES:
         raise UserError(f"{file} is neither a folder, nor a zip or tar, nor a table (CSV, TSV, Parquet, JSON Lines)")
-    found = tables.addresses(file)
+    found = tables.addresses(file, options.label_column or "")
     if found is None:
-        return file.parent
+        return _images(str(file.parent))
+    if options.group not in (None, "auto", "none"):
+        raise UserError(f"--group is {options.group!r}, but a list of addresses has no groups; leave the flag out")
     listing = names.Listing(file, list(found.labels))
     layout = flaws.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
     page = [
@@ -135,7 +150,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
         f"- {words.classes(layout)}",
     ]
     _say(["Found", "", *page])
-    plan = proposal.propose(listing, layout, None, pictures.Looked(), options, machine.look())
+    plan = proposal.propose(listing, groups.Groups(layout), None, pictures.Looked(), options, machine.look())
     plan = _with_source(plan, Source("urls", study.LIST), {})
     text = study.params_text(folder.name, plan)
     _checked(text)
@@ -148,17 +163,19 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
 
 
 def _with_source(plan: Proposal, source: Source, ingest: dict[str, Any] | None = None) -> Proposal:
-    from dataclasses import replace
-
     return replace(plan, source=source, ingest=plan.ingest if ingest is None else ingest)
 
 
 def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], options: Any) -> Layout | None:
     layout = layouts.decide(listing.pictures, parts, found, options.label)
-    if options.label and (layout is None or not layout.counts) and listing.pictures:
-        raise UserError(
-            f"--label {options.label} finds no label in {listing.root}; leave the flag out to see what does"
-        )
+    if options.label and listing.pictures:
+        given = list(layout.counts) if layout else []
+        if not given or published.named_like_parts(given):
+            what = f"takes {flaws.listed(given)} for labels, which are names of parts of a data set" if given else ""
+            raise UserError(
+                f"--label {options.label} {what or 'finds no label'} in {listing.root}; leave the flag out to see what "
+                "can be the label"
+            )
     if layout is None or not layout.others or options.label:
         return layout
     ways = {str(layout.rule): len(layout.counts), **layout.others}
@@ -167,33 +184,6 @@ def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], op
     )
     answer = _ask(f"What is the label: {said}?", list(ways), str(layout.rule), "--label", options)
     return layout if answer == str(layout.rule) else layouts.decide(listing.pictures, parts, found, answer)
-
-
-def _group(layout: Layout, found: list[tables.Table], options: Any) -> str | None:
-    """The pattern of series, if the user wants them kept together."""
-    if options.group == "none" or (layout.rule == "table" and found and found[0].group):
-        return None
-    if options.group not in (None, "auto"):
-        _check_pattern(options.group)
-        return str(options.group)
-    pattern, values = proposal.choose_group(layout)
-    if pattern is None:
-        return None
-    groups = sorted({group for group in values().values() if group})
-    question = (
-        f"File names look like {len(groups)} series (as {groups[0]!r} and {groups[-1]!r}), such as the frames of a "
-        "video or several pictures of one thing. Keep each series in one part of the split?"
-    )
-    return pattern if _ask(question, ["yes", "no"], "yes", "--group", options) == "yes" else None
-
-
-def _check_pattern(pattern: str) -> None:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--group is {pattern!r}, which is no regular expression ({error})") from None
-    if "group" not in compiled.groupindex:
-        raise UserError(f"--group is {pattern!r}; put (?P<group>...) around what names the group")
 
 
 def _ask(question: str, answers: list[str], proposed: str, flag: str, options: Any) -> str:
@@ -211,31 +201,23 @@ def _ask(question: str, answers: list[str], proposed: str, flag: str, options: A
             return chosen
 
 
-def _tables(listing: Listing, options: Any) -> list[tables.Table]:
-    """The tables; where several columns of the first could be the label, the user is asked."""
-    found = tables.find(listing, options.label_column)
+def _tables(listing: Listing, options: Any) -> tuple[list[tables.Table], list[str]]:
+    """The tables; where several columns of the first could be the label, the user is asked. And what was not read."""
+    group = options.group or ""
+    found, unread = tables.find(listing, options.label_column or "", group)
     if options.label_column:
         if not found or found[0].label != options.label_column:
             raise UserError(
-                f"--label-column is {options.label_column!r}, but no table of {listing.root} has that column"
+                f"--label-column is {options.label_column!r}, but no table of {listing.root} that names pictures has "
+                "that column"
             )
         options.label = options.label or "table"
-        return found
-    if not found or not found[0].others or options.label not in (None, "table"):
-        return found
-    ways = [found[0].label, *found[0].others]
-    said = f"Which column of {found[0].file!r} is the label: {', '.join(map(repr, ways))}?"
-    answer = _ask(said, ways, found[0].label, "--label-column", options)
-    return found if answer == found[0].label else tables.find(listing, answer)
-
-
-def _missing(found: list[tables.Table]) -> list[str]:
-    return [
-        f"{table.file!r} names {len(table.missing):,} files that are not there, as {table.missing[0]!r}: add "
-        "the files, or delete their rows. The study lists such rows and leaves them out."
-        for table in found[:1]
-        if table.missing
-    ]
+    elif found and found[0].others and found[0].sure and options.label in (None, "table"):
+        ways = [found[0].label, *found[0].others]
+        said = f"Which column of {found[0].file!r} is the label: {', '.join(map(repr, ways))}?"
+        answer = _ask(said, ways, found[0].label, "--label-column", options)
+        return (found, unread) if answer == found[0].label else tables.find(listing, answer, group)
+    return found, unread
 
 
 def _checked(text: str) -> params.Study:
@@ -254,7 +236,7 @@ def _variants(text: str) -> dict[str, str]:
 
 def _say(lines: list[str], *, keep: bool = False) -> None:
     for line in lines if keep else words.wrapped(lines):
-        print(line)
+        print(line.encode("utf-8", "backslashreplace").decode())  # a name from disk may be any bytes
     sys.stdout.flush()
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
+from stages.ingest.entry import alike
 from studies.new import parts as published
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.parts import Parts
     from studies.new.pictures import Looked
+    from studies.new.tables import Table
 
+_PART_WORD = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|eval|pred|holdout|unlabell?ed")
 LEAST = 3  # pictures of a class: one for each part of the split
 MOST = 0.95  # share of the pictures in one class, above which the rest is hardly a class
 
@@ -25,7 +31,14 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
     """
     root = listing.root
     if not listing.pictures:
-        other = f", but {listing.others + len(listing.tables)} other files" if listing.others or listing.tables else ""
+        others = listing.others + len(listing.tables)
+        other = f", but {number(others, 'other file', 'other files')}" if others else ""
+        if listing.links:
+            raise UserError(
+                f"{root} holds no pictures{other}, but {number(len(listing.links), 'link', 'links')} to places outside "
+                f"of it, as {listing.links[0]!r}; copy the pictures (`cp -rL` follows links), or write params.yaml by "
+                "hand with `ingest.links_out: true`"
+            )
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
         raise UserError(
@@ -51,13 +64,61 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
     return layout
 
 
+def refuse_damage(listing: Listing, looked: Looked) -> Looked:
+    """What was seen, if any picture could be opened.
+
+    Raises:
+        UserError: none could.
+    """
+    if looked.opened and not looked.sizes:
+        raise UserError(
+            f"{listing.root}: none of {number(looked.opened, 'picture', 'pictures')} that were opened can be read, as "
+            f"{looked.broken[0]!r}; copy or fetch them again"
+        )
+    return looked
+
+
+def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> list[str]:
+    """What the user should know about tables: rows and tables that are not used."""
+    said = [f"{why}. The table is not used." for why in unread]
+    used = layout.table
+    if used and used.missing:
+        what = number(len(used.missing), "file that is", "files that are")
+        said.append(
+            f"{used.file!r} names {what} not there, as {used.missing[0]!r}: add the files, or delete their rows. The "
+            "study lists such rows and leaves them out."
+        )
+    if layout.torn:
+        said.append(
+            f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, as "
+            f"{min(layout.torn)!r}, and will be left out (`clean.label_conflicts`); correct the table if you can."
+        )
+    for table in found:
+        column = table.group or table.part
+        if not used and column and (table.groups or table.parts):
+            rows = len(table.groups or table.parts)
+            said.append(
+                f"The column {column!r} of {table.file!r} is not used, since it has rows for {rows:,} of "
+                f"{len(layout.labels):,} pictures only. Complete the table to use it."
+            )
+        if layout.rule != "table":
+            continue
+        more = sum(bool(label) and not layout.labels[path] for path, label in table.labels.items())
+        if table is not used and more and table.classes > 1:
+            said.append(
+                f"{table.file!r} has labels too, of {number(more, 'further picture', 'further pictures')}, but a study "
+                "reads one table. Put the rows of both into one table to use them."
+            )
+    return said
+
+
 def _unlabelled(listing: Listing, parts: Parts | None) -> str:
     if parts:
         return _parts_alone(listing, [folder for folders in parts.folders.values() for folder in folders])
     return (
-        f"{listing.root}: {number(len(listing.pictures), 'picture lies', 'pictures lie')} in one folder, and neither "
-        f"folders, nor the names of the files (as {listing.pictures[0]!r}), nor a table say their labels; put the "
-        "pictures of each class into a folder of its own, or add a CSV with a column of file names and one of labels"
+        f"{listing.root} holds {number(len(listing.pictures), 'picture', 'pictures')}, and neither folders, nor the "
+        f"names of the files (as {listing.pictures[0]!r}), nor a table say their labels; put the pictures of each "
+        "class into a folder of its own, or add a CSV with a column of file names and one of labels"
     )
 
 
@@ -78,11 +139,20 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
             f"{label!r} has {100 * most / total:.0f} % of the pictures: a network that always answers {label!r} "
             "is right that often. Add pictures of the other classes if you can."
         )
-    unlabelled = sum(not label for label in layout.labels.values())
+    unlabelled = sum(not label for path, label in layout.labels.items() if path not in layout.torn)
     if unlabelled:
-        example = next(path for path, label in layout.labels.items() if not label)
+        example = next(path for path, label in layout.labels.items() if not label and path not in layout.torn)
         found.append(
             f"{number(unlabelled, 'picture has', 'pictures have')} no label and will be left out, as {example!r}."
+        )
+    found += [
+        f"The labels {listed(same)} look the same, but are separate classes: rename their folders or rows."
+        for same in alike(set(counts))
+    ]
+    if like := [label for label in counts if _like_a_part(label)]:
+        found.append(
+            f"{listed(like)} {'is' if len(like) == 1 else 'are'} named like parts of a data set (training, test), but "
+            "will be classes; if they are none, move their folders elsewhere, or rename them to train and test."
         )
     if looked.broken:
         found.append(
@@ -100,6 +170,12 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
     if parts:
         found += _leaks(parts, looked)
     return found
+
+
+def _like_a_part(label: str) -> bool:
+    """trainA, seg_pred, test_old; a bare `train` beside `car` is a vehicle."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|[^A-Za-z]+", " ", label).lower().split()
+    return len(spaced) + len(re.findall(r"\d", label)) > 1 and any(map(_PART_WORD.fullmatch, spaced))
 
 
 def _conflicts(layout: Layout, looked: Looked) -> list[str]:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from stages.ingest.entry import tidy
+from stages.core.folders import COVERED, label_folders, part_level
+from stages.ingest.entry import printable, tidy
+from stages.ingest.labels import at_level
 from studies.new import names
+from studies.new.parts import named_like_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from studies.new.parts import Parts
     from studies.new.tables import Table
 
 # Names of folders that sort pictures by something else than what is on them.
 _SORTED_BY = re.compile(
-    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|"
+    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|fold|"
     r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
     r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle)s?[\s_.-]*\w?\d*",
     re.I,
 )
-_NUMBER = re.compile(r"[\d\s_.:-]+")
+_NUMBER = re.compile(r"[\d\s_.:-]+x?", re.I)  # 2023-05, 40X
 TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
+UPPER = 10  # folders above the labels that are named by number, from which on they may be patients or shoots
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Layout:
         keys: what else the section `ingest` needs.
         group: a pattern that names what belongs together, where the layout itself tells one.
         others: further ways that make sense -> how many labels they give. Where there are any, the user is asked.
+        table: the table that says labels, parts or groups; None where `ingest` gets none.
+        torn: pictures that have several labels.
+        whole: the labels of all pictures, where a table of groups leaves some out.
     """
 
     rule: str | int
@@ -46,23 +53,15 @@ class Layout:
     keys: dict[str, Any] = field(default_factory=dict)
     group: str | None = None
     others: dict[str, int] = field(default_factory=dict)
+    table: Table | None = None
+    torn: frozenset[str] = frozenset()
+    whole: dict[str, str] | None = None
 
     @property
     def counts(self) -> Counter[str]:
         """Pictures of each label, the most frequent first."""
         counted = Counter(label for label in self.labels.values() if label)
         return Counter(dict(sorted(counted.items(), key=lambda one: (-one[1], one[0]))))
-
-
-def label_of(path: str, rule: str | int, part_level: int | None = None) -> str:
-    """The label that a rule of folders gives a picture; the folder of a published part is none."""
-    folders = path.split("/")[:-1]
-    if isinstance(rule, int):
-        return tidy(folders[rule - 1]) if len(folders) >= rule else ""
-    kept = [folder for i, folder in enumerate(folders, 1) if i != part_level]
-    if not kept:
-        return ""
-    return tidy(kept[-1]) if rule == "parent" else "/".join(map(tidy, kept))
 
 
 def decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table], wanted: str | None) -> Layout | None:
@@ -74,38 +73,67 @@ def decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table
         tables: those that name pictures of the folder, the best first.
         wanted: what `ingest.label` shall be; None: decide.
     """
-    if wanted is not None:
-        return _wanted(paths, published, tables, wanted)
-    table = by_table(tables[0]) if tables and tables[0].label else None
-    folders = by_folders(paths, published)
-    if table is None or folders is None:
-        alone = folders is None or len(folders.counts) < 2
-        return table or (by_name(paths) if alone else None) or folders
-    if len(folders.counts) > 1 and _agree(table, folders):
-        return folders
-    if sum(map(bool, table.labels.values())) < TABLE * len(paths):
-        return folders
-    others = {str(folders.rule): len(folders.counts)} if len(folders.counts) > 1 else {}
-    return Layout(table.rule, table.labels, table.why, table.keys, table.group, others)
+    found = _decide(paths, published, tables) if wanted is None else _wanted(paths, published, tables, wanted)
+    return found and _beside(found, published, tables)
+
+
+def _decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table]) -> Layout | None:
+    folders = by_folders(paths)
+    if folders and named_like_parts(folders.counts):  # nothing stands below the parts
+        folders = None
+    if folders is None or len(folders.counts) < 2:
+        told = next((by_table(table) for table in tables if table.classes > 1), None)
+        alone = next((by_table(table) for table in tables if table.label), None)
+        return told or by_name(paths, published) or folders or alone
+    ways = {str(folders.rule): len(folders.counts)}
+    sorted_by = all(map(_SORTED_BY.fullmatch, folders.counts))  # batch1, batch2
+    if tables and tables[0].classes > 1:
+        table = by_table(tables[0])
+        if _agree(table, folders) or sum(map(bool, table.labels.values())) < TABLE * len(paths):
+            return folders
+        if tables[0].sure or sorted_by:
+            return replace(table, others=ways)
+    if sorted_by and (name := by_name(paths, published)):
+        return replace(name, others=ways)
+    return folders
+
+
+def _beside(layout: Layout, published: Parts | None, tables: Sequence[Table]) -> Layout:
+    """Labels that are no table's, with the groups and parts of a table; `ingest` takes no picture that lacks a row."""
+    if layout.table:
+        return layout
+    for table in tables:
+        keys = table.beside()
+        if published:  # the folders divide the pictures already
+            keys.pop("part", None)
+        named = {**table.groups, **table.parts}
+        if ("part" in keys or "group" in keys) and len(named) >= COVERED * len(layout.labels):
+            labels = {path: label if path in named else "" for path, label in layout.labels.items()}
+            return replace(layout, labels=labels, keys=layout.keys | {"table": keys}, table=table,
+                           whole=layout.labels)  # fmt: skip
+    return layout
 
 
 def _wanted(paths: Sequence[str], published: Parts | None, tables: Sequence[Table], wanted: str) -> Layout | None:
     if wanted == "table":
         return by_table(tables[0]) if tables and tables[0].label else None
     if wanted == "name":
-        return by_name(paths)
-    rule: str | int = int(wanted) if wanted.isdigit() else wanted
-    return _of_folders(paths, rule, published)
+        return by_name(paths, published)
+    return _of_folders(paths, int(wanted) if wanted.isdigit() else wanted)
 
 
 def by_table(table: Table) -> Layout:
     """The labels that a table gives."""
-    return Layout("table", table.labels, table.said(), {"table": table.keys()})
+    keys = table.keys()
+    if keys.get("group") == table.label:
+        del keys["group"]
+    return Layout("table", table.labels, table.said(), {"table": keys}, table=table, torn=table.torn)
 
 
-def by_name(paths: Sequence[str]) -> Layout | None:
-    """The labels that the names of files give."""
-    found = names.labels(paths)
+def by_name(paths: Sequence[str], published: Parts | None) -> Layout | None:
+    """The labels that the names of files give; test pictures may have none (train/cat.0.jpg, test/1.jpg)."""
+    judged = [path for path in paths if published.of(path) == "train"] if published else []
+    found = names.labels(paths, judged or paths)
     if found is None:
         return None
     example = next(path for path in paths if found.values[path])
@@ -113,26 +141,22 @@ def by_name(paths: Sequence[str]) -> Layout | None:
     return Layout("name", found.values, why, {"name_pattern": found.pattern})
 
 
-def by_folders(paths: Sequence[str], published: Parts | None) -> Layout | None:
+def by_folders(paths: Sequence[str]) -> Layout | None:
     """The labels that folders give; None where all pictures lie in one place."""
-    level = published.level if published else None
-    trails = {path: _trail(path, level) for path in paths}
-    if not any(trails.values()):
+    level = part_level(paths)
+    trails = [tuple(folders) for folders in label_folders(paths, level)]
+    if not any(trails):
         return None
-    common = _common([trail for trail in trails.values() if trail])
-    inner = [trail[common:] for trail in trails.values()]
-    if not any(inner):  # one folder for all: it is the only label, which is said later
-        return _of_folders(paths, "parent", published)
+    common = _common([trail for trail in trails if trail])
+    inner = [trail[common:] for trail in trails]
     deepest = max(map(len, inner))
-    if deepest == 1:
-        return _of_folders(paths, "parent", published)
-    return _nested(paths, published, inner, common)
+    if deepest <= 1:  # one folder for all is the only label, which is said later
+        return _of_folders(paths, "parent")
+    return _nested(paths, inner, common + (level is not None and level <= common))
 
 
-def _nested(
-    paths: Sequence[str], published: Parts | None, inner: Sequence[tuple[str, ...]], common: int
-) -> Layout | None:
-    """Folders within folders: which of them is the label?"""
+def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int) -> Layout:
+    """Folders within folders: which of them is the label? `before` folders stand above them."""
     places: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
     for trail in inner:
         if trail:
@@ -140,28 +164,37 @@ def _nested(
     repeated = sum(len(places[trail[-1]]) > 1 for trail in inner if trail) / len(paths)
     sorting = sum(_sorts(trail, places) for trail in inner if len(trail) > 1)
     deep = sum(len(trail) > 1 for trail in inner)
-    before = common + (1 if published and published.level <= common + 1 else 0)
-    if sorting >= 0.9 * deep > 0:
-        layout = _of_folders(paths, before + 1, published)
-        return layout and _with_group(layout, inner)
-    if repeated == 0:
-        return _of_folders(paths, "parent", published)
-    first = _of_folders(paths, before + 1, published)
-    if repeated <= 0.5:
-        return _of_folders(paths, "path", published)
-    parent = _of_folders(paths, "parent", published)
     above = {trail[0] for trail in inner if len(trail) > 1}
-    if parent and all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above):
-        return parent  # site1/cat, site2/cat
-    whole = _of_folders(paths, "path", published)
-    others = {str(one.rule): len(one.counts) for one in (first, whole) if one}
-    return parent and Layout(parent.rule, parent.labels, parent.why, parent.keys, None, others)
+    sorted_above = all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
+    first, parent = _of_folders(paths, before + 1), _of_folders(paths, "parent")
+    if sorted_above and repeated > 0.5:  # site1/cat, site2/cat; 10253/0, 10254/0
+        parent = replace(parent, group=names.after(names.UPPER, before) if len(above) >= UPPER else None)
+        if sorting < 0.9 * deep:
+            return parent
+        if all(map(_NUMBER.fullmatch, places)):
+            return replace(parent, others={str(first.rule): len(first.counts)})
+        return replace(_with_group(first, inner), others={"parent": len(parent.counts)})
+    sorts = sorting >= 0.9 * deep > 0
+    if sorts or (len(above) > 1 and _counted(trail for trail in inner if len(trail) > 1)):
+        return replace(_with_group(first, inner), others={} if sorts else {"parent": len(parent.counts)})
+    whole = _of_folders(paths, "path")
+    if repeated <= 0.5:
+        return whole if repeated else parent
+    return replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
 
 
 def _sorts(trail: tuple[str, ...], places: dict[str, set[tuple[str, ...]]]) -> bool:
     """Whether the last folder sorts pictures of one label (cat/batch1, cat/images) and names none itself."""
     name = trail[-1]
     return bool(_SORTED_BY.fullmatch(name)) or (bool(_NUMBER.fullmatch(name)) and len(places[name]) > 1)
+
+
+def _counted(trails: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the last folders differ by numbers alone, within each folder above them (Jump/v_Jump_g01, g02)."""
+    names_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for trail in trails:
+        names_of[trail[:-1]].add(trail[-1])
+    return all(len(found) > 1 and len({re.sub(r"\d+", "", name) for name in found}) == 1 for found in names_of.values())
 
 
 def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:
@@ -171,28 +204,23 @@ def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:
         if trail:
             below[trail[0]].add(trail)
     several = sum(len(found) > 1 for found in below.values()) > len(below) / 2
-    group = names.FOLDER if several else None
-    return Layout(layout.rule, layout.labels, layout.why, layout.keys, group, layout.others)
+    return replace(layout, group=names.FOLDER if several else None)
 
 
-def _of_folders(paths: Sequence[str], rule: str | int, published: Parts | None) -> Layout:
-    level = published.level if published else None
-    labels = {path: label_of(path, rule, level) for path in paths}
-    keys: dict[str, Any] = {}
-    if rule != "parent" and not isinstance(rule, int):
-        why = "The label is the whole path of folders, since folders with the same name lie in several places"
-    elif rule == "parent" and published and published.below_labels:
-        return _of_folders(paths, published.level - 1, published)
+def _of_folders(paths: Sequence[str], rule: str | int) -> Layout:
+    if isinstance(rule, int):
+        labels = {path: printable(at_level(path, rule)) for path in paths}
+        why = f"The label is the folder at level {rule} below the top folder"
     else:
-        where = "that a picture lies in" if rule == "parent" else f"at level {rule} below the top folder"
-        why = f"The label is the folder {where}"
+        folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(paths))]
+        joined = ["/".join(above if rule == "path" else above[-1:]) for above in folders]
+        labels = dict(zip(paths, map(printable, joined), strict=True))
+        why = "The label is the folder that a picture lies in"
+        if rule == "path":
+            why = "The label is the whole path of folders, since folders with the same name lie in several places"
     example = next((path for path in paths if labels[path]), None)
     why += f": {example!r} is {labels[example]!r}." if example else "."
-    return Layout(rule, labels, why, keys)
-
-
-def _trail(path: str, part_level: int | None) -> tuple[str, ...]:
-    return tuple(folder for i, folder in enumerate(path.split("/")[:-1], 1) if i != part_level)
+    return Layout(rule, labels, why)
 
 
 def _common(trails: Sequence[tuple[str, ...]]) -> int:

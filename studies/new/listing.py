@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import os
-import tarfile
-import zipfile
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import generator
+from stages.ingest import archive
 from stages.ingest.entry import is_hidden
 
 if TYPE_CHECKING:
@@ -22,11 +25,12 @@ if TYPE_CHECKING:
 
 PICTURES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif", ".jp2",
-    ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif",
 }  # fmt: skip
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json"}
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of files whose name does not tell
+_GIGABYTES = 50.0  # as `ingest.max_gigabytes`
 _LARGE = 200_000_000  # bytes; a larger file is not read here
 
 
@@ -43,6 +47,7 @@ class Listing:
         hidden: how many files are hidden or left by a system.
         links: links that lead to a folder, to nothing, or out of the folder; the study leaves them out.
         closed: folders that this user may not read.
+        unpacked: tables of an archive -> where they were unpacked to.
     """
 
     root: Path
@@ -53,6 +58,11 @@ class Listing:
     hidden: int = 0
     links: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    unpacked: dict[str, Path] = field(default_factory=dict)
+
+    def table(self, name: str) -> Path:
+        """Where a table can be read."""
+        return self.unpacked.get(name, self.root / name)
 
     @property
     def is_archive(self) -> bool:
@@ -106,7 +116,10 @@ def _folder(root: Path) -> Listing:
 
 
 def _leads_inside(link: Path, home: Path) -> bool:
-    target = link.resolve()
+    try:
+        target = link.resolve()
+    except (OSError, RuntimeError):  # it leads to itself
+        return False
     return target.is_file() and target.is_relative_to(home)
 
 
@@ -134,22 +147,45 @@ def _begins_like_a_picture(place: Path) -> bool:
 
 
 def _archive(root: Path) -> Listing:
-    try:
-        if zipfile.is_zipfile(root):
-            with zipfile.ZipFile(root) as file:
-                members = {one.filename: one.file_size for one in file.infolist() if not one.is_dir()}
+    """The members, under the names that the stage `ingest` gives them; tables are unpacked to be read."""
+    found = Listing(root, [])
+    place = Path(tempfile.mkdtemp(prefix="evenhand-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    others = hidden = 0
+    for member in _members(root):
+        path, suffix = member.path, PurePosixPath(member.path).suffix.lower()
+        if is_hidden(path):
+            hidden += 1
+        elif suffix in PICTURES and path not in found.sizes:
+            found.pictures.append(path)
+            found.sizes[path] = member.size
+        elif suffix in TABLES and member.open and member.size <= _LARGE and path not in found.unpacked:
+            found.unpacked[path] = place / f"{len(found.unpacked)}{suffix}"
+            with contextlib.suppress(*archive.DAMAGED, RuntimeError, NotImplementedError):
+                found.unpacked[path].write_bytes(_bytes(member))
+                found.tables.append(path)
         else:
-            with tarfile.open(root) as tar:
-                members = {one.name.removeprefix("./"): one.size for one in tar if one.isfile()}
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+            others += 1
+    return replace(found, pictures=sorted(found.pictures), tables=sorted(found.tables), others=others, hidden=hidden)
+
+
+def _members(root: Path) -> Iterator[archive.Member]:
+    """The members that are no folders.
+
+    Raises:
+        UserError: the archive is damaged, or it is none.
+    """
+    try:
+        yield from archive.members(root, _GIGABYTES)
+    except OSError as error:
         raise UserError(
-            f"{root} is neither a folder nor a whole zip or tar ({error}); name the folder of pictures, or fetch the "
-            "archive again"
+            f"{root} cannot be read ({error}); name the folder of pictures, or fetch the archive again"
         ) from None
-    seen = [path for path in sorted(members) if not is_hidden(path)]
-    pictures = [path for path in seen if PurePosixPath(path).suffix.lower() in PICTURES]
-    sizes = {path: members[path] for path in pictures}
-    return Listing(root, pictures, [], sizes, len(seen) - len(pictures), len(members) - len(seen))
+
+
+def _bytes(member: archive.Member) -> bytes:
+    stream = member.open() if member.open else None
+    return stream.read() if stream else b""
 
 
 def sample(listing: Listing, most: int) -> list[str]:
@@ -170,16 +206,11 @@ def read(listing: Listing, paths: list[str]) -> Iterator[tuple[str, bytes]]:
                 yield path, (listing.root / path).read_bytes() if path in wanted else b""
             except OSError:
                 yield path, b""
-    elif zipfile.is_zipfile(listing.root):
-        with zipfile.ZipFile(listing.root) as file:
-            for path in paths:
-                try:
-                    yield path, file.read(path) if path in wanted else b""
-                except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile):  # damaged, or with a password
-                    yield path, b""
     else:
-        with tarfile.open(listing.root) as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if name in wanted and (inside := tar.extractfile(member)):
-                    yield name, inside.read()
+        for member in _members(listing.root):
+            if (path := member.path) in wanted:
+                wanted.remove(path)
+                try:
+                    yield path, _bytes(member)
+                except (*archive.DAMAGED, OSError, RuntimeError, NotImplementedError):  # damaged, or with a password
+                    yield path, b""

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 MATCHED = 0.95  # of the names must follow the pattern
 PER_LABEL = 3  # pictures of a label in the mean, so that a pattern tells labels and not files
-# The first pattern that fits is taken.
+# The first pattern that fits is taken. A label ends in no separator; vowel signs of Thai or Hindi are no \w.
 LABELS = (
-    r"^(?P<label>[^\d]*[^\W\d_])[\s_.()#-]*\d+[^/]*$",  # cat_001.jpg, cat.0.jpg, great_pyrenees_12 (copy).jpg
-    r"^\d+[\s_.-]+(?P<label>[^\d]*[^\W\d_])\.\w+$",  # 001_cat.jpg
-    r"^(?P<label>[^\W_]+)[_-][^/]*\.\w+$",  # cat_a.jpg
-    r"^[^/]*[_-](?P<label>[^\W_]+)\.\w+$",  # a_cat.jpg
+    r"^(?P<label>[^\d]*[^\d\s_.()#-])[\s_.()#-]*\d+[^/]*$",  # cat_001.jpg, cat.0.jpg, great_pyrenees_12 (copy).jpg
+    r"^\d+[\s_.-]+(?P<label>[^\d]*[^\d\s_.()#-])\.\w+$",  # 001_cat.jpg
+    r"^(?P<label>[^\s_.()#-]+)[_-][^/]*\.\w+$",  # cat_a.jpg
+    r"^[^/]*[_-](?P<label>[^\s_.()#-]+)\.\w+$",  # a_cat.jpg
 )
 CAMERA = {"img", "image", "dsc", "dscn", "dscf", "pic", "picture", "photo", "frame", "scan", "screenshot", "pxl", "mvi",
           "dcim", "file", "untitled", "vid", "gopr", "whatsapp image"}  # fmt: skip
@@ -27,6 +27,8 @@ SERIES = (
     r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
 )
 FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in
+UPPER = r"^(?P<group>[^/]+)/"  # the first folder
+_DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
 class Found(NamedTuple):
@@ -36,20 +38,25 @@ class Found(NamedTuple):
     values: dict[str, str]
 
 
-def labels(paths: Sequence[str]) -> Found | None:
-    """The pattern by which names tell labels; None where none does."""
+def after(pattern: str, folders: int) -> str:
+    """The pattern, from behind so many folders on: what it names may stand below each of them."""
+    return f"^(?:[^/]+/){{{folders}}}{pattern[1:]}" if folders else pattern
+
+
+def labels(paths: Sequence[str], judged: Sequence[str]) -> Found | None:
+    """The pattern by which names tell labels; None where none does. It must hold for those that are judged."""
     names = {path: PurePosixPath(path).name for path in paths}
     for pattern in LABELS:
         compiled = re.compile(pattern)
         hits = {path: match["label"] if (match := compiled.match(name)) else "" for path, name in names.items()}
-        counts = Counter(label for label in hits.values() if label)
-        known = len({label.casefold() for label in counts} - CAMERA)
+        counts = Counter(hits[path] for path in judged if hits[path])
+        known = len({label.casefold() for label in counts if not _DATE.fullmatch(label)} - CAMERA)
         lone = sum(count for count in counts.values() if count == 1)
         if (
             known >= 2
-            and counts.total() >= MATCHED * len(paths)
+            and counts.total() >= MATCHED * len(judged)
             and counts.total() >= PER_LABEL * len(counts)
-            and lone <= 0.1 * len(paths)
+            and lone <= 0.1 * len(judged)
         ):
             return Found(pattern, hits)
     return None
@@ -62,13 +69,13 @@ def groups_of(paths: Sequence[str], pattern: str) -> dict[str, str]:
     return {path: match["group"] or "" if match else "" for path, match in matches.items()}
 
 
-def series(paths: Sequence[str], label: Mapping[str, str]) -> Found | None:
-    """The pattern by which names tell series; None where they do not.
+def series(paths: Sequence[str], label: Mapping[str, str], folders: int = 0) -> Found | None:
+    """The pattern by which names tell series, from behind so many folders on; None where they do not.
 
     A series has several pictures, a label has several series, and most pictures are in a series: else the number
     in front is a label's, or each file has its own.
     """
-    for pattern in SERIES:
+    for pattern in [after(one, folders) for one in SERIES]:
         compiled = re.compile(pattern)
         hits = {path: match["group"] if (match := compiled.match(path)) else "" for path in paths}
         sizes = Counter(hit for hit in hits.values() if hit)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from stages.core.folders import part_level, part_named
 
-_WORD = {
-    "train": r"tr|trn|train(ing)?",
-    "val": r"val|valid(ation)?|dev(elopment)?",
-    "test": r"te|tst|test(ing)?|eval(uation)?|hold ?out",
-}
-_NAME = {
-    part: re.compile(rf"({words}) ?(set|data|split|part|folder|img|imgs|images?|pics?|pictures?|photos?)? ?\d*")
-    for part, words in _WORD.items()
-}
-MOST_LEVELS = 4  # below the top folder, where parts are looked for
-COVERED = 0.9  # of the pictures must lie in a part
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -53,27 +42,20 @@ class Parts:
         return next(found, "")
 
 
-def part_named(name: str) -> str:
-    """`train`, `val` or `test` where the name says so, in any of the usual words; else an empty text."""
-    text = re.sub(r"[^a-z0-9]+", " ", name.casefold()).strip()
-    return next((part for part, pattern in _NAME.items() if pattern.fullmatch(text)), "")
-
-
 def find(paths: Sequence[str]) -> Parts | None:
-    """The parts in a tree of pictures; None where it is not divided."""
-    folders = [path.split("/")[:-1] for path in paths]
-    for level in range(1, MOST_LEVELS + 1):
-        named = [part_named(f[level - 1]) if len(f) >= level else "" for f in folders]
-        parts = Counter(name for name in named if name)
-        if len(parts) < 2 or "train" not in parts or parts.total() < COVERED * len(paths):
-            continue
-        places: defaultdict[str, set[str]] = defaultdict(set)
-        for path, name in zip(folders, named, strict=True):
-            if name:
-                places[name].add("/".join(path[:level]))
-        above = {"/".join(f[: level - 1]) for f in folders if len(f) >= level}
-        return Parts(level, {part: sorted(places[part]) for part in parts}, below_labels=len(above) > 1)
-    return None
+    """The parts in a tree of pictures; None where it is not divided into training and another part."""
+    level = part_level(paths)
+    if level is None:
+        return None
+    places: defaultdict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        folders = path.split("/")[:-1]
+        if len(folders) > level and (part := part_named(folders[level])):
+            places[part].add("/".join(folders[: level + 1]))
+    if len(places) < 2 or "train" not in places:
+        return None
+    above = {folder.rpartition("/")[0] for found in places.values() for folder in found}
+    return Parts(level + 1, {part: sorted(found) for part, found in places.items()}, below_labels=len(above) > 1)
 
 
 def of_column(values: Mapping[str, str]) -> Parts | None:
@@ -98,6 +80,6 @@ def leaks(parts: Parts, groups: Iterable[Sequence[str]]) -> dict[str, int]:
     return dict(found)
 
 
-def named_like_parts(labels: Mapping[str, int]) -> bool:
+def named_like_parts(labels: Collection[str]) -> bool:
     """Whether all labels are the names of parts: somebody took a divided folder for labels."""
     return len(labels) > 1 and all(part_named(label) for label in labels)

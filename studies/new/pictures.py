@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import time
 import warnings
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from stages.clean.decode import FORMATS
+from stages.clean.decode import open_header
 from stages.core import console
 from studies.new import listing as names
 
@@ -43,7 +42,7 @@ class Looked:
         formats: how many of each format.
         misnamed: whose ending names another format.
         broken: that cannot be opened.
-        copies: groups of files with the same bytes, among all files.
+        copies: groups of files with the same bytes, among all files; of an archive, among those that were opened.
         alike: groups of pictures that look the same, with their byte copies, among those that were opened.
     """
 
@@ -93,7 +92,7 @@ def look(listing: Listing) -> Looked:
                 if time.monotonic() > deadline:
                     break
     good = [one for one in ones if one.hashes is not None]
-    copies = _same_bytes(listing)
+    copies = _same_digest(ones) if listing.is_archive else _same_bytes(listing)
     return Looked(
         len(ones),
         [one.size for one in good],
@@ -112,7 +111,7 @@ def _open(path: str, data: bytes) -> _One:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+            picture = open_header(data)
             size = picture.size
             if size[0] * size[1] > MAX_PIXELS:
                 return _One(path, digest)
@@ -134,10 +133,17 @@ def _misnamed(one: _One) -> bool:
     return bool(suffix) and suffix not in _SUFFIXES.get(one.format, {suffix})
 
 
+def _same_digest(ones: list[_One]) -> list[list[str]]:
+    """Files of an archive with the same bytes, among those that were opened."""
+    same: defaultdict[str, list[str]] = defaultdict(list)
+    for one in ones:
+        if one.hashes is not None:
+            same[one.digest].append(one.path)
+    return [sorted(paths) for paths in same.values() if len(paths) > 1]
+
+
 def _same_bytes(listing: Listing) -> list[list[str]]:
-    """Files with the same bytes; only those whose sizes agree are read. Of an archive none is."""
-    if listing.is_archive:
-        return []
+    """Files with the same bytes; only those whose sizes agree are read."""
     by_size: defaultdict[int, list[str]] = defaultdict(list)
     for path, size in listing.sizes.items():
         if size:

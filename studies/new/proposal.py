@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
-from studies.new import names, networks
+from studies.new import networks
 from studies.new.flaws import LEAST, listed, number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from studies.new.groups import Groups
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.networks import Setting
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 ENOUGH = 6  # pictures of a class, so that a fifth of them is one at least
 RARE = 3  # times fewer than the most frequent class: accuracy counts each class the same from there on
 ADDRESSES = "addresses"  # the rule of a layout whose pictures are not here yet
-GROUPS = 3  # of a class: one for each part of the split
 
 
 @dataclass(frozen=True)
@@ -68,28 +66,29 @@ class Proposal:
 
 
 def propose(
-    listing: Listing, layout: Layout, parts: Parts | None, looked: Looked, options: Any, gpu: tuple[bool, bool, int]
+    listing: Listing, groups: Groups, parts: Parts | None, looked: Looked, options: Any, gpu: tuple[bool, bool, int]
 ) -> Proposal:
     """What to compare, on which split, over how many seeds.
 
     Args:
         listing: the names.
-        layout: where the labels stand.
+        groups: where the labels stand, and what is kept together.
         parts: the published ones.
         looked: what the pictures are.
-        options: what the user chose: `split` (published, new or None), `group` (a pattern or None), `seeds`.
+        options: what the user chose: `split` (published, new or None), `seeds`.
         gpu: whether there is a GPU, whether the weights of ImageNet are here, and the cores of this machine.
     """
     said: list[str] = []
+    layout = groups.layout
     ingest: dict[str, Any] = {"label": layout.rule, **layout.keys}
     doubles = _extra_per_label(layout, looked)
     counts = Counter({label: count - doubles[label] for label, count in layout.counts.items()})
     counts = _small_classes(layout, counts, ingest, said)
-    if options.group:
-        ingest["group"] = {"pattern": options.group}
-        said += _groups_said(layout, options.group)
+    if groups.pattern:
+        ingest["group"] = {"pattern": groups.pattern}
+    said += groups.said()
     images = counts.total()
-    split, tested, trained = _split(layout, counts, parts, options, said)
+    split, tested, trained = _split(groups, counts, parts, options, said)
     fixed = isinstance(split["val"], dict) and isinstance(split["test"], dict)
     seeds = options.seeds or networks.seeds(images, fixed=fixed)
     if not fixed and seeds > 1 and images < networks.FEW:
@@ -114,8 +113,9 @@ def _extra_per_label(layout: Layout, looked: Looked) -> Counter[str]:
     share = len(layout.labels) / max(looked.opened, 1) if looked.opened < len(layout.labels) else 1.0
     found: Counter[str] = Counter()
     for group in looked.alike:
-        found.update(layout.labels.get(path, "") for path in group[1:])
-    return Counter({label: min(round(n * share), layout.counts[label] - 1) for label, n in found.items() if label})
+        labelled = [label for path in group if (label := layout.labels.get(path))]
+        found.update(labelled[1:])
+    return Counter({label: min(round(n * share), layout.counts[label] - 1) for label, n in found.items()})
 
 
 def _small_classes(layout: Layout, counts: Counter[str], ingest: dict[str, Any], said: list[str]) -> Counter[str]:
@@ -159,18 +159,28 @@ def _left_out(layout: Layout, small: list[str], least: int) -> str:
 
 
 def _split(
-    layout: Layout, counts: Counter[str], parts: Parts | None, options: Any, said: list[str]
+    groups: Groups, counts: Counter[str], parts: Parts | None, options: Any, said: list[str]
 ) -> tuple[dict[str, Any], int, int]:
-    images = counts.total()
+    layout, images = groups.layout, counts.total()
     small = min(counts.values()) < ENOUGH
     drawn: Any = len(counts) if small else 0.2
     held = drawn if small else round(0.2 * images)
     split: dict[str, Any] = {"seed": 0, "val": drawn, "test": drawn}
     tested, trained = held, images - 2 * held
+    if parts is None and options.split == "published":
+        raise UserError(
+            "--split is published, but neither folders (train, test) nor a column of a table divide the pictures into "
+            "training and another part; leave the flag out"
+        )
     if parts is None or options.split == "new":
         return split, tested, trained
     sizes = Counter(parts.of(path) for path, label in layout.labels.items() if label in counts)
+    crossing = groups.crossing(parts)
     why = _unusable(layout, counts, parts)
+    if not why and crossing > 0.5 * sizes["train"]:
+        why = f"{crossing} of {sizes['train']} training pictures belong to groups that stand in another part too"
+    if why and options.split == "published":
+        raise UserError(f"--split is published, but the parts cannot be used, since {why}; leave the flag out")
     if why:
         said.append(f"The parts that the folder is divided into are not used, since {why}. A new split is drawn.")
         return split, tested, trained
@@ -180,14 +190,19 @@ def _split(
         split["val"] = {"folder": parts.folders["val"][0]}
         trained = sizes["train"]
     else:
+        split["val"] = held = len(counts) if small else max(len(counts), round(0.2 * sizes["train"]))
         trained = sizes["train"] - held
-    folders = ", ".join(f"{folder} ({sizes[part]})" for part, all_ in parts.folders.items() for folder in all_)
+    held_out = [part for part in sizes if part and part != "train"]
+    folders = ", ".join(f"{' and '.join(parts.folders[part])} ({sizes[part]})" for part in ("train", *sorted(held_out)))
     note = "" if "test" in parts.folders else f" There is no test part, so {parts.folders['val'][0]} is the test part."
     drawn_note = "" if test == "test" and "val" in parts.folders else " Validation pictures are drawn from training."
     said.append(
         f"The folder is divided already: {folders}. These parts stay as they are, so that results can be compared with "
         f"published results.{note}{drawn_note} `--split new` draws new parts."
     )
+    if crossing:
+        they = number(crossing, "training picture belongs", "training pictures belong")
+        said.append(f"{they} to groups that stand in another part too, and will be left out.")
     return split, sizes[test], trained
 
 
@@ -208,36 +223,6 @@ def _unusable(layout: Layout, counts: Counter[str], parts: Parts) -> str:
         if lacking:
             return f"{parts.folders[part][0]!r} has no picture of {listed(lacking)}"
     return ""
-
-
-def _groups_said(layout: Layout, pattern: str) -> list[str]:
-    found = names.groups_of(list(layout.labels), pattern)
-    groups = {group for group in found.values() if group}
-    per_label = Counter(
-        label for label, _ in {(layout.labels[p], g) for p, g in found.items() if g and layout.labels[p]}
-    )
-    said = [
-        f"Pictures of one series stay together in every split: {len(groups)} series, as {min(groups)!r}."
-        if groups
-        else ""
-    ]
-    few = [label for label in layout.counts if per_label[label] < GROUPS]
-    if few:
-        said.append(
-            f"{listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS} series, so that not every part of "
-            "the split can have one; if the study stops there, gather more of them or use `--group none`."
-        )
-    return [one for one in said if one]
-
-
-def choose_group(layout: Layout) -> tuple[str | None, Callable[[], dict[str, str]]]:
-    """The pattern of series that folders or names of files show, and what it gives; None where they show none."""
-    paths = [path for path, label in layout.labels.items() if label]
-    if layout.group is not None:
-        pattern = layout.group
-        return pattern, lambda: names.groups_of(paths, pattern)
-    found = names.series(paths, layout.labels)
-    return (found.pattern, lambda: found.values) if found else (None, dict)
 
 
 def _seeds_said(split: dict[str, Any], seeds: int, said: list[str]) -> None:

@@ -82,7 +82,7 @@ def params_text(name: str, proposal: Proposal) -> str:
 # {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. All keys there are:
 # docs/params.md.
 
-study: {name} # the title of the report, and the experiment of MLflow
+study: {_name(name)} # the title of the report, and the experiment of MLflow
 
 lr: 0.001 # learning rate of every variant that names none of its own
 
@@ -139,6 +139,20 @@ def _value(value: Any) -> str:
     ):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def _name(name: str) -> str:
+    """The name as text, also where YAML would read it as a number, a date or a truth."""
+    plain = re.fullmatch(r"[A-Za-z][\w-]*", name) and name.lower() not in {
+        "true",
+        "false",
+        "null",
+        "yes",
+        "no",
+        "on",
+        "off",
+    }
+    return name if plain else json.dumps(name)
 
 
 def readme_text(name: str, proposal: Proposal, page: Iterable[str]) -> str:

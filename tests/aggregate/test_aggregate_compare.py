@@ -240,6 +240,30 @@ def test_one_seed_decides_nothing_however_far_apart() -> None:
     assert twice["verdict"] == "a better"
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_seeds_that_vary_unequally_decide_large_differences_pair_by_pair(seeds: int) -> None:
+    """By hand: Student's t with the variances of the pair alone, times the number of pairs."""
+    luck = np.array([[0.97, 0.98, 0.96], [0.68, 0.75, 0.59], [0.25, 0.25, 0.25]])[:, :seeds]
+    draw = np.random.default_rng(seeds)
+    right = (draw.random((3, seeds, 400)) < luck[:, :, None]).astype(np.int64)
+    pairs = compare.all_pairs(3)
+    parts = compare.spread(right, pairs)
+    seed, _, rest = compare.mean_squares(right.astype(float))
+    family = joint.family(parts.difference, seed, rest, parts.image, pairs, (seeds, 400))
+    assert family.alone
+    assert not family.refused.any()
+    for index, (a, b) in enumerate(pairs):
+        of_seeds = sum(max(seed[v], rest[v]) for v in (a, b))
+        total = of_seeds + parts.image[index]
+        freedom = 1 if seeds == 2 else 2 * (total / of_seeds) ** 2
+        error = np.sqrt(total / (seeds * 400))
+        p = 3 * 2 * stats.t.sf(abs(parts.difference[index]) / error, freedom)
+        assert family.p()[index] == pytest.approx(min(1, p))
+        assert family.half(0.05)[index] == pytest.approx(stats.t.isf(0.05 / 6, freedom) * error)
+    assert family.p()[1] < 0.05, "97 % against 25 %"
+    assert family.p()[0] > 0.05, "97 % against 59 to 75 %"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("variants", "seeds", "images"), [(5, 3, 300), (2, 5, 1000)])
 def test_the_plan_is_kept(variants: int, seeds: int, images: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,5 +68,6 @@ _JOBS: dict[str, Callable[[str], object]] = {
     "refuse": _refuse,
     "bug": _bug,
     "missing": lambda path: Path(path).read_bytes(),
+    "where": lambda name: sys.modules[name].__file__,
     "pid": lambda _: os.getpid(),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import resource
 import struct
 import time
 import zlib
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from stages.clean import decode, match
 from stages.clean.params import Clean
@@ -239,3 +241,35 @@ def test_a_ppm_with_a_word_of_its_maker_is_kept() -> None:
         b"P3 " + maker + b"40 40 255\n" + b"7 " * 4800,
     ):
         assert decode.decode(data, Clean()).image.size == (40, 40)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("cut", [0.25, 0.8])
+def test_rows_of_a_cut_picture_are_counted_before_it_is_turned(turn: int, cut: float) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    whole = encoded(photo(1, 300, 200), "JPEG", quality=95, exif=exif)
+    data = whole[: int(len(whole) * cut)]
+    found = decode.decode(data, Clean(truncated_min_visible=cut - 0.1))
+    visible = int(found.detail.split(":")[1].split("%")[0]) / 100
+    assert abs(visible - cut) < 0.1
+    with pytest.raises(decode.Refused, match="truncated"):
+        decode.decode(data, Clean(truncated_min_visible=cut + 0.15))
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(whole)))).astype(int)
+    same = np.abs(np.asarray(found.image).astype(int) - upright).max(axis=2) < 3
+    assert abs(same.mean() - cut) < 0.15
+
+
+def test_a_file_above_the_limit_is_never_in_memory(raw: Raw) -> None:
+    raw.add("a/good.png", photo(1))
+    large = raw.add("a/film.mp4", b"")
+    with large.open("wb") as file:
+        file.truncate(300_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    raw.run(max_bytes=250_000_000, gigabytes=0.2)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kilobytes
+    row = raw.ledger()["a/film.mp4"]
+    assert row["reason"] == "too_large"
+    assert row["detail"] == "300000000 bytes, more than clean.max_bytes = 250000000"
+    with large.open("rb") as file:
+        assert row["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,3 +73,58 @@ def test_a_limit_of_this_machine_is_not_remembered(raw: Raw, monkeypatch: pytest
             raw.run()
     raw.run()
     assert {row["status"] for row in raw.ledger().values()} == {"kept"}
+
+
+@pytest.mark.parametrize("part", [0.3, 0.7])
+def test_damaged_pages_cost_what_was_remembered_alone(part: float, raw: Raw) -> None:
+    raw.cache = raw.root / "clean.sqlite"
+    for k in range(60):
+        raw.add(f"a/{k}.png", photo(k, 100, 80))
+    raw.run()
+    before = raw.ledger()
+    data = bytearray(raw.cache.read_bytes())
+    start = int(len(data) * part) // 4096 * 4096
+    data[start : start + 20 * 4096] = os.urandom(len(data[start : start + 20 * 4096]))
+    raw.cache.write_bytes(data)
+    raw.run()
+    assert raw.ledger() == before
+
+
+def test_a_value_that_changed_on_disk_is_not_known(tmp_path: Path) -> None:
+    file = tmp_path / "c.sqlite"
+    cache = Cache(file)
+    cache.put([(b"a", b"value" * 9), (b"b", b"other" * 9)])
+    cache.close()
+    with contextlib.closing(sqlite3.connect(file)) as base, base:
+        (value,) = base.execute("SELECT value FROM prints WHERE key = ?", (b"a",)).fetchone()
+        base.execute("UPDATE prints SET value = ? WHERE key = ?", (value.replace(b"value", b"Value", 1), b"a"))
+        base.execute("INSERT INTO prints VALUES (?, ?)", (b"c", "a text"))
+    assert Cache(file).get([b"a", b"b", b"c"]) == {b"b": b"other" * 9}
+
+
+def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "c.sqlite")
+    cache.put([(b"a", b"1")])
+    (tmp_path / "c.sqlite").write_bytes(os.urandom(20_000))
+    (tmp_path / "c.sqlite-wal").unlink()
+    for k in range(50):
+        cache.put([(bytes([k]) * 5, bytes(5000))])
+    assert len(cache.get([bytes([k]) * 5 for k in range(50)])) >= 1
+
+
+def test_a_cache_that_another_run_has_locked_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.clean.cache._PATIENCE", 0.05)
+    file = tmp_path / "c.sqlite"
+    first = Cache(file)
+    first.put([(b"a", b"1")])
+    first.close()
+    other = sqlite3.connect(file)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    blocked = Cache(file)
+    blocked.put([(b"b", b"2")])
+    assert blocked.get([b"a", b"b"]) == {b"b": b"2"}
+    blocked.close()
+    other.rollback()
+    other.close()
+    assert Cache(file).get([b"a"]) == {b"a": b"1"}

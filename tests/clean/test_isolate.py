@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from stages.clean import isolate
+from stages.clean import isolate, pictures
 from stages.clean.decode import Refused
+from stages.clean.params import Clean
 from stages.core.errors import UserError
 
 from . import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
 
 
 def results(items: Sequence[Any], workers: int = 2, **limits: float) -> list[Any]:
     given = {"seconds": 5.0, "gigabytes": 1.0} | limits
-    return list(isolate.each(jobs.work, items, workers=workers, **given))
+    return list(isolate.each(jobs.work, items, workers=workers, kept=None, **given))
 
 
 def said(answer: object) -> str:
@@ -166,6 +169,66 @@ def test_workers_compute_with_one_thread() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[1]\n"
+
+
+SCRIPT = """
+import sys
+from stages.clean import isolate
+from tests.clean import jobs
+print(list(isolate.each(jobs.work, [1, 2, "where stages.clean.isolate"], workers=2, seconds=9, gigabytes=4)))
+"""
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "beside other code"])
+def test_a_plain_script_without_a_guard_runs_once_and_with_its_own_code(tmp_path: Path, place: str) -> None:
+    """The second working folder has a package of the same name, which is not on the script's path."""
+    script, here = tmp_path / "script/run.py", tmp_path / "here"
+    for folder in (script.parent, here / "stages"):
+        folder.mkdir(parents=True)
+    script.write_text(SCRIPT)
+    if place == "beside other code":
+        (here / "stages/__init__.py").write_text("")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=here, env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == f"[1, 4, {str(root / 'stages/clean/isolate.py')!r}]\n", done.stderr
+
+
+def test_calls_side_by_side_leave_the_environment_as_it_was() -> None:
+    before = dict(os.environ)
+    for _ in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: isolate._start_server(jobs.work), range(32)))
+        assert dict(os.environ) == before
+
+
+def test_what_a_partial_needs_is_imported_once_for_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(isolate._FORK, "set_forkserver_preload", asked.extend)
+    isolate._start_server(functools.partial(pictures._one, clean=Clean()))
+    assert {"stages.clean.pictures", "stages.clean.params"} <= set(asked)
+
+
+def test_kept_workers_serve_the_next_call_and_one_that_died_is_replaced() -> None:
+    kept: list[Any] = []
+
+    def call(*items: str | int) -> list[Any]:
+        return list(isolate.each(jobs.work, items, workers=2, seconds=5, gigabytes=1, kept=kept))
+
+    (first,) = call("pid")
+    assert [call("pid"), call("pid")] == [[first], [first]]
+    os.kill(first, signal.SIGKILL)
+    assert call(3, 4) == [9, 16]
+    assert said(call("crash")[0]) == "unreadable: crashed the decoder (SIGSEGV)"
+    with pytest.raises(ValueError, match="ours"):
+        call("bug ours")
+    assert call(5) == [25]
+    (second,) = call("pid")
+    assert call("pid") == [second] != [first]
+    for worker in kept:
+        worker.end()
 
 
 def _workers() -> set[int]:

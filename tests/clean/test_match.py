@@ -200,3 +200,29 @@ def test_a_processor_with_fewer_instructions_sees_the_same() -> None:
     }
     assert len(told) == 1
     assert told.pop().count("Evidence") == 8
+
+
+def banner(text: str, width: int, height: int) -> Image.Image:
+    image = Image.new("RGB", (width, height), "white")
+    ImageDraw.Draw(image).text((height // 4, height // 8), text, "black", font_size=height * 0.6)
+    return image
+
+
+@pytest.mark.parametrize("size", [(1000, 70), (1600, 90), (90, 1600), (12000, 64), (330, 66)])
+def test_a_strip_is_compared_like_any_picture(size: tuple[int, int], raw: Raw) -> None:
+    turn = size[0] < size[1]
+    width, height = max(size), min(size)
+    for name, text in (("one", "Evenhand compares 12.99"), ("other", "Opening hours 8 to 20")):
+        for quality in (95, 80):
+            image = banner(text, width, height)
+            image = image.transpose(Image.Transpose.ROTATE_90) if turn else image
+            raw.add(f"a/{name}{quality}.jpg", image, save={"quality": quality})
+    raw.run()
+    groups = {row["image_id"]: row["group_id"] for row in raw.manifest()}
+    ledger = raw.ledger()
+    kept = {name: row for name, row in ledger.items() if row["status"] == "kept"}
+    assert {row["label"] for row in kept.values()} == {"a"}
+    together = [{groups[ledger[n]["image_id"] or ledger[n]["duplicate_of"]] for n in ledger if text in n}
+                for text in ("one", "other")]  # fmt: skip
+    assert [len(group) for group in together] == [1, 1]
+    assert not together[0] & together[1]

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 from PIL import ImageOps
 
-from stages.clean import search
+from stages.clean import hashes, search
 from stages.clean.features import NONE, Features, fit
 
 from .conftest import scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+def together(parts: Iterable[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
+    """All pairs of a search, sorted."""
+    q, t, d = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((t, q))
+    return q[order], t[order], d[order]
 
 
 @pytest.mark.parametrize("radius", [0, 2, 4, 7, 8, 10, 16])
@@ -19,7 +36,7 @@ def test_hash_pairs_equal_all_with_all(radius: int) -> None:
     targets = queries[rng.integers(0, 300, 400)].copy()
     for _ in range(10):
         targets ^= np.uint64(1) << rng.integers(0, 64, 400, dtype=np.uint64)
-    q, t, d = search.hash_pairs(queries, targets, radius)
+    q, t, d = together(search.hash_pairs(queries, targets, radius))
     distance = np.bitwise_count(queries[:, None] ^ targets[None])
     expected = np.nonzero(distance <= radius)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
@@ -28,9 +45,63 @@ def test_hash_pairs_equal_all_with_all(radius: int) -> None:
 
 def test_many_equal_hashes_are_all_found() -> None:
     words = np.random.default_rng(1).integers(0, 2**10, 200, dtype=np.uint64)
-    q, t, _ = search.hash_pairs(words, words, 2)
+    q, t, _ = together(search.hash_pairs(words, words, 2))
     expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 2)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
+
+
+def crowd(count: int, apart: int) -> NDArray[np.uint64]:
+    """Hashes of pictures of a fixed camera, a few bits apart, with some others among them."""
+    rng = np.random.default_rng(count)
+    words = np.full(count, rng.integers(0, 2**64, dtype=np.uint64))
+    for _ in range(apart):
+        words ^= np.uint64(1) << rng.integers(0, 64, count, dtype=np.uint64)
+    words[::7] = rng.integers(0, 2**64, len(words[::7]), dtype=np.uint64)
+    return words
+
+
+def test_pairs_of_a_crowd_are_all_found_whatever_is_done_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = crowd(300, 3)
+    expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 8)
+    for chunk in (4_000_000, 1000):
+        monkeypatch.setattr(search, "_CHUNK", chunk)
+        q, t, _ = together(search.hash_pairs(words, words, 8))
+        assert np.array_equal(np.stack([q, t]), np.stack(expected))
+
+
+@pytest.mark.parametrize("waiting", [10, 1000, 10_000_000])
+def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted one by one, over all 8 orientations."""
+    monkeypatch.setattr(search, "_WAITING", waiting)
+    words = crowd(60, 4)
+    turned = hashes.turned_words(words)
+    best: dict[tuple[int, int], tuple[int, int]] = {}
+    for a, b in itertools.combinations(range(60), 2):
+        for k in range(8):
+            distance = int(np.bitwise_count(turned[a, k] ^ words[b]))
+            if distance <= 8:
+                best[a, b] = min(best.get((a, b), (99, 0)), (distance, k))
+    expected, taken = [], Counter[int]()
+    for (a, b), (distance, k) in sorted(best.items(), key=lambda item: (item[1][0], item[0])):
+        if min(taken[a], taken[b]) < 5:
+            expected.append([a, b, distance, k])
+        taken.update((a, b))
+    monkeypatch.setattr(search, "_CHUNK", 3000)
+    hashed = search.hash_pairs(words, turned.ravel(), 8)
+    found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 5)
+    assert found.T.tolist() == expected
+    assert 100 < len(expected) < len(best)
+
+
+def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
+    words = crowd(3000, 3)
+    tracemalloc.start()
+    hashed = search.hash_pairs(words, hashes.turned_words(words).ravel(), 8)
+    found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 8)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 3000 < found.shape[1] < 3000 * 8
+    assert peak < 300e6  # all 6.6 million pairs as tuples: 1.5 GB
 
 
 def test_vector_pairs_are_the_nearest_above_a_cosine() -> None:

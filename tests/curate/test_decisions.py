@@ -126,6 +126,35 @@ def test_decisions_on_pairs(raw: Raw) -> None:
     assert group(raw, "b/6.png") != group(raw, "b/6_small.png")
 
 
+def test_one_of_three_copies_that_was_told_apart_is_parted(raw: Raw) -> None:
+    """The third resembles both; it stays with the one that it resembles more."""
+    size = photo(6).size
+    for name, other in (("b/6_a.png", (100, 75)), ("b/6_b.png", (90, 68))):
+        raw.add(name, photo(6).resize(other), "b")
+    raw.run()
+    names = ["b/6.png", "b/6_a.png", "b/6_b.png", "b/6_small.png"]
+    assert [raw.ledger()[name]["status"] for name in names] == ["kept", *3 * ["duplicate"]], size
+    after = curated(raw, one(raw, "b/6_a.png", "not_same", "b/6.png"))
+    assert by_hand(raw)["not_applied"] == []
+    assert by_hand(raw)["applied"] == {"not_same": 1}
+    assert [after[name]["status"] for name in names[:2]] == ["kept", "kept"]
+    assert group(raw, "b/6.png") != group(raw, "b/6_a.png")
+    assert {after[name]["status"] for name in names[2:]} == {"duplicate"}
+    assert all("so I saw" in after[name]["detail"] for name in names[:2])
+
+
+def test_what_the_source_joins_is_not_parted_and_nothing_changes(raw: Raw) -> None:
+    """A decision that is named as not applied leaves every row as it was."""
+    for row in raw.rows:
+        row["group"] = "series" if row["path"].startswith("b/6") else ""
+    raw.run()
+    plain = raw.ledger()
+    assert plain["b/6_small.png"]["status"] == "duplicate"
+    after = curated(raw, one(raw, "b/6.png", "not_same", "b/6_small.png"))
+    assert by_hand(raw)["not_applied"][0][-1].startswith("a group that the source names")
+    assert after == plain
+
+
 def test_of_a_chain_the_pair_that_was_told_apart_is_parted(raw: Raw) -> None:
     curated(
         raw, one(raw, "a/3.png", "together", "b/5.png"), one(raw, "a/3.png", "not_same", "b/mirror.png"),
@@ -192,6 +221,60 @@ def test_a_row_that_decides_nothing_is_refused(tmp_path: Path, row: str, words: 
     path.write_text(",".join(curation.COLUMNS) + "\n" + row + "\n")
     with pytest.raises(UserError, match=words):
         curation.read(path)
+
+
+ROW = f"a.png,{64 * '0'},drop,,,Ann,,"
+HEAD = ",".join(curation.COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{HEAD}\n<<<<<<< HEAD\n{ROW}\n=======\n{ROW}\n>>>>>>> other\n", "line 2 is a mark of a merge conflict; keep"),
+        (f"{HEAD}\n{ROW}\n=======\n", "line 3 is a mark of a merge conflict; keep"),
+        (f"{HEAD}\n{ROW}\n".replace(",", ";"), "save it as CSV with commas between the columns"),
+        (f"{HEAD}\n{ROW}\n".replace(",", "\t"), "save it as CSV with commas between the columns"),
+        (f"{HEAD}\n{ROW}\na.png,drop\n", "line 3 has 2 fields, the first row 8; mend the line or remove it"),
+        (f'{HEAD}\n"a.png,{64 * "0"}', "is no CSV .*; mend the line or remove it"),
+        (f"path,decision\n{ROW}\n", "does not name sha256, value, reason, who, when; put the names back"),
+        ("", "does not name path"),
+        (f"{HEAD}\n{ROW}\n".replace("Ann", "J\xf6rg"), "not UTF-8 text; save it as CSV in UTF-8"),
+    ],
+)
+def test_a_damaged_file_is_mended_and_never_thrown_away(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "curation.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=words) as caught:
+        curation.read(path)
+    assert "git checkout" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_what_a_spreadsheet_leaves_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "curation.csv"
+    path.write_bytes(f"\ufeff{HEAD}\r\n{ROW}\r\n,,,,,,,\r\n".encode())
+    assert curation.read(path) == [curation.Decision("a.png", 64 * "0", "drop", who="Ann")]
+
+
+def test_a_label_is_what_ingest_makes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "curation.csv"
+    made = [
+        curation.Decision(f"{k}.png", 64 * "0", "relabel", text) for k, text in enumerate(["cafe\u0301", "caf\xe9"])
+    ]
+    curation.write(made, path)
+    assert [one.value for one in curation.read(path)] == ["caf\xe9", "caf\xe9"]
+
+
+@pytest.mark.parametrize(
+    ("label", "good"),
+    [
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", True),  # Persian
+        ("\u0915\u094d\u200d\u0937", True),  # Hindi
+        ("cat\u200c", False), ("\u200dcat", False), ("\u200c", False), ("a\u202eb", False), ("a\u200bb", False),
+    ],
+)  # fmt: skip
+def test_joiners_stand_between_letters_alone(label: str, good: bool) -> None:
+    assert (curation.label_fault(label) == "") is good
 
 
 def test_the_file_is_ordered_and_keeps_what_stands_in_it(tmp_path: Path) -> None:

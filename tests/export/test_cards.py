@@ -1,6 +1,7 @@
 """The cards say what the tables of the study say, in formats that other programs read."""
 
 import csv
+import html
 import json
 import logging
 import subprocess
@@ -69,6 +70,22 @@ def test_the_worst_classes_are_the_worst_and_come_first() -> None:
     named = [label.replace("\\", "") for label in table]
     assert [f1[label] for label in named] == sorted(f1.values())[: len(named)]
     assert len(named) == 5
+
+
+def test_the_most_confused_are_the_most_frequent_errors_and_come_first() -> None:
+    wrong: dict[tuple[str, str], int] = {}
+    for seed in range(4):
+        path = Path(f"results/{VARIANT}/{seed}/evaluate/confusion.csv")
+        path.write_text(path.read_text() + "test,class 6,class 5,3\ntest,class 7,class 2,4\ntest,class 5,class 2,2\n")
+        for row in rows(str(path)):
+            if row["split"] == "test" and row["label"] != row["predicted"]:
+                pair = row["label"], row["predicted"]
+                wrong[pair] = wrong.get(pair, 0) + int(row["count"])
+    shown = write()[0].partition("Most confused:")[2].partition("What a changed")[0].replace("\\", "")
+    named = [line[2:].split(" is taken for ") for line in shown.splitlines() if line.startswith("- ")]
+    counts = [wrong[html.unescape(a), html.unescape(b)] for a, b in named]
+    assert counts == sorted(wrong.values(), reverse=True)[:5]
+    assert counts[:3] == [16, 12, 8]
 
 
 def test_every_caveat_of_the_page_is_on_the_card() -> None:

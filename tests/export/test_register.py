@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,13 +13,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from stages.core import files
+from stages.clean import isolate
+from stages.core import files, params
+from stages.core.errors import UserError
+from stages.export import __main__ as export
+from stages.export import package, register, same_data
 from stages.predict import __main__ as predict
+from stages.predict import model
+from stages.track.store import FINGERPRINT_TAG
 from tests import tiny
 
 MODEL = "models:/tiny one@champion"
@@ -64,6 +74,91 @@ def post(address: str, images: list[str]) -> list[dict[str, Any]]:
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310 - ours
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return list(json.load(answer)["predictions"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow advises type hints
+def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.export import served
+
+    monkeypatch.chdir(trained)
+    study = params.read()
+    package.write(tmp_path, study, "cnn", [0, 1], model.Ensemble.trained("cnn", [0, 1], model.UNLIKE))
+    started: list[int] = []
+    start = isolate._Worker.__init__
+
+    def counted(worker: Any, *arguments: Any) -> None:
+        started.append(1)
+        start(worker, *arguments)
+
+    monkeypatch.setattr(isolate._Worker, "__init__", counted)
+    champion = served.Champion()
+    champion.load_context(SimpleNamespace(artifacts={"champion": str(tmp_path)}))
+    images = [path.read_bytes() for path in sorted((trained.parent / "source").rglob("*.png"))[::9]]
+    tables = [pd.DataFrame({"image": images[k : k + 3]}) for k in range(8)]
+    alone = [champion.predict(None, one) for one in tables]  # type: ignore[no-untyped-call]
+    assert len(started) == 1
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda one: champion.predict(None, one), tables))  # type: ignore[no-untyped-call]
+    assert together == alone
+    assert len(started) == len(champion.kept) == 1
+    for worker in champion.kept:
+        worker.end()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own, of SQLAlchemy
+def test_content_that_comes_back_makes_no_second_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After A, B, A again: the alias goes back to the version of A."""
+    import mlflow
+
+    client = mlflow.MlflowClient(registry_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client.create_registered_model("one")
+    client.create_registered_model("other")
+    folder = tmp_path / "champion"
+    folder.mkdir()
+    (folder / "README.md").write_text("card")
+    monkeypatch.setattr(
+        register, "_logged", lambda client, _, name, *_rest: client.create_model_version(name, str(folder)).version
+    )
+
+    def registered(name: str, content: str) -> str:
+        number = register._registered(client, "0", name, tmp_path, {FINGERPRINT_TAG: content})
+        assert client.get_model_version_by_alias(name, "champion").version in (number, int(number))
+        return str(number)
+
+    assert [registered("one", content) for content in "ABABBA"] == ["1", "2", "1", "2", "2", "1"]
+    assert registered("other", "A") == "1"
+
+
+@pytest.mark.parametrize("changed", ["label", "classes", "images"])
+@pytest.mark.parametrize("command", [export.main, register.main])
+def test_networks_of_other_data_are_not_handed_on(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, command: Any
+) -> None:
+    """A decision by hand, and no training since: the manifest, the split or the classes are new, the networks old."""
+    shutil.copytree(trained, tmp_path / "study", ignore=shutil.ignore_patterns(".git", "export", "mlflow.db"))
+    monkeypatch.chdir(tmp_path / "study")
+    same_data.check("cnn", [0, 1])
+    split, manifest = Path("data/split/seeds/0.csv"), Path("data/clean/manifest.csv")
+    rows = files.read_rows(split)
+    if changed == "images":
+        files.write_rows(split, list(rows[0]), rows[:-1])
+    elif changed == "classes":
+        path = Path("data/split/classes.json")
+        files.write_json(path, sorted([*json.loads(path.read_text()), "new"]))
+    else:
+        held_out = next(row["image_id"] for row in rows if row["split"] == "test")
+        kept = files.read_rows(manifest)
+        labels = sorted({row["label"] for row in kept})
+        for row in kept:
+            if row["image_id"] == held_out:
+                row["label"] = next(label for label in labels if label != row["label"])
+        files.write_rows(manifest, list(kept[0]), kept)
+    monkeypatch.setattr("sys.argv", ["x", "--variant", "cnn"])
+    with pytest.raises(UserError, match=r"trained on other data than data/split/seeds/0\.csv"):
+        command()
 
 
 @pytest.mark.slow

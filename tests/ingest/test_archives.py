@@ -186,3 +186,48 @@ def test_utf8_names_without_the_flag_keep_their_letters(tmp_path: Path) -> None:
     data = zipped(["cafX/1.png"]).replace(b"cafX", "caé".encode())
     (tmp_path / "a.zip").write_bytes(data)
     assert bring("archive", tmp_path / "a.zip")["caé/1.png"]["label"] == "caé"
+
+
+def test_folders_of_a_zip_with_backslashes_cost_no_picture(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("set\\", "set\\cats\\", "set\\cats\\1.png", "set\\dogs\\", "set\\dogs\\2.png"):
+            archive.writestr(name, b"" if name.endswith("\\") else content(name))
+    rows = bring("archive", tmp_path / "a.zip")
+    assert {path: (row["label"], row["problem"]) for path, row in rows.items()} == {
+        "set/cats/1.png": ("cats", ""), "set/dogs/2.png": ("dogs", ""),
+    }  # fmt: skip
+    assert Path("data/raw/files/set/cats/1.png").read_bytes() == content("set\\cats\\1.png")
+
+
+def linked(*links: tuple[str, str]) -> bytes:
+    """A tar of one picture and hard links to it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("./cats/1.png")
+        info.size = 700
+        archive.addfile(info, io.BytesIO(content("cats/1.png")))
+        for name, target in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
+def test_hard_links_of_a_tar_are_files(tmp_path: Path) -> None:
+    links = (("dogs/1.png", "./cats/1.png"), ("dogs/2.png", "dogs/1.png"), ("dogs/3.png", "gone.png"),
+             ("../up.png", "cats/1.png"), ("cats/4.png", "../../etc/passwd"))  # fmt: skip
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(linked(*links)))
+    rows = bring("archive", tmp_path / "a.tar.gz")
+    assert {path: (row["label"], row["problem"]) for path, row in rows.items()} == {
+        "cats/1.png": ("cats", ""), "dogs/1.png": ("dogs", ""), "dogs/2.png": ("dogs", ""),
+        "dogs/3.png": ("dogs", "dangling_link"), "../up.png": ("..", "forbidden_path"),
+        "cats/4.png": ("cats", "dangling_link"),
+    }  # fmt: skip
+    for name in ("dogs/1.png", "dogs/2.png"):
+        assert Path("data/raw/files", name).read_bytes() == content("cats/1.png")
+
+
+def test_hard_links_count_for_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(linked(*((f"dogs/{k}.png", "cats/1.png") for k in range(200))))
+    with pytest.raises(UserError, match="max_gigabytes"):
+        bring("archive", tmp_path / "a.tar", max_gigabytes=0.0003)

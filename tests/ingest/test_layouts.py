@@ -8,7 +8,7 @@ import pytest
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.core.folders import is_part, notes, part_level
+from stages.core.folders import notes, part_level, part_named
 from stages.ingest import pattern
 from tests.ingest.test_ingest import bring
 from tests.ingest.test_names import tree
@@ -79,14 +79,14 @@ def test_a_train_among_vehicles_is_a_class(tmp_path: Path) -> None:
     "name", ["train", "VAL", "Valid", "validation", "dev", "Test", "eval", "holdout", "hold-out", "test_set"]
 )
 def test_names_of_parts(name: str) -> None:
-    assert is_part(name)
+    assert part_named(name)
 
 
 @pytest.mark.parametrize(
     "name", ["trainer", "trains", "testament", "device", "valley", "Evaluator", "7", "contest", ""]
 )
 def test_names_that_are_none(name: str) -> None:
-    assert not is_part(name)
+    assert not part_named(name)
 
 
 @pytest.mark.parametrize("kind", SOURCES)

@@ -179,3 +179,27 @@ def test_an_unreachable_site_and_a_wrong_list_are_named(site: str) -> None:
         bring("urls", Path("sources.csv"))
     with pytest.raises(UserError, match="which is not here; name a CSV"):
         bring("urls", Path(site))
+
+
+def test_spaces_around_an_address_are_none_of_it(site: str) -> None:
+    Path("sources.csv").write_text(f"url,label,sha256\n {site}/a.png,cat,\n{site}/b.png \t,dog, {GOOD} \n")
+    rows = bring("urls", Path("sources.csv"), **LOCAL)
+    assert {path: row["problem"] for path, row in rows.items()} == {f"{site}/a.png": "", f"{site}/b.png": ""}
+    assert {"/a.png", "/b.png"} <= set(ASKED)
+
+
+def test_an_address_with_a_comma_gives_no_wrong_label(site: str) -> None:
+    Path("sources.csv").write_text(f"url,label,sha256\n{site}/a.png?s=1,2,cat,{GOOD}\n{site}/b.png,dog,,,\n")
+    rows = bring("urls", Path("sources.csv"), **LOCAL)
+    assert rows[f"{site}/a.png?s=1"]["problem"] == "too_many_fields"
+    assert rows[f"{site}/b.png"]["problem"] == ""
+    assert not any("?s=1" in path for path in ASKED)
+
+
+@pytest.mark.parametrize("name", ["a.dvc", "a.DVC", "a.d%76c", "a.d-vc"])
+def test_no_picture_is_named_as_dvc_names_its_own(site: str, name: str) -> None:
+    Path("sources.csv").write_text(f"url,label,sha256\n{site}/{name},cat,\n")
+    (row,) = bring("urls", Path("sources.csv"), **LOCAL).values()
+    assert not row["problem"]
+    assert not row["file"].lower().endswith(".dvc")
+    assert (Path("data/raw") / row["file"]).read_bytes() == PNG.getvalue()

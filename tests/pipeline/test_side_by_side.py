@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -236,16 +237,14 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
-    now = object.__new__(side_by_side.SideBySide)
+    now: Any = object.__new__(side_by_side.SideBySide)
     now.jobs, now.threads = 4, {"big": 3, "small": 1}
-    now.running = dict.fromkeys(range(len(running)))  # type: ignore[arg-type]
-    for number, name in enumerate(running):
-        now.running[number] = side_by_side.Cell(name)  # type: ignore[index]
+    now.running = {name: side_by_side.Cell(name) for name in running}
     begun = 0
     for cell in map(side_by_side.Cell, ("small-2", "big-1", "small-3")):
         if not now._fits(cell):
             break
-        now.running[f"begun {begun}"] = cell  # type: ignore[index]
+        now.running[cell.name] = cell
         begun += 1
     assert begun == begins
 

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from PIL import Image
 
 from stages.core import intact
 from stages.core.errors import UserError
-from stages.predict import champion
+from stages.predict import champion, pictures
 from stages.predict.__main__ import main
 from tests import tiny
 
@@ -173,9 +175,80 @@ def test_a_list_comes_from_standard_input_and_a_table_goes_to_a_terminal(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{picture}\n\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{picture}\n\n".encode())))
     predict(study, "-", "--variant", "mlp", "--format", "table", "--top", "1")
     assert re.fullmatch(rf"{re.escape(str(picture))}: 10 \d+\.\d%\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "table"])
+@pytest.mark.parametrize("way", ["-", "@list", "folder"])
+def test_names_that_are_no_text_are_predicted_and_shown(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes],
+    kind: str, way: str,
+) -> None:  # fmt: skip
+    """As `find -print0` lists them: bytes that are not UTF-8, a line end within a name, a sign that ends lines."""
+    picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
+    names = [b"caf\xe9.png", b"two\nlines.png", "a\u2028b.png".encode()]
+    folder = tmp_path / "new"
+    folder.mkdir()
+    paths = [os.fsencode(folder) + b"/" + name for name in names]
+    for path in paths:
+        shutil.copy(picture, os.fsdecode(path))
+    (tmp_path / "list").write_bytes(b"\0".join(paths) + b"\0")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\0".join(paths) + b"\0"), "ascii"))
+    asked = {"-": "-", "@list": f"@{tmp_path / 'list'}", "folder": str(folder)}[way]
+    for out in ([], ["--out", str(tmp_path / "out")]):
+        if out and way == "-":
+            continue  # it is read
+        predict(study, asked, "--variant", "mlp", "--format", kind, "--top", "1", *out)
+        said = (tmp_path / "out").read_bytes() if out else capsysbinary.readouterr().out
+        assert b"caf\\udce9.png" in said
+        good = {"csv": rb",10,[01]\.\d+,\d,\n", "jsonl": rb'"label": "10"', "table": rb": 10 \d+\.\d%"}[kind]
+        assert len(re.findall(good, said)) == 3, said
+
+
+def test_lines_end_with_a_line_end_alone_and_a_list_in_utf_16_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes("\ufeffa\x0bb\r\n\n\x85c\u2028\n".encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.path.lexists", lambda _: True)
+        assert pictures.paths([f"@{tmp_path / 'list'}"]) == ["a\x0bb", "\x85c\u2028"]
+    (tmp_path / "list").write_bytes("a.png\n".encode("utf-16"))
+    with pytest.raises(UserError, match="list is UTF-16; save it as UTF-8"):
+        pictures.paths([f"@{tmp_path / 'list'}"])
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = next(iter(sorted((study.parent / "source/10").glob("*.png"))))
+    (tmp_path / "closed").mkdir()
+    shutil.copy(picture, tmp_path / "a.png")
+    scan = os.scandir
+
+    def refused(path: str) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refused)  # the rights of a folder do not hold for root
+    rows = table(study, str(tmp_path), "--variant", "mlp")
+    assert [(Path(row["path"]).name, bool(row["problem"])) for row in rows] == [("a.png", False), ("closed", True)]
+    assert "2 files, 1 of them not read" in capsys.readouterr().err
+
+
+def test_networks_of_different_data_are_not_mixed(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a relabel and an interrupted `make study`, the second network has other classes, or another size."""
+    shutil.copytree(study, tmp_path / "mixed", ignore=shutil.ignore_patterns(".git", "export"))
+    monkeypatch.chdir(tmp_path / "mixed")
+    path = Path("results/mlp/1/train/config.json")
+    config = json.loads(path.read_text())
+    picture = str(next(iter(sorted((study.parent / "source/10").glob("*.png")))))
+    path.write_text(json.dumps(config | {"classes": config["classes"][::-1]}))
+    with pytest.raises(UserError, match="different data; `dvc repro` trains them"):
+        predict(study, picture, "--variant", "mlp")
+    assert table(Path(), picture, "--variant", "mlp", "--seed", "1")[0]["problem"] == ""
+    path.write_text(json.dumps(config))
+    assert table(Path(), picture, "--variant", "mlp")[0]["label"] == "10"
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME", "รูปภาพ", "-pictures", "a#b", "@list", "-"])

@@ -156,8 +156,9 @@ def test_one_seed_says_nothing_of_recipes(tmp_path: Path, monkeypatch: pytest.Mo
     assert f"These are all other variants here: {reason}." in text
     assert "There is one seed, so there is no SD and no interval over seeds." in page
     assert "interval over test images alone" in page
+    assert "by the luck of the test images alone" in page
     assert "cover test images alone" in page
-    assert "intervals over test images alone" in tables
+    assert "interval over test images alone" in tables
     assert tables.count("not decided (one seed)") == 6  # three pairs, as CSV and as LaTeX
     assert re.search(r"<td>\d+\.\d</td>", page)  # a mean without SD
 

@@ -13,7 +13,7 @@ from stages.report.ranking import Comparison
 
 def pair(a: str, b: str, *, decided: bool) -> Comparison:
     verdict = "a better" if decided else "undecided"
-    return Comparison(a, b, 0.1, 0.0, 0.2, -0.1, 0.3, 0.5, 0.5, 0.1, 0.75, "images and seeds", verdict)
+    return Comparison(a, b, 0.1, 0.0, 0.2, -0.1, 0.3, 0.5, 0.5, 0.1, 0.75, 0.02, "images and seeds", verdict)
 
 
 def both(*pairs: Comparison) -> dict[tuple[str, str], Comparison]:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import evidence, published
+from stages.report import evidence, hazards, published
 from stages.report.figures import Figures
 from stages.tools import timings
 from tests.report.made_study import Made, make
@@ -52,23 +52,8 @@ def test_inside_is_what_the_interval_holds(folder: Path, found: evidence.StudyEv
 
 
 def test_hazards_are_what_cleaning_found(found: evidence.StudyEvidence) -> None:
-    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in published.hazards(found)]
+    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in hazards.hazards(found)]
     assert counts == ["22 of 245 files", "2", "1", "3"]
-
-
-def test_copies_across_a_published_folder_are_counted(folder: Path, found: evidence.StudyEvidence) -> None:
-    found.study.raw["split"] = {**found.study.raw["split"], "test": {"folder": "class 0"}}
-    lines = published.across(found)
-    found.study.raw["split"] = {**found.study.raw["split"], "test": 0.2}
-    ledger = files.read_rows(folder / "data/clean/ledger.csv")
-    inside = [row for row in ledger if row["path"].startswith("class 0/")]
-    others = {row["image_id"] or row["duplicate_of"] for row in ledger if row not in inside}
-    copies = sum((row["image_id"] or row["duplicate_of"]) in others for row in inside)
-    assert copies > 0
-    assert lines[0].startswith("Files in the published test folder that have a copy")
-    assert f": {copies} of {len(inside)} files." in lines[0]
-    kept = sum(row["status"] == "kept" for row in inside)
-    assert f"Files in the published test folder that are used here: {kept} of {len(inside)}. Not used:" in lines[1]
 
 
 def test_a_study_without_published_systems_has_no_such_section(found: evidence.StudyEvidence, tmp_path: Path) -> None:
@@ -96,7 +81,7 @@ def test_the_verdict_on_the_copies_is_that_of_the_interval(found: evidence.Study
     assert [(row["kind"], row["leak"], row["interval"], row["verdict"]) for row in built["rows"]] == [
         (kind, *rest, "higher with copies")
         for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0"))
-        for kind in ("all", "with a copy", "without a copy")
+        for kind in published.KINDS.values()
     ]
     assert (tmp_path / "leak.png").is_file()
 

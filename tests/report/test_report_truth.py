@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
+from itertools import permutations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,7 @@ def test_copies_are_counted_also_where_nothing_was_done_about_them() -> None:
     known: Any = SimpleNamespace(
         audit={"duplicates": "ignore", "links_cut": [["d0", "f0"], ["e0", "e1"]]},
         manifest=table[["image_id", "group_id"]], parts=[table[["image_id", "split"]]], images=lambda _: 6,
+        named=False,
     )  # fmt: skip
     said = " ".join(caveats.copies(known))
     assert "5 of 6 images of the test set have a copy" in said
@@ -132,11 +135,11 @@ def test_the_luck_of_the_first(found: evidence.StudyEvidence) -> None:
     rng = np.random.default_rng(1)
     level = 0.02 / np.sqrt(2)  # error of one mean, where that of a difference is .02
     simulated = float(np.mean(rng.normal(0, level, (20_000, 10)).max(axis=1)))
-    rows = [{"standard_error": "0.02"}] * 45
-    many: Any = SimpleNamespace(comparisons=rows, variants=list("abcdefghij"))
-    luck = ranking.luck(many)
-    assert luck == pytest.approx(simulated, rel=0.02)
-    assert "by luck alone" in uncertainty.first(found)
+    names = list("abcdefghij")
+    one = next(iter(ranking.ranking(found).pairs.values()))
+    pairs = {(a, b): replace(one, a=a, b=b, error=0.02, verdict="undecided") for a, b in permutations(names, 2)}
+    assert ranking.luck(ranking.Ranking(names, pairs, {})) == pytest.approx(simulated, rel=0.02)
+    assert "by luck alone" in uncertainty.first(found, ranking.ranking(found))
 
 
 def test_ece_of_a_calibrated_network_is_no_sign_of_anything() -> None:
@@ -174,7 +177,7 @@ def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyE
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
         uncertainty.marks(found), published.NOTE, reliability.NOTE, uncertainty.population(found),
-        uncertainty.first(found), *caveats.copies(found),
+        uncertainty.first(found, ranking.ranking(found)), *caveats.copies(found),
     ):  # fmt: skip
         assert said in text
         assert said in html

@@ -234,3 +234,20 @@ def test_as_published_the_groups_are_known_and_not_kept_together() -> None:
     files.write_rows("data/clean/manifest.csv", list(manifest[0]), manifest)
     files.write_json("data/clean/audit.json", {"duplicates": "ignore"})
     assert set(splits([0])[0].values()) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("train", r"the class `c` has no image in test \(train [1-9], val [1-9], test 0\), and `split.test` names"),
+        ("test", r"the class `c` has no image in train and val \(train 0, val 0, test 12\), and `split.test` names"),
+    ],
+)
+def test_a_class_that_a_published_part_lacks_says_what_can_be_done(other: str, said: str) -> None:
+    labels = ["a", "b", "c"] * 12
+    folders = [other if label == "c" else ("train", "test")[i % 2] for i, label in enumerate(labels)]
+    paths = [f"{folder}/{i}.png" for i, folder in enumerate(folders)]
+    with pytest.raises(UserError, match=said) as caught:
+        assign(labels, [str(i) for i in range(36)], params(val=9, test={"folder": "test"}), paths)
+    assert "raise the share" not in str(caught.value)
+    assert "folder='test'" not in str(caught.value)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from stages.core import params, rendered
+from stages.core.folders import part_named
 from studies.new import __main__ as new
-from studies.new import listing, networks, parts, pictures, probe, study
+from studies.new import listing, networks, pictures, probe, study
 from studies.new.proposal import Proposal, Source
 from tests.studies.new_folders import make, several
 
@@ -48,7 +49,7 @@ def test_nothing_is_asked_without_a_terminal(
     ],
 )  # fmt: skip
 def test_names_of_parts(name: str, part: str) -> None:
-    assert parts.part_named(name) == part
+    assert part_named(name) == part
 
 
 def test_copies_are_found_whatever_their_format(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def two_of_each(root: Path) -> None:
 
 
 REFUSED = [
-    (nothing, "holds no pictures, but 1 other files", "name a folder that holds"),
+    (nothing, "holds no pictures, but 1 other file;", "name a folder that holds"),
     (one_class, "has one class only, 'cat'", "name the folder above"),
-    (flat, "30 pictures lie in one folder", "put the pictures of each class into a folder of its own"),
+    (flat, "holds 30 pictures, and neither folders", "put the pictures of each class into a folder of its own"),
     (parts_alone, "parts of a data set and no labels", "into a folder of its own below them"),
     (two_of_each, "3 of 3 classes have fewer than 3 pictures", "add pictures"),
 ]
@@ -242,3 +242,13 @@ def test_what_is_no_jpeg_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "17 pictures" in said
     assert "WEBP 16, PNG 1" in said
     assert "1 have the ending of another format" in said
+
+
+@pytest.mark.parametrize(("name", "taken"), [("bananas", True), ("it's new", False), ("", False)])
+def test_a_name_that_is_taken_is_said_before_anything_is_set_up(name: str, taken: bool) -> None:
+    """`free` stands before `setup`, so that nobody waits for an environment to read this."""
+    made = subprocess.run(["make", "free", f"NAME={name}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (made.returncode != 0) == taken
+    assert ("error: studies/bananas is there already" in made.stdout) == taken
+    order = subprocess.run(["make", "--print-data-base", "--question", "new"], cwd=ROOT, capture_output=True, text=True)  # noqa: PLW1510
+    assert "\nnew: free setup\n" in order.stdout

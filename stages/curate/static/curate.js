@@ -33,14 +33,14 @@ async function call(path, body) {
 }
 
 const finding = () => state.view && state.view.findings[state.at];
-const current = () => finding() && finding().pictures[state.picture];
 
 async function load(keep) {
   const query = new URLSearchParams(new FormData(form));
   query.set("page", state.page);
-  const id = keep && finding() && finding().id;
+  const number = load.number = (load.number || 0) + 1;
   const view = await call(`/api/findings?${query}`);
-  if (!view) return;
+  if (!view || number !== load.number) return; // a later one is on its way
+  const id = keep && finding() && finding().id; // only now: a key may have moved on meanwhile
   state.view = view;
   state.page = view.page;
   const found = view.findings.findIndex((one) => one.id === id);
@@ -101,6 +101,9 @@ function card(one, place) {
   return article;
 }
 
+// The mark says which picture it is: the browser keeps pictures by their address.
+const address = (picture) => `/picture/${picture.number}?mark=${picture.mark}`;
+
 function tile(picture, place, number) {
   const item = make("li");
   const frame = make("div", "frame");
@@ -108,14 +111,15 @@ function tile(picture, place, number) {
   image.loading = "lazy";
   image.alt = `${picture.label || "no label"}: ${picture.name}`;
   image.addEventListener("error", () => frame.replaceChildren(make("span", "", "no picture to show")));
-  image.src = `/picture/${picture.number}`;
+  image.src = address(picture);
   frame.append(image);
   item.append(frame, make("div", "label", picture.label || "(no label)"), make("div", "name", picture.name));
   const why = picture.reason ? `${picture.status}: ${picture.reason.replaceAll("_", " ")}` : picture.status;
   item.append(make("div", "fate", picture.size ? `${why}, ${picture.size[0]} x ${picture.size[1]} px` : why));
   for (const one of picture.decisions) {
     const text = `${WORDS[one.decision]} ${one.value}`.trim() + (one.reason ? ` (${one.reason})` : "");
-    item.append(make("span", `decision ${one.decision}`, text));
+    const why = one.not_applied ? `; not applied: ${one.not_applied}` : "";
+    item.append(make("span", `decision ${one.decision}`, text + why));
   }
   item.title = picture.detail;
   item.addEventListener("click", () => go(place, number));
@@ -180,43 +184,55 @@ function move(step) {
   else if (place >= state.view.findings.length) { if (state.page < state.view.pages) turn(1); else look(finding()); } else go(place);
 }
 
-// The pictures that a decision is about: the marked ones, else the one with the frame.
+// The pictures in question: the marked ones, else the one with the frame.
 function chosen() {
   const one = finding();
   const numbers = state.marked.size ? [...state.marked].sort((a, b) => a - b) : [state.picture];
   return numbers.map((number) => one.pictures[number]);
 }
 
-function subjects(decision, pictures) {
-  if (decision === "not_same" || decision === "together") {
-    return pictures.slice(1).map((other) => [pictures[0].name, other.name]);
-  }
-  return pictures.map((one) => [one.name]);
-}
-
-async function decide(decision, value = "", reason = "") {
+// What a decision is about: the finding and the pictures as they are shown now. The others: of "not the same".
+function target(decision) {
   const one = finding();
-  if (!one) return;
   let pictures = chosen();
   if (decision === "together" && pictures.length < 2) pictures = one.pictures;
-  if (decision === "not_same" && pictures.length < 2) pictures = [pictures[0], ...one.pictures.filter((p) => p !== pictures[0])];
-  if ((decision === "together" || decision === "not_same") && pictures.length < 2) return say("this needs two pictures");
-  const about = (names) => JSON.stringify([...names].sort());
-  const known = new Map(one.pictures.flatMap((p) => p.decisions.map((d) => [about(d.subject), d.shown])));
-  const shown = subjects(decision, pictures).map((names) => ({ names, was: known.get(about(names)) || "" }));
-  const body = { pictures: pictures.map((p) => p.number), decision, value, reason, shown: decision ? shown : [] };
-  const done = await call("/api/decide", body);
+  const others = decision === "not_same" ? one.pictures.filter((p) => !pictures.includes(p)) : [];
+  return { one, pictures, others };
+}
+
+function subjects(decision, { pictures, others }) {
+  const names = pictures.map((p) => p.name);
+  if (decision === "together") return names.slice(1).map((other) => [names[0], other]);
+  if (decision !== "not_same") return names.map((name) => [name]);
+  if (others.length) return names.flatMap((name) => others.map((other) => [name, other.name]));
+  return names.flatMap((name, place) => names.slice(place + 1).map((other) => [name, other]));
+}
+
+async function decide(decision, value = "", reason = "", about = finding() && target(decision)) {
+  if (!about) return;
+  const { one, pictures, others } = about;
+  if ((decision === "together" || decision === "not_same") && pictures.length + others.length < 2) return say("this needs two pictures");
+  const key = (names) => JSON.stringify([...names].sort());
+  const known = new Map(one.pictures.flatMap((p) => p.decisions.map((d) => [key(d.subject), d])));
+  const asked = subjects(decision, about);
+  if (!decision) asked.push(...pictures.flatMap((p) => p.decisions.map((d) => d.subject)));
+  const shown = asked.map((names) => ({ names, was: known.has(key(names)) ? known.get(key(names)).shown : "" }));
+  const numbers = (list) => list.map((p) => p.number);
   state.marked.clear();
+  const done = await call("/api/decide", { pictures: numbers(pictures), others: numbers(others), decision, value, reason, shown });
   await load(true);
-  if (done) say(decision ? `decided: ${WORDS[decision]} ${value}`.trim() : "taken back");
+  if (!done) return;
+  if (!done.done) say("there is no decision to take back");
+  else say(decision ? `decided: ${WORDS[decision]} ${value}`.trim() : "taken back");
 }
 
 function ask(decision) {
-  const one = finding();
-  if (!one) return;
-  state.pending = decision;
+  if (!finding()) return;
+  const about = target(decision);
+  state.pending = { decision, about };
   $("question").textContent = { relabel: "Give another label", drop: "Drop", keep: "Keep", not_same: "Not the same", together: "Belong together" }[decision];
-  $("about").textContent = chosen().map((p) => `${p.name} (${p.label || "no label"})`).join("\n");
+  const lines = (list) => list.map((p) => `${p.name} (${p.label || "no label"})`).join("\n");
+  $("about").textContent = lines(about.pictures) + (about.others.length ? `\nas\n${lines(about.others)}` : "");
   $("labelled").hidden = decision !== "relabel";
   $("value").value = "";
   $("value").required = decision === "relabel";
@@ -226,7 +242,8 @@ function ask(decision) {
 }
 
 $("ask").querySelector("form").addEventListener("submit", () => {
-  decide(state.pending, state.pending === "relabel" ? $("value").value : "", $("reason").value);
+  const { decision, about } = state.pending;
+  decide(decision, decision === "relabel" ? $("value").value : "", $("reason").value, about);
 });
 
 function zoom() {
@@ -237,7 +254,7 @@ function zoom() {
   $("large").replaceChildren(...pictures.map((picture) => {
     const figure = make("figure");
     const image = make("img");
-    image.src = `/picture/${picture.number}?side=1600`;
+    image.src = `${address(picture)}&side=1600`;
     image.alt = picture.name;
     figure.append(image, make("figcaption", "", `${picture.label || "(no label)"}: ${picture.name}`));
     return figure;
@@ -254,7 +271,7 @@ function mark() {
 async function back(path) {
   const done = await call(path, {});
   await load(true);
-  if (done) say(done.done ? "done" : "there is nothing more");
+  if (done) say(done.done ? `${path === "/api/undo" ? "undone" : "redone"}: ${done.said}` : "there is nothing more");
 }
 
 const DECISIONS = { d: "drop", s: "keep", r: "relabel", n: "not_same", b: "together" };
@@ -287,6 +304,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && typing && !event.target.closest("dialog")) return typing.blur();
   if (document.querySelector("dialog[open]") || typing || event.altKey || event.metaKey) return;
   if (event.target.closest("button") && [" ", "Enter"].includes(event.key)) return;
+  if (event.repeat && !"jkhl[]".includes(event.key) && !event.key.startsWith("Arrow")) return; // a held key decides once
   if (event.ctrlKey) {
     const path = { z: event.shiftKey ? "/api/redo" : "/api/undo", Z: "/api/redo", y: "/api/redo" }[event.key];
     if (path) { event.preventDefault(); back(path); }

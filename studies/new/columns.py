@@ -1,0 +1,168 @@
+"""One table as text: what its columns are, whatever they are called, and which pictures its rows mean."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from stages.core.errors import UserError
+from stages.core.folders import part_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+_KIND = (
+    r"(label|labels|class|classes|class_?name|category|target|species|breed|variety|diagnosis|dx|type|"
+    r"genus|family|tag|genre|emotion|kind|y)([_ .-]?(name|id))?"
+)
+BARE = re.compile(_KIND, re.I)
+LABEL = re.compile(rf"(.*[_ .-])?{_KIND}", re.I)
+GROUP = re.compile(
+    r"(.*[_ .-])?(patient|subject|video|clip|session|site|product|individual|lesion|case|sequence|series|group|scene|"
+    r"animal|person|specimen|burst|shoot|camera|location|loc)([_ .-]?(id|name|no|nr|number))?",
+    re.I,
+)
+EITHER = re.compile(r"animal|scene|product|location|site", re.I)  # a group, or what is on the picture
+PATH = re.compile(r"(.*[_ .-])?(file_?name|path|file|filepath|image|image_?id|img|id|filename)", re.I)
+LARGEST = 200_000_000  # bytes
+_WIDE = 60  # columns; of a wider table (pixels in columns) only the outer ones are read, and those with a telling name
+_LOOKED_AT = 400  # rows, to tell which column names the files
+
+
+def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | None:
+    """A table as text, an empty text where it has no value; None where it is no table.
+
+    Args:
+        file: where it lies.
+        name: what to call it.
+        wanted: columns that are read however many there are.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    import pandas as pd
+
+    suffix = file.suffix.lower()
+    try:
+        if not 0 < file.stat().st_size <= LARGEST:
+            return None
+        if suffix in (".csv", ".tsv"):
+            frame = _delimited(file, suffix, wanted)
+        elif suffix == ".parquet":
+            frame = pd.read_parquet(file)
+        elif suffix in (".jsonl", ".ndjson"):
+            with file.open(encoding="utf-8") as text:
+                frame = pd.DataFrame([json.loads(line) for line in text if line.strip()], dtype=object)
+        else:
+            whole = json.loads(file.read_text(encoding="utf-8"))
+            flat = isinstance(whole, list) and bool(whole) and all(isinstance(one, dict) for one in whole)
+            frame = pd.DataFrame(whole if flat else [], dtype=object)
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        if suffix == ".json":
+            return None  # settings of some program
+        raise UserError(
+            f"{name} cannot be read as a table ({str(error).strip()[:200]}); mend it, or save it as UTF-8"
+        ) from None
+    if frame.empty:
+        return None
+    frame.columns = [str(title) for title in frame.columns]
+    return frame.fillna("") if suffix in (".csv", ".tsv") else frame.map(_text)
+
+
+def _delimited(file: Path, suffix: str, wanted: Sequence[str]) -> pd.DataFrame:
+    """A CSV; columns without a name are an index that some program wrote, and are left out."""
+    import pandas as pd
+
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        head = text.readline()
+    separator = "\t" if suffix == ".tsv" else max(",;\t", key=head.count)
+    frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", nrows=0)
+    titles = [str(title) for title in frame.columns]
+    kept = [title for title in titles if not re.fullmatch(r"\s*|Unnamed: \d+(_level_\d+)?", title)]
+    if len(kept) > _WIDE:
+        telling = (LABEL, GROUP, PATH)
+        outer = {*kept[: _WIDE // 2], *kept[-_WIDE // 2 :], *wanted}
+        kept = [one for one in kept if one.strip() in outer or any(like.fullmatch(one.strip()) for like in telling)]
+    frame = pd.read_csv(
+        file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", usecols=kept, index_col=False
+    )
+    return frame.rename(columns=str.strip)
+
+
+def _text(value: Any) -> str:
+    """A value as `stages.ingest.table_file` reads it; what is no text (a list) is nothing."""
+    if value is None or isinstance(value, list | dict) or (hasattr(value, "__len__") and not isinstance(value, str)):
+        return ""
+    if value != value:  # noqa: PLR0124 - NaN
+        return ""
+    return str(value).lower() if str(value) in {"True", "False"} and not isinstance(value, str) else str(value)
+
+
+class Index:
+    """Finds the picture that a value of a table means, as `stages.ingest.table` does: a path, or a name known once."""
+
+    def __init__(self, pictures: Sequence[str], beside: str) -> None:
+        self.beside = "" if beside == "." else f"{beside}/"
+        self.paths = {unicodedata.normalize("NFC", path): path for path in pictures}
+        self.called: dict[str, str] = {}
+        for known, path in self.paths.items():
+            for name in {PurePosixPath(known).name, PurePosixPath(known).stem}:
+                self.called[name] = "" if name in self.called else path  # a name of two pictures means neither
+
+    def __call__(self, value: str) -> str:
+        """The path of the picture, or an empty text."""
+        value = unicodedata.normalize("NFC", value.strip().replace("\\", "/"))
+        value = "/".join(part for part in value.split("/") if part not in {"", "."})
+        exact = self.paths.get(self.beside + value) or self.paths.get(value)
+        return exact or self.called.get(value.rpartition("/")[2], "")
+
+
+def path_column(frame: pd.DataFrame, index: Index) -> str:
+    """The column that names pictures; empty where none does."""
+    head = frame.iloc[:: max(1, len(frame) // _LOOKED_AT)]
+    shares = {name: sum(map(bool, map(index, head[name]))) / len(head) for name in frame.columns}
+    best = max(shares, key=lambda name: (shares[name], bool(PATH.fullmatch(name))))
+    return best if shares[best] >= 0.05 else ""
+
+
+def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
+    """The column that is most likely the label, and the others that could be it with their number of values."""
+    possible: dict[str, int] = {}
+    either: dict[str, int] = {}
+    for name in frame.columns:
+        values = frame[name][frame[name].str.strip() != ""]
+        distinct = values.nunique()
+        if name in taken or not 1 <= distinct <= max(2, len(values) / 2) or is_parts(values):
+            continue
+        if is_group(name, values):
+            either |= {name: distinct} if EITHER.fullmatch(name) and distinct <= len(values) / 3 else {}
+        elif not values.head(200).str.fullmatch(r"-?\d+\.\d+").any():
+            possible[name] = distinct
+    named = [name for name in possible if LABEL.fullmatch(name)]
+    words = [name for name in named if not re.search(r"id$", name, re.I)]
+    if words or named:
+        # `dx` before `dx_type`; then as the columns stand.
+        best = min(words or named, key=lambda name: (possible[name] < 2, not BARE.fullmatch(name)))
+    else:
+        several = [name for name, count in possible.items() if count > 1]
+        texts = [name for name in several if not frame[name].head(200).str.fullmatch(r"\s*-?\d*\s*").all()]
+        best = min(texts or either or several or possible, key=lambda name: possible.get(name, 0), default="")
+    others = {} if len(named) == 1 else {name: count for name, count in possible.items() if name != best and count > 1}
+    return best, others
+
+
+def is_parts(values: pd.Series[str]) -> bool:
+    """Whether a column says train, val or test."""
+    distinct = set(values.unique()) - {""}
+    return bool(distinct) and len(distinct) <= 4 and all(map(part_named, distinct))
+
+
+def is_group(name: str, values: pd.Series[str]) -> bool:
+    """Whether a column is named like what pictures belong to (patient, video), and several of them do."""
+    return bool(GROUP.fullmatch(name)) and 1 < values.nunique() < len(values) and not LABEL.fullmatch(name)

@@ -1,0 +1,126 @@
+"""What `make new` keeps together: the groups of a table, of folders and of names, in a split that works."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.studies.new_folders import divided, labels, make, raw, several, table
+
+PATIENTS = [f"{label}/{i:03}.png" for label in ("cat", "dog") for i in range(30)]
+
+
+def _patient(path: str) -> str:
+    return f"p{int(path[4:7]) // 3}"
+
+
+@pytest.mark.parametrize("columns", ["label patient", "patient", "label patient split"])
+def test_folders_keep_the_groups_and_parts_of_a_table(columns: str, tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", PATIENTS)
+    given: dict[str, Any] = {
+        "label": lambda p: p[:3],
+        "patient": _patient,
+        "split": lambda p: "test" if int(p[4:7]) > 23 else "train",
+    }
+    table(root, "list.csv", [{"path": p} | {c: given[c](p) for c in columns.split()} for p in PATIENTS])
+    said = new()
+    assert "10 groups, as 'p0'" in said
+    rows = brought()
+    assert labels(rows) == {"cat": 30, "dog": 30}
+    parts = divided(rows, raw(tmp_path)["split"])
+    assert len({(row["group"], parts[path]) for path, row in rows.items()}) == 10, "a patient stands in one part"
+    if "split" in columns:
+        assert {p for p, part in parts.items() if part == "test"} == {f"test/{p}" for p in PATIENTS if int(p[4:7]) > 23}
+
+
+def test_groups_of_a_few_pictures_are_not_taken(tmp_path: Path, new: Any, brought: Any) -> None:
+    """`ingest` takes no picture without a row."""
+    root = make(tmp_path / "pictures", PATIENTS)
+    table(root, "list.csv", [{"path": p, "patient": _patient(p)} for p in PATIENTS[:40]])
+    assert "'patient' of 'list.csv' is not used, since it has rows for 40 of 60 pictures only" in new()
+    assert labels(brought()) == {"cat": 30, "dog": 30}
+
+
+@pytest.mark.parametrize("each", [2, 3])
+def test_groups_that_no_split_can_hold_are_not_proposed(each: int, tmp_path: Path, new: Any, brought: Any) -> None:
+    make(tmp_path / "pictures", several([f"{c}/part{i}" for c in ("cat", "dog") for i in range(each)]))
+    said = new()
+    assert "The folders look like" in said
+    assert ("Taken: yes" in said) == (each == 3)
+    assert ("have fewer than 3" in said) == (each == 2)
+    assert set(divided(brought(), raw(tmp_path)["split"]).values()) == {"train", "val", "test"}
+
+
+LOCATED = [
+    {"file": f"{i:02}.png", "label": "ab"[i % 2], "location": f"L{i // 20}", "plot": f"x{i // 4}"} for i in range(40)
+]
+
+
+@pytest.mark.parametrize(
+    ("flags", "groups"),
+    [([], {""}), (["--group", "none"], {""}), (["--group", "location"], {"L0", "L1"}),
+     (["--group", "plot"], {f"x{i}" for i in range(10)}), (["--group", r"^(?P<group>\d)"], set("0123"))],
+)  # fmt: skip
+def test_the_flag_decides_on_a_column(
+    flags: list[str], groups: set[str], tmp_path: Path, new: Any, brought: Any
+) -> None:
+    root = make(tmp_path / "pictures", [str(row["file"]) for row in LOCATED])
+    table(root, "t.csv", LOCATED)
+    said = new(*flags)
+    assert ("The column 'location' of 't.csv' names 2 groups" in said) == (not flags)
+    assert {row["group"] for row in brought().values()} == groups
+
+
+@pytest.mark.parametrize("flags", [["--split", "new"], []])
+def test_a_clip_does_not_cross_parts(flags: list[str], tmp_path: Path, new: Any, brought: Any) -> None:
+    clips = [f"{c}/clip{n:02}_{f}.png" for c in ("cat", "dog") for n in range(10) for f in range(4)]
+    paths = [("val/" if i % 16 == 3 else "train/") + path for i, path in enumerate(clips)]
+    make(tmp_path / "pictures", paths)
+    assert "20 groups" in new(*flags)
+    rows = brought()
+    parts = divided(rows, raw(tmp_path)["split"])
+    found = {
+        (path.split("/", 1)[1].rpartition("_")[0], part)
+        for path, part in parts.items()
+        if part in ("train", "val", "test")
+    }
+    assert len(found) == 20, "each clip stands in one part, whatever folder its frames lie in"
+
+
+def test_clips_that_are_counted_anew_in_each_part(tmp_path: Path, new: Any, brought: Any) -> None:
+    folders = [f"{p}/{c}" for p in ("train", "test") for c in ("cat", "dog")]
+    make(tmp_path / "pictures", [f"{folder}/clip{n}_{f}.png" for folder in folders for n in range(4) for f in range(3)])
+    assert "taken for different groups" in new()
+    parts = Counter(divided(brought(), raw(tmp_path)["split"]).values())
+    assert parts["test"] == 24
+    assert parts["train"] + parts["val"] == 24
+
+
+@pytest.mark.parametrize("leaking", [4, 40])
+def test_patients_in_several_published_parts(leaking: int, tmp_path: Path, new: Any, brought: Any) -> None:
+    """A few cost some training pictures; if most do, the parts cannot be kept."""
+    root = make(tmp_path / "pictures", [f"{i:03}.png" for i in range(60)])
+    rows = [{"file": f"{i:03}.png", "label": "ab"[i % 2], "split": "test" if i > 39 else "train"} for i in range(60)]
+    table(
+        root,
+        "t.csv",
+        [row | {"patient": i % (40 if leaking == 4 else 20) if i < 40 + leaking else i} for i, row in enumerate(rows)],
+    )
+    said = new()
+    parts = divided(brought(), raw(tmp_path)["split"])
+    assert ("parts stay as they are" in said) == (leaking == 4)
+    if leaking == 4:
+        assert "4 training pictures belong to groups that stand in another part too" in said
+        assert {parts[f"train/{i:03}.png"] for i in range(4)}.isdisjoint({"train", "val"})
+    else:
+        assert "40 of 40 training pictures belong to groups that stand in another part too" in said
+    assert set(parts.values()) >= {"train", "val", "test"}
+
+
+def test_folders_that_only_count_are_asked_about(tmp_path: Path, new: Any, brought: Any) -> None:
+    make(tmp_path / "pictures", several([f"{c}/v_{c}_g{g:02}" for c in ("Jump", "Run") for g in range(5)], 4))
+    assert "What is the label: 1" in new()
+    rows = brought()
+    assert labels(rows) == {"Jump": 20, "Run": 20}
+    assert len({row["group"] for row in rows.values()}) == 10
