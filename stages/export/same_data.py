@@ -19,8 +19,11 @@ def check(variant: str, seeds: Sequence[int]) -> None:
         UserError: they differ, as after a decision by hand with no training since.
     """
     for seed in seeds:
+        folder = cells.run_folder(variant, seed)
+        if not (folder / "logits.npz").exists():
+            raise UserError(f"{folder} is not here; `dvc repro` makes it, or `dvc pull` fetches it")
         now = data.load(seed)
-        logits = intact.arrays(cells.run_folder(variant, seed) / "logits.npz", data.SPLITS)
+        logits = intact.arrays(folder / "logits.npz", data.SPLITS)
         predictions = files.read_rows(cells.evaluate_folder(variant, seed) / "predictions.csv")
         held_out = [now.rows["val"], now.rows["test"]]
         labels = {now.ids[k]: now.classes[now.labels[k]] for rows in held_out for k in rows}

@@ -159,7 +159,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
 def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """How much luck the first place may contain; empty where the first variant is ahead of all others."""
     ranked = "The variants are ranked by their test results, so the result of the first may be too good"
-    if ranks.silent:
+    if ranks.silent == ranking.AGREE:
         return f"{ranked}; the runs do not show by how much."
     found, best = ranking.luck(ranks), len(ranks.like_the_best())
     if not found:

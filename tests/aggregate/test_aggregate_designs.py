@@ -109,13 +109,6 @@ def test_a_plan_has_the_unit_of_its_metric(tmp_path: Any, monkeypatch: pytest.Mo
     assert "in points," in next(line for line in said[1:] if "smallest" in line)
 
 
-def test_the_shared_variance_of_two_is_that_of_the_larger() -> None:
-    """One of two varies by far more: the error rests on its seeds alone, and so do the degrees of freedom."""
-    seed, rest, image = np.array([0.1, 40.0]), np.array([0.1, 0.1]), np.array([0.0])
-    family = joint.family(np.array([0.1]), seed, rest, image, [(0, 1)], (5, 1000))
-    assert family.freedom[0] == pytest.approx(4)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("spread", [(0.0, 4.0), (0.5, 3.0)])
 def test_two_variants_of_unequal_spread_keep_the_level(spread: tuple[float, float]) -> None:

@@ -129,7 +129,7 @@ def test_a_file_that_changes_a_label_is_not_written(monkeypatch: pytest.MonkeyPa
 def test_without_weights_a_sentence_says_what_to_do(tmp_path: Path) -> None:
     Path("runs").rename(tmp_path / "runs")
     try:
-        with pytest.raises(UserError, match=re.escape("model.safetensors is not here; `dvc repro` makes it")):
+        with pytest.raises(UserError, match=re.escape("runs/cnn/0 is not here; `dvc repro` makes it")):
             run()
     finally:
         (tmp_path / "runs").rename("runs")
