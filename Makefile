@@ -43,7 +43,7 @@ endif
 
 # A path or name is quoted for the shell, whatever it holds; NAME counts only where it is given to make itself.
 quoted = '$(subst ','\'',$(value $1))'
-free: # a name that is taken is said before anything is set up
+free: # refuses a NAME that is taken, before the environment is set up
 ifeq ($(firstword $(origin NAME)),command)
 	@test -z $(call quoted,NAME) || test ! -e studies/$(call quoted,NAME) || { echo "error: studies/"$(call quoted,NAME)" is there already, and nothing is overwritten; choose another NAME"; exit 1; }
 endif

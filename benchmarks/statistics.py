@@ -127,9 +127,9 @@ def _cell(about: tuple[int, int, str, int, int, int, int]) -> tuple[str, float]:
     count = studies * (MORE if variants <= SMALL else 1)
     made = [decided(simulate(rng, SPREADS[name](variants), seeds, images)) for _ in range(count)]
     old, new = (float(np.mean([pair.any() for pair in side])) for side in zip(*[one[:2] for one in made], strict=True))
-    none = float(np.mean([one[2] for one in made]))
+    alone = float(np.mean([one[2] for one in made]))
     above = new - MOST - 3 * float(np.sqrt(MOST * (1 - MOST) / count))
-    return f"{_short(old)} → {_short(new)}" + (f" ({none:.2f})" if none else ""), above
+    return f"{_short(old)} → {_short(new)}" + (f" ({alone:.2f})" if alone else ""), above
 
 
 def power(rng: np.random.Generator, studies: int) -> float:

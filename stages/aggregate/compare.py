@@ -7,8 +7,8 @@ Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Sattert
 interval of a pair by itself. What is decided comes from `joint`, which judges all pairs of the study at one level: a
 variant is better when the simultaneous interval excludes 0, two are equal when the simultaneous interval of two
 one-sided tests lies within the margin, and all else is undecided. With one seed nothing is known of the variation
-between seeds: the intervals then cover the images alone, and nothing is decided. Where too few seeds cannot show how
-much a variant varies (`joint`), the verdict is "refused", and no figure is given that rests on it.
+between seeds: the intervals then cover the images alone, and nothing is decided. Where all runs of a pair agree to the
+last digit, they show no variation: the verdict is "refused", and no figure is given that rests on the variation.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
         low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
-        if refused and family.error[index] == 0:  # neither is anything known of the pair by itself
+        if refused:  # the interval of the pair by itself rests on the same variation
             low = high = own_p = np.nan
         ends = (0.0, 0.0) if same else (low, high)
         wide = (0.0, 0.0) if same else (difference - float(half[index]), difference + float(half[index]))

@@ -1,10 +1,15 @@
-"""Processes that end with the process that started them."""
+"""Processes beside this one: how many have a core each, and how they end with the process that started them."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

@@ -34,7 +34,7 @@ class Step:
 
     @property
     def said(self) -> str:
-        """In words, for who undoes it."""
+        """In words, for the person who undoes it."""
         every = [new or old for new, old in zip(self.after.values(), self.before.values(), strict=True)]
         words = [f"{one.path}: {curation.said(one)}" for one in every if one]
         taken = "" if any(self.after.values()) else "taken back: "

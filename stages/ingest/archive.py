@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from stages.core import console
 from stages.core.errors import UserError
 from stages.ingest import tar, zip_file
-from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, printable, too_long
+from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, plain, printable, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,14 +55,12 @@ class Member:
     @property
     def path(self) -> str:
         """Where it is to lie; what leads out of the archive stays so."""
-        return _plain(self.name)
+        return _placed(self.name)
 
 
-def _plain(name: str) -> str:
-    """The name with `/` between folders, without `.` and empty parts."""
-    name = name.replace("\\", "/")
-    parts = [part for part in name.split("/") if part not in {"", "."}]
-    return name if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
+def _placed(name: str) -> str:
+    name, path = name.replace("\\", "/"), plain(name)
+    return name if name.startswith("/") or ".." in path.split("/") or not path else path
 
 
 def bring(params: Archive, target: Path) -> list[Entry]:
@@ -99,7 +97,7 @@ def bring(params: Archive, target: Path) -> list[Entry]:
 
 def _linked(member: Member, written: dict[str, Path]) -> Member:
     """A hard link with the content of the member that it leads to, which stands before it."""
-    file = written.get(_plain(member.link))
+    file = written.get(_placed(member.link))
     return replace(member, size=file.stat().st_size, open=lambda: file.open("rb")) if file else member
 
 

@@ -138,6 +138,11 @@ def named(paths: Iterable[str], table: str) -> set[str]:
     return found or {path for path in every if fnmatchcase(path, asked)}
 
 
+def plain(path: str) -> str:
+    """A path with `/` between folders, without `.` and empty parts."""
+    return "/".join(part for part in path.replace("\\", "/").split("/") if part not in {"", "."})
+
+
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
     return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))

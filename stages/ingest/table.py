@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest import table_file
-from stages.ingest.entry import HIDDEN, Entry, is_picture, named, printable, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +101,7 @@ class _Files:
         Args:
             asked: what stands in the row, and the folder of the table.
         """
-        paths = [(_plain(text), folder) for text, folder in asked]
+        paths = [(plain(text.strip()), folder) for text, folder in asked]
         exact = [self._by_path(*one) for one in paths]
         taken = {found.path for found, _ in exact if found}
         found = [
@@ -142,10 +142,6 @@ def _one(named: list[Entry]) -> _Found:
     if len(named) == 1:
         return named[0], ""
     return None, "several_files" if named else "missing_file"
-
-
-def _plain(text: str) -> str:
-    return "/".join(part for part in text.strip().replace("\\", "/").split("/") if part not in {"", "."})
 
 
 def _other_folder(path: str, entry: Entry) -> bool:

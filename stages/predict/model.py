@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from scipy.special import softmax
 
 from stages.core import cells, files, intact
+from stages.core.children import cores
 from stages.core.errors import UserError
 from stages.train import feed, machine, normalise, predict, zoo
 from stages.train.data import Data
@@ -102,8 +102,7 @@ def _logits(loaded: predict.Loaded, images: NDArray[np.uint8]) -> NDArray[np.flo
     A network keeps to the threads that it was trained with, often one, since its bits depend on them.
     """
     chunks = list(feed.chunks(len(images), loaded.cell))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    at_once = max(1, cores // loaded.cell.threads) if loaded.device.type == "cpu" else 1
+    at_once = max(1, cores() // loaded.cell.threads) if loaded.device.type == "cpu" else 1
     with ThreadPoolExecutor(at_once) as pool:
         return np.concatenate(list(pool.map(lambda chunk: predict.logits(loaded, images[chunk]), chunks)))
 

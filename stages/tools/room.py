@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import TIMINGS
-from stages.verify.scratch import cores
+from stages.core.children import cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection

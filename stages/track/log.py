@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -54,7 +53,7 @@ def log_cells(experiment_id: str, missing: list[tuple[str, int]]) -> None:
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlflow.pytorch", "stages.track.model", "stages.train.predict"])
-    workers = min(len(os.sched_getaffinity(0)), len(missing), WORKERS)
+    workers = min(children.cores(), len(missing), WORKERS)
     pool = ProcessPoolExecutor(workers, context, _begin, (mlflow.get_tracking_uri(),))
     try:
         waiting = [pool.submit(_log, experiment_id, *cell) for cell in missing]

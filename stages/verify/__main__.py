@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import console, errors, params, seeding
+from stages.core import children, console, errors, params, seeding
 from stages.core.errors import UserError
 from stages.verify import certificate, lock_check, rerun, scratch
 from stages.verify.certificate import Check
@@ -104,7 +104,7 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
 def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
     """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
     threads = max((int(machine["threads"]) for machine in machines), default=1)
-    return 1 if here["gpu"] else max(1, scratch.cores() // threads)
+    return 1 if here["gpu"] else max(1, children.cores() // threads)
 
 
 def _scope(cells: list[tuple[str, int]] | None) -> str:

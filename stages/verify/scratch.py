@@ -229,11 +229,6 @@ def run(again: Place, recorded: Lock, stages: list[str], jobs: int, label: str) 
     return [line for chain in graph for line in failed.get(chain, [])]
 
 
-def cores() -> int:
-    """How many there are for this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def chains(needs: dict[str, list[str]], stages: list[str]) -> dict[Chain, set[Chain]]:
     """Stages that can only run one after the other as one chain; chain -> the chains that it needs.
 

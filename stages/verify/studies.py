@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import errors, files
+from stages.core import children, errors, files
 from stages.verify import certificate, scratch
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def main() -> None:
     """Verify all studies and exit 0 only if all hold; the arguments are for the study of the root."""
     root = scratch.here().root
     others = sorted(lock.parent for lock in root.glob("studies/*/dvc.lock"))
-    with ThreadPoolExecutor(scratch.cores()) as pool:
+    with ThreadPoolExecutor(children.cores()) as pool:
         started = [pool.submit(_judge, root, sys.argv[1:], watched=True)]  # first, since it takes longest
         started += [pool.submit(_judge, folder, ["--no-rerun"]) for folder in others]
         for ended in as_completed(started):

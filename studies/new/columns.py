@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from stages.core.folders import part_named
+from stages.ingest.entry import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,7 @@ class Index:
 
     def __call__(self, value: str) -> str:
         """The path of the picture, or an empty text."""
-        value = unicodedata.normalize("NFC", value.strip().replace("\\", "/"))
-        value = "/".join(part for part in value.split("/") if part not in {"", "."})
+        value = plain(unicodedata.normalize("NFC", value.strip()))
         exact = self.paths.get(self.beside + value) or self.paths.get(value)
         return exact or self.called.get(value.rpartition("/")[2], "")
 

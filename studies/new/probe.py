@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
-from stages.track.log import WORKERS
-from stages.verify.scratch import cores
+from stages.core.children import cores
 from studies.new import listing as names
 
 if TYPE_CHECKING:
@@ -198,6 +197,7 @@ def _each(one: Callable[[], Any], seconds: float = 0.6) -> float:
 def predict(study: Study, proposal: Proposal, files_found: int, times: Times) -> Predicted:
     """What a study will take, from the times of its parts."""
     from stages.evaluate.params import Evaluate
+    from stages.track.log import WORKERS
     from stages.train import params as train
 
     settings = Evaluate.model_validate(study.raw["evaluate"] or {})

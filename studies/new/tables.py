@@ -7,11 +7,11 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
+from stages.ingest import entry
 from stages.ingest.entry import printable, tidy
 from studies.new import columns
 
@@ -159,7 +159,7 @@ def _glob(files: Sequence[str], tables: Sequence[str]) -> str:
         patterns = [f"*/{name}", f"*[{ends}]/{name}", f"[{begins}]*/{name}"]
     if len(names) == 1:
         patterns.append(f"*{''.join(names)}")
-    fits = (p for p in patterns if sorted(t for t in tables if fnmatchcase(t, p)) == sorted(files))
+    fits = (p for p in patterns if sorted(entry.named(tables, p)) == sorted(files))
     return next(fits, "")
 
 
