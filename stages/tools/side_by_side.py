@@ -45,7 +45,8 @@ def main() -> None:
             done = repo.reproduce(PIPELINE, repro_fn=Reproduce(jobs))
     except DvcException as error:
         raise _in_words(error) from None
-    print("Use `dvc push` to send your updates to remote storage." if done else "Data and pipelines are up to date.")
+    if not done:
+        print("Data and pipelines are up to date.")
 
 
 class Reproduce:

@@ -56,8 +56,8 @@ def check_name(name: str, studies: Path) -> Path:
     """
     if not NAME.fullmatch(name) or name.lower() in _RESERVED:
         raise UserError(
-            f"NAME is {name!r}, which cannot name a study: it has up to 60 letters a to z, digits, _ and -, begins "
-            "with a letter or digit, and is not `sources` or `new`"
+            f"NAME is {name!r}, which is no name for a study; a name has up to 60 letters a to z, digits, _ and -, "
+            "begins with a letter or digit, and is not `sources` or `new`"
         )
     folder = studies / name
     taken = [one.name for one in studies.iterdir() if one.name.lower() == name.lower()]
@@ -79,8 +79,8 @@ def params_text(name: str, proposal: Proposal) -> str:
         else "top1 # balanced_accuracy: every class counts the same, however rare"
     )
     return f"""\
-# {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. All keys there are:
-# docs/params.md.
+# {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. docs/params.md lists
+# all keys.
 
 study: {_name(name)} # the title of the report, and the experiment of MLflow
 
@@ -162,7 +162,8 @@ def readme_text(name: str, proposal: Proposal, page: Iterable[str]) -> str:
     else:
         data = (
             f"The pictures are not in git. `{proposal.source.path}` is a link to them; in a clone, make it first:\n\n"
-            f"```bash\nln -s /where/the/pictures/are studies/{name}/{proposal.source.path}\n```"
+            f"```bash\nln -s /where/the/pictures/are studies/{name}/{proposal.source.path}\n```\n\n"
+            "If you commit the study, small copies of some pictures and all file names go into git."
         )
     return (
         f"# {name}\n\nMade by `make new`; it may be changed as you like.\n\n"
