@@ -216,7 +216,7 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             f"{float(first['class_published']):.0f} images of {first['class']} are trained on with copies, and "
             f"{float(first['class_clean']):.0f} without. The intervals (Welch, with the jackknife over the splits "
             "where families count) hold for new splits of these images and new seeds, not for other images. Each "
-            "interval stands by itself: even if the copies had no effect, one of the five intervals would exclude 0 in more "
+            "interval stands by itself: even if the copies had no effect, one of the five would exclude 0 in more "
             "than 5 of 100 measurements."
         ),
         "figure": _leak_chart(found, figures, digits),
