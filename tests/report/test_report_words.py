@@ -243,3 +243,17 @@ def test_initialisation_is_what_a_seed_changes_here(extra: dict[str, Any], words
     known.fixed, known.split = False, {"splits": [{"seeds": [0]}, {"seeds": [1]}]}
     assert words in uncertainty._how(known, ["initialisation", "split", "total"])[1].split("“Split”")[0]
     assert "in this study" in caveats._fitted(known)
+
+
+def test_the_page_of_experiments_says_what_validation_does_not_tell_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top1: dict[str, tuple[float, float | None]] = {"val": (0.5, None), "test": (0.4, None)}
+    with contextlib.chdir(tmp_path):
+        sweep.write("made", "lr", [Experiment(str(lr), {"lr": lr}, 1, {"a": top1}) for lr in (0.1, 0.2)])
+        html = (tmp_path / "sweeps/lr/index.html").read_text("utf-8")
+    told = "0.1 (first of 2 equal: validation does not tell them apart)"
+    assert f"★ {told}</td>" in html
+    assert "0.2</td>" in html
+    assert "shown here only for the chosen value." in html
+    assert f"lr = {told}, validation top-1 50.0 %, test 40.0 %" in "".join(capsys.readouterr())
