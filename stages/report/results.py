@@ -8,7 +8,7 @@ from stages.report import ranking as ranks
 from stages.report import uncertainty, wording
 from stages.report.figures import COLOURS, INK, MUTED
 from stages.report.section import PaperTable, Section
-from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
+from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -61,7 +61,8 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
         }
         for variant in ranking.order
     ]
-    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
+    images = wording.span(evidence.sizes(split), "image")
+    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": images, "rows": rows}
 
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
@@ -108,8 +109,9 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
             "decided": pair.decided,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, evidence.metric, places),
-            "interval": interval(pair.low, pair.high, evidence.metric, places),
-            "wide": interval(pair.wide_low, pair.wide_high, evidence.metric, places) or wording.MISSING,
+            "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
+            "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
+            or wording.MISSING,
             "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
@@ -182,7 +184,7 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
                 for row in part["rows"]
             ],
             (
-                f"{part['name'].capitalize()} set ({part['images']:,} images), {context['spread']}. "
+                f"{part['name'].capitalize()} set ({part['images']}), {context['spread']}. "
                 "Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
             ),
         )

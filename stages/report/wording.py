@@ -23,6 +23,7 @@ NAMES = {
     "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test", "both": "validation and test"}
+SIGNED = ("mcc", "robustness_drop")  # a metric that can be below 0
 MISSING = "–"
 
 
@@ -85,8 +86,15 @@ def interval(low: float | None, high: float | None, metric: str = "", digits: in
 
 def within(low: float | None, high: float | None, metric: str) -> tuple[float | None, float | None]:
     """An interval of a metric, cut where its values end: the t-interval does not know that accuracy ends at 1."""
-    least, most = (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0 if metric in PERCENT or metric == "auroc" else math.inf)
+    least = -1.0 if metric in SIGNED else 0.0
+    most = 1.0 if metric in PERCENT or metric in ("auroc", "mcc") else math.inf
     return low if low is None else max(low, least), high if high is None else min(high, most)
+
+
+def between(low: float, high: float, metric: str) -> tuple[float, float]:
+    """An interval of a difference, cut where differences end: two shares are at most 100 points apart."""
+    least, most = (edge or 0.0 for edge in within(-math.inf, math.inf, metric))
+    return max(low, least - most), min(high, most - least)
 
 
 def belonging(named: bool) -> str:
@@ -115,6 +123,12 @@ def names(items: Sequence[str]) -> str:
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 seed`, `3 seeds`, `10,000 images`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def span(counts: Sequence[int], noun: str) -> str:
+    """As `plural`, of counts that may differ: `20 to 21 images`."""
+    low, high = min(counts), max(counts)
+    return plural(high, noun) if low == high else f"{low:,} to {plural(high, noun)}"
 
 
 def markdown(value: object) -> object:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, evidence, reliability, uncertainty
+from stages.report import caveats, evidence, overlap, reliability, uncertainty
 
 
 def told(**cells: dict[str, Any]) -> Any:
@@ -81,9 +81,9 @@ def test_named_groups_are_named() -> None:
     )  # fmt: skip
     assert (
         "1 of 2 images of the test set have a copy, a similar picture or a picture of its named group"
-        in caveats.copies(known)[0]
+        in overlap.copies(known)[0]
     )
-    assert "or pictures of one named group counts once (9 images in 4 groups)" in uncertainty._groups(known)
+    assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]
     ledgers = [
         pd.DataFrame({"path": ["x"]}),
