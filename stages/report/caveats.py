@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
 UNBALANCED = 3  # times as many test images in the largest class as in the smallest
+SPEED = ("threads", "channels_last")  # they change the time and the rounding, not the recipe
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
 
@@ -48,7 +49,7 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
         found.append(
             f"Variants differ in {names(losses)}: their losses are not on one scale; compare NLL or accuracy instead."
         )
-    parts = list(dict.fromkeys(key.split(".")[0] for key in varied))
+    parts = list(dict.fromkeys(key.split(".")[0] for key in varied if key not in SPEED))
     if "epochs" in parts and len(set(ran.values())) == 1 and len(set(map(_planned, _cells(evidence).values()))) == 1:
         parts.remove("epochs")  # written as one number or as phases of the same sum
     if len(parts) > 1:

@@ -84,6 +84,8 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
     (line,) = caveats.unfair(evidence, varied)
     assert words in line
     assert caveats.unfair(evidence, ["lr"]) == []
+    assert caveats.unfair(evidence, ["lr", "threads", "channels_last"]) == []
+    assert "differ in lr and batch." in caveats.unfair(evidence, ["lr", "batch", "threads"])[0]
     configs["b", 0]["epochs_run"] = 3
     assert "not trained for the same number of epochs (a 5, b 3)" in caveats.unfair(evidence, ["lr"])[0]
 
