@@ -176,7 +176,7 @@ def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyE
     page.write(found, folder / "reports")
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
-        uncertainty.marks(found), published.NOTE, reliability.NOTE, uncertainty.population(found),
+        uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),
         uncertainty.first(found, ranking.ranking(found)), *overlap.copies(found),
     ):  # fmt: skip
         assert said in text
