@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
+TIED = " Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
 SPLITS = ("test", "val", "train")
 
 
@@ -54,7 +55,7 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
     rows = [
         {
             "variant": variant,
-            "rank": ranking.order.index(variant) + 1,
+            "rank": ranking.rank[variant],
             "tied": ranking.tied[variant],
             "whole": _whole(evidence, variant) if split == "test" else "",
             "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
@@ -149,9 +150,7 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
         if low is not None and high is not None:
             axes.plot([100 * low, 100 * high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    axes.set_yticks(
-        range(len(ranking.order)), [_short(f"{rank}  {v}") for rank, v in enumerate(ranking.order, 1)], color=INK
-    )
+    axes.set_yticks(range(len(ranking.order)), [_short(f"{ranking.rank[v]}  {v}") for v in ranking.order], color=INK)
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     left, right = axes.get_xlim()
@@ -184,8 +183,8 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
                 for row in part["rows"]
             ],
             (
-                f"{part['name'].capitalize()} set ({part['images']}), {context['spread']}. "
-                "Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
+                f"{part['name'].capitalize()} set ({part['images']}), {context['spread']}."
+                f"{TIED if results['pairs'] else ''}"
             ),
         )
         for part in results["splits"]

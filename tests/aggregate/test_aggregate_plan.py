@@ -57,7 +57,7 @@ def test_two_seeds_of_many_variants_decide_nothing() -> None:
 
 def test_mean_squares_are_drawn_as_pictures_give_them() -> None:
     """Means and correlation of the mean squares of two pairs that share a variant."""
-    draws, parts = drawn.Draws(20, 3, 200), plan.Parts(0.0, 0.05, 0.03)
+    draws, parts = drawn.Draws(20, 3, 200), drawn.Parts(0.0, 0.05, 0.03)
     assert np.mean(draws.seed) == pytest.approx(1, abs=0.03)
     rng = np.random.default_rng(0)
     seen = []
@@ -132,8 +132,8 @@ def test_a_dash_is_a_difference_that_cannot_be() -> None:
     lines = plan._lines(rows, "points", 0.5)
     assert "–: above 50.0 points, and there is no larger difference." in lines
     assert not any("two seeds" in line for line in lines)
-    assert plan.largest(plan.Parts(0.1, 0.1, 0.1), "nll") == np.inf
-    assert plan.largest(plan.Parts(0.1, 0.1, 0.1), "robustness_drop") == 1
+    assert plan.largest(drawn.Parts(0.1, 0.1, 0.1), "nll") == np.inf
+    assert plan.largest(drawn.Parts(0.1, 0.1, 0.1), "robustness_drop") == 1
 
 
 def test_a_plan_has_the_unit_of_its_metric(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_a_plan_has_the_unit_of_its_metric(tmp_path: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(console, "say", said.append)
     for name, few in (("VARIANTS", (2, 5)), ("SEEDS", (2, 3)), ("IMAGES", (100,))):
         monkeypatch.setattr(plan, name, few)
-    found = plan.Parts(0.04, 0.02, 0.01)
+    found = drawn.Parts(0.04, 0.02, 0.01)
     monkeypatch.setattr(plan, "pilot", lambda *_: found)
     study = type("Study", (), {"raw": {"aggregate": {"compare": "nll"}}})
     monkeypatch.setattr(params, "read", lambda: study)

@@ -24,10 +24,15 @@ def test_ties_are_the_ranks_that_were_not_told_apart() -> None:
     pairs = both(
         *(pair(a, b, decided=(a, b) in {("a", "c"), ("b", "d")}) for a, b in itertools.combinations("abcd", 2))
     )
-    assert ranking.tied(list("abcd"), pairs) == {"a": "2, 4", "b": "1, 3", "c": "2, 4", "d": "1, 3"}
-    assert ranking.tied(["a", "b"], both(pair("a", "b", decided=True))) == {"a": "none", "b": "none"}
+    assert ranking.tied(dict(zip("abcd", range(1, 5), strict=True)), pairs) == {
+        "a": "2, 4",
+        "b": "1, 3",
+        "c": "2, 4",
+        "d": "1, 3",
+    }
+    assert ranking.tied({"a": 1, "b": 2}, both(pair("a", "b", decided=True))) == {"a": "none", "b": "none"}
     five = both(*(pair(a, b, decided=False) for a, b in itertools.combinations("abcde", 2)))
-    assert ranking.tied(list("abcde"), five)["b"] == "1, 3-5"
+    assert ranking.tied(dict(zip("abcde", range(1, 6), strict=True)), five)["b"] == "1, 3-5"
 
 
 def test_a_comparison_turned_twice_is_itself() -> None:
