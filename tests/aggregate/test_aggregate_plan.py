@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import statistics
-from stages.aggregate import compare, drawn, joint, plan
+from stages.aggregate import collect, compare, drawn, joint, plan
+from stages.aggregate.params import Aggregate
 from stages.core import console, files, params
+from stages.core.errors import UserError
 
 ACCURACY = statistics.ACCURACY
 
@@ -44,6 +47,28 @@ def test_the_plan_is_kept(variants: int, seeds: int, images: int, sd: float) -> 
 )
 def test_the_plan_is_kept_elsewhere(variants: int, seeds: int, images: int, sd: float) -> None:
     assert kept(variants, seeds, images, sd, 400)[1] == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_pilot_plans_as_its_pictures_vary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is stated: the figures of a small study of pictures are enough for one that keeps to its plan."""
+    rng = np.random.default_rng(13)
+    right = statistics.simulate(rng, np.ones(6), 20, 2000)
+    images = [str(i) for i in range(2000)]
+    found = collect.Tested(collect.SharedSplit(list(range(20)), {}), images, images, right, right)
+    monkeypatch.setattr(collect, "read", lambda _: [])
+    monkeypatch.setattr(collect, "tested", lambda *_: [found])
+    study: Any = SimpleNamespace(cells=[], seeds=list(range(20)), variants=list("abcdef"))
+    parts = plan.pilot(study, Aggregate())
+    assert parts.share == pytest.approx(ACCURACY, abs=0.02)
+    assert np.sqrt(parts.seed) == pytest.approx(0.01, rel=0.2)
+    ahead = plan.smallest(parts, 5, 3, 300, 0.05)
+    assert ahead is not None
+    made = [statistics.decided(statistics.simulate(rng, np.ones(5), 3, 300, ahead))[1][:4] for _ in range(600)]
+    assert np.mean(made) == pytest.approx(0.8, abs=0.06)
+    still = collect.Tested(found.split, images, images, np.ones_like(right), right)
+    monkeypatch.setattr(collect, "tested", lambda *_: [still])
+    with pytest.raises(UserError, match="do not vary"):
+        plan.pilot(study, Aggregate())
 
 
 def test_two_seeds_of_many_variants_decide_nothing() -> None:
