@@ -8,7 +8,19 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report.wording import MISSING, amount, apart, exactly, interval, names, p_value, plural, spoken
+from stages.report.wording import (
+    MISSING,
+    amount,
+    apart,
+    between,
+    exactly,
+    interval,
+    names,
+    p_value,
+    plural,
+    span,
+    spoken,
+)
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -185,7 +197,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     seeds = plural(len(evidence.study.seeds), "seed")
     splits = len(evidence.split["splits"])
     where = (
-        f"over {splits} splits of these images ({_sizes(evidence)} test images in each, {seeds})"
+        f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
         if splits > 1
         else f"on this test set (n = {evidence.images('test'):,}, {seeds})"
     )
@@ -220,12 +232,6 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
-def _sizes(evidence: StudyEvidence) -> str:
-    """How many images the splits test: groups of copies stay whole, so that the number may vary."""
-    sizes = [sum(one["counts"]["test"].values()) for one in evidence.split["splits"]]
-    return f"{min(sizes):,}" + (f" to {max(sizes):,}" if max(sizes) > min(sizes) else "")
-
-
 def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
     """Which variant has the best result, and why this decides nothing: one seed, or too few."""
     metric = evidence.metric
@@ -238,8 +244,8 @@ def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float],
         text += f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]}"
         if pair.covers == "images":
             pair = pair.turned() if metric in LOWER_IS_BETTER else pair
-            between = interval(pair.low, pair.high, metric, digits)
-            text += f" ({confidence(evidence)} interval over {ALONE} {between})"
+            ends = interval(*between(pair.low, pair.high, metric), metric, digits)
+            text += f" ({confidence(evidence)} interval over {ALONE} {ends})"
     return [f"{text}.", f"This does not decide between the variants: {ranks.silent or ONE_SEED}."]
 
 
@@ -250,10 +256,10 @@ def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], whe
     mean, gap = amount(means[best], metric, digits), apart(abs(pair.difference), metric, digits)
     if metric in LOWER_IS_BETTER:  # the interval of what it is ahead by
         pair = pair.turned()
-    between = interval(pair.wide_low, pair.wide_high, metric, digits)
+    ends = interval(*between(pair.wide_low, pair.wide_high, metric), metric, digits)
     return (
         f"{best} is ahead {where}: {mean} {spoken(metric)}, {gap} ahead of {second} "
-        f"({confidence(evidence)} interval for all pairs at once {between}, adjusted p {_p(pair.p_adjusted)})."
+        f"({confidence(evidence)} interval for all pairs at once {ends}, adjusted p {_p(pair.p_adjusted)})."
     )
 
 
