@@ -77,7 +77,7 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
         found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
         found.append(
-            f"{seeds} seeds give wide intervals. More seeds may reorder the variants that are statistically tied."
+            f"{seeds} seeds give wide intervals. More seeds may change the order of variants that are not told apart."
         )
     return found
 
