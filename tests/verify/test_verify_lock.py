@@ -54,7 +54,7 @@ def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> N
     for text, words in (
         (": : [", "is not valid YAML"),
         ("stages: [a]", "does not have the form that DVC writes"),
-        ("[" * 400, "is nested too deep"),
+        ("[" * 600, "is nested too deep"),
         ("stages: {a: {outs: [{path: /home/you}]}}", "has the output '/home/you'"),
         ("stages: {a: {outs: [{path: b/../../c}]}}", r"has the output 'b/\.\./\.\./c'"),
         ('stages: {a: {outs: [{path: "b\\0"}]}}', "has the output"),
