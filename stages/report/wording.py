@@ -138,16 +138,27 @@ def markdown(value: object) -> object:
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    line = "".join(
-        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
-        for c in value
-    )
     line = re.sub(
         r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|^[#>+-](?=\s)|^(?=(?:=+|-+)$)|(?<![^\W_])_|_(?![^\W_])",
         r"\\\g<0>",
-        line,
+        on_one_line(value),
     )
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)|(\w)(@)(?=\w)", _not_a_link, line)
+
+
+def on_one_line(text: str) -> str:
+    """Text without line breaks and without signs that nobody sees, which stand as escapes."""
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def html(value: object) -> object:
+    """Text as it is in HTML, which is escaped later; signs that turn a line around or control a terminal are shown."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda c: on_one_line(c[0]), value)
 
 
 def code_in_markdown(text: str) -> Markup:

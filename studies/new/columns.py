@@ -64,7 +64,7 @@ def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | No
             whole = json.loads(file.read_text(encoding="utf-8"))
             flat = isinstance(whole, list) and bool(whole) and all(isinstance(one, dict) for one in whole)
             frame = pd.DataFrame(whole if flat else [], dtype=object)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         if suffix == ".json":
             return None  # settings of some program
         raise UserError(

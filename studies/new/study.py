@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import curation, files
 from stages.core.errors import UserError
+from stages.report.wording import code_in_markdown
 from studies.new import networks
 
 if TYPE_CHECKING:
@@ -138,7 +139,10 @@ def _value(value: Any) -> str:
         and value not in {"true", "false", "null", "no"}
     ):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise UserError(f"the name {value!r} is no UTF-8, so params.yaml cannot hold it; rename the file or folder")
+    written = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in written)  # YAML refuses or changes them
 
 
 def _name(name: str) -> str:
@@ -168,8 +172,14 @@ def readme_text(name: str, proposal: Proposal, page: Iterable[str]) -> str:
     return (
         f"# {name}\n\nMade by `make new`; it may be changed as you like.\n\n"
         f"```bash\nmake study STUDY={name}    # ends with studies/{name}/reports/index.html\n```\n\n"
-        f"{data}\n\n## What was found\n\n" + "\n".join(page) + "\n"
+        f"{data}\n\n## What was found\n\n" + "\n".join(map(_as_text, page)) + "\n"
     )
+
+
+def _as_text(line: str) -> str:
+    """A line of the page as Markdown; a label in it is text, whatever it holds."""
+    bullet = "- " * line.startswith("- ")
+    return bullet + code_in_markdown(line.removeprefix(bullet))
 
 
 def write(folder: Path, proposal: Proposal, text: str, readme: str, images: Path, rows: list[dict[str, str]]) -> None:

@@ -258,7 +258,7 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
                 missing.append(str(one["file_name"]))
             elif len(shown.get(one["id"], ())) == 1:  # one that shows several categories has no label
                 labels[place] = next(iter(shown[one["id"]]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not any(labels.values()):
         return None
