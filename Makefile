@@ -15,7 +15,7 @@ GPU = python -m benchmarks.gpu
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/installed ## make .venv with the pinned set (6 GB, a few minutes, once)
+setup: .venv/installed ## make .venv with the pinned set (7 GB, a few minutes, once)
 
 # The last line: every DVC of this .venv checks params.yaml before it renders dvc.yaml, and writes its own files whole.
 .venv/installed: requirements.lock stages/cells/guard.py stages/cells/source.py stages/core/rendered.py
@@ -61,6 +61,7 @@ study: setup known ## run a study, published or your own: make study STUDY=cifar
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
 	@$(call undecided,studies/$(STUDY))
 	cd studies/$(STUDY) && $(REPRO)
+	@echo "The report: file://$(CURDIR)/studies/$(STUDY)/reports/index.html"
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them
 	@for lock in studies/*/dvc.lock; do $(call undecided,$${lock%/dvc.lock}); for link in dvc.yaml stages; do ln -sfn ../../$$link "$${lock%dvc.lock}$$link"; done; done

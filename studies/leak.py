@@ -2,7 +2,9 @@
 
 Run as `python -m studies.leak <published study> <clean study>`, after both were run; the table is `leak.csv` in the
 clean one. Both train on as many pictures, for a fixed number of epochs, and every seed has a split of its own, so that
-a difference comes from the copies and not from more pictures, from what validation chose or from one draw of the split.
+a difference does not come from more pictures, from what validation chose or from one draw of the split. It comes from
+the copies, and from the classes of the training pictures: copies change how many pictures of a class are trained on.
+The table says of which class the two arms differ most.
 
 The published splits test files, the clean ones test pictures: a picture with ten copies is tested ten times as often in
 the one, and pictures with many copies may be easier or harder. So a family (a picture, its copies and look-alikes)
@@ -41,6 +43,7 @@ KINDS = {
 }
 COLUMNS = [
     "variant", "splits", "train_images", "published_images", "clean_images", "copies", "families",
+    "class", "class_published", "class_clean",
     *(f"{kind}_{what}" for kind in KINDS for what in ("share", "published", "clean", "leak", "low", "high")),
 ]  # fmt: skip
 
@@ -115,12 +118,22 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
             "clean_images": len(second.tested[0].images),
             "copies": float(np.mean(copies)),
             "families": int(_common(one, two).sum()),
+            **dict(zip(("class", "class_published", "class_clean"), most_unlike(first, second), strict=True)),
         }
         found = {"raw": difference(*raw)} | {kind: weighted(one, two, single, kind) for kind in WEIGHTED}
         for kind, figures in found.items():
             row |= {f"{kind}_{key}": value for key, value in figures.items()}
         rows.append(row)
     return rows
+
+
+def most_unlike(first: Arm, second: Arm) -> tuple[str, float, float]:
+    """The class whose number of training pictures differs most, and its mean over the splits of either arm."""
+    trained = [[one.split.counts["train"] for one in arm.tested] for arm in (first, second)]
+    names = sorted({name for arm in trained for counts in arm for name in counts})
+    means = {name: [float(np.mean([counts.get(name, 0) for counts in arm])) for arm in trained] for name in names}
+    name = max(names, key=lambda name: abs(means[name][0] - means[name][1]))
+    return name, means[name][0], means[name][1]
 
 
 def difference(one: Floats, two: Floats) -> dict[str, float | None]:

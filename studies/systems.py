@@ -32,16 +32,17 @@ RUNS = {
     **dict.fromkeys(("E3", "P2", "P3"), ("cifar10_subset", "subset")),
     **dict.fromkeys(("E2", "E4", "E5", "E6", "P4"), ("cifar10_proof", "proof")),
     **{f"B{i}": ("bananas_proof", "proof") for i in range(1, 9)},
+    **{f"U{i}": ("uecfood256_glyphs", "stand-in") for i in range(1, 19)},
 }
 
 # Structures that run with other pretrained weights: the study and its variant. Such a run comes before a proof.
-STAND_INS = {
+OTHER_WEIGHTS = {
     **{system: ("bananas_pretrained_heads", f"head_{system}") for system in ("B1", "B3", "B5", "B7")},
     **{system: ("bananas_pretrained_heads", f"tuned_{system}") for system in ("B2", "B4", "B6", "B8")},
     **{system: ("cifar10_pretrained", f"{system}_32") for system in ("E4", "E5", "E6", "P4")},
 }
 # What a figure is worth, in the order of the first sentence of the table.
-WORTH = ("as published", "other weights", "subset", "proof", "not run")
+WORTH = ("as published", "other weights", "subset", "stand-in", "proof", "not run")
 
 # Why a count differs from the recorded one, or what the recorded one leaves out.
 _FROZEN = "recorded without the frozen backbone"
@@ -119,8 +120,8 @@ def _study(name: str) -> Study:
 def _result(study: str, system: str) -> dict[str, Any]:
     """Where the system was run, on how many images, and mean and SD of the test accuracy over n seeds."""
     places = [(study, system, "as published")]
-    if system in STAND_INS:
-        places.append((*STAND_INS[system], "other weights"))
+    if system in OTHER_WEIGHTS:
+        places.append((*OTHER_WEIGHTS[system], "other weights"))
     if system in RUNS:
         folder, data = RUNS[system]
         places.append((folder, system, data))
@@ -160,6 +161,8 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
         said.append(
             f"the same structure on {backbone}, whose weights are at hand; not comparable with the published figure"
         )
+    if data == "stand-in":
+        said.append(_stand_in(train.cell(_study(result["run"]), result["variant"]), published))
     if data == "subset":
         epochs = train.cell(_study(result["run"]), system).total_epochs
         if epochs != published.total_epochs:
@@ -171,6 +174,16 @@ def _todo(study: str, system: str, result: dict[str, Any]) -> list[str]:
     else:
         said.append(f"as published: `make study STUDY={study}`, on a GPU")
     return said
+
+
+def _stand_in(here: train.Cell, published: train.Cell) -> str:
+    """What a run on other pictures was."""
+    size = f"{here.size} px" + f" instead of {published.size}" * (here.size != published.size)
+    backbone = f", on {here.model.architecture}" if here.model.name == "backbone" else ""
+    return (
+        f"on drawn letters, digits and signs, at {size}{backbone}: shows what a change of the recipe buys there, says "
+        "nothing about dishes, and is not comparable with the published figure"
+    )
 
 
 def with_table(text: str, rows: list[dict[str, Any]]) -> str:

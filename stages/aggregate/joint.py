@@ -145,7 +145,7 @@ def unknown(difference: Floats, error: Floats) -> NDArray[np.bool_]:
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
-    from scipy import stats
+    from scipy.special import fdtrc
 
     moving = np.maximum(seed, rest) > 0
     if moving.any() and not moving.all():
@@ -159,14 +159,14 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
         return np.maximum(seed, rest), np.zeros(count, dtype=np.bool_)
     others = np.maximum((seed.sum() - seed) / (count - 1), (rest.sum() - rest) / (count - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        alone = stats.f.sf(seed / others, freedom, freedom * (count - 1)) < STANDS_OUT
+        alone = fdtrc(freedom, freedom * (count - 1), seed / others) < STANDS_OUT
     own = (alone | unequal(seed, freedom, UNEQUAL)) & (seed > pool)
     return np.maximum(np.where(own, seed, pool), rest), own
 
 
 def unequal(squares: Floats, freedom: int, level: float) -> bool:
     """Bartlett's test: whether mean squares of `freedom` degrees of freedom each differ by more than chance."""
-    from scipy.stats import chi2
+    from scipy.special import chdtri
 
     count = len(squares)
     mean = float(squares.mean())
@@ -174,7 +174,7 @@ def unequal(squares: Floats, freedom: int, level: float) -> bool:
         return False
     ratio = -freedom * float(np.log(np.maximum(squares / mean, 1e-300)).sum())
     correction = 1 + (count + 1) / (3 * count * freedom)
-    return bool(ratio / correction > chi2.isf(level, count - 1))
+    return bool(ratio / correction > chdtri(count - 1, level))
 
 
 class Range:

@@ -5,39 +5,34 @@
     python -m stages.aggregate.plan --accuracy 0.85 --seed-sd 1.0    # from stated figures, in points
 
 Writes `plan/plan.csv` and `plan/plan.png`, and prints the table: with 80 % power and the error of the whole family that
-`aggregate.alpha` allows, for seeds x test images x variants. A pilot that is asked after the fact whether "more would
-have helped" answers nothing; a plan is made before.
+`aggregate.alpha` allows, for seeds x test images x variants. It is found from drawn studies that `joint` judges
+(`drawn`): how many are decided, and by which of its rules, depends on what few seeds happen to show. A pilot that is
+asked after the fact whether "more would have helped" answers nothing; a plan is made before.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.aggregate import collect, compare, joint
+from stages.aggregate import collect, compare
+from stages.aggregate.drawn import POWER, Draws, Parts
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 from stages.core.metrics import IN_POINTS
 
-POWER = 0.8
+STEPS, NEAR = 8, 0.03
 SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
 COLUMNS = ["variants", "seeds", "images", "smallest_difference"]
 ALIKE = (0.36, 0.48)  # correlation of right and wrong over images: of two variants, of two seeds; typical of networks
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Variances of one answer: `seed` of a run as a whole, `rest` of a run on an image, `image` of a difference."""
-
-    seed: float
-    rest: float
-    image: float
 
 
 def main() -> None:
@@ -56,10 +51,12 @@ def main() -> None:
     else:
         parts, settings = stated(asked.accuracy, asked.seed_sd / 100), Aggregate()
     unit = "points" if settings.compare in IN_POINTS else settings.compare.upper()
-    rows = table(parts, settings.alpha)
+    most = largest(parts, settings.compare)
+    console.say("Studies are drawn and judged; this takes about a minute.")
+    rows = table(parts, settings.alpha, most)
     files.write_rows("plan/plan.csv", COLUMNS, rows)
     _draw(rows, Path("plan/plan.png"), unit)
-    for line in _lines(rows, unit):
+    for line in _lines(rows, unit, most):
         console.say(line)
 
 
@@ -73,7 +70,7 @@ def stated(accuracy: float, seed_sd: float) -> Parts:
         raise UserError(f"`--accuracy` is {accuracy} and must lie between 0 and 1; `--seed-sd` must not be negative")
     one = accuracy * (1 - accuracy)
     variants, seeds = ALIKE
-    return Parts(seed_sd**2, one * (1 - seeds), 2 * one * (seeds - variants))
+    return Parts(seed_sd**2, one * (1 - seeds), 2 * one * (seeds - variants), accuracy)
 
 
 def pilot(study: params.Study, settings: Aggregate) -> Parts:
@@ -91,39 +88,53 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
     values = found[0].blocks.astype(np.float64)
     seed, _, rest = compare.mean_squares(values)
     spread = compare.spread(values, compare.all_pairs(len(values)))
-    left = float(rest.mean())
-    return Parts(
-        max(float(seed.mean()) - left, 0.0) / values.shape[2], left, float(spread.image.mean()) / values.shape[1]
-    )
+    left, image = float(rest.mean()), float(spread.image.mean()) / values.shape[1]
+    if not (seed.any() or left or image):
+        raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
+    share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
+    return Parts(max(float(seed.mean()) - left, 0.0) / values.shape[2], left, image, share)
 
 
-def table(parts: Parts, alpha: float) -> list[dict[str, Any]]:
-    """The rows of plan.csv; no difference where a design gives no verdict."""
-    return [
-        {"variants": v, "seeds": s, "images": n, "smallest_difference": smallest(parts, v, s, n, alpha)}
-        for v in VARIANTS
-        for s in SEEDS
-        for n in IMAGES
-    ]
+def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:
+    """The rows of plan.csv; no difference where it would be above `most`."""
+    designs = list(product(VARIANTS, SEEDS, IMAGES))
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(partial(_of_design, parts, alpha, most), designs))
+    return [dict(zip(COLUMNS, (*design, one), strict=True)) for design, one in zip(designs, found, strict=True)]
 
 
-def smallest(parts: Parts, variants: int, seeds: int, images: int, alpha: float) -> float | None:
-    """The difference that is decided with 80 % power when `joint` judges all pairs; None if it is above 100 points.
+def _of_design(parts: Parts, alpha: float, most: float, design: tuple[int, int, int]) -> float | None:
+    return smallest(parts, *design, alpha, most)
 
-    The variants are taken to vary alike over seeds; where they do not, three seeds show less.
+
+def largest(parts: Parts, metric: str) -> float:
+    """The largest difference that there is of a metric."""
+    if parts.share is not None:
+        return max(parts.share, 1 - parts.share)
+    return 1.0 if metric in IN_POINTS else math.inf
+
+
+def smallest(
+    parts: Parts, variants: int, seeds: int, images: int, alpha: float, most: float = math.inf
+) -> float | None:
+    """The difference of one variant from each other that `joint` decides in 80 of 100 studies; None if above `most`.
+
+    The variants are taken to vary alike over seeds. The one is ahead; where a share leaves no room for that, behind.
     """
-    from scipy.special import stdtrit
-
-    of_seeds = 2 * (parts.seed / seeds + parts.rest / (seeds * images))
-    total = of_seeds + parts.image / images
-    if seeds == 2 and 2 * parts.seed / seeds > joint.TWO_SEEDS * total:
-        freedom = 1.0  # each pair by itself, as `joint` judges there
-        reach = stdtrit(freedom, 1 - alpha / (variants * (variants - 1)))
-    else:
-        freedom = (variants - joint.DISCOUNT) * (seeds - 1) * (total / of_seeds) ** 2
-        reach = joint.Range(variants, np.array([freedom])).isf(alpha)[0] / math.sqrt(2)
-    smallest = float((reach + stdtrit(freedom, POWER)) * math.sqrt(total))
-    return smallest if smallest <= 1 else None
+    draws = Draws(variants, seeds, images)
+    room = most if parts.share is None else min(1 - parts.share, most)
+    for sign, least, limit in ((1, 0.0, room), (-1, room, most)):
+        found = least
+        for _ in range(STEPS):  # what is needed depends a little on where the one variant stands
+            before, found = found, draws.needed(parts, sign * found, alpha)
+            if abs(found - before) <= NEAR * found or before == limit < found:
+                break
+            found = min(max(found, least), limit)
+        if found <= limit:
+            return found
+        if limit == most:
+            break
+    return None
 
 
 def shown(difference: float, unit: str) -> float:
@@ -131,7 +142,7 @@ def shown(difference: float, unit: str) -> float:
     return 100 * difference if unit == "points" else difference
 
 
-def _lines(rows: list[dict[str, Any]], unit: str) -> list[str]:
+def _lines(rows: list[dict[str, Any]], unit: str, most: float) -> list[str]:
     digits = 1 if unit == "points" else 3
     head = "variants  seeds  " + "".join(f"{f'{n:,} images':>15}" for n in IMAGES)
     lines = [f"The smallest difference, in {unit}, that is decided with {100 * POWER:.0f} % power:", head]
@@ -140,10 +151,24 @@ def _lines(rows: list[dict[str, Any]], unit: str) -> list[str]:
         found = [r["smallest_difference"] for r in some]
         cells = ["–" if value is None else f"{shown(value, unit):.{digits}f}" for value in found]
         lines.append(f"{some[0]['variants']:>8}  {some[0]['seeds']:>5}  " + "".join(f"{cell:>15}" for cell in cells))
-    return [
-        *lines,
-        "–: no difference is large enough, since two seeds that vary show too little. Written: plan/plan.csv, plan.png",
-    ]
+    if any(row["smallest_difference"] is None for row in rows):
+        lines.append(f"–: above {shown(most, unit):.{digits}f} {unit}, and there is no larger difference.")
+    return [*lines, *_worse(rows), "Written: plan/plan.csv, plan/plan.png"]
+
+
+def _worse(rows: list[dict[str, Any]]) -> list[str]:
+    """Where more images need a larger difference, and why that is so."""
+    seeds = []
+    for one, more in pairwise(rows):
+        small, large = one["smallest_difference"], more["smallest_difference"]
+        if one["images"] < more["images"] and small is not None and (large is None or large > small * (1 + NEAR)):
+            seeds.append(more["seeds"])
+    if not seeds:
+        return []
+    which = " or ".join(map(str, sorted(set(seeds))))
+    why = "the more images there are, the clearer it is that seeds differ by more than the images explain"
+    then = "Then each pair is judged by its own few runs alone. More seeds help."
+    return [f"With {which} seeds, more images can need a larger difference: {why}. {then}"]
 
 
 def _draw(rows: list[dict[str, Any]], path: Path, unit: str) -> None:

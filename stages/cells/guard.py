@@ -112,6 +112,8 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
             raw = rendered.parse(data, name)
             rendered.check(raw, name)
             rendered.check_paths(raw, name)
+            _refuse_odd_values(raw, "", name)
+            _refuse_odd_tables(raw["report"], os.path.dirname(path), name)  # noqa: PTH120
         except rendered.RefusedError as error:
             raise DvcException(str(error)) from None
 
@@ -124,6 +126,35 @@ def _refuse_directives(data: bytes, name: str) -> None:
         raise rendered.RefusedError(
             f"{name}: line {lines[0]} begins with %, so YAML takes it for a directive; delete the line"
         )
+
+
+def _refuse_odd_values(value: Any, key: str, name: str) -> None:
+    """DVC ends in an error of its own at a set, a date or bytes."""
+    import evenhand_rendered as rendered
+
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            _refuse_odd_values(one, f"{key}.{inner}".lstrip("."), name)
+    elif isinstance(value, list):
+        for one in value:
+            _refuse_odd_values(one, key, name)
+    elif value is not None and not isinstance(value, str | int | float):
+        raise rendered.RefusedError(
+            f"{name}: `{rendered.shown(key)[1:-1]}` is a {type(value).__name__}; params.yaml holds text, numbers, true "
+            "and false, lists and mappings; put a date in quotes"
+        )
+
+
+def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
+    """DVC would read a device for ever, and wait at a pipe; one that is missing is named by DVC itself."""
+    import evenhand_rendered as rendered
+
+    for key in ("published", "leak"):
+        path = os.path.join(folder, report[key])  # noqa: PTH118
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+            raise rendered.RefusedError(
+                f"{name}: `report.{key}` is {rendered.shown(report[key])}, which is no file; name a CSV"
+            )
 
 
 def _hash_all(module: ModuleType) -> None:

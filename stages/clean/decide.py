@@ -78,11 +78,11 @@ class Decisions:
 
 
 @lru_cache(maxsize=100_000)
-def natural(text: str) -> tuple[list[str | int], str]:
+def natural(text: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
-    parts: list[str | int] = [*_NUMBER.split(unicodedata.normalize("NFC", text).casefold())]
-    parts[1::2] = map(int, parts[1::2])  # words, the first of them perhaps empty, and numbers take turns
-    return parts, text
+    found = _NUMBER.split(unicodedata.normalize("NFC", text).casefold())
+    # words, the first of them perhaps empty, and numbers, of any length, take turns
+    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)], text
 
 
 def decide(
@@ -251,7 +251,7 @@ def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int
     return [k for k in members if entries[k].status == "kept"]
 
 
-def _quality(entry: Entry) -> tuple[int, tuple[int, bool, int], tuple[list[str | int], str]]:
+def _quality(entry: Entry) -> tuple[int, tuple[int, bool, int], tuple[list[str | tuple[int, str]], str]]:
     """Best first: in a published part, the better file, path."""
     return entry.rank, entry.print.quality, natural(entry.path)
 

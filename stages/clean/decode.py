@@ -200,6 +200,8 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
     check_size(*header.size, clean)
     if header.format == "PNG" and b"IDAT" not in data:  # Pillow would take a later frame of an animation
         raise Refused("unreadable", "PNG without pixels (it has no IDAT)")
+    if preview := kinds.camera_raw(header, data):
+        raise Refused("unreadable", preview)
     if excess := filebytes.excess(header, data, clean.max_pixels):
         raise Refused("too_large", excess)
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box
     from stages.clean.params import Clean
 
-VERSION = 6  # raise it when the print of the same file changes: earlier commits share the cache
+VERSION = 7  # raise it when the print of the same file changes: earlier commits share the cache
 _ANIMATED = re.compile(r"\bfirst of |the first frame; ")  # what `decode` says of further frames or pages
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

@@ -14,6 +14,7 @@ import mmap
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import warnings
@@ -202,6 +203,11 @@ def _start_server(function: Callable[..., Any]) -> None:
         try:
             _FORK.set_forkserver_preload([__name__, *dict.fromkeys(one.__module__ for one in needed)])
             forkserver.ensure_running()
+        except OSError as error:
+            if "AF_UNIX" not in str(error):
+                raise
+            where = tempfile.gettempdir()
+            raise UserError(f"{where} is too long a path for sockets; set TMPDIR to a shorter one") from None
         finally:
             for name, value in before.items():
                 if value is None:

@@ -56,6 +56,7 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 )
 _GLIMPSE = 512  # bytes from which text is told
 _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 259, 262, 277  # tags of TIFF
+_SUBFILE, _WIDTH, _HEIGHT, _SUB_IFDS = 254, 256, 257, 330  # and more of them
 
 
 def signature(data: bytes) -> str:
@@ -121,6 +122,29 @@ def kind_of_tiff(data: bytes) -> str:
     if not all(isinstance(value, int) for value in found):
         return ""
     return "compression {}, photometric interpretation {}, samples per pixel {}".format(*found)
+
+
+def camera_raw(header: Image.Image, data: bytes) -> str:
+    """Why an opened TIFF is not the picture itself: its first page is a preview; "" where it is not, and for others."""
+    if not isinstance(header, TiffImagePlugin.TiffImageFile):
+        return ""
+    subfile, places = header.tag_v2.get(_SUBFILE, 0), header.tag_v2.get(_SUB_IFDS, ())
+    places = [place for place in (places if isinstance(places, tuple) else (places,)) if isinstance(place, int)][:16]
+    reduced = isinstance(subfile, int) and bool(subfile & 1) and bool(places or header.tag_v2.next)
+    if reduced or any(_pixels(data, place) > header.width * header.height for place in places):
+        return f"camera raw file; only its preview of {header.width}x{header.height} px can be read: convert it to JPEG"
+    return ""
+
+
+def _pixels(data: bytes, place: int) -> int:
+    """Width by height of the picture whose directory stands at a place of a TIFF; 0 where that cannot be read."""
+    with contextlib.suppress(Exception):
+        page = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+        stream = io.BytesIO(data)
+        stream.seek(place)
+        page.load(stream)
+        return int(page[_WIDTH]) * int(page[_HEIGHT])
+    return 0
 
 
 def header_said(name: str, data: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from stages.clean.decode import Refused
 from stages.clean.describe import Job, Print
 from stages.clean.features import Features
 from stages.clean.opencv import cv2
+from stages.core.children import cores
 from stages.core.console import progress
 from stages.core.errors import UserError
 
@@ -171,8 +171,7 @@ class Ordered:
 
 def workers(clean: Clean) -> int:
     """Processes to use: as many as there are cores for this process, where the system says so (macOS does not)."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return clean.workers or here or 1
+    return clean.workers or cores()
 
 
 def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -53,15 +54,15 @@ def run(  # noqa: PLR0913, PLR0917
         by_hand: what a person decided about pictures.
 
     Raises:
-        UserError: no file could be kept, or a label conflict must be settled by the user.
+        UserError: no file could be kept, a label conflict must be settled by the user, or the manifest leads elsewhere.
     """
-    rows = files.read_rows(raw / "manifest.csv")
+    rows = _rows(raw)
     rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     boxes = [_box(row) for row in rows]
     wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
     jobs = [
         Job(f"{raw}/{row['file']}", box, curation.name(row["path"], box) in wanted)
-        if row["file"] and not row["problem"]
+        if row["file"] and not row["problem"] and bool(row["box"]) == bool(box)
         else None
         for row, box in zip(rows, boxes, strict=True)
     ]
@@ -113,10 +114,23 @@ def _different(*lists: Sequence[Entry]) -> list[int]:
     return sorted(first.values())
 
 
+def _rows(raw: Path) -> list[dict[str, str]]:
+    """The rows of the manifest, which may come from elsewhere: what it names lies where ingest puts files."""
+    rows = files.read_rows(raw / "manifest.csv")
+    for path, file in ((row["path"], row["file"]) for row in rows):
+        if file and (not file.startswith("files/") or ".." in file.split("/") or "\0" in file):
+            raise UserError(
+                f"{raw / 'manifest.csv'}: the file of {path[:200]!r} is {file[:200]!r}, outside of {raw / 'files'}; "
+                "make it again with `dvc repro -f ingest`"
+            )
+    return rows
+
+
 def _box(row: dict[str, str]) -> Box | None:
-    if not row["box"]:
+    """The box of a row; None where it has none, or one that is no box."""
+    if not re.fullmatch(r"[0-9]{1,9}( [0-9]{1,9}){3}", row["box"]):
         return None
-    x1, y1, x2, y2 = (int(float(v)) for v in row["box"].split())
+    x1, y1, x2, y2 = map(int, row["box"].split())
     return x1, y1, x2, y2
 
 
@@ -131,6 +145,8 @@ def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequen
         entry.refuse(row["problem"], "not brought in by ingest")
     elif not row["file"]:
         entry.refuse("unreadable", "ingest brought no file")
+    elif row["box"] and not box:
+        entry.refuse("bad_box", f"{row['box'][:100]!r} is no box; it is four whole numbers of at most 9 digits")
     elif known.refused:
         entry.refuse(known.reason, known.detail)
     elif known.forced:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+import tempfile
 import threading
+from multiprocessing import process, util
+
+LONGEST = 70  # bytes of a temporary folder; a socket has a name of up to 104, of which 32 follow
 
 
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def short_sockets() -> None:
+    """Let `multiprocessing` keep its sockets in /tmp where TMPDIR is too long for their names, as on some clusters."""
+    config = process.current_process()._config  # type: ignore[attr-defined] # noqa: SLF001 - no public way
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST and not config.get("tempdir"):
+        config["tempdir"] = folder = tempfile.mkdtemp(prefix="pymp-", dir="/tmp")
+        util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-100)
 
 
 def end_with_parent() -> None:

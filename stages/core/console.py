@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import category
 
 from tqdm import tqdm
 
@@ -23,4 +24,9 @@ def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item
 
 def say(line: str) -> None:
     """One line for whoever watches; results go to files, never here."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(shown(line), file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: what would move its cursor, set its title or turn the line around is shown as an escape."""
+    return "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else ascii(c)[1:-1] for c in text)

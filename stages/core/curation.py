@@ -172,7 +172,7 @@ def _ordered(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted(decisions, key=lambda one: (_natural(one.path), one.path, len(one.subject), one.value))
 
 
-def _natural(text: str) -> list[str | int]:
-    parts: list[str | int] = [*_NUMBER.split(text.casefold())]
-    parts[1::2] = map(int, parts[1::2])
-    return parts
+def _natural(text: str) -> list[str | tuple[int, str]]:
+    """Sort key: digits as numbers, of any length, letters without case."""
+    found = _NUMBER.split(text.casefold())
+    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)]

@@ -45,7 +45,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "data": data,
         "figures": _figures(told, variant),
         "spread": wording.spread(len(evidence.study.seeds)),
-        "images": {part: evidence.images(part) for part in ("train", "val", "test")},
+        "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
         "confused": _confused(evidence, variant),

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ("url", "label", "sha256")
-_USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)[^/?#]*@")
+# User and password; also a password with a slash or a question mark in it, which then stands where a port should.
+_USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)(?:[^/?#]*@|[^/?#\[]*:(?!\d*(?:[/?#]|$)).*@)", re.DOTALL)
 _SECRET = re.compile(
     r"token|key|secret|sig|pass|pwd|auth|cred|sess|sid|jwt|code|hash|hmac|policy|ticket|user|login", re.I
 )
@@ -42,8 +43,9 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def without_secrets(url: str) -> str:
     """The address as it may be published: without user and password, and without values that may be keys."""
+    url = _USER.sub(r"\1", url)
     address, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
-    address = re.sub(r"(;[^=/;]*=)[^/;]*", r"\1***", _USER.sub(r"\1", address))
+    address = re.sub(r"(;[^=/;]*=)[^/;]*", r"\1***", address)
     return address + mark + re.sub(r"[^&;?#]+", lambda found: _harmless(found[0]), rest)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 AGENT = "evenhand"
 OVERHEAD = 1_000_000  # bytes of headers and the like, beside the content
+# Networks whose last 32 bits are an IPv4 address, and local ones; Python takes all of them for global.
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+_LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
 _now = threading.local()  # the budget that the reads of this thread are held against
 
 
@@ -114,9 +117,20 @@ class _Https(urllib3.connection.HTTPSConnection):
     response_class = _Response
 
 
+def is_public(text: str) -> bool:
+    """Whether an address, and the IPv4 address in it if there is one, lies in no private, local or reserved network."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global
+    inner = [address.sixtofour, *(address.teredo or ())]
+    inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] * any(address in network for network in _EMBEDDING)
+    local = not address.is_global or any(address in network for network in _LOCAL)
+    return not local and all(one.is_global for one in inner if one)
+
+
 def _look(connection: socket.socket) -> socket.socket:
     """Looked at is where the connection leads, after the name is resolved and after every redirect."""
-    if not ipaddress.ip_address(connection.getpeername()[0].split("%")[0]).is_global:
+    if not is_public(connection.getpeername()[0].split("%")[0]):
         connection.close()
         raise PrivateAddressError
     return connection

@@ -18,7 +18,7 @@ from PIL import Image
 from stages.core.seeding import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
@@ -67,6 +67,7 @@ class Names:
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._files: set[str] = set()
 
     def __call__(self, path: str) -> str:
         """The path under which to write `path`; the same for the same path."""
@@ -74,19 +75,30 @@ class Names:
         for part in path.split("/"):
             whole += f"/{part}"
             if whole not in self._written:
-                self._written[whole] = self._free(f"{written}/{_writable(part)}")
+                self._written[whole] = _free(f"{written}/{_writable(part)}", self._taken, str)
                 self._taken.add(self._written[whole])
             written = self._written[whole]
         return written[1:]
 
-    def _free(self, path: str) -> str:
-        """The path, or the first of `a~2.png`, `a~3.png` ... that no other has."""
-        suffix = PurePosixPath(path).suffix
-        free, number = path, 1
-        while free in self._taken:
-            number += 1
-            free = f"{path.removesuffix(suffix)}~{number}{suffix}"
+    def file(self, name: str) -> str:
+        """Where to write the file of that name: A.png and a.png, or two forms of an accent, are one file for macOS."""
+        free = _free(name, self._files, _folded)
+        self._files.add(_folded(free))
         return free
+
+
+def _free(path: str, taken: set[str], key: Callable[[str], str]) -> str:
+    """The path, or the first of `a~2.png`, `a~3.png` ... whose key is not taken."""
+    suffix = PurePosixPath(path).suffix
+    free, number = path, 1
+    while key(free) in taken:
+        number += 1
+        free = f"{path.removesuffix(suffix)}~{number}{suffix}"
+    return free
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def printable(text: str) -> str:

@@ -54,8 +54,9 @@ def bring(
     drawn = draw(sorted(set(found) - set(left_out)), fraction, table)
     for path in console.progress(drawn, desc="ingest", unit=" files"):
         name = names(path)
-        problem = _copy(source / path, target / name, inside)
-        entries.append(Entry(name, "" if problem else f"files/{name}", "", "folder", problem=problem))
+        file = names.file(name)
+        problem = _copy(source / path, target / file, inside)
+        entries.append(Entry(name, "" if problem else f"files/{file}", "", "folder", problem=problem))
     return entries
 
 

@@ -47,7 +47,8 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
         )
     if not _pictures(paths):
         console.say(
-            f"no file of {source.path} is named like a picture, as 1.jpg; `ingest.path` must lead to the pictures"
+            f"no file of {source.path} is named like a picture, for example 1.jpg; `ingest.path` must lead to the "
+            "pictures"
         )
     return hidden + shown
 

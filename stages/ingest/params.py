@@ -103,7 +103,7 @@ class Uecfood256(Section):
     """UECFOOD-256 as its archive unpacks."""
 
     source: Literal["uecfood256"]
-    path: str
+    path: str  # the folder that the archive unpacks to
     boxes: Literal["whole", "crop"] = "whole"  # the whole photo, or what the boxes cut out of it
 
 
@@ -111,7 +111,7 @@ class Urls(Section):
     """A list of pictures to fetch: a CSV with the columns url, label, sha256."""
 
     source: Literal["urls"]
-    path: str
+    path: str  # the CSV
     max_megabytes: float = Field(default=50.0, gt=0)  # of one picture
     timeout_seconds: float = Field(default=30.0, gt=0, le=86_400)  # of one address, with its redirects and retries
     retries: int = Field(default=3, ge=0)

@@ -60,12 +60,9 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
         again = "twice_in_table" if (entry.path, label, group) in seen else ""
         problem = entry.problem or row.problem or again
         seen.add((entry.path, label, group))
-        joined.append(
-            replace(
-                entry, path=_below(tidy(row.part), entry.path), file="" if problem else entry.file, label=label,
-                group=group, problem=problem,
-            )
-        )  # fmt: skip
+        path = _below(printable(tidy(row.part)), entry.path)
+        file = "" if problem else entry.file
+        joined.append(replace(entry, path=path, file=file, label=label, group=group, problem=problem))
     if not with_row & files.paths:
         raise UserError(
             f"none of {len(joined):,} rows of `ingest.table` names a file of {source.path}; `ingest.table.path` is the "

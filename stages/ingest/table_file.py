@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stages.ingest.params import Table
 
 TOO_MANY = "too_many_fields"
+MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -140,9 +141,46 @@ def _parquet(file: Path, name: str, table: Table) -> _Read:
 
     try:
         known = parquet.read_schema(file).names
-        return known, parquet.read_table(file, columns=[c for c in table.columns.values() if c in known]).to_pylist()
-    except (ArrowException, OSError) as error:
+        asked = [column for column in table.columns.values() if column in known]
+        check_parquet(file, name, asked)
+        # Each text once, with a number in each of its rows: a long one in many rows takes its room when it is listed.
+        found = parquet.read_table(file, columns=asked, read_dictionary=asked)
+        if (size := _letters(found)) > MOST_BYTES:
+            raise UserError(f"{name} has {size:,} bytes of text in its columns, more than {MOST_BYTES:,}; shorten them")
+        return known, found.to_pylist()
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{name} is no Parquet file that can be read ({str(error)[:200]}); write it again") from None
+
+
+def check_parquet(file: Path, name: str, columns: Sequence[str] = ()) -> None:
+    """Look, before a Parquet file is read, at what it says of its size: equal rows are packed to almost nothing.
+
+    Args:
+        file: where it lies.
+        name: what to call it.
+        columns: those that will be read; none: all.
+
+    Raises:
+        UserError: it has more rows than bytes, or too much in these columns.
+    """
+    from pyarrow import parquet
+
+    facts = parquet.read_metadata(file)
+    groups = map(facts.row_group, range(facts.num_row_groups))
+    parts = [group.column(k) for group in groups for k in range(group.num_columns)]
+    starts = tuple(f"{column}." for column in columns) or ("",)
+    size = sum(part.total_uncompressed_size for part in parts if f"{part.path_in_schema}.".startswith(starts))
+    if facts.num_rows > max(MOST_ROWS, file.stat().st_size) or size > MOST_BYTES:
+        said = f"{facts.num_rows:,} rows of {size:,} bytes, in a file of {file.stat().st_size:,} bytes"
+        raise UserError(f"{name} has {said}; give it a row for each picture, and texts alone")
+
+
+def _letters(table: Any) -> int:
+    """Bytes of the texts in a table whose texts are a dictionary each."""
+    from pyarrow import compute, types
+
+    chunks = [chunk for column in table.columns if types.is_dictionary(column.type) for chunk in column.chunks]
+    return sum(compute.sum(compute.binary_length(one.dictionary).take(one.indices)).as_py() or 0 for one in chunks)
 
 
 def _coco(file: Path, name: str, table: Table) -> _Read:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _END: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 MAX_HEADER = 1 << 20  # bytes of a long name or of a set of attributes; Python reads them whole
+MAX_MAP = 1 << 18  # bytes of the map of a sparse file: at least 10,000 parts
 _HEADERS = {
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -32,7 +33,9 @@ _PACKED: dict[bytes, Any] = {
     b"\xfd7zXZ\x00": lzma.open,
     b"\x5d\x00\x00": lzma.open,  # its predecessor, .lzma
 }
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError, OverflowError)
+_DAMAGED = (
+    tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, ValueError, OverflowError, RecursionError,
+)  # fmt: skip
 
 
 class _Header(tarfile.TarInfo):
@@ -49,6 +52,23 @@ class _Header(tarfile.TarInfo):
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
         return cast("Self", cls._whole(super().fromtarfile, tarfile))
 
+    def _proc_sparse(self, archive: Any) -> Any:
+        return self._short(super()._proc_sparse, archive)  # type: ignore[misc]
+
+    def _proc_gnusparse_10(self, following: Any, pax_headers: Any, archive: Any) -> None:
+        self._short(super()._proc_gnusparse_10, following, pax_headers, archive)  # type: ignore[misc]
+
+    @staticmethod
+    def _short(read: Callable[..., Any], *args: Any) -> Any:
+        """Read the map of a sparse file from the archive, the last of `args`; it may be packed to almost nothing."""
+        archive, stream = args[-1], args[-1].fileobj
+        too_long = tarfile.ReadError(f"a sparse file whose map has more than {MAX_MAP} bytes")
+        archive.fileobj = _Bounded(stream, MAX_MAP, too_long)
+        try:
+            return read(*args)
+        finally:
+            archive.fileobj = stream
+
     @staticmethod
     def _whole(read: Callable[[Any], Any], archive: object) -> Any:
         try:
@@ -62,14 +82,14 @@ class _Header(tarfile.TarInfo):
 class _Bounded:
     """A stream that ends with an error when more comes out of it than is allowed."""
 
-    def __init__(self, stream: IO[bytes], path: Path, max_gigabytes: float) -> None:
-        self.stream, self.path, self.max_gigabytes, self.left = stream, path, max_gigabytes, max_gigabytes * 1e9 + 1e6
+    def __init__(self, stream: IO[bytes], left: float, error: Exception) -> None:
+        self.stream, self.left, self.error, self.tell = stream, left, error, stream.tell
 
     def read(self, size: int) -> bytes:
         data = self.stream.read(size)
         self.left -= len(data)
         if self.left < 0:
-            raise too_much(self.path, self.max_gigabytes)
+            raise self.error
         return data
 
 
@@ -105,7 +125,8 @@ def members(
     """
     try:
         with ExitStack() as stack:
-            stream = cast("IO[bytes]", _Bounded(stack.enter_context(_open(path)), path, max_gigabytes))
+            packed, most = stack.enter_context(_open(path)), max_gigabytes * 1e9 + 1e6
+            stream = cast("IO[bytes]", _Bounded(packed, most, too_much(path, max_gigabytes)))
             archive = stack.enter_context(
                 tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
             )

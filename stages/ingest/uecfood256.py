@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 from stages.core.errors import UserError
 from stages.ingest import folder
-from stages.ingest.entry import HIDDEN, Entry
+from stages.ingest.entry import HIDDEN, Entry, printable
 from stages.ingest.labels import at_level
 
 WHERE = (
@@ -37,7 +38,7 @@ def bring(source: Path, target: Path, boxes: str) -> list[Entry]:
     names = _categories(source / "category.txt")
     brought = {entry.path: entry for entry in folder.bring(source, target)}
     entries = []
-    known = {number: _boxes(source / number / "bb_info.txt") for number in names if (source / number).is_dir()}
+    known = cache(_boxes)
     for path, entry in brought.items():
         number, image = at_level(path, 1), Path(path).stem
         is_image = entry.problem != HIDDEN and Path(path).suffix.lower() == ".jpg" and number.isdecimal()
@@ -47,7 +48,8 @@ def bring(source: Path, target: Path, boxes: str) -> list[Entry]:
         if number not in names:
             raise UserError(f"{source / 'category.txt'} has no line for the class {number}, whose folder is there")
         label = f"{number} {names[number]}"
-        found: list[str] = known[number].get(image, []) if boxes == "crop" else [""]
+        in_folder = source / path.partition("/")[0] / "bb_info.txt"
+        found: list[str] = known(in_folder).get(image, []) if boxes == "crop" else [""]
         entries += [Entry(path, entry.file, label, "uecfood256", image, box, entry.problem) for box in found]
         if not found:
             entries.append(Entry(path, "", label, "uecfood256", group=image, problem="box_missing"))
@@ -73,5 +75,5 @@ def _boxes(path: Path) -> dict[str, list[str]]:
     for line in text.splitlines():
         fields = [field for field in re.split(r"[\s,]+", line) if field]
         if len(fields) == 5 and all(re.fullmatch(r"\d+", field) for field in fields[1:]):
-            boxes[fields[0]].append(" ".join(fields[1:]))
+            boxes[fields[0]].append(printable(" ".join(fields[1:])))
     return boxes

@@ -169,6 +169,6 @@ def _threshold(variant: str, seed: int, unlike: float) -> float:
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
-    with np.load(path) as stored:
-        largest = stored["val"].max(axis=1) if len(stored["val"]) else np.zeros(0)
+    logits = intact.arrays(path, ["val"])["val"]
+    largest = logits.max(axis=1) if len(logits) else np.zeros(0)
     return float(np.quantile(largest, unlike)) if len(largest) else -np.inf

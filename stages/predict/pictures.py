@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.clean import decode, describe, isolate
+from stages.core import children
 from stages.core.errors import UserError
 from stages.train.pixels import square
 
@@ -68,6 +69,7 @@ def decoded(
     """
     work = functools.partial(_one, size=size, resize=resize, clean=clean)
     limits = {"seconds": clean.seconds, "gigabytes": clean.gigabytes}
+    children.short_sockets()
     yield from isolate.each(work, sources, workers=workers, kept=kept, **limits)
 
 

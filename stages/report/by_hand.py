@@ -34,7 +34,7 @@ def changes(audit: Mapping[str, Any]) -> str:
     if without := found["not_applied"]:
         first = "; ".join(f"`{' and '.join(paths)}`: {why}" for *paths, _, why in without[:SHOWN])
         text += f" Not applied: {len(without):,} ({first}{'; ...' if len(without) > SHOWN else ''})."
-    return f"{text} Files of the test set were decided on by the same rule as all others."
+    return text
 
 
 def late(audit: Mapping[str, Any]) -> list[str]:

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import by_hand
+from stages.report import by_hand, overlap
 from stages.report import training as knobs
 from stages.report.section import Section
-from stages.report.wording import names, plural
+from stages.report.wording import names, plural, span
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures
 
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
 UNBALANCED = 3  # times as many test images in the largest class as in the smallest
+SPEED = ("threads", "channels_last")  # they change the time and the rounding, not the recipe
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Varied and fixed settings, and caveats in words."""
-    settings = knobs.resolved(evidence)
+    settings = {variant: knobs.resolved(evidence)[variant] for variant in knobs.trained(evidence)}
     varied = knobs.varied(settings)
-    first = settings[evidence.variants[0]]
+    first = next(iter(settings.values()), {})
     return {
-        "variants": evidence.variants,
+        "variants": list(settings),
         "keys": varied,
-        "varied": [(v, [knobs.text(settings[v].get(key)) for key in varied]) for v in evidence.variants],
+        "varied": [(v, [knobs.text(settings[v].get(key)) for key in varied]) for v in settings],
         "fixed": [(key, knobs.text(first.get(key))) for key in knobs.keys(settings) if key not in varied],
+        "every": every(evidence, "all"),
         "unfair": unfair(evidence, varied),
         "notes": [*_seeds(evidence), *_data(evidence), *_tuning(evidence)],
     }
@@ -39,7 +39,7 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
 def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
-    ran = {variant: epochs(evidence, variant) for variant in evidence.variants}
+    ran = {variant: epochs(evidence, variant) for variant in knobs.trained(evidence)}
     if len(set(ran.values())) > 1:
         listed = ", ".join(f"{variant} {number}" for variant, number in ran.items())
         found.append(
@@ -49,11 +49,13 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
         found.append(
             f"Variants differ in {names(losses)}: their losses are not on one scale; compare NLL or accuracy instead."
         )
-    parts = list(dict.fromkeys(key.split(".")[0] for key in varied))
+    parts = list(dict.fromkeys(key.split(".")[0] for key in varied if key not in SPEED))
+    if "epochs" in parts and len(set(ran.values())) == 1 and len(set(map(_planned, _cells(evidence).values()))) == 1:
+        parts.remove("epochs")  # written as one number or as phases of the same sum
     if len(parts) > 1:
         found.append(
-            f"Variants differ in {names(parts)}. If two variants differ in several of these, none of them alone is the "
-            "cause."
+            f"Variants differ in {names(parts)}. If two variants differ in several of these, this study cannot say "
+            "which of them is the cause."
         )
     return found
 
@@ -61,22 +63,32 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
 def _seeds(evidence: StudyEvidence) -> list[str]:
     seeds = len(evidence.study.seeds)
     listed = ", ".join(map(str, evidence.study.seeds))
-    found = [
-        (
-            f"Every variant was trained with {plural(seeds, 'seed')} ({listed}). A seed changes "
-            f"{names(_changed(evidence))}{_split_varied(evidence)}."
+    trained = knobs.trained(evidence)
+    idle = [variant for variant in evidence.variants if variant not in trained]
+    verbs = ("is", "gives") if len(idle) == 1 else ("are", "give")
+    prior = f"not trained and {verbs[1]} every image the shares of the classes in the training set"
+    found = [f"{names(idle)} {verbs[0]} {prior}."] if idle else []
+    if trained:
+        found.append(
+            f"{every(evidence, 'every').capitalize()} was trained with {plural(seeds, 'seed')} ({listed}). A seed "
+            f"changes {names(changed(evidence))}{_split_varied(evidence)}."
         )
-    ]
     if seeds == 1:
         found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
         found.append(
-            f"{seeds} seeds give wide intervals. More seeds may reorder the variants that are statistically tied."
+            f"{seeds} seeds give wide intervals. More seeds may change the order of variants that are not told apart."
         )
     return found
 
 
-def _changed(evidence: StudyEvidence) -> list[str]:
+def every(evidence: StudyEvidence, word: str) -> str:
+    """`every variant`, or `every trained variant` where there is one that is not trained; so with `all variants`."""
+    trained = "" if len(knobs.trained(evidence)) == len(evidence.variants) else "trained "
+    return f"{word} {trained}variant{'s' if word == 'all' else ''}"
+
+
+def changed(evidence: StudyEvidence) -> list[str]:
     """What a seed draws; augmentation where there is one that is not cached for all seeds."""
     settings = _cells(evidence)
     drawn = {
@@ -105,8 +117,8 @@ def augments(cell: dict[str, Any]) -> bool:
 
 
 def _cells(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
-    """The resolved settings of each variant."""
-    return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in evidence.variants}
+    """The resolved settings of each trained variant."""
+    return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in knobs.trained(evidence)}
 
 
 def _split_varied(evidence: StudyEvidence) -> str:
@@ -118,61 +130,22 @@ def _split_varied(evidence: StudyEvidence) -> str:
 
 
 def _data(evidence: StudyEvidence) -> list[str]:
-    test = plural(evidence.images("test"), "image")
+    test = span(evidence.sizes("test"), "image")
     splits = len(evidence.split["splits"])
     sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
     found = [
-        *copies(evidence),
+        *overlap.copies(evidence),
         *by_hand.late(evidence.audit),
         (
-            f"All variants were trained and tested on the same {splits} splits (seed {evidence.split['seed']}), with "
+            f"All variants share the same {splits} splits (seed {evidence.split['seed']}), with "
             f"{sizes}, of one data set. Another data set would change all results."
             if splits > 1
             else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}. "
             "Other test images or other training images would change all results."
         ),
-        _fitted(evidence),
+        *([_fitted(evidence)] if knobs.trained(evidence) else []),
     ]
     return found + _unbalanced(evidence)
-
-
-def copies(evidence: StudyEvidence) -> list[str]:
-    """Test images with a copy or a similar picture in the training or validation set, in the worst split."""
-    test = plural(evidence.images("test"), "image")
-    if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
-        return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
-    train, val, cut = max(_across(evidence, parts) for parts in evidence.parts)
-    found = []
-    alike = (
-        "a copy, a similar picture or a picture of its named group" if evidence.named else "a copy or a similar picture"
-    )
-    if train + val:
-        found.append(
-            f"{train + val:,} of {test} of the test set have {alike} outside it: {train:,} in the training set, "
-            f"{val:,} only in the validation set. This makes the test results too good."
-        )
-    else:
-        found.append(
-            f"As far as cleaning can find them, no test image has {alike} in the training or the validation set."
-        )
-    if cut:
-        found.append(
-            f"Cleaning found {plural(cut, 'pair')} of similar pictures that it did not group (`clean.match.max_group`) "
-            "and of which one is in the test set and the other in the training or validation set."
-        )
-    return found
-
-
-def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int, int]:
-    """Test images with a member of their group in train; in validation alone; links refused that leave the test set."""
-    where = dict(zip(split["image_id"], split["split"], strict=True))
-    groups: dict[str, list[str]] = {}
-    for image, group in zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True):
-        groups.setdefault(group, []).append(where.get(image, ""))
-    train = sum(parts.count("test") for parts in groups.values() if "train" in parts)
-    val = sum(parts.count("test") for parts in groups.values() if "val" in parts and "train" not in parts)
-    sides = [{where.get(image, "") for image in link} for link in evidence.audit.get("links_cut") or []]
-    return train, val, sum("test" in side and bool(side & {"train", "val"}) for side in sides)
 
 
 def _fitted(evidence: StudyEvidence) -> str:
@@ -180,29 +153,30 @@ def _fitted(evidence: StudyEvidence) -> str:
     seed = evidence.study.seeds[0]
     steps = {
         step["name"]
-        for variant in evidence.variants
+        for variant in knobs.trained(evidence)
         for step in evidence.configs[variant, seed].get("normalisation") or []
     }
     own = " Normalisation `samplewise` uses the mean and the SD of the image itself." if "samplewise" in steps else ""
     if fitted := sorted(steps & set(FITTED)):
         return f"Statistics for normalisation ({names(fitted)}) are fitted on the training set alone.{own}"
-    fixed = (
-        "No statistic for normalisation was fitted to a set of images."
-        if own
-        else ("Normalisation uses fixed numbers in all variants; no statistic was fitted to images.")
-    )
-    return fixed + own
+    if own:
+        return f"No statistic for normalisation was fitted to a set of images in this study.{own}"
+    whose = every(evidence, "all")
+    return f"Normalisation uses fixed numbers in {whose}; no statistic was fitted to images in this study."
 
 
 def _unbalanced(evidence: StudyEvidence) -> list[str]:
     """Whether top-1 is a poor choice of metric here."""
-    counts = [n for n in evidence.split["splits"][0]["counts"]["test"].values() if n]
+    splits = [split["counts"]["test"] for split in evidence.split["splits"]]
+    counts = [n for label in splits[0] if (n := sum(split[label] for split in splits) / len(splits))]
+    mean = ", on average over the splits" if len(splits) > 1 else ""
     if evidence.metric != "top1" or max(counts) < UNBALANCED * min(counts):
         return []
     return [
         (
-            f"The largest class has {max(counts):,} test images, the smallest {min(counts):,}, so top-1 mainly "
-            "reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same weight."
+            f"The largest class has {max(counts):,.10g} test images, the smallest {min(counts):,.10g}{mean}, so top-1 "
+            "mainly reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same "
+            "weight."
         )
     ]
 
@@ -217,17 +191,17 @@ def _tuning(evidence: StudyEvidence) -> list[str]:
         "when the learning rate falls": [v for v, c in settings.items() if _schedule(c) == "plateau"],
     }
     found = [
-        f"The validation set chose {what} for {_which(chosen, settings)}, so their validation results are optimistic."
+        f"The validation set chose {what} for {_which(evidence, chosen)}, so their validation results are optimistic."
         for what, chosen in uses.items()
         if chosen
     ]
     free = [v for v in settings if not any(v in chosen for chosen in uses.values())]
     if free:
         found.append(
-            f"The weights of the last epoch are kept for {_which(free, settings)}; nothing was chosen on "
+            f"The weights of the last epoch are kept for {_which(evidence, free)}; nothing was chosen on "
             "validation or test images during training."
         )
-    if len(evidence.variants) > 1:
+    if len(settings) > 1:
         found += _shared(evidence, settings)
     return found
 
@@ -236,8 +210,8 @@ def _schedule(cell: dict[str, Any]) -> str:
     return str((cell.get("schedule") or {}).get("name", ""))
 
 
-def _which(chosen: list[str], settings: dict[str, Any]) -> str:
-    return "every variant" if len(chosen) == len(settings) else names(chosen)
+def _which(evidence: StudyEvidence, chosen: list[str]) -> str:
+    return every(evidence, "every") if chosen == knobs.trained(evidence) else names(chosen)
 
 
 def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> list[str]:
@@ -257,9 +231,10 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
         for what, values in each.items()
         if len(set(values.values())) > 1
     ]
-    found = [f"The same for all variants: {names(same)}."] if same else []
+    whose = every(evidence, "all")
+    found = [f"The same for {whose}: {names(same)}."] if same else []
     if apart:
-        found.append(f"Not the same for all variants: {names(apart)}.")
+        found.append(f"Not the same for {whose}: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
         found.append(
             "The learning rate was not tuned for each variant, so it may suit some variants better than others."
@@ -279,6 +254,12 @@ def epochs(evidence: StudyEvidence, variant: str) -> str:
     """Epochs that a variant ran: one number, or those of its seeds."""
     runs = {int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds}
     return "/".join(str(n) for n in sorted(runs))
+
+
+def _planned(cell: dict[str, Any]) -> int:
+    """Epochs that a variant was to run: those of its phases, where it has some."""
+    phases = cell.get("phases") or [cell]
+    return sum(int(phase.get("epochs") or 0) for phase in phases)
 
 
 def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stages.report.figures import Figure, Figures
 
 NOTE = (
-    "★ marks the Pareto front of mean test top-1 and multiply-accumulates. The front compares the means alone, also of "
-    "variants that are statistically tied."
+    "★ marks the Pareto front of mean test top-1 and multiply-accumulates. The front compares the means alone, "
+    "whether or not a difference is more than chance explains."
 )
 LABELLED = 10  # more names than these run into each other; then only the front is named
 

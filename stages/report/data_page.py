@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import by_hand, planted, training
+from stages.report import by_hand, overlap, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, data_uri, sprite_tiles
 from stages.report.section import Section
-from stages.report.wording import SPLIT_NAMES, names, plural
+from stages.report.wording import SPLIT_NAMES, names, plural, span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,6 @@ SHEETS = {  # by the name of the file, less its number
     "quarantined": "Files in quarantine, each with its reason.",
     "overview": "Images per class before and after cleaning, and the sizes of the kept images.",
 }
-CUT = 40  # rows in the table of links that were not joined
 KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 
 
@@ -51,7 +50,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
-        "cut": _cut(evidence),
+        "cut": overlap.listed(evidence),
         "fed": _fed(evidence),
     }
 
@@ -136,36 +135,6 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _cut(evidence: StudyEvidence) -> dict[str, Any] | None:
-    """Similar pictures that the limit on groups kept apart, those in two parts of a split first."""
-    links = evidence.audit.get("links_cut") or []
-    if not links:
-        return None
-    path = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
-    rows = [{"paths": [path.get(image, image) for image in link], "parts": _parts(evidence, link)} for link in links]
-    crossing = [row for row in rows if row["parts"]]
-    shown = (crossing + [row for row in rows if not row["parts"]])[:CUT]
-    return {
-        "rows": shown,
-        "sentence": (
-            f"Cleaning found {plural(len(links), 'pair')} of similar pictures that it did not put into one group, "
-            "because the group would be larger than `clean.match.max_group`. In "
-            f"{len(crossing):,} of them, the two pictures are in different parts of "
-            f"{'a split' if len(evidence.parts) > 1 else 'the split'}."
-            + (f" The first {CUT} are listed." if len(links) > CUT else "")
-        ),
-    }
-
-
-def _parts(evidence: StudyEvidence, link: list[str]) -> str:
-    """The different parts that two pictures are in, of the first split that separates them; empty if none does."""
-    for split in evidence.places:
-        parts = [split[image] for image in link if image in split]
-        if len(set(parts)) == 2:
-            return names([SPLIT_NAMES[part] for part in parts])
-    return ""
-
-
 def _split(evidence: StudyEvidence) -> dict[str, Any]:
     splits = evidence.split["splits"]
     by_label = {
@@ -174,7 +143,7 @@ def _split(evidence: StudyEvidence) -> dict[str, Any]:
     }
     return {
         "by_label": by_label,
-        "totals": {split: evidence.images(split) for split in SPLITS},
+        "totals": {split: _mean(evidence.sizes(split)) for split in SPLITS},
         "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
         "sentence": _how(evidence),
     }
@@ -223,15 +192,14 @@ def _outside(evidence: StudyEvidence) -> str:
     """Images that are in no part, and why."""
     text = ""
     sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
+    group = "that is held out" if sites else "of a published part (a copy or a similar picture)"
     for key, why in (
-        (
-            "left_out",
-            "they belong to images that are held out" if sites else "they are copies of images in a published part",
-        ),
+        ("left_out", f"each is in one group with an image {group}"),
         ("unused", "split.train asks for fewer images than were left"),
     ):
-        count = round(_mean([split[key] for split in evidence.split["splits"]]))
-        text += f" {plural(count, 'image')} {'is' if count == 1 else 'are'} in no part, because {why}." if count else ""
+        counts = [split[key] for split in evidence.split["splits"]]
+        verb = "is" if max(counts) == 1 else "are"
+        text += f" {span(counts, 'image')} {verb} in no part, because {why}." if any(counts) else ""
     return text
 
 
@@ -253,7 +221,7 @@ def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
     """A gallery for each distinct setting, from its first variant's first cell, in the order of params.yaml."""
     seed = evidence.study.seeds[0]
     alike: dict[tuple[str, ...], list[str]] = {}
-    for variant in evidence.variants:
+    for variant in training.trained(evidence):
         cell = evidence.configs[variant, seed]["cell"]
         alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
     return [_gallery(evidence, variants, seed) for variants in alike.values()]

@@ -92,8 +92,12 @@ class StudyEvidence:
 
     def images(self, split: str) -> int:
         """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
-        sizes: list[int] = [sum(found["counts"][split].values()) for found in self.split["splits"]]
+        sizes = self.sizes(split)
         return round(sum(sizes) / len(sizes))
+
+    def sizes(self, split: str) -> list[int]:
+        """How many images a part holds, in each split of the study."""
+        return [sum(found["counts"][split].values()) for found in self.split["splits"]]
 
     @cached_property
     def ledger(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import classes, uncertainty
+from stages.report import classes, training, uncertainty
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.section import Section
@@ -32,7 +32,8 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
         return None
     seed = evidence.study.seeds[0]
     of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
-    together = {cell: tiles for cell, tiles in found.items() if cell[1] in of_split}
+    trained = training.trained(evidence)
+    together = {cell: tiles for cell, tiles in found.items() if cell[0] in trained and cell[1] in of_split}
     pairs, galleries = classes.confused(evidence), []
     for variant in evidence.variants:
         groups = _groups(variant, found[variant, seed])
@@ -163,13 +164,15 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
-    sentence = "None: there is no validation or test image for which most networks confidently predict another class."
-    if evidence.study.raw["aggregate"].get("suspects", {}).get("most") == 0:
+    rules = evidence.study.raw["aggregate"].get("suspects", {})
+    many = f"more than {100 * rules.get('share', 0.5):g} % of the networks that were not trained on the image"
+    sentence = f"None: there is no validation or test image for which {many} confidently predict another class."
+    if rules.get("most") == 0:
         sentence = "Not listed, because `aggregate.suspects.most` is 0."
     elif found:
         sentence = (
-            f"For {found:,} of {len(unseen):,} validation and test images, most of the networks that were not trained "
-            "on the image confidently predict another class. Look at them: the labels may be wrong or the images hard. "
+            f"For {found:,} of {len(unseen):,} validation and test images, {many} confidently predict another class. "
+            "Look at them: the labels may be wrong or the images hard. "
             f"`reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
         )
     return {"sentence": sentence, "shown": shown}

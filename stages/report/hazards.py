@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stages.report import overlap
 from stages.report.wording import belonging, names, plural
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def across(evidence: StudyEvidence) -> list[str]:
         outside = set(groups[~inside].dropna())
         copies = int(groups[inside].isin(outside).sum())
         theirs = ledger["image_id"][kept & ~inside & groups.isin(set(groups[inside].dropna()))]
+        names_inside = set(ids[inside]) | set(ledger["path"][inside])
+        cut = sum(len(names_inside & set(pair)) == 1 for pair in overlap.pairs(evidence))
         used = sum(
             any(places.get(image, "") in ("train", "val", "test") for places in evidence.places) for image in theirs
         )
@@ -51,6 +54,12 @@ def across(evidence: StudyEvidence) -> list[str]:
             f"{' (or one of the same named group)' if evidence.named else ''} outside it: {copies:,} of "
             f"{plural(int(inside.sum()), 'file')}. Of those pictures outside it, {used or 'none'} "
             f"{'is' if used < 2 else 'are'} in another part here."
+            + (
+                f" Not counted: {plural(cut, 'pair')} of similar pictures that cleaning did not group "
+                "(`clean.match.max_group`), one inside the folder and the other outside it."
+                if cut
+                else ""
+            )
         )
         found += _dropped(ledger[inside], part, evidence.places[0])
     return found

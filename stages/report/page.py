@@ -109,7 +109,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
 
 
 def _code_in_html(text: str) -> Markup:
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(wording.html(text)))))  # noqa: S704
 
 
 def render(name: str, context: dict[str, Any], *folders: Path) -> str:
@@ -118,7 +118,7 @@ def render(name: str, context: dict[str, Any], *folders: Path) -> str:
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
-        finalize=wording.markdown if name.endswith(".md.j2") else None,
+        finalize=wording.markdown if name.endswith(".md.j2") else wording.html,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report.wording import MISSING, amount, apart, exactly, interval, names, p_value, plural, spoken
+from stages.report.wording import (
+    MISSING,
+    amount,
+    apart,
+    between,
+    exactly,
+    interval,
+    names,
+    p_value,
+    plural,
+    span,
+    spoken,
+)
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -18,6 +31,7 @@ ALONE = "test images alone"
 FEW = "the seeds of a variant differ by more than the images explain, and they are too few to show by how much"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
+SAME = 1e-12  # means that differ by less are equal: they were added in another order
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
@@ -26,6 +40,7 @@ class Comparison:
     """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
 
     `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
+    `error` is the expected one, not the safe one of the intervals over splits.
     """
 
     a: str
@@ -75,13 +90,14 @@ class Ranking:
     """Variants by their mean on the test set, and their statistical ties.
 
     `tied` holds for each variant the ranks with which it is statistically tied. `silent` is the reason why several
-    seeds decide nothing, where there is one; then nothing is called tied.
+    seeds decide nothing, where there is one; then nothing is called tied. Equal means share a `rank`.
     """
 
     order: list[str]
     pairs: dict[tuple[str, str], Comparison]
     tied: dict[str, str]
     silent: str = ""
+    rank: dict[str, int] = field(default_factory=dict)
 
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all variants that are statistically tied with it."""
@@ -94,16 +110,17 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     means = compared_means(evidence)
     turned = 1 if evidence.metric in LOWER_IS_BETTER else -1
     order = sorted(evidence.variants, key=lambda variant: turned * means[variant])
+    rank = {a: 1 + sum(turned * (means[a] - means[b]) > SAME for b in order) for a in order}
     pairs: dict[tuple[str, str], Comparison] = {}
     for row in evidence.comparisons:
-        pair = _comparison(row)
+        pair = replace(_comparison(row), error=_error(evidence, row))
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
     verdicts = {pair.verdict for pair in pairs.values()}
     if "refused" in verdicts:
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE)
-    if verdicts == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), FEW)
-    return Ranking(order, pairs, tied(order, pairs))
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
+    if verdicts - {"identical"} == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), FEW, rank)
+    return Ranking(order, pairs, tied(rank, pairs), rank=rank)
 
 
 def test_means(evidence: StudyEvidence) -> dict[str, float]:
@@ -119,14 +136,17 @@ def compared_means(evidence: StudyEvidence) -> dict[str, float]:
 def luck(ranks: Ranking) -> float:
     """How far the best of the variants that are tied at the top would be above their common mean if they were equal.
 
-    It is the expected largest of as many normal values, times the error of one mean. What all variants share (how hard
-    the test images are) moves the whole table and no rank. 0 if the first is ahead of all others, or identical.
+    It is the expected largest of as many normal values, times the error of one mean; identical variants are one value.
+    What all variants share (how hard the test images are) moves the whole table and no rank. 0 if the first is ahead of
+    all others, or identical.
     """
     from scipy import integrate, stats
 
-    best = ranks.like_the_best()
-    pairs = [ranks.pairs[a, b] for i, a in enumerate(best) for b in best[i + 1 :]]
-    errors = sorted(pair.error for pair in pairs if pair.verdict != "identical")
+    best: list[str] = []
+    for variant in ranks.like_the_best():
+        if not any(ranks.pairs[variant, other].verdict == "identical" for other in best):
+            best.append(variant)
+    errors = sorted(ranks.pairs[a, b].error for i, a in enumerate(best) for b in best[i + 1 :])
     if not errors:
         return 0.0
     count = len(best)
@@ -134,14 +154,31 @@ def luck(ranks: Ranking) -> float:
     return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
 
+def _error(evidence: StudyEvidence, row: dict[str, str]) -> float:
+    """The error of a difference as it is expected to be: that of splits is widened for pictures that they share.
+
+    Without this correction (Nadeau and Bengio) it is still no less than what other images would change.
+    """
+    error, splits = float(row["standard_error"]), evidence.split["splits"]
+    if len(splits) == 1:
+        return error
+    held_out = "val" if evidence.fixed else "test"
+    sizes = [{part: sum(labels.values()) for part, labels in one["counts"].items()} for one in splits]
+    plain = error / math.sqrt(1 + len(splits) * sum(one[held_out] / one["train"] for one in sizes) / len(sizes))
+    if not row["image_ci_high"]:
+        return plain
+    of_images = (float(row["image_ci_high"]) - float(row["difference"])) / NormalDist().inv_cdf(1 - evidence.alpha / 2)
+    return max(plain, min(error, of_images))
+
+
 def confidence(evidence: StudyEvidence) -> str:
     """The level of all intervals: "95 %"."""
     return f"{100 * (1 - evidence.alpha):g} %"
 
 
-def tied(order: list[str], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
-    """The ranks, counted from 1, with which each variant is statistically tied, as ranges: `2-4, 7`."""
-    return {a: _ranges([rank for rank, b in enumerate(order, 1) if a != b and not pairs[a, b].decided]) for a in order}
+def tied(rank: dict[str, int], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
+    """The ranks with which each variant is statistically tied, as ranges: `2-4, 7`."""
+    return {a: _ranges(sorted({rank[b] for b in rank if a != b and not pairs[a, b].decided})) for a in rank}
 
 
 def _ranges(ranks: list[int]) -> str:
@@ -158,11 +195,11 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     """The study's answer in two sentences."""
     means, metric = compared_means(evidence), evidence.metric
     seeds = plural(len(evidence.study.seeds), "seed")
-    splits, images = len(evidence.split["splits"]), evidence.images("test")
+    splits = len(evidence.split["splits"])
     where = (
-        f"over {splits} splits of these images ({images:,} test images in each, {seeds})"
+        f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
         if splits > 1
-        else f"on this test set (n = {images:,}, {seeds})"
+        else f"on this test set (n = {evidence.images('test'):,}, {seeds})"
     )
     best = ranks.like_the_best()
     if len(ranks.order) == 1:
@@ -198,7 +235,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
 def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
     """Which variant has the best result, and why this decides nothing: one seed, or too few."""
     metric = evidence.metric
-    first = [v for v in ranks.order if means[v] == means[ranks.order[0]]]
+    first = [v for v in ranks.order if ranks.rank[v] == 1]
     rest = ranks.order[len(first) :]
     has = "has" if len(first) == 1 else "share"
     text = f"{names(first)} {has} the best {spoken(metric)} {where}: {amount(means[first[0]], metric, digits)}"
@@ -206,8 +243,9 @@ def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float],
         pair = ranks.pairs[first[0], rest[0]]
         text += f", {apart(abs(pair.difference), metric, digits)} ahead of {rest[0]}"
         if pair.covers == "images":
-            between = interval(pair.low, pair.high, metric, digits)
-            text += f" ({confidence(evidence)} interval over {ALONE} {between})"
+            pair = pair.turned() if metric in LOWER_IS_BETTER else pair
+            ends = interval(*between(pair.low, pair.high, metric), metric, digits)
+            text += f" ({confidence(evidence)} interval over {ALONE} {ends})"
     return [f"{text}.", f"This does not decide between the variants: {ranks.silent or ONE_SEED}."]
 
 
@@ -216,10 +254,12 @@ def _ahead(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], whe
     pair = ranks.pairs[best, second]
     metric = evidence.metric
     mean, gap = amount(means[best], metric, digits), apart(abs(pair.difference), metric, digits)
-    between = interval(pair.wide_low, pair.wide_high, metric, digits)
+    if metric in LOWER_IS_BETTER:  # the interval of what it is ahead by
+        pair = pair.turned()
+    ends = interval(*between(pair.wide_low, pair.wide_high, metric), metric, digits)
     return (
         f"{best} is ahead {where}: {mean} {spoken(metric)}, {gap} ahead of {second} "
-        f"({confidence(evidence)} interval for all pairs at once {between}, adjusted p {_p(pair.p_adjusted)})."
+        f"({confidence(evidence)} interval for all pairs at once {ends}, adjusted p {_p(pair.p_adjusted)})."
     )
 
 
@@ -249,6 +289,5 @@ def _comparison(row: dict[str, str]) -> Comparison:
     effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
     pair = row["variant_a"], row["variant_b"]
     own, joint, said = (low, high), (wide_low, wide_high), (row["covers"], row["verdict"])
-    return Comparison(
-        *pair, difference, *own, *joint, p, adjusted, effect, probability, float(row["standard_error"]), *said
-    )
+    error = float(row["standard_error"])
+    return Comparison(*pair, difference, *own, *joint, p, adjusted, effect, probability, error, *said)

@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC, ranking
 from stages.report.section import Section
-from stages.report.wording import MISSING, metric_name, number, plus_minus
+from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DRAWS = 200
-NOTE = (
-    "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if calibrated” is "
-    "the mean ECE that these confidences would give if they were perfectly calibrated. A network is called "
-    "miscalibrated if its ECE is larger than chance explains."
-)
 LINES = 8  # as many variants can be told apart by colour
 CLEAN = "none"
 DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
@@ -61,11 +56,21 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ]
     return {
         "bins": bins,
-        "note": NOTE,
+        "note": note(evidence),
         "columns": [metric_name(metric) for metric in COLUMNS],
         "rows": rows,
         "diagrams": diagrams,
     }
+
+
+def note(evidence: StudyEvidence) -> str:
+    """What an ECE is read against."""
+    return (
+        "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if "
+        "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated, and if "
+        f"{belonging(evidence.named)} were right or wrong together. A network is called miscalibrated if its ECE is "
+        f"larger than chance explains: {100 * evidence.alpha:g} % of calibrated networks are, each judged by itself."
+    )
 
 
 def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, str]:
@@ -75,20 +80,22 @@ def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, s
         return {"null": MISSING, "verdict": MISSING}
     tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
     tests = [one[one["split"] == "test"] for one in tables]
-    mean = null_of_all([(one["image_id"].tolist(), one["confidence"].to_numpy(dtype=float)) for one in tests], bins)
+    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
+    runs = [([group.get(i, i) for i in one["image_id"]], one["confidence"].to_numpy(dtype=float)) for one in tests]
+    mean = null_of_all(runs, bins)
     high = found.mean > np.quantile(mean, 1 - evidence.alpha)
     verdict = "miscalibrated" if high else "no sign of miscalibration"
     return {"null": number(float(mean.mean()), "ece"), "verdict": verdict}
 
 
 def null_of_all(runs: list[tuple[list[str], Floats]], bins: int) -> Floats:
-    """Mean ECE (draws,) of runs, images and confidences of each, that are right exactly as often as they say.
+    """Mean ECE (draws,) of runs, groups of the images and confidences of each, that are right as often as they say.
 
-    An image has one draw for all runs that test it; runs on other images have other draws.
+    A group has one draw for all its images and all runs that test it: copies are right or wrong together.
     """
-    every = {image: place for place, image in enumerate(dict.fromkeys(image for images, _ in runs for image in images))}
+    every = {group: place for place, group in enumerate(dict.fromkeys(group for groups, _ in runs for group in groups))}
     luck = _luck(len(every))
-    shares = [null(confidence, bins, luck[:, [every[image] for image in images]]) for images, confidence in runs]
+    shares = [null(confidence, bins, luck[:, [every[group] for group in groups]]) for groups, confidence in runs]
     return np.asarray(np.mean(shares, axis=0))
 
 

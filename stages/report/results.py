@@ -8,12 +8,13 @@ from stages.report import ranking as ranks
 from stages.report import uncertainty, wording
 from stages.report.figures import COLOURS, INK, MUTED
 from stages.report.section import PaperTable, Section
-from stages.report.wording import interval, metric_name, number, p_value, plus_minus, signed
+from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
+TIED = " Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
 SPLITS = ("test", "val", "train")
 
 
@@ -54,14 +55,15 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
     rows = [
         {
             "variant": variant,
-            "rank": ranking.order.index(variant) + 1,
+            "rank": ranking.rank[variant],
             "tied": ranking.tied[variant],
             "whole": _whole(evidence, variant) if split == "test" else "",
             "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
         }
         for variant in ranking.order
     ]
-    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": evidence.images(split), "rows": rows}
+    images = wording.span(evidence.sizes(split), "image")
+    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": images, "rows": rows}
 
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
@@ -108,8 +110,9 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
             "decided": pair.decided,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, evidence.metric, places),
-            "interval": interval(pair.low, pair.high, evidence.metric, places),
-            "wide": interval(pair.wide_low, pair.wide_high, evidence.metric, places) or wording.MISSING,
+            "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
+            "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
+            or wording.MISSING,
             "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
@@ -147,9 +150,7 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
         if low is not None and high is not None:
             axes.plot([100 * low, 100 * high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    axes.set_yticks(
-        range(len(ranking.order)), [_short(f"{rank}  {v}") for rank, v in enumerate(ranking.order, 1)], color=INK
-    )
+    axes.set_yticks(range(len(ranking.order)), [_short(f"{ranking.rank[v]}  {v}") for v in ranking.order], color=INK)
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     left, right = axes.get_xlim()
@@ -182,8 +183,8 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
                 for row in part["rows"]
             ],
             (
-                f"{part['name'].capitalize()} set ({part['images']:,} images), {context['spread']}. "
-                "Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
+                f"{part['name'].capitalize()} set ({part['images']}), {context['spread']}."
+                f"{TIED if results['pairs'] else ''}"
             ),
         )
         for part in results["splits"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.core import files
+from stages.report.wording import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ def _latex_table(name: str, rows: list[list[Any]], caption: str) -> str:
 
 def _latex(value: Any) -> str:
     """Text with LaTeX's special characters escaped and the page's typography as commands."""
-    return "".join(_COMMANDS.get(character, character) for character in str(value))
+    return "".join(_COMMANDS.get(character, character) for character in on_one_line(str(value)))
 
 
 _COMMANDS = {character: f"\\{character}" for character in "&%$#_{}"} | {

@@ -11,7 +11,7 @@ from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
 from stages.report.ranking import METRIC, confidence
 from stages.report.section import Section
-from stages.report.wording import MISSING, interval, plus_minus, within
+from stages.report.wording import MISSING, interval, names, number, plus_minus, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -28,6 +28,13 @@ def resolved(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
     """Variant -> `optimizer.name`, `epochs`, ... as train used them; lists stay whole."""
     seed = evidence.study.seeds[0]
     return {variant: dict(flat(evidence.configs[variant, seed]["cell"])) for variant in evidence.variants}
+
+
+def trained(evidence: StudyEvidence) -> list[str]:
+    """The variants less those that are not trained: the class prior has no epochs, no weights and no batches."""
+    seed = evidence.study.seeds[0]
+    cells = {variant: evidence.configs[variant, seed].get("cell", {}) for variant in evidence.variants}
+    return [variant for variant, cell in cells.items() if cell.get("model", {}).get("name") != "random"]
 
 
 def varied(settings: dict[str, dict[str, Any]]) -> list[str]:
@@ -76,7 +83,7 @@ def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/
     """What the page shows as a star and small print, the text leaves to the chart and to the file."""
     text = (
         "The variants of a sweep differ in exactly one setting. The value is chosen on the validation set, and the "
-        f"test result is shown only for the chosen value{star}."
+        f"test result is shown here only for the chosen value{star}; the table of results has all."
     )
     if len(evidence.study.seeds) == 1:
         return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
@@ -109,7 +116,9 @@ def _sweep(
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in members)
     members = sorted(members, key=lambda m: m[0]) if numeric else members
     val = {v: evidence.summary[v, "val", METRIC] for _, v in members}
-    chosen = max(members, key=lambda m: val[m[1]].mean)[1]
+    best = max(found.mean for found in val.values())
+    tied = [v for _, v in members if math.isclose(val[v].mean, best, rel_tol=0, abs_tol=1e-9)]
+    chosen = tied[0]
     rows = [
         {
             "variant": v,
@@ -124,10 +133,19 @@ def _sweep(
     return {
         "key": key,
         "rows": rows,
-        "chosen": chosen,
-        "test": plus_minus(test.mean, test.sd, METRIC, evidence.digits),
+        "said": (
+            f"{_choice(tied, number(best, METRIC, evidence.digits))}; its test top-1 is "
+            f"{plus_minus(test.mean, test.sd, METRIC, evidence.digits)} %"
+        ),
         "figure": _chart(evidence, key, members, figures, name, numeric=numeric),
     }
+
+
+def _choice(tied: list[str], best: str) -> str:
+    """Which variant the validation set chooses, or that it does not tell some apart."""
+    if len(tied) == 1:
+        return f"validation chooses {tied[0]}"
+    return f"validation does not tell {names(tied)} apart ({best} %); the first is shown"
 
 
 def _chart(
@@ -208,7 +226,7 @@ def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure |
     if own["loss"].min() >= 0:
         panels[0].set_ylim(bottom=0)
     panels[0].legend(fontsize=8, loc="best")
-    last = own[own["epoch"] == own["epoch"].max()].groupby("split")["top1"].mean()
+    last = own.loc[own.groupby(["seed", "split"])["epoch"].idxmax()].groupby("split")["top1"].mean()
     ends = ", ".join(
         f"{name} {100 * last[split]:.1f} %"
         for split, name in (("train", "train"), ("val", "validation"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import ranking, wording
+from stages.report import caveats, ranking, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, apart, interval, number, plural
@@ -26,17 +28,11 @@ COVERED = {
     "seeds",
 }
 POPULATION = {
-    "images": "these trained networks and new test images",
-    "nothing": "these trained networks and these test images",
     "images and seeds": "new seeds and new test images, with this split and the same training images",
     "seeds": "new seeds, with this split and these test images",
     "images, seeds and splits": "new images of this kind, new splits and new seeds",
     "seeds and splits": "new training images of this kind, new splits and new seeds, on this test set",
 }
-CORRECTED = (
-    "Splits share most of their training images, so the intervals are those of the corrected resampled t-test (Nadeau "
-    "and Bengio 2003)"
-)
 
 
 def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
@@ -91,7 +87,7 @@ def _groups(evidence: StudyEvidence) -> str:
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
     if images == groups or evidence.metric in WHOLE_CELL:
         return ""
-    return f"; a group of {wording.belonging(evidence.named)} counts once ({images:,} images in {groups:,} groups)"
+    return f"; a group of {wording.belonging(evidence.named)} is drawn as one ({images:,} images in {groups:,} groups)"
 
 
 def marks(evidence: StudyEvidence) -> str:
@@ -125,8 +121,8 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"Every verdict is for {population(evidence)}. The intervals cover {covers(evidence)}: "
-        f"{COVERED[covered(evidence)]}. {own}: the interval of the pair by itself."
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}. {own}: the interval of the pair by "
+        "itself."
     )
     if ranks.silent == ranking.AGREE:
         return (
@@ -135,12 +131,13 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         )
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
-    text += (
-        f" “All pairs at once”: intervals that hold together for all {count} ({method}). They decide: if the "
-        "interval of a pair by itself excludes 0 and the interval for all pairs does not, the pair is not decided."
-    )
+    text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
+    text = (
+        f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
+        "excludes 0 and the interval for all pairs does not, the pair is not decided."
+    )
     if alone:
         text += (
             " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
@@ -226,7 +223,15 @@ def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"{COVERED[covered(evidence)]}. {CORRECTED}"
+    return f"{COVERED[covered(evidence)]}. {_corrected(evidence)}"
+
+
+def _corrected(evidence: StudyEvidence) -> str:
+    """Which intervals several splits have, and why: the mean share of a training set that is in another one."""
+    trained = [set(parts["image_id"][parts["split"] == "train"]) for parts in evidence.parts]
+    shared = round(100 * mean(len(a & b) / len(a) for a, b in permutations(trained, 2)))
+    why = f"Splits share training images (here {shared} % on average), so the" if shared else "The"
+    return f"{why} intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003)"
 
 
 def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
@@ -247,13 +252,14 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     """The design in words, and what to keep in mind."""
     splits, each = len(evidence.split["splits"]), len(evidence.split["splits"][0]["seeds"])
     chosen = "training and validation" if evidence.fixed else "training and test"
-    text = [f"The study was split {splits} times, and every variant was trained with {plural(each, 'seed')} on each."]
+    who, seeds = caveats.every(evidence, "every"), plural(each, "seed")
+    text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]
     if "split" in shown:
         text.append(
-            "“Initialisation” is the variation between seeds on one split: initial weights, order of the images, "
-            f"augmentation and dropout. “Split” is the additional variation from another choice of {chosen} images. A "
-            "nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). “Total” is "
-            "the variation of one run on a split of its own."
+            f"“Initialisation” is the variation between seeds on one split: "
+            f"{wording.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
+            f"{chosen} images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). "
+            "“Total” is the variation of one run on a split of its own."
         )
     else:
         text.append(

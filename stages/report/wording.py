@@ -23,6 +23,7 @@ NAMES = {
     "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test", "both": "validation and test"}
+SIGNED = ("mcc", "robustness_drop")  # a metric that can be below 0
 MISSING = "–"
 
 
@@ -85,8 +86,15 @@ def interval(low: float | None, high: float | None, metric: str = "", digits: in
 
 def within(low: float | None, high: float | None, metric: str) -> tuple[float | None, float | None]:
     """An interval of a metric, cut where its values end: the t-interval does not know that accuracy ends at 1."""
-    least, most = (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0 if metric in PERCENT or metric == "auroc" else math.inf)
+    least = -1.0 if metric in SIGNED else 0.0
+    most = 1.0 if metric in PERCENT or metric in ("auroc", "mcc") else math.inf
     return low if low is None else max(low, least), high if high is None else min(high, most)
+
+
+def between(low: float, high: float, metric: str) -> tuple[float, float]:
+    """An interval of a difference, cut where differences end: two shares are at most 100 points apart."""
+    least, most = (edge or 0.0 for edge in within(-math.inf, math.inf, metric))
+    return max(low, least - most), min(high, most - least)
 
 
 def belonging(named: bool) -> str:
@@ -117,6 +125,12 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
+def span(counts: Sequence[int], noun: str) -> str:
+    """As `plural`, of counts that may differ: `20 to 21 images`."""
+    low, high = min(counts), max(counts)
+    return plural(high, noun) if low == high else f"{low:,} to {plural(high, noun)}"
+
+
 def markdown(value: object) -> object:
     """Text as it is in Markdown: no tag, link, picture, emphasis, code or column comes of it, and it stays on its line.
 
@@ -124,16 +138,27 @@ def markdown(value: object) -> object:
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    line = "".join(
-        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
-        for c in value
-    )
     line = re.sub(
         r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|^[#>+-](?=\s)|^(?=(?:=+|-+)$)|(?<![^\W_])_|_(?![^\W_])",
         r"\\\g<0>",
-        line,
+        on_one_line(value),
     )
     return re.sub(r"(?i)\b(https?|ftp)(://)|\b(www)(\.)|(\w)(@)(?=\w)", _not_a_link, line)
+
+
+def on_one_line(text: str) -> str:
+    """Text without line breaks and without signs that nobody sees, which stand as escapes."""
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def html(value: object) -> object:
+    """Text as it is in HTML, which is escaped later; signs that turn a line around or control a terminal are shown."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda c: on_one_line(c[0]), value)
 
 
 def code_in_markdown(text: str) -> Markup:

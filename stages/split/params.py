@@ -32,15 +32,16 @@ class Split(Section):
     Attributes:
         seed: of the split alone; the seeds of the cells touch it only with `per_seed`.
         val: share of the images (below 1), their number (whole), the folder of a published part, or named groups.
-        test: the same. Copies that a folder or group has elsewhere are left out of the other parts. None with `folds`.
+        test: the same. Copies that a folder or group has elsewhere are left out of the other parts. `null` with
+            `folds`.
         folds: k-fold cross-validation: consecutive splits test one fold each, so that every image is tested once in
             `folds` splits; further seeds divide the images anew.
-        train: share of the images or their number; None: all that validation and test leave.
+        train: share of the images or their number; `null`: all that validation and test leave.
         stratify: the same mixture of classes in train, validation and test.
         grouped: no duplicate group stands in two of them. Off only to repeat a study that leaked.
         per_seed: every seed has a split of its own; else all share one.
-        seeds_per_split: with `per_seed`, so many consecutive seeds share one: with two or more, what the split and what
-            the initialisation does to a result can be told apart.
+        seeds_per_split: with `per_seed`: so many consecutive seeds share one split; with 2 or more the report separates
+            the variance of the split from that of the seed.
     """
 
     seed: int = Field(ge=0)

@@ -27,6 +27,7 @@ def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
         environment: what to set beyond the environment of this process.
         log: what the command prints goes there.
     """
+    children.short_sockets()
     _CONTEXT.set_forkserver_preload(["stages.tools.loaded"])
     process = _CONTEXT.Process(target=_run, args=(module, environment, log))
     process.start()

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.core.cells import TIMINGS
 from stages.core.children import cores
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from multiprocessing.process import BaseProcess
+    from pathlib import Path
 
     from stages.core.params import Study
 
@@ -60,8 +62,15 @@ def enough(running: Collection[BaseProcess]) -> bool:
 
 def _largest() -> int:
     """The most memory that a cell of this study was seen to take."""
-    peaks = [files.read_json(path).get("peak_memory_bytes") for path in TIMINGS.glob("*/*.json")]
-    return max((int(peak) for peak in peaks if peak), default=LEAST)
+    return max((peak for peak in map(_peak, TIMINGS.glob("*/*.json")) if peak), default=LEAST)
+
+
+def _peak(path: Path) -> int:
+    """The memory that a cell took; 0 where its file does not tell, or is damaged."""
+    try:
+        return int(files.read_json(path).get("peak_memory_bytes") or 0)
+    except (UserError, TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _each(study: Study, key: str, default: Any) -> list[Any]:

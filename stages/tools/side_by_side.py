@@ -8,6 +8,7 @@ study, where it writes folders of its own, and is entered in dvc.lock as soon as
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,8 @@ def main() -> None:
             done = repo.reproduce(PIPELINE, repro_fn=Reproduce(jobs))
     except DvcException as error:
         raise _in_words(error) from None
-    print("Use `dvc push` to send your updates to remote storage." if done else "Data and pipelines are up to date.")
+    if not done:
+        print("Data and pipelines are up to date.")
 
 
 class Reproduce:
@@ -217,11 +219,12 @@ class SideBySide:
         """The stages of dvc.lock before the first cell ran, remembered for the run that follows one that was killed."""
         from dvc.utils.serialize import load_yaml
 
-        if not ORDER.exists():
-            known = load_yaml(LOCK).get("stages", {}) if Path(LOCK).exists() else {}
-            files.write_json(ORDER, list(known))
-        before: list[str] = files.read_json(ORDER, list[str])
-        return before
+        with contextlib.suppress(UserError):  # not there, or damaged
+            before: list[str] = files.read_json(ORDER, list[str])
+            return before
+        known = list(load_yaml(LOCK).get("stages", {})) if Path(LOCK).exists() else []
+        files.write_json(ORDER, known)
+        return known
 
     def _put_in_order(self, before: list[str]) -> None:
         """Put the new cells in dvc.lock into the order of `dvc repro`, whichever ended first."""

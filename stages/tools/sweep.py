@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import math
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def write(study: str, param: str, experiments: list[Experiment]) -> None:
         if row["chosen"]:
             cells = _cells(row)
             said = f"validation top-1 {cells['val']} %, test {cells['test']} %"
-            console.say(f"{row['variant']}: {param} = {cells['value']}, {said}")
+            console.say(f"{row['variant']}: {param} = {cells['value']}{cells['tied']}, {said}")
     for name, why in others:
         console.say(f"left out: {name}, which differs in {why}")
     console.say(f"The page: {folder}/index.html")
@@ -160,10 +161,15 @@ def alike(param: str, experiments: list[Experiment]) -> tuple[list[Experiment], 
 
 
 def choose(param: str, shown: list[Experiment]) -> list[dict[str, Any]]:
-    """A row for each variant and value; the test figure where validation chose the value, else None."""
+    """A row for each variant and value; the test figure where validation chose the value, else None.
+
+    Where validation does not tell the best values apart, the first of them is shown, and `chosen` says of how many.
+    """
     found = []
     for variant in [v for v in shown[0].top1 if all(v in e.top1 for e in shown) and _swept(param, v, shown[0])]:
-        best = max(shown, key=lambda e: e.top1[variant]["val"][0])
+        most = max(e.top1[variant]["val"][0] for e in shown)
+        tied = [e for e in shown if math.isclose(e.top1[variant]["val"][0], most, rel_tol=0, abs_tol=1e-9)]
+        best, chosen = tied[0], "yes" if len(tied) == 1 else f"first of {len(tied)} equal"
         for experiment in shown:
             val, test = experiment.top1[variant]["val"], experiment.top1[variant]["test"]
             test_of_the_best = test if experiment is best else (None, None)
@@ -173,7 +179,7 @@ def choose(param: str, shown: list[Experiment]) -> list[dict[str, Any]]:
                 experiment.name,
                 experiment.seeds,
                 *val,
-                "yes" if experiment is best else "",
+                chosen if experiment is best else "",
                 *test_of_the_best,
             )
             found.append(dict(zip(COLUMNS, (variant, *figures), strict=True)))
@@ -222,6 +228,7 @@ def _cells(row: dict[str, Any]) -> dict[str, Any]:
         "n": row["n"],
         "val": plus_minus(row["val_mean"], row["val_sd"], METRIC),
         "chosen": bool(row["chosen"]),
+        "tied": f" ({row['chosen']}: validation does not tell them apart)" if row["chosen"] not in ("", "yes") else "",
         "test": plus_minus(row["test_mean"], row["test_sd"], METRIC) if row["test_mean"] is not None else "",
     }
 

@@ -7,7 +7,7 @@ file and are named.
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
+_NUMBERS = (
+    "seconds_to_fit", "epoch_seconds_median", "epoch_seconds_first", "peak_memory_bytes", "peak_gpu_memory_bytes",
+)  # fmt: skip
 STALLED = 2.0  # an epoch that took so many times the median was delayed by something else
 
 
@@ -62,7 +65,12 @@ def write(found: StudyEvidence) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    """A file of timings; None where there is none, or it is damaged."""
+    try:
+        found: dict[str, Any] = files.read_json(path)
+        return found if all(math.isfinite(found.get(key) or 0) for key in _NUMBERS) else None
+    except (UserError, TypeError, OverflowError):
+        return None
 
 
 def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -51,6 +52,7 @@ def log_cells(experiment_id: str, missing: list[tuple[str, int]]) -> None:
 
     if not missing:
         return
+    children.short_sockets()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlflow.pytorch", "stages.track.model", "stages.train.predict"])
     workers = min(children.cores(), len(missing), WORKERS)
@@ -99,7 +101,9 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
         tags["weights"] = config["weights"]["sha256"][:16]
     # A run lasts as long as its training did, where this machine knows.
     timing = cells.timing_file(variant, seed)
-    seconds = float(files.read_json(timing)["seconds"]) if timing.exists() else 0.0
+    seconds = 0.0
+    with contextlib.suppress(UserError, TypeError, ValueError):  # not there, or damaged
+        seconds = float(files.read_json(timing)["seconds"])
     with run(client, experiment_id, f"{variant}-{seed}", tags, seconds) as run_id:
         _log_params(client, run_id, config)
         _log_metrics(client, run_id, config)

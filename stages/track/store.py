@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import sqlite3
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
+LONGEST = 200  # bytes of a folder's name; file systems take 255
 VIEW = {  # `mlflow ui` opens the experiment as model training, with the test accuracy as the metric that comes first
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "test_top1",
@@ -41,7 +44,7 @@ def failures() -> tuple[type[Exception], ...]:
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, RequestException, SQLAlchemyError, OSError
+    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError
 
 
 @contextlib.contextmanager
@@ -67,13 +70,19 @@ def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
                 client.restore_experiment(experiment_id)
                 console.say(f"MLflow: the experiment {study.name} was deleted there; it is restored, with its runs")
         else:
-            artifacts = None if uri else (root / "mlartifacts" / study.name).as_uri()
+            artifacts = None if uri else (root / "mlartifacts" / _folder(study.name)).as_uri()
             experiment_id = client.create_experiment(study.name, artifact_location=artifacts)
         for tag, value in VIEW.items():
             if found is None or found.tags.get(tag) != value:
                 client.set_experiment_tag(experiment_id, tag, value)
         _close_killed(client, experiment_id)
         yield client, experiment_id
+
+
+def _folder(name: str) -> str:
+    """The folder of an experiment: its name, or a digest of one that is too long for a file system."""
+    data = name.encode()
+    return name if len(data) <= LONGEST else hashlib.sha256(data).hexdigest()
 
 
 def repository() -> Path:
@@ -116,6 +125,8 @@ def _half_made(database: Path) -> bool:
             return not made or not connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
         except sqlite3.OperationalError as error:
             return "no such table" in str(error)
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.DatabaseError(f"{database}: {error}; move {DATABASE} away, and a new one is made") from None
 
 
 def known(client: MlflowClient, experiment_id: str) -> set[str]:

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -82,12 +82,17 @@ def read(place: Place) -> Lock:
     """Read dvc.lock of the study; one that is missing or empty has no stages.
 
     Raises:
-        UserError: it is not what DVC writes.
+        UserError: it is not what DVC writes, or an output leads out of the study, where `verify` would remove it.
     """
     path = place.folder / "dvc.lock"
     try:
         stages = ((_yaml(path) if path.exists() else None) or {}).get("stages", {})
         entries = {name: {"deps": [], "outs": [], "params": {}} | entry for name, entry in stages.items()}
+        for out in (out["path"] for entry in entries.values() for out in entry["outs"]):
+            if PurePosixPath(out).is_absolute() or ".." in out.split("/") or not out.isprintable():
+                raise UserError(
+                    f"dvc.lock has the output {out!r}, which leads out of the study; DVC wrote no such lock"
+                )
         return Lock(
             {name: _hashes(entry["outs"]) for name, entry in entries.items()},
             {name: _hashes(entry["deps"]) for name, entry in entries.items()},
@@ -146,8 +151,8 @@ def listing(folder: Path) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """The MD5 that DVC 3 records for a file or a folder."""
-    return folder_digest(listing(path)) if path.is_dir() else md5(path.read_bytes())
+    """The MD5 that DVC 3 records for a file or a folder; none of a pipe or device, which may never end."""
+    return folder_digest(listing(path)) if path.is_dir() else md5(path.read_bytes()) if path.is_file() else ""
 
 
 def size(path: Path) -> tuple[int, int | None]:
@@ -194,6 +199,8 @@ def _yaml(path: Path) -> Any:
         return _parsed(path.read_text("utf-8"))
     except YAMLError as error:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path.name} is nested too deep; DVC writes no such file") from None
 
 
 @cache  # a long dvc.lock takes a third of a second, and the copies have the same text

@@ -10,6 +10,7 @@ distribution at a family-wise level of 1 % (Bonferroni over all figures judged).
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def from_git(place: Place) -> Check:
         ]
         for stage in stages:
             for path in recorded.outs[stage]:
-                scratch.remove(again.folder / path)
+                scratch.remove(again.folder / path, again.root)
         _run(again, recorded, stages, 1, found)
         compare(place, again, recorded, stages, found)
         _forgive(place, again, recorded, found)
@@ -95,7 +96,7 @@ def from_raw(
                     "params.yaml asks for this cell, but dvc.lock does not have it, so it cannot be compared",
                 )
         for path in recorded.made:
-            scratch.remove(again.folder / path)
+            scratch.remove(again.folder / path, again.root)
         (again.folder / "dvc.lock").unlink(missing_ok=True)
         if source_missing(place, source) or (refetched and (place.folder / "data/raw").exists()):
             stages = _raw_from_cache(place, again, recorded, stages, found)
@@ -219,8 +220,8 @@ def _is_whole(recorded: lock.Lock, stage: str, away: set[str]) -> bool:
 
 
 def _cells(recorded: lock.Lock) -> list[CellName]:
-    names = [stage.removeprefix("train@").rsplit("-", 1) for stage in recorded.outs if stage.startswith("train@")]
-    return [(variant, int(seed)) for variant, seed in names]
+    found = (re.fullmatch(r"train@(.+)-(\d{1,19})", stage) for stage in recorded.outs)
+    return [(cell[1], int(cell[2])) for cell in found if cell]
 
 
 def judge(place: Place, scratch: Place, study: list[CellName], again: list[CellName]) -> list[Finding]:

@@ -117,8 +117,12 @@ def here() -> Place:
             raise UserError(f"{name} is not in {folder}; run this in the folder of a study whose results are committed")
     root = Path(Place(folder, ".").git("rev-parse", "--show-toplevel").strip())
     place = Place(root, str(folder.resolve().relative_to(root.resolve())))
-    if not place.pipeline.exists():
+    if not place.pipeline.is_file():
         raise UserError(f"dvc.yaml is neither in {folder} nor in {root}; a clone has it from git")
+    made = (path for top in MADE for path in (folder / top).rglob("*"))
+    for path in (*(root / name for name in _wanted(place)), *made):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path} is or leads to a pipe or a device, which no study has; remove it and look further")
     return place
 
 
@@ -127,8 +131,9 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
     """A scratch copy of what git knows of `place`, as it lies there now, with an empty DVC cache.
 
     Files that git ignores (data, runs, caches, checkpoints) are left out, so that an old result cannot pass for a new
-    one. Links lead to the source and to pretrained weights. The results of other studies are left out too, because DVC
-    would read each of their pipelines with every command.
+    one. Links lead to the source and to pretrained weights; other links that lead out of the copy are left out, since a
+    stage would write through them. So are the results of other studies, because DVC would read each of their pipelines
+    with every command.
 
     Args:
         place: what to copy.
@@ -144,14 +149,17 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
             if original.is_symlink() or original.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(original, target, follow_symlinks=False)
-        remove(scratch.folder / PIPELINE)  # a link to the root's, which stayed behind
+                if not Path(os.path.realpath(target)).is_relative_to(root):
+                    target.unlink()
+        remove(scratch.folder / PIPELINE, root)  # a link to the root's, which stayed behind
         shutil.copy2(place.pipeline, scratch.folder / PIPELINE)
         if place.study != ".":
-            remove(scratch.folder / CODE)
+            remove(scratch.folder / CODE, root)
             (scratch.folder / CODE).symlink_to(os.path.relpath(root / CODE, scratch.folder))
         Place(root, ".").git("init", "--quiet")
         local = f"[core]\n    autostage = false\n    analytics = false\n[cache]\n    dir = {root / '.dvc' / 'cache'}\n"
         (root / ".dvc").mkdir(exist_ok=True)
+        remove(root / ".dvc" / "config.local", root)
         (root / ".dvc" / "config.local").write_text(local)
         # Pretrained weights and the source may lie outside of git: the cells' fingerprints and hashes vouch for them.
         for lent in {WEIGHTS, f"{place.study}/{WEIGHTS}", f"{place.study}/{source}" if source else WEIGHTS}:
@@ -177,8 +185,16 @@ def _lend(original: Path, inside: Path) -> None:
         inside.symlink_to(original.resolve())
 
 
-def remove(path: Path) -> None:
-    """Remove a file or folder, if it is there."""
+def remove(path: Path, root: Path) -> None:
+    """Remove a file or folder, if it is there.
+
+    Raises:
+        UserError: it lies outside of `root`, be it behind a link.
+    """
+    if not path.parent.resolve().is_relative_to(root):
+        raise UserError(
+            f"{path} lies outside of the scratch copy, so it is not removed; look at the links of the clone"
+        )
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

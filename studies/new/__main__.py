@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.cells.check import check
-from stages.core import errors, params, rendered
+from stages.core import console, errors, params, rendered
 from stages.core.errors import UserError
 from studies.new import flaws, groups, machine, pictures, probe, proposal, study, tables, words
 from studies.new import layout as layouts
@@ -80,7 +80,7 @@ def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], opt
     predicted = None
     if not options.no_probe:
         predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
-    readme = study.readme_text(folder.name, plan, [*page, *shown]).encode("utf-8", "backslashreplace").decode()
+    readme = study.readme_text(folder.name, plan, [*page, *shown])
     study.write(folder, plan, text, readme, listing.root, [])
     said = probe.said(predicted.total) if predicted else ""
     _say(["", *words.ending(folder.name, predicted, said)], keep=True)
@@ -192,7 +192,8 @@ def _ask(question: str, answers: list[str], proposed: str, flag: str, options: A
         _say([f"- {question} Taken: {proposed} ({flag} changes it)."])
         return proposed
     while True:
-        print(f"{question} {'/'.join(answers)} [{proposed}] ", end="", file=sys.stderr, flush=True)
+        said = console.shown(f"{question} {'/'.join(answers)} [{proposed}] ")
+        print(said, end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
         if not answer or not answer.strip():
             return proposed
@@ -222,8 +223,11 @@ def _tables(listing: Listing, options: Any) -> tuple[list[tables.Table], list[st
 
 def _checked(text: str) -> params.Study:
     """params.yaml as the stages will read it: what is wrong in it is our mistake, and is found here."""
-    raw = rendered.parse(text.encode())
-    rendered.check(raw)
+    try:
+        raw = rendered.parse(text.encode())
+        rendered.check(raw)
+    except rendered.RefusedError as error:
+        raise UserError(f"{error}; a name of the folder or of a table does not fit, so rename it") from None
     checked = params.Study(raw["study"], float(raw["lr"]), list(raw["seeds"]), raw["variants"], raw)
     check(checked)
     return checked
@@ -236,7 +240,7 @@ def _variants(text: str) -> dict[str, str]:
 
 def _say(lines: list[str], *, keep: bool = False) -> None:
     for line in lines if keep else words.wrapped(lines):
-        print(line.encode("utf-8", "backslashreplace").decode())  # a name from disk may be any bytes
+        print(console.shown(line))  # a name from disk may be any bytes
     sys.stdout.flush()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from stages.core.folders import part_named
+from stages.ingest import table_file
 from stages.ingest.entry import plain
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | No
         if suffix in (".csv", ".tsv"):
             frame = _delimited(file, suffix, wanted)
         elif suffix == ".parquet":
+            table_file.check_parquet(file, name)
             frame = pd.read_parquet(file)
         elif suffix in (".jsonl", ".ndjson"):
             with file.open(encoding="utf-8") as text:
@@ -64,7 +66,7 @@ def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | No
             whole = json.loads(file.read_text(encoding="utf-8"))
             flat = isinstance(whole, list) and bool(whole) and all(isinstance(one, dict) for one in whole)
             frame = pd.DataFrame(whole if flat else [], dtype=object)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         if suffix == ".json":
             return None  # settings of some program
         raise UserError(

@@ -36,13 +36,14 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         if listing.links:
             raise UserError(
                 f"{root} holds no pictures{other}, but {number(len(listing.links), 'link', 'links')} to places outside "
-                f"of it, as {listing.links[0]!r}; copy the pictures (`cp -rL` follows links), or write params.yaml by "
-                "hand with `ingest.links_out: true`"
+                f"of it, for example {listing.links[0]!r}; copy the pictures (`cp -rL` follows links), or write "
+                "params.yaml by hand with `ingest.links_out: true`"
             )
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
         raise UserError(
-            f"{root} holds no pictures{other}{hidden}{closed}; name a folder that holds JPEG, PNG, WebP or TIFF files"
+            f"{root} holds no pictures{other}{hidden}{closed}; name a folder that holds JPEG, PNG, WebP, HEIC or TIFF "
+            "files"
         )
     if layout is None or not layout.counts:
         raise UserError(_unlabelled(listing, parts))
@@ -57,7 +58,7 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
     large = sum(count >= LEAST for count in counts.values())
     if large < 2:
         raise UserError(
-            f"{root}: {len(counts) - large} of {len(counts)} classes have fewer than {LEAST} pictures (as "
+            f"{root}: {len(counts) - large} of {len(counts)} classes have fewer than {LEAST} pictures (for example "
             f"{listed(list(counts)[-3:])}), and training, validation and test need one each; add pictures, or choose "
             "another label with `--label` (parent, path, name, table, or the number of a folder's level)"
         )
@@ -72,8 +73,8 @@ def refuse_damage(listing: Listing, looked: Looked) -> Looked:
     """
     if looked.opened and not looked.sizes:
         raise UserError(
-            f"{listing.root}: none of {number(looked.opened, 'picture', 'pictures')} that were opened can be read, as "
-            f"{looked.broken[0]!r}; copy or fetch them again"
+            f"{listing.root}: none of {number(looked.opened, 'picture', 'pictures')} that were opened can be read, "
+            f"for example {looked.broken[0]!r}; copy or fetch them again"
         )
     return looked
 
@@ -85,12 +86,12 @@ def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> 
     if used and used.missing:
         what = number(len(used.missing), "file that is", "files that are")
         said.append(
-            f"{used.file!r} names {what} not there, as {used.missing[0]!r}: add the files, or delete their rows. The "
-            "study lists such rows and leaves them out."
+            f"{used.file!r} names {what} not there, for example {used.missing[0]!r}: add the files, or delete their "
+            "rows. The study lists such rows and leaves them out."
         )
     if layout.torn:
         said.append(
-            f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, as "
+            f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, for example "
             f"{min(layout.torn)!r}, and will be left out (`clean.label_conflicts`); correct the table if you can."
         )
     for table in found:
@@ -117,8 +118,8 @@ def _unlabelled(listing: Listing, parts: Parts | None) -> str:
         return _parts_alone(listing, [folder for folders in parts.folders.values() for folder in folders])
     return (
         f"{listing.root} holds {number(len(listing.pictures), 'picture', 'pictures')}, and neither folders, nor the "
-        f"names of the files (as {listing.pictures[0]!r}), nor a table say their labels; put the pictures of each "
-        "class into a folder of its own, or add a CSV with a column of file names and one of labels"
+        f"names of the files (for example {listing.pictures[0]!r}), nor a table say their labels; put the pictures of "
+        "each class into a folder of its own, or add a CSV with a column of file names and one of labels"
     )
 
 
@@ -143,7 +144,8 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
     if unlabelled:
         example = next(path for path, label in layout.labels.items() if not label and path not in layout.torn)
         found.append(
-            f"{number(unlabelled, 'picture has', 'pictures have')} no label and will be left out, as {example!r}."
+            f"{number(unlabelled, 'picture has', 'pictures have')} no label and will be left out, for example "
+            f"{example!r}."
         )
     found += [
         f"The labels {listed(same)} look the same, but are separate classes: rename their folders or rows."
@@ -156,13 +158,13 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
         )
     if looked.broken:
         found.append(
-            f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, as "
+            f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, for example "
             f"{looked.broken[0]!r}."
         )
     if listing.links:
         found.append(
-            f"{number(len(listing.links), 'link leads', 'links lead')} to a folder, nowhere, or out of the folder, as "
-            f"{listing.links[0]!r}. Such links are not followed."
+            f"{number(len(listing.links), 'link leads', 'links lead')} to a folder, nowhere, or out of the folder, "
+            f"for example {listing.links[0]!r}. Such links are not followed."
         )
     if listing.closed:
         found.append(f"{listed(listing.closed)} cannot be read by this user, so the study will lack their pictures.")
@@ -188,8 +190,8 @@ def _conflicts(layout: Layout, looked: Looked) -> list[str]:
     other = next(path for path in rest if layout.labels[path] != layout.labels[one])
     they = "It" if len(torn) == 1 else "They"
     said = (
-        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, as {one!r} and {other!r}. "
-        f"{they} will be left out under each label (`clean.label_conflicts`); correct the labels if you can."
+        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, for example {one!r} and "
+        f"{other!r}. {they} will be left out under each label (`clean.label_conflicts`); correct the labels if you can."
     )
     return [said]
 

@@ -47,7 +47,7 @@ class Groups:
         if not found:
             return []
         together = number(len(found), "group", "groups")
-        said = [f"Pictures of one group stay together in every split: {together}, as {found[0]!r}.{self.note}"]
+        said = [f"Pictures of one group stay together in every split: {together}, for example {found[0]!r}.{self.note}"]
         if few := _few(self.layout, self.values):
             said.append(
                 f"{listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS} groups, so that not every "
@@ -84,7 +84,10 @@ def choose(layout: Layout, parts: Parts | None, options: Any, ask: Callable[...,
         note = ""
         if found and parts and options.split != "new" and _restarts(parts, found.values):
             found, what = _seen(layout, paths, 0)
-            note = " Most of their names stand in several parts, and are taken for different groups."
+            note = (
+                " Most group names occur in several parts of the data set, so the same name in two parts is taken for "
+                "two groups."
+            )
         if found is None:
             return Groups(without)
         chosen = Groups(without, found.pattern, {path: group for path, group in found.values.items() if group}, note)
@@ -96,8 +99,8 @@ def choose(layout: Layout, parts: Parts | None, options: Any, ask: Callable[...,
     few = _few(layout, chosen.values)
     why = f" {listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS}, one for each part." if few else ""
     question = (
-        f"{what.format(len(groups))} (as {groups[0]!r} and {groups[-1]!r}), such as the frames of a video or several "
-        f"pictures of one thing.{why} Keep each group in one part of the split?"
+        f"{what.format(len(groups))} (for example {groups[0]!r} and {groups[-1]!r}), such as the frames of a video or "
+        f"several pictures of one thing.{why} Keep each group in one part of the split?"
     )
     return (
         chosen if ask(question, ["yes", "no"], "no" if few else "yes", "--group", options) == "yes" else Groups(without)

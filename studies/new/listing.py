@@ -32,6 +32,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of files whose name does not tell
 _GIGABYTES = 50.0  # as `ingest.max_gigabytes`
 _LARGE = 200_000_000  # bytes; a larger file is not read here
+_UNPACKED, _TABLES = 1_000_000_000, 100  # bytes and tables of an archive that are unpacked at most
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _leads_inside(link: Path, home: Path) -> bool:
 
 
 def _take(found: Listing, path: str, place: Path) -> bool:
+    if not os.path.isfile(place):  # noqa: PTH113 - which raises nothing; a pipe would hang whoever reads it
+        return False
     suffix = place.suffix.lower()
     if suffix in TABLES:
         found.tables.append(path)
@@ -135,8 +138,6 @@ def _take(found: Listing, path: str, place: Path) -> bool:
 
 def _begins_like_a_picture(place: Path) -> bool:
     try:
-        if not place.is_file():
-            return False
         with place.open("rb") as file:
             head = file.read(12)
     except OSError as error:
@@ -152,6 +153,7 @@ def _archive(root: Path) -> Listing:
     place = Path(tempfile.mkdtemp(prefix="evenhand-"))
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     others = hidden = 0
+    room = _UNPACKED
     for member in _members(root):
         path, suffix = member.path, PurePosixPath(member.path).suffix.lower()
         if is_hidden(path):
@@ -159,7 +161,14 @@ def _archive(root: Path) -> Listing:
         elif suffix in PICTURES and path not in found.sizes:
             found.pictures.append(path)
             found.sizes[path] = member.size
-        elif suffix in TABLES and member.open and member.size <= _LARGE and path not in found.unpacked:
+        elif (
+            suffix in TABLES
+            and member.open
+            and member.size <= min(_LARGE, room)
+            and len(found.unpacked) < _TABLES
+            and path not in found.unpacked
+        ):
+            room -= member.size
             found.unpacked[path] = place / f"{len(found.unpacked)}{suffix}"
             with contextlib.suppress(*archive.DAMAGED, RuntimeError, NotImplementedError):
                 found.unpacked[path].write_bytes(_bytes(member))

@@ -10,7 +10,7 @@ MANY = 5000  # pictures, from which on views of a frozen part cost more than the
 BACKBONE, BACKBONE_SIZE = "tf_efficientnet_lite0", 224
 
 _PRIOR = """\
-  prior: # answers with the class frequencies, whatever the picture: the floor of every comparison
+  prior: # always answers with the class frequencies and ignores the picture; a network must beat it
     model:
       name: random
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 import warnings
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from stages.clean import filebytes
 from stages.clean.decode import open_header
 from stages.core import console
 from studies.new import listing as names
@@ -111,9 +113,12 @@ def _open(path: str, data: bytes) -> _One:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # Before Pillow makes room for it; as `clean` does.
+            if (announced := filebytes.webp_size(data)) and math.prod(announced) > MAX_PIXELS:
+                return _One(path, digest)
             picture = open_header(data)
             size = picture.size
-            if size[0] * size[1] > MAX_PIXELS:
+            if math.prod(size) > MAX_PIXELS or filebytes.excess(picture, data, MAX_PIXELS):
                 return _One(path, digest)
             picture.draft("RGB", (256, 256))
             small = picture.convert("L").resize((64, 64), Image.Resampling.BOX)

@@ -129,8 +129,8 @@ def _small_classes(layout: Layout, counts: Counter[str], ingest: dict[str, Any],
         if len(kept) < 2:
             raise UserError(
                 f"without copies {number(len(counts) - len(kept), 'class has', 'classes have')} fewer than {LEAST} "
-                f"pictures, as {listed([label for label in counts if label not in kept])}, and training, validation "
-                "and test need one each; add other pictures of them"
+                f"pictures, for example {listed([label for label in counts if label not in kept])}, and training, "
+                "validation and test need one each; add other pictures of them"
             )
         if len(kept) < len(counts):
             ingest["min_images"] = LEAST

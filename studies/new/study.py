@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import curation, files
 from stages.core.errors import UserError
+from stages.report.wording import code_in_markdown
 from studies.new import networks
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def check_name(name: str, studies: Path) -> Path:
     """
     if not NAME.fullmatch(name) or name.lower() in _RESERVED:
         raise UserError(
-            f"NAME is {name!r}, which cannot name a study: it has up to 60 letters a to z, digits, _ and -, begins "
-            "with a letter or digit, and is not `sources` or `new`"
+            f"NAME is {name!r}, which is no name for a study; a name has up to 60 letters a to z, digits, _ and -, "
+            "begins with a letter or digit, and is not `sources` or `new`"
         )
     folder = studies / name
     taken = [one.name for one in studies.iterdir() if one.name.lower() == name.lower()]
@@ -79,8 +80,8 @@ def params_text(name: str, proposal: Proposal) -> str:
         else "top1 # balanced_accuracy: every class counts the same, however rare"
     )
     return f"""\
-# {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. All keys there are:
-# docs/params.md.
+# {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. docs/params.md lists
+# all keys.
 
 study: {_name(name)} # the title of the report, and the experiment of MLflow
 
@@ -138,7 +139,10 @@ def _value(value: Any) -> str:
         and value not in {"true", "false", "null", "no"}
     ):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise UserError(f"the name {value!r} is no UTF-8, so params.yaml cannot hold it; rename the file or folder")
+    written = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in written)  # YAML refuses or changes them
 
 
 def _name(name: str) -> str:
@@ -162,13 +166,20 @@ def readme_text(name: str, proposal: Proposal, page: Iterable[str]) -> str:
     else:
         data = (
             f"The pictures are not in git. `{proposal.source.path}` is a link to them; in a clone, make it first:\n\n"
-            f"```bash\nln -s /where/the/pictures/are studies/{name}/{proposal.source.path}\n```"
+            f"```bash\nln -s /where/the/pictures/are studies/{name}/{proposal.source.path}\n```\n\n"
+            "If you commit the study, small copies of some pictures and all file names go into git."
         )
     return (
         f"# {name}\n\nMade by `make new`; it may be changed as you like.\n\n"
         f"```bash\nmake study STUDY={name}    # ends with studies/{name}/reports/index.html\n```\n\n"
-        f"{data}\n\n## What was found\n\n" + "\n".join(page) + "\n"
+        f"{data}\n\n## What was found\n\n" + "\n".join(map(_as_text, page)) + "\n"
     )
+
+
+def _as_text(line: str) -> str:
+    """A line of the page as Markdown; a label in it is text, whatever it holds."""
+    bullet = "- " * line.startswith("- ")
+    return bullet + code_in_markdown(line.removeprefix(bullet))
 
 
 def write(folder: Path, proposal: Proposal, text: str, readme: str, images: Path, rows: list[dict[str, str]]) -> None:

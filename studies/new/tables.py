@@ -202,7 +202,8 @@ def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, grou
     index = columns.Index(listing.pictures, str(PurePosixPath(file).parent))
     if any(map(index, frame.columns)):
         raise UserError(
-            f"{file} begins with a picture and not with the names of its columns; add a first line, as file,label"
+            f"{file} begins with a picture and not with the names of its columns; add a first line, for example "
+            "`file,label`"
         )
     path = columns.path_column(frame, index)
     if not path:
@@ -257,7 +258,7 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
                 missing.append(str(one["file_name"]))
             elif len(shown.get(one["id"], ())) == 1:  # one that shows several categories has no label
                 labels[place] = next(iter(shown[one["id"]]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not any(labels.values()):
         return None

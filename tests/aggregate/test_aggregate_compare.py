@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
-from stages.aggregate import compare, joint, plan, single, summary, values
+from stages.aggregate import compare, joint, single, summary, values
 from stages.aggregate.params import Aggregate
 
 Wobble = tuple[float, float]
@@ -262,25 +262,6 @@ def test_seeds_that_vary_unequally_decide_large_differences_pair_by_pair(seeds: 
         assert family.half(0.05)[index] == pytest.approx(stats.t.isf(0.05 / 6, freedom) * error)
     assert family.p()[1] < 0.05, "97 % against 25 %"
     assert family.p()[0] > 0.05, "97 % against 59 to 75 %"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("variants", "seeds", "images"), [(5, 3, 300), (2, 5, 1000)])
-def test_the_plan_is_kept(variants: int, seeds: int, images: int) -> None:
-    """A study with the difference that a plan names decides it about 80 times in 100."""
-    rng = np.random.default_rng(13)
-    large = statistics.simulate(rng, np.full(6, 1.0), 60, 2000)
-    seed, _, rest = compare.mean_squares(large.astype(float))
-    image = compare.spread(large, compare.all_pairs(6)).image.mean() / 60
-    parts = plan.Parts((seed.mean() - rest.mean()) / 2000, rest.mean(), image)
-    ahead = plan.smallest(parts, variants, seeds, images, 0.05)
-    assert ahead is not None
-    decided = [
-        statistics.decided(statistics.simulate(rng, np.full(variants, 1.0), seeds, images, ahead))[1][: variants - 1]
-        for _ in range(250)
-    ]
-    assert 0.7 <= np.mean(decided) <= 0.9
-    assert plan.smallest(plan.Parts(0.01, rest.mean(), image), 5, 2, 1000, 0.05) is None
 
 
 def test_one_variant_has_no_pairs() -> None:

@@ -1,8 +1,6 @@
-"""What depends on the design of a study: verdicts of fit over splits, units of a plan, what the intervals cover."""
+"""What depends on the design of a study: verdicts of fit over splits, what the intervals cover."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +8,8 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
-from stages.aggregate import collect, fit, joint, plan, resampled, single, summary
+from stages.aggregate import collect, fit, joint, resampled, single, summary
 from stages.aggregate.params import Aggregate, Fit
-from stages.core import console, files, params
 
 FLAT = [{"epoch": str(i), "val_loss": repr(loss)} for i, loss in enumerate([2.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 1)]
 
@@ -85,28 +82,6 @@ def test_figures_without_variation_have_no_interval() -> None:
     assert summary.over_splits([[0.9, 0.9], [0.9, 0.9]], 0.3, 0.05)["ci_high"] is None
     row = single.of_one(np.full((3, 1), 0.25), "robustness_drop", 0.05)
     assert (row["mean"], row["ci_low"], row["run_low"]) == (0.25, None, None)
-
-
-def test_a_plan_has_the_unit_of_its_metric(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console, "say", said.append)
-    found = plan.Parts(0.0004, 0.02, 0.01)
-    monkeypatch.setattr(plan, "pilot", lambda *_: found)
-    study = type("Study", (), {"raw": {"aggregate": {"compare": "nll"}}})
-    monkeypatch.setattr(params, "read", lambda: study)
-    monkeypatch.setattr("sys.argv", ["plan"])
-    plan.main()
-    assert said[0] == "The smallest difference, in NLL, that is decided with 80 % power:"
-    smallest = plan.smallest(found, 2, 3, 100, 0.05)
-    (row,) = [
-        r for r in files.read_rows("plan/plan.csv") if (r["variants"], r["seeds"], r["images"]) == ("2", "3", "100")
-    ]
-    assert float(row["smallest_difference"]) == pytest.approx(smallest)
-    assert f"{smallest:.3f}" in next(line for line in said if line.split()[:2] == ["2", "3"])
-    monkeypatch.setattr("sys.argv", ["plan", "--accuracy", "0.85", "--seed-sd", "1.0"])
-    plan.main()
-    assert "in points," in next(line for line in said[1:] if "smallest" in line)
 
 
 @pytest.mark.slow

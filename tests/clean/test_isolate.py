@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +204,13 @@ def test_calls_side_by_side_leave_the_environment_as_it_was() -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: isolate._start_server(jobs.work), range(32)))
         assert dict(os.environ) == before
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        monkeypatch.setattr(forkserver, "ensure_running", lambda: one.bind("x" * 200))
+        with pytest.raises(UserError, match="is too long a path for sockets; set TMPDIR to a shorter one"):
+            isolate._start_server(jobs.work)
 
 
 def test_what_a_partial_needs_is_imported_once_for_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,3 +216,35 @@ def test_a_tiff_that_is_stored_in_an_odd_way_says_how(tag: int, value: int) -> N
     found = refused(retagged(encoded(photo(1), "TIFF"), tag, value))
     assert found.reason == "unreadable"
     assert ("compression" if tag == 259 else "interpretation") + f" {value}" in found.detail
+
+
+def raw_file(subfile: int, own: int, below: int) -> bytes:
+    """A TIFF of `own` x `own` px, whose SubIFD has `below` x `below`."""
+    at = 8 + 2 + 11 * 12 + 4
+    first = {
+        254: subfile,
+        256: own,
+        257: own,
+        258: 8,
+        259: 1,
+        262: 1,
+        273: at + 30,
+        277: 1,
+        278: own,
+        279: own * own,
+        330: at,
+    }
+    pages = [sorted(first.items()), [(256, below), (257, below)]]
+    written = [struct.pack("<H", len(page)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in page)
+               + bytes(4) for page in pages]  # fmt: skip
+    return struct.pack("<2sHI", b"II", 42, 8) + b"".join(written) + photo(1, own, own).convert("L").tobytes()
+
+
+@pytest.mark.parametrize(("subfile", "below"), [(1, 1500), (0, 1500), (1, 0)])
+def test_the_preview_of_a_raw_photograph_is_not_the_picture(subfile: int, below: int) -> None:
+    said = "camera raw file; only its preview of 40x40 px can be read: convert it to JPEG"
+    assert verdict(raw_file(subfile, 40, below)) == ("unreadable", said)
+
+
+def test_a_tiff_with_smaller_copies_of_its_picture_is_kept() -> None:
+    assert verdict(raw_file(0, 40, 20)) == ("", "")

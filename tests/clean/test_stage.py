@@ -158,3 +158,20 @@ def test_links_that_were_cut_stand_in_the_audit(raw: Raw) -> None:
     ids = {row["image_id"] for row in raw.manifest()}
     assert len(audit["links_cut"]) == len(done.cut) > 0
     assert all(a in ids and b in ids for a, b in audit["links_cut"])
+
+
+@pytest.mark.parametrize(
+    "file", ["../../../private/x.png", "files/../../x.png", "/etc/x.png", "manifest.csv", "files/\0"]
+)
+def test_a_manifest_that_leads_out_of_the_raw_folder_is_refused(file: str, raw: Raw) -> None:
+    raw.row("a/1.png", file=file)
+    with pytest.raises(UserError, match=r"the file of 'a/1\.png' is .*outside of .*data/raw/files; make it again"):
+        raw.run()
+
+
+@pytest.mark.parametrize("box", ["1 2", "a b c d", "0 0 1 " + "9" * 400, "0 0 9 " + "9" * 5000, "nan 0 9 9"])
+def test_a_box_that_is_none_is_a_reason(box: str, raw: Raw) -> None:
+    raw.add("a/1.png", photo(1))
+    raw.add("a/2.png", photo(2), box=box)
+    raw.run()
+    assert {path: row["reason"] for path, row in raw.ledger().items()} == {"a/1.png": "", "a/2.png": "bad_box"}

@@ -139,7 +139,7 @@ def _is_code(key: str) -> bool:
     return module_path(f"stages.{key}") is not None or key.rpartition(".")[2] in ("py", "csv", "json", "md")
 
 
-MADE = [command for command in commands("make ") if re.search(r"[A-Z]+=", command) and "NAME ARGS" not in command]
+MADE = [command for command in commands("make ") if re.search(r"[A-Z]+=", command)]
 
 
 def programs(command: str) -> list[str]:

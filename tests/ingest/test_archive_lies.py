@@ -106,3 +106,30 @@ def test_names_of_a_pax_header_in_any_encoding(tmp_path: Path, name: bytes, path
     assert found == {"b/2.png": b"second"} | ({path: b"first"} if path else {})
     problems = [row["problem"] for row in bring("archive", tmp_path / "x").values()]
     assert sorted(filter(None, problems)) == ([] if path else ["forbidden_path"])
+
+
+@pytest.mark.parametrize("kind", ["GNU", "PAX"])
+def test_the_map_of_a_sparse_file_has_an_end(tmp_path: Path, kind: str) -> None:
+    """It is packed to a thousandth and takes a hundred times its room when it is read."""
+    block = b"00000000001\0" * 42 + b"\1" + bytes(7)
+    info = tarfile.TarInfo("a/1.png")
+    if kind == "GNU":
+        header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+        header[156:157], header[482:483], header[483:495] = tarfile.GNUTYPE_SPARSE, b"\1", b"00000000010\0"
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        data = bytes(header) + block * 600 + bytes(512)
+    else:
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "10"}
+        map_ = b"100000\n" + b"0\n" * 200_000
+        info.size = len(map_)
+        data = info.tobuf(tarfile.PAX_FORMAT) + map_ + bytes(-len(map_) % 512)
+    with pytest.raises(UserError, match="a sparse file whose map has more than 262144 bytes"):
+        kept(tmp_path, data + bytes(1024))
+
+
+def test_a_chain_of_names_is_damage(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    with pytest.raises(UserError, match="recursion"):
+        kept(tmp_path, (info.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 1000)

@@ -15,6 +15,7 @@ import pytest
 from stages.core import files
 from stages.core.errors import UserError
 from stages.ingest import address_list
+from stages.ingest.connections import is_public
 from tests.ingest.test_ingest import PNG, bring
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -192,8 +193,27 @@ def test_a_list_that_cannot_be_read_whole_is_refused(dripping: str, data: bytes,
         ("https://h/a?" + "hunter2" * 9, "https://h/a?***"),
         ("https://h/a?from=http://u:hunter2@i/", "https://h/a?from=***"),
         ("https://h/a.png", "https://h/a.png"),
+        ("http://u:hunter2/x@h/y", "http://h/y"),
+        ("http://u:1hunter2?x@h/y?id=7", "http://h/y?id=7"),
+        ("http://u:hunter2#@x@h/y", "http://h/y"),
+        ("//u:hunter2/x@h/y", "//h/y"),
+        ("http://h:8080/a@b.png?x=1", "http://h:8080/a@b.png?x=1"),
+        ("http://[::1]/a@b.png", "http://[::1]/a@b.png"),
+        ("http://h:/a@b.png", "http://h:/a@b.png"),
     ],
 )
 def test_secrets_stay_out_of_the_manifest(url: str, shown: str) -> None:
     assert address_list.without_secrets(url) == shown
     assert "hunter2" not in address_list.without_secrets(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True), ("10.0.0.1", False), ("2606:2800:220:1::1", True), ("fec0::1", False), ("::1", False),
+        ("64:ff9b::a00:1", False), ("64:ff9b::5db8:d822", True), ("64:ff9b:1::a00:1", False), ("2002:7f00:1::", False),
+        ("2002:5db8:d822::1", True), ("::ffff:10.0.0.1", False), ("::10.0.0.1", False), ("2001:0:a00:1::", False),
+    ],
+)  # fmt: skip
+def test_an_address_is_public_if_the_one_in_it_is(address: str, public: bool) -> None:
+    assert is_public(address) is public

@@ -166,7 +166,8 @@ def test_a_flat_folder_says_what_can_be_done(tmp_path: Path, kind: str) -> None:
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bring("folder", source(tmp_path, "folder", "src/main.c", "docs/readme.md"))
-    assert "is named like a picture, as 1.jpg; `ingest.path` must lead to the pictures" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is named like a picture, for example 1.jpg; `ingest.path` must lead to the pictures" in said
 
 
 @pytest.mark.parametrize("name", ["my pictures", 'it\'s "mine"', "รูปภาพ", "$(touch x)", "a;b", "-x", "#1"])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,20 @@ def test_giant_names_are_shown_short() -> None:
     assert not is_hidden("a/b.c")
     assert tidy(" a\u0301 ") == "\u00e1"
     assert alike({"a", "b"}) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_names_that_one_system_takes_for_the_same_have_two_files(tmp_path: Path, kind: str) -> None:
+    names = ["a/A.png", "a/a.png", "a/a~2.png", "a/e\u0301.png", "a/\u00e9.png", "B/1.png", "b/1.png", "b/2.png"]
+    source = tree(tmp_path / "s", *names)
+    if kind == "archive":
+        with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+            for name in names:
+                archive.write(source / name, name)
+    rows = bring(kind, source if kind == "folder" else tmp_path / "s.zip")
+    assert set(rows) == set(names)
+    assert len({unicodedata.normalize("NFC", row["file"]).casefold() for row in rows.values()}) == len(names)
+    assert all(
+        (Path("data/raw") / row["file"]).read_bytes() == (source / name).read_bytes() for name, row in rows.items()
+    )
+    assert rows["b/2.png"]["file"] == "files/b/2.png"

@@ -117,3 +117,12 @@ def test_cifar10_without_network_says_what_to_fetch(tmp_path: Path, monkeypatch:
     (tmp_path / "md5").write_text("0")
     with pytest.raises(UserError, match="must hold the MD5"):
         bring("cifar10", tmp_path / "md5")
+
+
+def test_uecfood256_with_a_space_in_a_folder_or_a_giant_number(uecfood: Path) -> None:
+    (uecfood / "2").rename(uecfood / "2 ")
+    with (uecfood / "1/bb_info.txt").open("a") as file:
+        file.write(f"\n100 0 0 5 {'9' * 5000}\n")
+    rows = bring("uecfood256", uecfood, boxes="crop")
+    assert (rows["2 /100.jpg"]["box"], rows["2 /100.jpg"]["label"][:2]) == ("2 2 9 9", "2 ")
+    assert "5006 characters" in rows["1/100.jpg"]["box"]

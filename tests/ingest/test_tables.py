@@ -1,6 +1,7 @@
 """Labels, groups and parts from tables: CSV, TSV, JSON Lines, Parquet, imagefolder metadata, COCO."""
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from stages.core import files
 from stages.core.errors import UserError
+from stages.ingest import table_file
 from tests.ingest.test_ingest import PNG, bring
 from tests.ingest.test_names import tree
 
@@ -212,3 +214,37 @@ def test_a_table_that_names_no_file_at_all(tmp_path: Path) -> None:
     (folder / "l.csv").write_text("file_name,label\nx.png,a\ny.png,b\n")
     with pytest.raises(UserError, match=r"none of 2 rows of `ingest.table` names a file"):
         bring("folder", folder, label="table", table={"file": "l.csv"})
+
+
+@pytest.mark.parametrize(
+    ("part", "path"), [("\ud800", "\\ud800/1.png"), ("1" * 5000, r"1{100}\.\.\. \(5000 characters, .*\)/1\.png")]
+)
+def test_a_part_that_no_file_can_hold_ends_nothing(tmp_path: Path, part: str, path: str) -> None:
+    folder = tree(tmp_path / "s", "1.png", "2.png")
+    json_lines(folder / "l.jsonl", [{"f": "1.png", "y": "a", "p": part}, {"f": "2.png", "y": "b", "p": "test"}])
+    rows = bring("folder", folder, label="table", table={"file": "l.jsonl", "path": "f", "label": "y", "part": "p"})
+    assert [bool(row["file"]) for row in rows.values()] == [True, False, True]
+    (odd,) = (name for name in rows if name not in {"l.jsonl", "test/2.png"})
+    assert odd == path or re.fullmatch(path, odd)
+
+
+def test_what_a_parquet_says_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No UTF-8, no such time; equal rows and long texts, packed to almost nothing."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet as pq
+
+    monkeypatch.setattr(table_file, "MOST_ROWS", 1000)
+    monkeypatch.setattr(table_file, "MOST_BYTES", 10_000_000)
+    bytes_ = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")])
+    unreadable = "is no Parquet file that can be read"
+    for label, message in (
+        (bytes_, unreadable),
+        (pa.array([10**15], pa.timestamp("s")), unreadable),
+        (pa.array([10**9], pa.date32()), unreadable),
+        (pa.repeat("a", 50_000), "50,000 rows of .* give it a row for each picture"),
+        (pa.DictionaryArray.from_arrays(pa.repeat(0, 900), ["x" * 100_000]), "has 90,004,500 bytes of text"),
+    ):
+        folder = tree(tmp_path / "s", "1.png")
+        pq.write_table(pa.table({"f": pa.repeat("1.png", len(label)), "y": label}), folder / "l.parquet")
+        with pytest.raises(UserError, match=message):
+            bring("folder", folder, label="table", table={"file": "l.parquet", "path": "f", "label": "y"})

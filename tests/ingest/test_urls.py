@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -147,11 +146,7 @@ def test_a_name_that_leads_to_a_private_address_is_refused(site: str, host: str)
 
 def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.2 plays a public site, which sends its visitors to 127.0.0.1."""
-
-    def address(text: str) -> SimpleNamespace:
-        return SimpleNamespace(is_global=text == "127.0.0.2")
-
-    monkeypatch.setattr(connections, "ipaddress", SimpleNamespace(ip_address=address))
+    monkeypatch.setattr(connections, "is_public", lambda text: text == "127.0.0.2")
     server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), Site)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

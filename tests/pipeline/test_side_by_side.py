@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.core import params
-from stages.tools import room, side_by_side
+from stages.tools import room, side_by_side, timings
 from tests import tiny
 
 COMMAND = (sys.executable, "-m", "stages.tools.side_by_side", "--jobs", "3")
@@ -249,11 +249,26 @@ def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int)
     assert begun == begins
 
 
+def test_a_damaged_order_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    side_by_side.ORDER.parent.mkdir(parents=True)
+    side_by_side.ORDER.write_text("")
+    (tmp_path / "dvc.lock").write_text("stages: {b: {}, a: {}}")
+    made: Any = object.__new__(side_by_side.SideBySide)
+    for _ in range(2):
+        assert made._order_before() == ["b", "a"]
+
+
 def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "timings/cnn").mkdir(parents=True)
     (tmp_path / "timings/cnn/0.json").write_text('{"peak_memory_bytes": 4000000000}')
     (tmp_path / "timings/cnn/0.inference.json").write_text('{"batch": 64}')
+    for number, damaged in enumerate(
+        ("", '{"peak', '{"peak_memory_bytes": "x"}', '{"peak_memory_bytes": 1e400}', "[]")
+    ):
+        (tmp_path / f"timings/cnn/{number}.json.json").write_text(damaged)
+        assert timings._read(tmp_path / f"timings/cnn/{number}.json.json") is None
 
     class Process:  # its memory counts as free: two cells of 4 GB need 8 GB less that of this process
         pid = os.getpid()

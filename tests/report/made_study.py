@@ -85,9 +85,11 @@ def _others(root: Path, made: Made) -> None:
     _write(root / "published.csv", columns, published)
     kinds = ("raw", "all", "copies", "apart", "others")
     names = ["variant", "splits", "train_images", "published_images", "clean_images", "copies", "families"]
+    names += ["class", "class_published", "class_clean"]
     names += [f"{kind}_{what}" for kind in kinds for what in ("share", "published", "clean", "leak", "low", "high")]
     leak = [
-        (name, 10, 190, 60, 50, 7.5, 40, *(1, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50) * 5)
+        (name, 10, 190, 60, 50, 7.5, 40, "cat", 100, 80)
+        + (1, 0.9, 0.85 + i / 50, 0.05 - i / 50, 0.01, 0.09 - i / 50) * 5
         for i, name in enumerate(made.names[:2])
     ]
     _write(root / "leak.csv", " ".join(names), leak)

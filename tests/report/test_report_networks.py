@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, evidence, reliability, uncertainty
+from stages.report import caveats, evidence, overlap, reliability, uncertainty
 
 
 def told(**cells: dict[str, Any]) -> Any:
@@ -70,6 +70,29 @@ def test_splits_that_test_other_images_have_other_luck() -> None:
     assert apart.mean() == pytest.approx(shared.mean(), rel=0.03)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_calibrated_network_is_rarely_called_miscalibrated_whatever_the_groups(size: int) -> None:
+    """180 images in groups that are right or wrong together: an independent draw for each image called half of them."""
+    rng, alpha = np.random.default_rng(size), 0.05
+    called = np.zeros(300)
+    for study in range(len(called)):
+        confidence = np.repeat(rng.uniform(0.3, 1, 180 // size), size)
+        groups = [str(i // size) for i in range(180)]
+        right = np.repeat(rng.random(180 // size), size) < confidence
+        place = np.minimum((confidence * 15).astype(int), 14)
+        ece = sum(abs((right - confidence)[place == b].sum()) for b in range(15)) / 180
+        manifest = pd.DataFrame({"image_id": [str(i) for i in range(180)], "group_id": groups})
+        table = pd.DataFrame({"image_id": manifest["image_id"], "split": "test", "confidence": confidence})
+        known: Any = SimpleNamespace(
+            summary={("a", "test", "ece"): SimpleNamespace(mean=ece)}, alpha=alpha, manifest=manifest,
+            study=SimpleNamespace(seeds=[0]),
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(reliability, "table", lambda *_, found=table: found)
+            called[study] = reliability._calibrated(known, "a", 15)["verdict"] == "miscalibrated"
+    assert called.mean() == pytest.approx(alpha, abs=0.04)
+
+
 def test_named_groups_are_named() -> None:
     """Groups of patients are neither copies nor similar pictures."""
     table = pd.DataFrame(
@@ -81,9 +104,9 @@ def test_named_groups_are_named() -> None:
     )  # fmt: skip
     assert (
         "1 of 2 images of the test set have a copy, a similar picture or a picture of its named group"
-        in caveats.copies(known)[0]
+        in overlap.copies(known)[0]
     )
-    assert "or pictures of one named group counts once (9 images in 4 groups)" in uncertainty._groups(known)
+    assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]
     ledgers = [
         pd.DataFrame({"path": ["x"]}),

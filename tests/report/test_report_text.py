@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.report import figures, page
+from stages.report import figures, page, section
 from stages.report.wording import markdown
 
 HOSTILE = [
@@ -48,3 +48,18 @@ def test_a_figure_draws_a_label_as_it_is(tmp_path: Path, label: str) -> None:
         axes.legend()
         svg = drawn.add("f", canvas, label).svg
     assert svg.count(f">{label}</text>") == 4
+
+
+def test_the_page_shows_signs_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    import jinja2
+
+    template = jinja2.DictLoader({"a.html.j2": "{{ label }}|{{ label | code }}|{{ n }}"})
+    monkeypatch.setattr(jinja2, "FileSystemLoader", lambda _: template)
+    assert page.render("a.html.j2", {"label": "\u202ea<\x1b\n\u200d", "n": None}) == (
+        "\\u202ea&lt;\\x1b\n\u200d|\\u202ea&lt;\\x1b\n\u200d|None"
+    )
+
+
+def test_a_label_stays_in_its_row_of_a_latex_table() -> None:
+    table = section._latex_table("t", [["Label", "n"], ["a\n\nb\u202e", 1]], "c")
+    assert "a\\textbackslash{}n\\textbackslash{}nb\\textbackslash{}u202e & 1 \\\\" in table

@@ -60,7 +60,7 @@ def test_one_picture_under_two_labels(tmp_path: Path, monkeypatch: pytest.Monkey
     root = make(tmp_path / "pictures", several(["cat", "dog"]))
     shutil.copyfile(root / "cat/cata.png", root / "dog/x.png")
     said = run(monkeypatch, tmp_path, root)
-    assert "1 picture stands under several labels, as 'cat/cata.png' and 'dog/x.png'" in said
+    assert "1 picture stands under several labels, for example 'cat/cata.png' and 'dog/x.png'" in said
 
 
 def test_copies_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_a_table_that_names_missing_files(tmp_path: Path, monkeypatch: pytest.Mo
     rows = [{"file": path, "label": "ab"[i % 2]} for i, path in enumerate([*paths, "gone.png", "lost.png"])]
     pd.DataFrame(rows).to_csv(tmp_path / "pictures/list.csv", index=False)
     said = run(monkeypatch, tmp_path, tmp_path / "pictures")
-    assert "'list.csv' names 2 files that are not there, as 'gone.png'" in said
+    assert "'list.csv' names 2 files that are not there, for example 'gone.png'" in said
 
 
 def test_damage_and_links_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +118,8 @@ def test_damage_and_links_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (root / "cat/link.png").symlink_to(tmp_path / "elsewhere/x.png")
     (root / "cat/Thumbs.db").write_bytes(b"x")
     said = run(monkeypatch, tmp_path, root)
-    assert "1 file cannot be opened and will be left out, as 'cat/broken.jpg'" in said
-    assert "1 link leads to a folder, nowhere, or out of the folder, as 'cat/link.png'" in said
+    assert "1 file cannot be opened and will be left out, for example 'cat/broken.jpg'" in said
+    assert "1 link leads to a folder, nowhere, or out of the folder, for example 'cat/link.png'" in said
     assert "Left out: 1 hidden file" in said
 
 
@@ -161,7 +161,7 @@ def test_a_folder_inside_the_repository(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "new", "sources", "-x", "a/b", "ภาพ", ".hidden", "x" * 61])
 def test_names_that_are_none(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="which cannot name a study"):
+    with pytest.raises(UserError, match="which is no name for a study"):
         study.check_name(name, tmp_path)
 
 

@@ -91,7 +91,7 @@ def test_rows_that_contradict_each_other(tmp_path: Path, new: Any) -> None:
     rows = [{"file": f"{i}.png", "label": ("cat", "dog")[i % 2]} for i in range(20)]
     table(root, "l.csv", [*rows, {"file": "0.png", "label": "dog"}, {"file": "2.png", "label": "dog"}, rows[5]])
     said = new()
-    assert "2 pictures have several labels in the table, as '0.png'" in said
+    assert "2 pictures have several labels in the table, for example '0.png'" in said
     assert "dog 10, cat 8" in said
     assert "no label" not in said
 

@@ -19,6 +19,7 @@ VARIANTS = [
     for variant in params.read(folder / params.FILE).variants
     # Those that are run whole, and committed.
     if folder.name not in ("bananas_proof", "cifar10_full", "cifar10_pretrained", "cifar10_proof", "cifar10_subset")
+    if folder.name != "uecfood256_glyphs"
     if not folder.name.startswith("bananas_pretrained_")  # the networks of bananas_pretrained
     if not variant.startswith("B8_") and not (folder.name == "bananas" and variant.endswith("_corrected"))
 ]

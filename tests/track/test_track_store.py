@@ -7,10 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from stages.track import store
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -89,3 +91,16 @@ def test_a_clone_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> N
     assert "runs: 2 true" in log(tmp_path / name)
     assert sorted(p.name for p in (tmp_path / name).iterdir()) == [".cache", ".dvc", "mlflow.db", "studies"]
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_damaged_store_is_named_and_costs_no_more_than_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(store.failures(), match=r"mlflow\.db: .*; move mlflow\.db away"):
+        store._half_made(tmp_path / "mlflow.db")
+    assert issubclass(BrokenProcessPool, store.failures())
+
+
+def test_a_folder_has_a_name_that_every_disk_takes() -> None:
+    assert store._folder("cats and dogs") == "cats and dogs"
+    assert len(store._folder("漢" * 100).encode()) <= store.LONGEST
+    assert store._folder("漢" * 100) != store._folder("漢" * 99)

@@ -1,11 +1,12 @@
 """Our hashes are DVC's."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from stages.core.errors import UserError
-from stages.verify import lock
+from stages.verify import difference, lock, rerun
 from stages.verify.scratch import Place
 
 RECORDED = "cee41cebd9e41f6e2a80d88693a78b47.dir"  # by DVC 3.67 for the folder below
@@ -50,7 +51,31 @@ def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> N
     assert lock.read(Place(tmp_path, ".")).outs == {}
     path.write_text("stages: {a: {outs: [{path: x, md5: 00000000000000000000000000000000}]}}")  # a number, for YAML
     assert lock.read(Place(tmp_path, ".")).made == {"x": "0"}
-    for text, words in ((": : [", "is not valid YAML"), ("stages: [a]", "does not have the form that DVC writes")):
+    for text, words in (
+        (": : [", "is not valid YAML"),
+        ("stages: [a]", "does not have the form that DVC writes"),
+        ("[" * 600, "is nested too deep"),
+        ("stages: {a: {outs: [{path: /home/you}]}}", "has the output '/home/you'"),
+        ("stages: {a: {outs: [{path: b/../../c}]}}", r"has the output 'b/\.\./\.\./c'"),
+        ('stages: {a: {outs: [{path: "b\\0"}]}}', "has the output"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=f"dvc.lock {words}"):
             lock.read(Place(tmp_path, "."))
+
+
+def test_a_source_may_lie_outside_of_the_study(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("stages: {a: {deps: [{path: ../b, md5: x}, {path: /c, md5: y}]}}")
+    assert lock.read(Place(tmp_path, ".")).deps == {"a": {"../b": "x", "/c": "y"}}
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("x")
+    assert not lock.digest(tmp_path / "pipe")
+    assert difference.first(tmp_path / "file", tmp_path / "pipe") == "a pipe or a device stands in its place"
+
+
+def test_a_stage_that_is_named_like_no_cell_is_none() -> None:
+    names = ["train@cnn-1", "train@x", "train@x-y", "train@x-" + "1" * 5000, "evaluate@cnn-1"]
+    assert rerun._cells(recorded({name: [] for name in names}, {})) == [("cnn", 1)]

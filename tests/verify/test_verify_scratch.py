@@ -1,5 +1,6 @@
-"""A scratch copy has what its study needs, and nothing that another one made."""
+"""A scratch copy has what its study needs, and nothing that another one made; it touches nothing outside of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,4 +63,41 @@ def test_a_folder_that_is_no_study_is_refused(root: Path, monkeypatch: pytest.Mo
         scratch.here()
     (root / "studies/one/dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc\.lock is not in"):
+        scratch.here()
+
+
+@pytest.mark.parametrize("link", [".dvc", ".dvc/config.local", "results/mlp", "data/old"])
+def test_links_that_lead_out_of_the_clone_are_left_out(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, link: str
+) -> None:
+    victim = tmp_path_factory.mktemp("home")
+    (victim / "config.local").write_text("mine")
+    target = victim / "config.local" if link.endswith("local") else victim
+    tiny.run(root, "sh", "-c", f"rm -rf {link}; mkdir -p $(dirname {link}); ln -s {target} {link}; git add -Af {link}")
+    with scratch.copy(Place(root, ".")) as copy:
+        assert not (copy.root / link).is_symlink()
+    assert {p.name: p.read_text() for p in victim.iterdir()} == {"config.local": "mine"}
+
+
+def test_nothing_is_removed_behind_a_link(tmp_path: Path) -> None:
+    kept, clone = tmp_path / "kept/clean", tmp_path / "clone"
+    kept.mkdir(parents=True)
+    clone.mkdir()
+    (clone / "linked").symlink_to(tmp_path / "kept")
+    for path in (clone / "linked/clean", clone / "../kept", clone):
+        with pytest.raises(UserError, match="outside of the scratch copy"):
+            scratch.remove(path, clone)
+    scratch.remove(clone / "linked", clone)
+    assert kept.exists()
+    assert not (clone / "linked").is_symlink()
+
+
+def test_a_pipe_or_device_among_the_files_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    os.mkfifo(root / "results/mlp/0/pipe")
+    with pytest.raises(UserError, match=r"results/mlp/0/pipe is or leads to a pipe"):
+        scratch.here()
+    (root / "results/mlp/0/pipe").unlink()
+    (root / "requirements.lock").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"requirements\.lock is or leads to a pipe"):
         scratch.here()
