@@ -91,7 +91,8 @@ def read(place: Place) -> Lock:
         for out in (out["path"] for entry in entries.values() for out in entry["outs"]):
             if PurePosixPath(out).is_absolute() or ".." in out.split("/") or not out.isprintable():
                 raise UserError(
-                    f"dvc.lock has the output {out!r}, which leads out of the study; DVC wrote no such lock"
+                    f"dvc.lock has the output {out!r}, which leads out of the study; DVC does not write this, so do "
+                    "not trust this clone"
                 )
         return Lock(
             {name: _hashes(entry["outs"]) for name, entry in entries.items()},

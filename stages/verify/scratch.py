@@ -122,7 +122,7 @@ def here() -> Place:
     made = (path for top in MADE for path in (folder / top).rglob("*"))
     for path in (*(root / name for name in _wanted(place)), *made):
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise UserError(f"{path} is or leads to a pipe or a device, which no study has; remove it and look further")
+            raise UserError(f"{path} is or leads to a pipe or a device; remove it, then type the command again")
     return place
 
 

@@ -13,7 +13,7 @@ PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 READS_EVERY_MODEL = ROOT / "stages/cells/check.py"
 # Code that a stage may import without naming it in `deps`, since no edit of it changes a byte of an output.
 NEUTRAL = {
-    ROOT / "stages/core/children.py": "that a process ends with the one that started it",
+    ROOT / "stages/core/children.py": "how many processes run beside this one, and how they end",
     ROOT / "stages/core/console.py": "progress bars and lines for whoever watches",
     ROOT / "stages/core/errors.py": "how an error is said; a stage that ends in one writes nothing",
 }
