@@ -134,8 +134,8 @@ class SpriteTile:
 
 
 def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTile]]:
-    """`<name>.json` in `folder`, and its tiles cut from `<name>.png`."""
-    sheet = folder / f"{name}.png"
+    """`<name>.json` in `folder`, and its tiles cut from `<name>.jpg`."""
+    sheet = folder / f"{name}.jpg"
     head = dict(files.read_json(sheet.with_suffix(".json"), Sheet))
     found = []
     for index, about in enumerate(head["tiles"]):
