@@ -1,6 +1,6 @@
 """Many small pictures in one JPEG: tile number i stands in row i // columns and column i % columns.
 
-Photographs as PNG were two fifths of all that the repository held (decision 0005). libjpeg-turbo gives the same bytes
+Photographs as PNG were two fifths of all that the repository held (decision 0010). libjpeg-turbo gives the same bytes
 on every processor, with and without its vector code.
 """
 
@@ -40,4 +40,5 @@ def write(path: Path, tiles: list[NDArray[np.uint8]]) -> None:
         row, column = divmod(index, COLUMNS)
         sheet[row * px : (row + 1) * px, column * px : (column + 1) * px] = pixels
     with files.atomic(path) as partial:
-        Image.fromarray(sheet).save(partial, format="JPEG", quality=QUALITY)
+        # without subsampling, or a tile would take colour from its neighbour
+        Image.fromarray(sheet).save(partial, format="JPEG", quality=QUALITY, subsampling=0)
