@@ -41,6 +41,7 @@ def test_the_plan_is_kept(variants: int, seeds: int, images: int, sd: float) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.parametrize(
     ("variants", "seeds", "images", "sd"),
     [(5, 3, 1000, 1.0), (10, 3, 1000, 3.0), (2, 2, 1000, 3.0), (20, 5, 300, 1.0), (2, 10, 100, 0.0), (5, 10, 300, 3.0)],
