@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.report.figures import INK, SURFACE
 from stages.report.section import PaperTable, Section
-from stages.report.wording import number, plural, plus_minus
+from stages.report.wording import number, plural, short, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.grid(visible=False)
     if numbers:
-        names = [label if len(label) <= 16 else f"{label[:15]}…" for label in classes]
+        names = [short(label, 16) for label in classes]
         axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 2 else 0)
         axes.set_yticks(range(len(classes)), names)
         for (i, j), value in np.ndenumerate(share):
@@ -154,7 +154,7 @@ def per_class(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
                 {
                     "label": label,
                     "support": _support(support[:, c]),
-                    "cells": [_cell(values[m][v, :, c], m) for m in METRICS],
+                    "cells": [spread_of(values[m][v, :, c], m) for m in METRICS],
                 }
                 for c, label in enumerate(evidence.classes)
             ],
@@ -176,10 +176,6 @@ def _support(seeds: NDArray[np.int64]) -> str:
     """Test images of a class: one number, or the range over splits."""
     low, high = int(seeds.min()), int(seeds.max())
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"
-
-
-def _cell(seeds: NDArray[np.float64], metric: str) -> str:
-    return plus_minus(float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None, metric)
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:

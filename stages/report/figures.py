@@ -27,8 +27,10 @@ from stages.core.cells import Sheet
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
@@ -87,6 +89,13 @@ class Figures:
             buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format"))
         )
         return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
+
+
+def name_rows(axes: Axes, names: Sequence[str], colour: str = INK) -> None:
+    """Name the rows of a chart, the first at the top."""
+    axes.set_yticks(range(len(names)), names, color=colour)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
 
 
 def _themed(svg: str, name: str, alt: str) -> str:
