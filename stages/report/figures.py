@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
 TRAIN, VAL = COLOURS[1], COLOURS[0]
-_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
     colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)
 }
 _STYLE: dict[Any, Any] = {
@@ -114,7 +114,7 @@ def _themed(svg: str, name: str, alt: str) -> str:
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in used else "", body)
     body = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: m[1] + ids[m[2]], body)
     body = body.replace("xlink:href", "href")
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
     body = re.sub(r"\n\s*", "\n", body)
     title = Markup.escape(alt)
