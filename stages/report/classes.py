@@ -30,7 +30,7 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
             "name": variant,
             "rows": _rows(counts, evidence.classes) if small else [],
             "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
-            "pairs": _pairs(counts, evidence),
+            "pairs": _pairs(counts, evidence, evidence.settings.pairs),
         }
         for variant, counts in _matrices(evidence).items()
     ]
@@ -48,10 +48,10 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     }
 
 
-def confused(evidence: StudyEvidence) -> dict[str, set[tuple[str, str]]]:
-    """Variant -> (label, predicted) of the pairs that it confuses most."""
+def confused(evidence: StudyEvidence, most: int) -> dict[str, list[tuple[str, str]]]:
+    """Variant -> (label, predicted) of the pairs that it confuses most, the most frequent first."""
     return {
-        variant: {(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence)}
+        variant: [(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence, most)]
         for variant, counts in _matrices(evidence).items()
     }
 
@@ -92,13 +92,13 @@ def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def _pairs(counts: Counts, evidence: StudyEvidence) -> list[dict[str, Any]]:
+def _pairs(counts: Counts, evidence: StudyEvidence, most: int) -> list[dict[str, Any]]:
     """True and predicted label of the commonest errors, ties in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     share = _shares(counts)
     found = []
-    for place in np.argsort(-wrong, axis=None, kind="stable")[: evidence.settings.pairs]:
+    for place in np.argsort(-wrong, axis=None, kind="stable")[:most]:
         i, j = divmod(int(place), len(evidence.classes))
         if wrong[i, j]:
             label, predicted = evidence.classes[i], evidence.classes[j]
