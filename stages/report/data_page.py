@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import by_hand, overlap, planted, training
+from stages.report import findings, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
 from stages.report.section import Section
@@ -41,7 +41,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "total": len(ledger),
         "counts": counts,
         "sentence": _sentence(len(ledger), counts),
-        "by_hand": by_hand.changes(evidence.audit),
+        "by_hand": findings.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
         "planted": planted.build(evidence),
         "classes": classes,
@@ -50,7 +50,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
-        "cut": overlap.listed(evidence),
+        "cut": findings.listed(evidence),
         "fed": _fed(evidence),
     }
 

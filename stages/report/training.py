@@ -87,14 +87,11 @@ def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/
     )
     if len(evidence.study.seeds) == 1:
         return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
+    which = " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
     return (
-        f"{text} {where} {confidence(evidence)} t-interval over seeds{_which_set(evidence)}; it does not account for "
+        f"{text} {where} {confidence(evidence)} t-interval over seeds{which}; it does not account for "
         "picking the best value."
     )
-
-
-def _which_set(evidence: StudyEvidence) -> str:
-    return " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
 
 
 def groups(settings: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
