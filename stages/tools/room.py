@@ -29,7 +29,7 @@ LEAST = 10**9  # bytes that a cell needs where none of this study has left its t
 
 def jobs(gpus: list[str]) -> int:
     """The most cells at once: one per GPU, or one per core."""
-    return len(gpus) or max(1, cores())
+    return len(gpus) or cores()
 
 
 def threads(study: Study) -> dict[str, int]:
