@@ -154,10 +154,10 @@ def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTi
     return head, found
 
 
-def data_uri(path: Path, width: int = 1200) -> str:
-    """The picture at `path`, at most `width` px wide, as a data URI."""
+def data_uri(path: Path) -> str:
+    """The picture at `path`, at most 1200 px wide, as a data URI."""
     image = _sheet(path)
-    return encode(ImageOps.contain(image, (min(width, image.width), image.height)))
+    return encode(ImageOps.contain(image, (min(1200, image.width), image.height)))
 
 
 def encode(image: Image.Image) -> str:

@@ -23,7 +23,6 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
     return {
-        "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, evidence.digits)],
         "columns": _columns(evidence),
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
@@ -107,7 +106,6 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
         {
             "a": pair.a,
             "b": pair.b,
-            "decided": pair.decided,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, evidence.metric, places),
             "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
