@@ -54,7 +54,7 @@ def of_one(table: NDArray[Any], metric: str, alpha: float) -> dict[str, float | 
     around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
     whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha) if seeds >= FEWEST else (None, None)
     runs = table.mean(axis=1, dtype=np.float64)
-    run = _run(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
+    run = _student(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
     return _row(mean, around, whole, run)
 
 
@@ -68,7 +68,7 @@ def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[st
         factor = 1 / splits + ratio
         whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha)
         around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
-        run = _run(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
+        run = _student(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
         found.append(_row(mean, around, whole, run))
     return found
 
@@ -80,8 +80,8 @@ def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> di
     }  # fmt: skip
 
 
-def _run(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
-    """The prediction interval of one further run; none where the runs do not differ at all."""
+def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
+    """Student's interval; none where nothing varies."""
     from scipy.special import stdtrit
 
     if variance < SMALLEST:
@@ -102,10 +102,7 @@ def _ends(mean: float, variance: float, freedom: float, images: int, metric: str
     from scipy.special import stdtrit
 
     if metric not in SHARES:
-        if variance < SMALLEST:
-            return None, None
-        half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
-        return mean - half, mean + half
+        return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)
     middle = (images * mean + 1) / (images + 2)
     widened = (images**2 * variance + mean**2 + (1 - mean) ** 2) / (images + 2) ** 2

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stages.aggregate.collect import CellResults
 
 
-def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[Any]:
+def of(found: list[CellResults], metric: str) -> NDArray[Any]:
     """The numbers of cells of one split: (variants, seeds, images), in the order of params.yaml.
 
     Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
@@ -34,15 +34,15 @@ def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[An
     if metric in WHOLE_CELL:
         rows = [np.array([_drop(cell)]) for cell in found]
     else:
-        tables = [cell.predictions[cell.predictions["split"] == split] for cell in found]
+        tables = [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
         rows = [_images(table, metric) for table in tables]
     return np.asarray(rows).reshape(len(variants), -1, len(rows[0]))
 
 
-def predicted(found: list[CellResults], split: str = "test") -> NDArray[np.int64]:
+def predicted(found: list[CellResults]) -> NDArray[np.int64]:
     """What the cells call every image, as numbers: (variants, seeds, images)."""
     variants = list(dict.fromkeys(cell.variant for cell in found))
-    tables = [cell.predictions[cell.predictions["split"] == split]["predicted"].to_numpy() for cell in found]
+    tables = [cell.predictions[cell.predictions["split"] == "test"]["predicted"].to_numpy() for cell in found]
     _, codes = np.unique(np.concatenate(tables), return_inverse=True)
     return codes.reshape(len(variants), -1, len(tables[0]))
 

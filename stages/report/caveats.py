@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import by_hand, overlap
+from stages.report import findings
 from stages.report import training as knobs
 from stages.report.section import Section
 from stages.report.wording import names, plural, span
@@ -134,8 +134,8 @@ def _data(evidence: StudyEvidence) -> list[str]:
     splits = len(evidence.split["splits"])
     sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
     found = [
-        *overlap.copies(evidence),
-        *by_hand.late(evidence.audit),
+        *findings.copies(evidence),
+        *findings.late(evidence.audit),
         (
             f"All variants share the same {splits} splits (seed {evidence.split['seed']}), with "
             f"{sizes}, of one data set. Another data set would change all results."

@@ -34,7 +34,7 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
     trained = training.trained(evidence)
     together = {cell: tiles for cell, tiles in found.items() if cell[0] in trained and cell[1] in of_split}
-    pairs, galleries = classes.confused(evidence), []
+    pairs, galleries = classes.confused(evidence, evidence.settings.pairs), []
     for variant in evidence.variants:
         groups = _groups(variant, found[variant, seed])
         own = {s: found[variant, s] for s in evidence.study.seeds}
@@ -99,7 +99,7 @@ def _groups(variant: str, tiles: list[SpriteTile]) -> list[dict[str, Any]]:
 
 
 def _missing(
-    variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: set[tuple[str, str]]
+    variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
     """A picture by any seed of the commonly confused pairs that the groups have none of."""
     there = {(picture["label"], picture["predicted"]) for group in groups for picture in group["pictures"]}

@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC, ranking
 from stages.report.section import Section
-from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus
+from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,10 +220,9 @@ def _strength(transform: str, strength: float) -> str:
 
 
 def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
-    drop = seeds - clean
     return {
         "value": number(float(seeds.mean()), METRIC),
-        "drop": plus_minus(float(drop.mean()), float(drop.std(ddof=1)) if len(drop) > 1 else None, METRIC),
+        "drop": spread_of(seeds - clean, METRIC),
         "share": round(float(seeds.mean()), 3),
     }
 

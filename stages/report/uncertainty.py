@@ -274,8 +274,6 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["variance"] is None:
-        return []
     parts = [part.capitalize() for part in context["variance"]["parts"]]
     rows = [
         [row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])]

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os.path
 import re
 from collections.abc import Callable
 from itertools import zip_longest
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,13 +181,6 @@ def _npz(path: Path) -> Mapping[str, NDArray[Any]]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _safetensors(path: Path) -> Mapping[str, NDArray[Any]]:
-    from safetensors.numpy import load_file
-
-    loaded: Mapping[str, NDArray[Any]] = load_file(path)
-    return loaded
-
-
 def _lines(old: Path, new: Path, sides: Sides) -> str | None:
     texts = [path.read_text("utf-8", errors="replace").splitlines() for path in (old, new)]
     for number, (one, two) in enumerate(zip_longest(*texts), 1):
@@ -198,9 +193,7 @@ def _around(text: str | None, other: str | None) -> str:
     """The words around the first difference: lines of a page with its pictures inside are long."""
     if text is None:
         return "nothing"
-    at = next(
-        (i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), min(len(text), len(other or ""))
-    )
+    at = len(os.path.commonprefix([text, other or ""]))  # noqa: RUF071 - letters are meant, not folders
     return repr(text[max(0, at - 30) : at + 30])
 
 
@@ -211,5 +204,5 @@ _KINDS: dict[str, _Words] = {
     ".jpg": _picture,
     ".png": _picture,
     ".npz": _tensors(_npz),
-    ".safetensors": _tensors(_safetensors),
+    ".safetensors": _tensors(load_file),
 }

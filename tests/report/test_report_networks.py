@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, evidence, overlap, reliability, uncertainty
+from stages.report import caveats, evidence, findings, reliability, uncertainty
 
 
 def told(**cells: dict[str, Any]) -> Any:
@@ -104,7 +104,7 @@ def test_named_groups_are_named() -> None:
     )  # fmt: skip
     assert (
         "1 of 2 images of the test set have a copy, a similar picture or a picture of its named group"
-        in overlap.copies(known)[0]
+        in findings.copies(known)[0]
     )
     assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]
