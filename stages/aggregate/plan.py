@@ -161,7 +161,7 @@ def _worse(rows: list[dict[str, Any]]) -> list[str]:
     if not seeds:
         return []
     which = " or ".join(map(str, sorted(set(seeds))))
-    why = "the more images there are, the clearer it is that seeds differ by more than the images explain"
+    why = "the more images there are, the less of what runs vary by can be put down to the images"
     then = "Then each pair is judged by its own few runs alone. More seeds help."
     return [f"With {which} seeds, more images can need a larger difference: {why}. {then}"]
 

@@ -237,7 +237,7 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
         found.append(f"Not the same for {whose}: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
         found.append(
-            "The learning rate was not tuned for each variant, so it may suit some variants better than others."
+            "One learning rate for all may suit some variants better than others."
         )
     return found
 

@@ -42,7 +42,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
         return "There is one seed, so there is no SD and no interval over seeds."
     where = f"Small print: the {ranking.confidence(evidence)} t-interval of the mean over seeds"
     if not small_print:
-        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-intervals of the means over seeds"
+        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-interval of each mean over seeds"
     same = any(found.sd == 0 for found in evidence.summary.values())
     return (
         f"Mean ± sample SD over {seeds} seeds. {where}{', where the seeds differ' if same else ''}. "
@@ -131,24 +131,30 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         )
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
-    text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
+    if len(evidence.comparisons) == 1:
+        text += f" “All pairs at once”: the interval that decides ({method})."
+    else:
+        text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided."
+        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts as "
+        "decided: all variants together may show a smaller variation between seeds than the two of a pair do."
     )
     if alone:
         text += (
-            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
-            "two variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
+            " So few seeds cannot show that runs vary no more than the test images explain. So each pair is judged by "
+            "its own two variants alone, which decides large differences only. More seeds decide smaller ones "
+            "(`make plan`)."
         )
     margin = wording.exactly(evidence.margin, evidence.metric)
+    where = "on a new split" if several(evidence) else "on these test images"
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
         f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
         "are not decided, which does not mean that they are equal. “New run %”: the probability that "
-        "one new run of the first variant is better than one new run of the second."
+        f"one new run of the first variant is better than one new run of the second {where}."
     )
     return f"{text} {first(evidence, ranks)}".rstrip()
 
