@@ -48,8 +48,9 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     }
 
 
-def confused(evidence: StudyEvidence, most: int) -> dict[str, list[tuple[str, str]]]:
-    """Variant -> (label, predicted) of the pairs that it confuses most, the most frequent first."""
+def confused(evidence: StudyEvidence, most: int | None = None) -> dict[str, list[tuple[str, str]]]:
+    """Variant -> (label, predicted) of the pairs that it confuses most, the most frequent first; as many as listed."""
+    most = most or evidence.settings.pairs
     return {
         variant: [(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence, most)]
         for variant, counts in _matrices(evidence).items()

@@ -34,7 +34,7 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
     trained = training.trained(evidence)
     together = {cell: tiles for cell, tiles in found.items() if cell[0] in trained and cell[1] in of_split}
-    pairs, galleries = classes.confused(evidence, evidence.settings.pairs), []
+    pairs, galleries = classes.confused(evidence), []
     for variant in evidence.variants:
         groups = _groups(variant, found[variant, seed])
         own = {s: found[variant, s] for s in evidence.study.seeds}

@@ -144,7 +144,7 @@ def _pairs(figures: Figures) -> _Block:
     for place, row in enumerate(rows):
         colour = MUTED if row["verdict"] == "not decided" else GREEN
         axes.plot(np.array(row["wide"]), [place, place], color=colour, lw=1.5)
-        _bar(axes, place, *row["alone"], colour, row["difference"])
+        _bar(axes, place, row["alone"][0], row["alone"][1], colour, row["difference"])
     name_rows(axes, [f"{row['a']}\n− {row['b']}" for row in rows])  # noqa: RUF001
     axes.set_xlabel("difference of test top-1, points")
     lines = ["| pair | difference | by itself | all pairs at once | verdict |", "|---|---|---|---|---|"]

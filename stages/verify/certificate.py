@@ -123,7 +123,8 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     template = jinja2.Template(
         TEMPLATE.read_text("utf-8"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return template.render(certificate | shown, circumstances=circumstances)
+    page: str = template.render(certificate | shown, circumstances=circumstances)
+    return page
 
 
 RECORD = "environment.json"
