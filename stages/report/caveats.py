@@ -236,9 +236,7 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
     if apart:
         found.append(f"Not the same for {whose}: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
-        found.append(
-            "One learning rate for all may suit some variants better than others."
-        )
+        found.append("One learning rate for all may suit some variants better than others.")
     return found
 
 
@@ -247,7 +245,10 @@ def _rates(cell: dict[str, Any]) -> str:
     phases = [phase.get("lr") if phase.get("lr") is not None else cell.get("lr") for phase in cell.get("phases") or []]
     rates = list(dict.fromkeys(knobs.text(rate) for rate in phases or [cell.get("lr")]))
     name = _schedule(cell)
-    return ", ".join(rates) + (f", {name}" if name not in ("", "constant") else "")
+    if name in ("", "constant"):
+        return ", ".join(rates)
+    knob = [f"{key} {knobs.text(value)}" for key, value in cell["schedule"].items() if key != "name"]
+    return ", ".join([*rates, " ".join([name, *knob])])
 
 
 def epochs(evidence: StudyEvidence, variant: str) -> str:

@@ -162,7 +162,10 @@ def _how(evidence: StudyEvidence) -> str:
     drawn = "splits were drawn" if own else "split was drawn"
     text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
     if published:
-        text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
+        whose = f"The {names(published)} {'set is' if len(published) == 1 else 'sets are'} the published "
+        if len(published) == 2:
+            return f"{whose}ones; nothing was drawn.{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
+        text = f"{whose}one; the rest was drawn with seed {knobs['seed']}"
     if sites:
         text += f"; whole groups are held out ({'; '.join(sites)})"
     if knobs.get("folds"):

@@ -27,7 +27,8 @@ def copies(evidence: StudyEvidence) -> list[str]:
         return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
     counts = [_across(evidence, parts) for parts in evidence.parts]
     train, val = (sum(column) / len(counts) for column in zip(*counts, strict=True))
-    several, digits = len(counts) > 1, 1 if len(counts) > 1 else 0
+    several = len(counts) > 1
+    digits = 0 if not several else 1 if min(one for one in (train, val, 1.0) if one) >= 0.1 else 2  # not "0.0"
     test = span([int((parts["split"] == "test").sum()) for parts in evidence.parts], "image")
     alike = (
         "a copy, a similar picture or a picture of its named group" if evidence.named else "a copy or a similar picture"
@@ -36,13 +37,18 @@ def copies(evidence: StudyEvidence) -> list[str]:
     if train + val:
         mean = f", on average over {len(counts)} splits" if several else ""
         text = (
-            f"{train + val:,.{digits}f} of {test} of the test set have {alike} outside it{mean}: {train:,.{digits}f} "
+            f"{train + val:,.{digits}f} of {test} of the test set {'has' if train + val == 1 else 'have'} {alike} outside it{mean}: {train:,.{digits}f} "
             f"in the training set, {val:,.{digits}f} only in the validation set. This can make the test results too "
             "good."
         )
         return [f"{'Not counting the pairs below, ' if cut else ''}{text}", *cut]
     text = f"s far as cleaning can find them, no test image has {alike} in the training or the validation set."
     return [f"{'Except for the pairs below, a' if cut else 'A'}{text}", *cut]
+
+
+def leaking(evidence: StudyEvidence) -> bool:
+    """Whether a test image of a split has a copy or a similar picture in another part."""
+    return any(sum(_across(evidence, parts)) for parts in evidence.parts)
 
 
 def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int]:

@@ -204,7 +204,7 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             f"The same variants were trained on {first['splits']} splits of the published kind "
             f"({int(first['published_images']):,} test images; on average {float(first['copies']):.0f} of them have a "
             f"copy or a similar picture in the training set) and on {first['splits']} clean splits "
-            f"({int(first['clean_images']):,} test images, none with a copy). Every training set has "
+            f"({int(first['clean_images']):,} test images, none with a copy in training). Every training set has "
             f"{int(first['train_images']):,} images, and the number of epochs is fixed."
         ),
         "note": (

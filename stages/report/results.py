@@ -111,7 +111,7 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
             "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
             "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
             or wording.MISSING,
-            "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
+            "chance": wording.chance(pair.probability),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
             "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),

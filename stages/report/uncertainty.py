@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import caveats, ranking, wording
+from stages.report import caveats, findings, ranking, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, apart, interval, number, plural
@@ -121,7 +121,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}. {own}: the interval of the pair by "
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_with_copies(evidence)}. {own}: the interval of the pair by "
         "itself."
     )
     if ranks.silent == ranking.AGREE:
@@ -144,9 +144,9 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
     )
     if alone:
         text += (
-            " So few seeds cannot show that runs vary no more than the test images explain. So each pair is judged by "
-            "its own two variants alone, which decides large differences only. More seeds decide smaller ones "
-            "(`make plan`)."
+            f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
+            "pair is judged by its own two variants alone, which decides large differences only. More "
+            f"{'splits' if several(evidence) else 'seeds'} decide smaller ones."
         )
     margin = wording.exactly(evidence.margin, evidence.metric)
     where = "on a new split" if several(evidence) else "on these test images"
@@ -179,7 +179,14 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
-    return POPULATION[covered(evidence)]
+    return POPULATION[covered(evidence)] + _with_copies(evidence)
+
+
+def _with_copies(evidence: StudyEvidence) -> str:
+    """Other pictures have no copies in the training set, unless they are drawn from a collection that has as many."""
+    if covered(evidence) not in ("images and seeds", "images, seeds and splits") or not findings.leaking(evidence):
+        return ""
+    return ", if as many of the images as here have copies outside the test set"
 
 
 def covered(evidence: StudyEvidence) -> str:
@@ -229,7 +236,7 @@ def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"{COVERED[covered(evidence)]}. {_corrected(evidence)}"
+    return f"{COVERED[covered(evidence)]}{_with_copies(evidence)}. {_corrected(evidence)}"
 
 
 def _corrected(evidence: StudyEvidence) -> str:

@@ -192,3 +192,10 @@ def size(count: float, unit: str = "") -> str:
         if count >= limit:
             return f"{count / limit:.3g} {prefix}{unit}"
     return f"{count:.3g} {unit}".rstrip()
+
+
+def chance(probability: float | None) -> str:
+    """A probability in percent; never 0 or 100, since nothing that is estimated is certain."""
+    if probability is None:
+        return MISSING
+    return "< 1" if probability < 0.01 else "> 99" if probability > 0.99 else f"{100 * probability:.0f}"

@@ -73,7 +73,10 @@ def test_a_drop_over_splits_covers_the_images_that_they_test() -> None:
     ]
     settings = Aggregate(compare="robustness_drop")
     assert resampled.several_splits(tested, settings).covers == "images, seeds and splits"
-    fixed = [collect.Tested(one.split, tested[0].images, tested[0].groups, one.values, one.predicted, one.added) for one in tested]
+    fixed = [
+        collect.Tested(one.split, tested[0].images, tested[0].groups, one.values, one.predicted, one.added)
+        for one in tested
+    ]
     assert resampled.several_splits(fixed, settings).covers == "seeds and splits"
 
 
