@@ -42,8 +42,8 @@ SMALLEST = 1e-12  # below it a tail is rounding, which differs between processor
 class Family:
     """The joint answer about all pairs: error and degrees of freedom of each.
 
-    A pair is `refused` whose runs do not vary: with one seed, or where the runs of both variants agree to the last digit. `alone` says that
-    each pair is judged by the variances of its own two variants.
+    A pair is `refused` whose runs do not vary: with one seed, or where the runs of both variants agree to the last
+    digit. `alone` says that each pair is judged by the variances of its own two variants.
     """
 
     variants: int

@@ -3,8 +3,8 @@
 An accuracy is no sum of normal values near 100 %, so the first two are Wilson's (1927), with as many independent images
 as would give the variance that was found, and Student's t for the few seeds. The variance is the mean of two: the one
 that was found, and the one with two images more, of which all seeds get one right and the other wrong; without an error
-the first is 0. A mean over classes counts like the share of one class of so many images that two more add as much to
-its variance as two more in each class do. The interval over images and seeds needs three seeds: two agree by chance too often for it to cover.
+the first is 0. A mean over classes has two images more in every class (`values.two_more`). The interval over images and
+seeds needs three seeds: two agree by chance too often for it to cover.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> l
 
 
 def of_one(table: NDArray[Any], metric: str, alpha: float, added: float = 0.0) -> dict[str, float | None]:
-    """Mean and intervals of one variant on one split: values (seeds, images or groups), `added` of `values.two_more`."""
+    """Mean and intervals of one variant on one split: values (seeds, images or groups), `values.two_more` of it."""
     seeds, images = table.shape
     mean = float(table.mean(dtype=np.float64))
     still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64))
     variance, freedom = _variance(table)
     around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
-    whole = (None, None)
+    whole: _Interval = (None, None)
     if seeds >= FEWEST:
         whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha, added)
     runs = table.mean(axis=1, dtype=np.float64)
@@ -73,7 +73,7 @@ def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[st
         mean, still, spread = float(each.mean()), float(share @ share), float(each.var(ddof=1))
         factor = 1 / splits + ratio
         whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha, added)
-        around = (None, None)
+        around: _Interval = (None, None)
         if metric not in WHOLE_CELL:
             around = _ends(mean, still, images - 1.0, images, metric, alpha, added)
         run = _student(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)

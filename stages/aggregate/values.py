@@ -1,7 +1,8 @@
 """One number for every test image whose mean is the metric that variants are compared by.
 
 Accuracy is such a mean as it stands, NLL too. Balanced accuracy and macro F1 are none: an image gets the metric plus
-its influence on it (the first-order change that its weight makes), and these average to the metric. A drop of robustness is known for a whole cell alone, so that only the seeds show how it varies.
+its influence on it (the first-order change that its weight makes), and these average to the metric. A drop of
+robustness is known for a whole cell alone, so that only the seeds show how it varies.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ def copies(evidence: StudyEvidence) -> list[str]:
     if train + val:
         mean = f", on average over {len(counts)} splits" if several else ""
         text = (
-            f"{train + val:,.{digits}f} of {test} of the test set {'has' if train + val == 1 else 'have'} {alike} outside it{mean}: {train:,.{digits}f} "
+            f"{train + val:,.{digits}f} of {test} of the test set {'has' if train + val == 1 else 'have'} {alike} "
+            f"outside it{mean}: {train:,.{digits}f} "
             f"in the training set, {val:,.{digits}f} only in the validation set. This can make the test results too "
             "good."
         )

@@ -69,7 +69,8 @@ def note(evidence: StudyEvidence) -> str:
         "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if "
         "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated, and if "
         f"{belonging(evidence.named)} were right or wrong together. A network is called miscalibrated if its ECE is "
-        f"larger than chance explains: at most about {100 * evidence.alpha:g} % of calibrated networks are called so, each judged by itself."
+        f"larger than chance explains: at most about {100 * evidence.alpha:g} % of calibrated networks are called so, "
+        "each judged by itself."
     )
 
 

@@ -121,8 +121,8 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_with_copies(evidence)}. {own}: the interval of the pair by "
-        "itself."
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_with_copies(evidence)}. {own}: the "
+        "interval of the pair by itself."
     )
     if ranks.silent == ranking.AGREE:
         return (
@@ -139,8 +139,8 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts as "
-        "decided: all variants together may show a smaller variation between seeds than the two of a pair do."
+        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts "
+        "as decided: all variants together may show a smaller variation between runs than the two of a pair do."
     )
     if alone:
         text += (

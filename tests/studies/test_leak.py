@@ -127,7 +127,9 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     found = leak.families(leak.Arm(["v"], 1, [tested], paths), 0, ["1", "2", "4"], group, [learnt])
     assert found.right.tolist() == [[1, 0, 1]]
     assert found.seen.tolist() == [[True, False, False]]
-    both = collect.Tested(split, ["1", "1-2", "4"], [], values, values)  # two files of one family
+    both = collect.Tested(
+        split, ["1", "1-2", "4"], [], values, values, np.zeros(len(values))
+    )  # two files of one family
     found = leak.families(leak.Arm(["v"], 1, [both], paths), 0, ["1", "2", "4"], group, [set()])
     np.testing.assert_equal(found.right, [[0.5, np.nan, 1]])
 
@@ -144,7 +146,7 @@ def test_the_class_that_differs_most_is_named() -> None:
     def arm(*trained: dict[str, int]) -> leak.Arm:
         splits = [collect.SharedSplit([i], {"train": counts}) for i, counts in enumerate(trained)]
         none = np.zeros((1, 1, 0))
-        tested = [collect.Tested(split, [], [], none, none.astype(np.int64)) for split in splits]
+        tested = [collect.Tested(split, [], [], none, none.astype(np.int64), np.zeros(1)) for split in splits]
         return leak.Arm(["v"], 190, tested, {})
 
     found = leak.most_unlike(arm({"a": 180, "b": 10}, {"a": 170, "b": 20}), arm({"a": 179, "b": 5, "c": 6}))
