@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from studies.new.tables import Table
 
 # Names of folders that sort pictures by something else than what is on them.
-_SORTED_BY = re.compile(
-    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|fold|"
-    r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
-    r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle)s?[\s_.-]*\w?\d*",
-    re.I,
+# A name has one of these words or several (images_original), and perhaps a letter or number.
+_VERSIONS = (
+    r"raw|original|thumb(nail)?|preview|aug(mented|mentation)?|resized?|rescaled|downscaled|crop(ped)?|(pre)?processed|"
+    r"enhanced|flipped|rotated|normali[sz]ed|colou?r|gr[ae]y(scale)?|rgb|backup|(ground[ _-]?)?truth|gt|annotation|"
+    r"segmented|segmentation|(tri)?mask|(tri)?map|label|duplicate|cop(y|ie)"
 )
-_NUMBER = re.compile(r"[\d\s_.:-]+x?", re.I)  # 2023-05, 40X
+_PLACES = (
+    r"img|image|photo|picture|pic|frame|jpe?g|png|data|file|batch|part|set|session|seq|sequence|clip|fold|"
+    r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
+    r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle"
+)
+_END = r"[\s_.-]*\w?\d*(x\d+)?(px)?"
+_SORTED_BY = re.compile(rf"(({_VERSIONS}|{_PLACES})s?[\s_.-]*)+?{_END}", re.I)
+_VERSION = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_VERSIONS})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
+_NUMBER = re.compile(r"([\d\s_.:-]+x)?[\d\s_.:-]+(x|px)?", re.I)  # 2023-05, 40X, 256x256
 TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
 UPPER = 10  # folders above the labels that are named by number, from which on they may be patients or shoots
 
@@ -168,7 +176,7 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     sorted_above = all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
     first, parent = _of_folders(paths, before + 1), _of_folders(paths, "parent")
     if sorted_above and repeated > 0.5:  # site1/cat, site2/cat; 10253/0, 10254/0
-        parent = replace(parent, group=names.after(names.UPPER, before) if len(above) >= UPPER else None)
+        parent = replace(parent, group=_versions(paths, above, before) or _upper(above, before))
         if sorting < 0.9 * deep:
             return parent
         if all(map(_NUMBER.fullmatch, places)):
@@ -178,9 +186,25 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     if sorts or (len(above) > 1 and _counted(trail for trail in inner if len(trail) > 1)):
         return replace(_with_group(first, inner), others={} if sorts else {"parent": len(parent.counts)})
     whole = _of_folders(paths, "path")
+    direct = {trail[0] for trail in inner if len(trail) == 1}
+    if repeated and len(above & direct) > len(above) / 2:  # cat/1.jpg, cat/good/2.jpg: both are cats
+        return replace(first, others={"path": len(whole.counts)})
     if repeated <= 0.5:
         return whole if repeated else parent
     return replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
+
+
+def _upper(above: set[str], before: int) -> str | None:
+    return names.after(names.UPPER, before) if len(above) >= UPPER else None
+
+
+def _versions(paths: Sequence[str], above: set[str], before: int) -> str | None:
+    """color/cat/1.jpg and grayscale/cat/1.jpg, images/cat/1.png and masks/cat/1.png are versions of one picture."""
+    if not any(map(_VERSION.fullmatch, above)):
+        return None
+    pattern = names.after(names.BELOW, before)
+    pictures = set(names.groups_of(paths, pattern).values())
+    return pattern if len(pictures) < 0.8 * len(paths) else None
 
 
 def _sorts(trail: tuple[str, ...], places: dict[str, set[tuple[str, ...]]]) -> bool:
@@ -200,9 +224,16 @@ def _counted(trails: Iterable[tuple[str, ...]]) -> bool:
 def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:
     """Pictures that lie in one of several folders of a label were taken together, as the names say."""
     below: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    deep = {trail for trail in inner if len(trail) > 1}
+    if all(_VERSION.fullmatch(trail[-1]) for trail in deep):  # cat/original, cat/augmented
+        return layout
     for trail in inner:
         if trail:
             below[trail[0]].add(trail)
+    things = {trail[:-1] for trail in deep}  # patient1/40X, patient1/100X: the patient counts
+    shared = len(things) >= names.THINGS * len(below) and len({trail[-1] for trail in deep}) < len(things)
+    if shared and len({len(trail) for trail in inner}) == 1 and len(deep) > len(things):
+        return replace(layout, group=names.FOLDER_ABOVE)
     several = sum(len(found) > 1 for found in below.values()) > len(below) / 2
     return replace(layout, group=names.FOLDER if several else None)
 

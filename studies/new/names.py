@@ -27,7 +27,14 @@ SERIES = (
     r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
 )
 FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in
+FOLDER_ABOVE = r"^(?P<group>.*)/[^/]+/[^/]+$"
+BELOW = r"^[^/]+/(?P<group>.+)\.\w+$"  # what stands below the first folder, without the ending
+THINGS = 3  # of a label in the mean, so that they can be divided
 UPPER = r"^(?P<group>[^/]+)/"  # the first folder
+# At the end of a name: a version or a side of the picture (7_Daisy_v0.jpg, 7_left.jpg).
+_VERSION = re.compile(
+    r"[a-z]{0,2}\d*|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|small|"
+    r"large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|new|\d+x\d+", re.I)  # fmt: skip
 _DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
@@ -50,7 +57,8 @@ def labels(paths: Sequence[str], judged: Sequence[str]) -> Found | None:
         compiled = re.compile(pattern)
         hits = {path: match["label"] if (match := compiled.match(name)) else "" for path, name in names.items()}
         counts = Counter(hits[path] for path in judged if hits[path])
-        known = len({label.casefold() for label in counts if not _DATE.fullmatch(label)} - CAMERA)
+        no_label = _VERSION if pattern == LABELS[-1] else _DATE
+        known = len({label.casefold() for label in counts if not no_label.fullmatch(label)} - CAMERA)
         lone = sum(count for count in counts.values() if count == 1)
         if (
             known >= 2
