@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _VERSIONS = (
     r"raw|original|thumb(nail)?|preview|aug(mented|mentation)?|resized?|rescaled|downscaled|crop(ped)?|(pre)?processed|"
     r"enhanced|flipped|rotated|normali[sz]ed|colou?r|gr[ae]y(scale)?|rgb|backup|(ground[ _-]?)?truth|gt|annotation|"
-    r"segmented|segmentation|(tri)?mask|(tri)?map|label|duplicate|cop(y|ie)"
+    r"segmented|segmentation|(tri)?mask|(tri)?map|label|duplicate|cop(y|ie)|\d+x\d+"
 )
 _PLACES = (
     r"img|image|photo|picture|pic|frame|jpe?g|png|data|file|batch|part|set|session|seq|sequence|clip|fold|"
@@ -188,10 +188,12 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     whole = _of_folders(paths, "path")
     direct = {trail[0] for trail in inner if len(trail) == 1}
     if repeated and len(above & direct) > len(above) / 2:  # cat/1.jpg, cat/good/2.jpg: both are cats
-        return replace(first, others={"path": len(whole.counts)})
-    if repeated <= 0.5:
-        return whole if repeated else parent
-    return replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
+        found = replace(first, others={"path": len(whole.counts)})
+    elif repeated <= 0.5:
+        found = whole if repeated else parent
+    else:
+        found = replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
+    return found
 
 
 def _upper(above: set[str], before: int) -> str | None:
@@ -225,13 +227,14 @@ def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:
     """Pictures that lie in one of several folders of a label were taken together, as the names say."""
     below: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
     deep = {trail for trail in inner if len(trail) > 1}
-    if all(_VERSION.fullmatch(trail[-1]) for trail in deep):  # cat/original, cat/augmented
+    last = {trail[-1] for trail in deep}
+    if 2 * len(list(filter(_VERSION.fullmatch, last))) >= len(last):  # cat/original, cat/augmented
         return layout
     for trail in inner:
         if trail:
             below[trail[0]].add(trail)
     things = {trail[:-1] for trail in deep}  # patient1/40X, patient1/100X: the patient counts
-    shared = len(things) >= names.THINGS * len(below) and len({trail[-1] for trail in deep}) < len(things)
+    shared = len(things) >= names.THINGS * len(below) and len(last) < len(things)
     if shared and len({len(trail) for trail in inner}) == 1 and len(deep) > len(things):
         return replace(layout, group=names.FOLDER_ABOVE)
     several = sum(len(found) > 1 for found in below.values()) > len(below) / 2

@@ -33,8 +33,9 @@ THINGS = 3  # of a label in the mean, so that they can be divided
 UPPER = r"^(?P<group>[^/]+)/"  # the first folder
 # At the end of a name: a version or a side of the picture (7_Daisy_v0.jpg, 7_left.jpg).
 _VERSION = re.compile(
-    r"[a-z]{0,2}\d*|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|small|"
-    r"large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|new|\d+x\d+", re.I)  # fmt: skip
+    r"[a-z]{0,2}\d*|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|"
+    r"small|large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|\d+x\d+",
+    re.I)  # fmt: skip
 _DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
