@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 # Names of folders that sort pictures by something else than what is on them.
 # A name has one of these words or several (images_original), and perhaps a letter or number.
+_DRAWN = r"(ground[ _-]?)?truth|gt|annotation|segmentation|(tri)?mask|(tri)?map|label"  # masks, which look alike
 _VERSIONS = (
     r"raw|original|thumb(nail)?|preview|aug(mented|mentation)?|resized?|rescaled|downscaled|crop(ped)?|(pre)?processed|"
-    r"enhanced|flipped|rotated|normali[sz]ed|colou?r|gr[ae]y(scale)?|rgb|backup|(ground[ _-]?)?truth|gt|annotation|"
-    r"segmented|segmentation|(tri)?mask|(tri)?map|label|duplicate|cop(y|ie)|\d+x\d+"
+    r"enhanced|flipped|rotated|normali[sz]ed|colou?r|gr[ae]y(scale)?|rgb|backup|segmented|duplicate|cop(y|ie)|\d+x\d+|"
+    rf"{_DRAWN}"
 )
 _PLACES = (
     r"img|image|photo|picture|pic|frame|jpe?g|png|data|file|batch|part|set|session|seq|sequence|clip|fold|"
@@ -34,6 +35,7 @@ _PLACES = (
 _END = r"[\s_.-]*\w?\d*(x\d+)?(px)?"
 _SORTED_BY = re.compile(rf"(({_VERSIONS}|{_PLACES})s?[\s_.-]*)+?{_END}", re.I)
 _VERSION = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_VERSIONS})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
+_MASKS = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_DRAWN})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
 _NUMBER = re.compile(r"([\d\s_.:-]+x)?[\d\s_.:-]+(x|px)?", re.I)  # 2023-05, 40X, 256x256
 TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
 UPPER = 10  # folders above the labels that are named by number, from which on they may be patients or shoots
@@ -201,8 +203,8 @@ def _upper(above: set[str], before: int) -> str | None:
 
 
 def _versions(paths: Sequence[str], above: set[str], before: int) -> str | None:
-    """color/cat/1.jpg and grayscale/cat/1.jpg, images/cat/1.png and masks/cat/1.png are versions of one picture."""
-    if not any(map(_VERSION.fullmatch, above)):
+    """color/cat/1.jpg and grayscale/cat/1.jpg are versions of one picture. Masks look alike, and would join all."""
+    if not any(map(_VERSION.fullmatch, above)) or any(map(_MASKS.fullmatch, above)):
         return None
     pattern = names.after(names.BELOW, before)
     pictures = set(names.groups_of(paths, pattern).values())

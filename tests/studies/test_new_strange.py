@@ -45,6 +45,11 @@ def test_trees_of_versions_are_groups_of_one_picture() -> None:
     assert {pattern.match(path)["group"] for path in paths} == {f"{of}/{k}" for of in CLASSES for k in range(6)}  # type: ignore[index]
 
 
+def test_masks_which_look_alike_join_no_pictures() -> None:
+    paths = [f"{one}/{of}/{k}.png" for one in ("images", "masks") for of in CLASSES for k in range(6)]
+    assert decided(paths).group is None
+
+
 def test_a_patient_stands_above_the_views() -> None:
     paths = [
         f"{of}/SOB/{of}{who}/{view}/{k}.png" for of in CLASSES for who in range(4) for view in ("40X", "100X")
