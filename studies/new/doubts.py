@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from stages.core.folders import part_named
 from stages.ingest.entry import named
 from stages.ingest.table import part_of_table
 
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
 _LEFT_OVER = re.compile(
     r"unlabell?ed|unknown|unsorted|uncategori[sz]ed|unclassified|undefined|others?|misc(ellaneous)?|rest|rejected|trash|"
     r"todo|tmp|temp|new folder|neuer ordner|nouveau dossier|background( google)?|none", re.I)  # fmt: skip
+# Parts of a data set in other languages, without accents.
+_PARTS = re.compile(
+    r"(training|test|lern|validierung|validation|pruf)s?(daten|satz|datensatz|menge|bilder)|validierung|"
+    r"entrainement|apprentissage|essais?|entrenamiento|pruebas?|validacion|treino|treinamento|testes?|validacao|"
+    r"addestramento|prova|validazione|训练[集组]?|測試集?|测试[集组]?|验证[集组]?|訓練用?(テータ)?|検証用?(テータ)?|обучение|"
+    r"обучающ.*|тест.*|валидац.*", re.I)  # fmt: skip
 _MASK = re.compile(
     r"(?P<of>.*?)[ _-]?(tri)?(mask|segmentation|seg|gt|ground_?truth|label|depth|annotation)s?(\.\w+)?", re.I
 )
@@ -27,6 +35,12 @@ _MASK = re.compile(
 def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
     """A sentence for each doubt."""
     found, counts = [], layout.counts
+    folders = {folder for path in layout.labels for folder in path.split("/")[:-1]}
+    if not parts and len(foreign := sorted(filter(_is_part, folders))) > 1:
+        found.append(
+            f"The folders {_listed(foreign)} may be parts of a data set. A new split is drawn; to keep the parts, name "
+            "the folders train, val and test."
+        )
     if left := [label for label in counts if _LEFT_OVER.fullmatch(re.sub(r"[\W_]+", " ", label).strip())]:
         found.append(
             f"{_listed(left)}: such names stand for what is left over, but will be classes like the others. If they "
@@ -50,6 +64,11 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
             "make one table of them with a column that says train, val or test."
         )
     return found
+
+
+def _is_part(folder: str) -> bool:
+    plain = "".join(char for char in unicodedata.normalize("NFKD", folder) if not unicodedata.combining(char))
+    return bool(part_named(folder) or _PARTS.fullmatch(plain.strip(" _-0123456789")))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -175,7 +175,8 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     sorting = sum(_sorts(trail, places) for trail in inner if len(trail) > 1)
     deep = sum(len(trail) > 1 for trail in inner)
     above = {trail[0] for trail in inner if len(trail) > 1}
-    sorted_above = all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
+    numbered = len(above) >= UPPER and len({re.sub(r"\d+", "", name) for name in above}) == 1  # p001, p002
+    sorted_above = numbered or all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
     first, parent = _of_folders(paths, before + 1), _of_folders(paths, "parent")
     if sorted_above and repeated > 0.5:  # site1/cat, site2/cat; 10253/0, 10254/0
         parent = replace(parent, group=_versions(paths, above, before) or _upper(above, before))
@@ -188,11 +189,11 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     if sorts or (len(above) > 1 and _counted(trail for trail in inner if len(trail) > 1)):
         return replace(_with_group(first, inner), others={} if sorts else {"parent": len(parent.counts)})
     whole = _of_folders(paths, "path")
-    direct = {trail[0] for trail in inner if len(trail) == 1}
-    if repeated and len(above & direct) > len(above) / 2:  # cat/1.jpg, cat/good/2.jpg: both are cats
+    direct = len(above & {trail[0] for trail in inner if len(trail) == 1}) > len(above) / 2
+    if repeated and direct:  # cat/1.jpg, cat/good/2.jpg: both are cats
         found = replace(first, others={"path": len(whole.counts)})
     elif repeated <= 0.5:
-        found = whole if repeated else parent
+        found = whole if repeated else replace(parent, others={str(first.rule): len(first.counts)} if direct else {})
     else:
         found = replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
     return found

@@ -60,10 +60,30 @@ def test_a_patient_stands_above_the_views() -> None:
     assert {re.match(group, path)["group"] for path in paths} == {path.rsplit("/", 2)[0] for path in paths}  # type: ignore[index]
 
 
-@pytest.mark.parametrize("end", ["v0 v1", "L R", "left right", "img mask", "orig aug2"])
+@pytest.mark.parametrize("end", ["v0 v1", "L R", "a b c", "left right", "img mask", "orig aug2"])
 def test_the_end_of_a_name_that_tells_a_version_is_no_label(end: str) -> None:
     paths = [f"f_{k:03}_daisy_{one}.jpg" for k in range(9) for one in end.split()]
     assert layout.by_name(paths, None) is None
+
+
+@pytest.mark.parametrize("name", ["{k}_{one}.jpg", "x_{k}_{one}.jpg"])
+def test_sides_are_no_labels_but_letters_are(name: str) -> None:
+    sides, letters = ([name.format(k=k, one=one) for k in range(9) for one in ones] for ones in ("LR", "ABCDE"))
+    assert layout.by_name(sides, None) is None
+    assert layout.by_name(letters, None)
+
+
+def test_many_numbered_folders_above_equal_ones_are_patients() -> None:
+    paths = [f"p{who:03}/{grade}/{k}.png" for who in range(12) for grade in "01" for k in range(3)]
+    assert set(decided(paths).counts) == {"0", "1"}
+
+
+@pytest.mark.parametrize("parts", [("Trainingsdaten", "Testdaten"), ("entraînement", "test"), ("训练集", "测试集")])
+def test_parts_in_other_languages_are_told(parts: tuple[str, str], tmp_path: Path) -> None:
+    paths = [f"{part}/{of}/{k}.png" for part in parts for of in CLASSES for k in range(4)]
+    said = told(paths, [path.split("/")[1] for path in paths], root=tmp_path)
+    assert "may be parts of a data set" in said
+    assert all(repr(part) in said for part in parts)
 
 
 @pytest.mark.parametrize(("column", "named"), [("masterCategory", True), ("Type1", True), ("baseColour", False)])
