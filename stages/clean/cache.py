@@ -14,84 +14,82 @@ from typing import TYPE_CHECKING
 from stages.core.console import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
 FILE = Path(".cache/clean.sqlite")
-_TABLE = "prints"
 _SUM = 8  # bytes before each value by which damage is noticed: SQLite has none
 _PATIENCE = 30.0  # seconds to wait for another run
-_ASKED_AT_ONCE = 500  # SQLite limits the variables of a statement
-
-
-def key(*parts: object) -> bytes:
-    """A key from everything that the result depends on."""
-    return hashlib.sha256(repr(parts).encode()).digest()[:16]
+_AT_ONCE = 256  # values written in one transaction, and asked for in one question
 
 
 class Cache:
-    """Keys to bytes. A file that is damaged is made anew; a temporary one takes its place where none can be used."""
+    """Keys to bytes. A temporary file takes the place of one that cannot be used; one that is damaged is deleted."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
+        self._waiting: list[tuple[bytes, bytes]] = []
         try:
-            self._base = self._open(file)
+            self._base = _open(file)
         except (sqlite3.Error, OSError) as error:
-            self._base = self._anew(error)
+            self._base = self._without(error)
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values that are known."""
-        found: dict[bytes, bytes] = {}
-        for start in range(0, len(keys), _ASKED_AT_ONCE):
-            part = list(keys[start : start + _ASKED_AT_ONCE])
+    def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """The keys that are known, each with its value."""
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
             try:
-                rows = self._base.execute(f"SELECT key, value FROM {_TABLE} WHERE key IN ({marks})", part).fetchall()  # noqa: S608
+                rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", part).fetchall()  # noqa: S608
             except sqlite3.Error as error:
-                self._base = self._anew(error)
-                break
-            found.update((name, value[_SUM:]) for name, value in rows if _is_whole(value))
-        return found
+                self._base = self._without(error)
+                return
+            yield from ((key, value[_SUM:]) for key, value in rows if _is_whole(value))
 
-    def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Remember values in one transaction, so that an interrupted run goes on where it was."""
-        summed = [(name, _sum(value) + value) for name, value in items]
+    def put(self, key: bytes, value: bytes) -> None:
+        """Remember a value: many in one transaction, so that an interrupted run goes on nearly where it was."""
+        self._waiting.append((key, _sum(value) + value))
+        if len(self._waiting) == _AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._write()
+        self._base.close()
+
+    def _write(self) -> None:
         try:
             with self._base:
-                self._base.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?)", summed)  # noqa: S608
+                self._base.executemany("INSERT OR REPLACE INTO prints VALUES (?, ?)", self._waiting)
         except sqlite3.OperationalError:
             pass  # a full disk costs the memory, not the run
         except sqlite3.Error as error:
-            self._base = self._anew(error)
+            self._base = self._without(error)
+        self._waiting.clear()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._base.close()
-
-    def _anew(self, error: Exception) -> sqlite3.Connection:
-        """Another database, after an error; one that is damaged, not merely locked or full, is deleted."""
+    def _without(self, error: Exception) -> sqlite3.Connection:
+        """A temporary database, after an error; a file that is damaged, not merely locked or full, is deleted."""
         say(f"{self._file} cannot be used ({error}): everything is worked out anew")
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._base.close()
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError) and self._file:
-            with contextlib.suppress(sqlite3.Error, OSError):
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with contextlib.suppress(OSError):
                 for end in ("", "-wal", "-shm"):
                     Path(f"{self._file}{end}").unlink(missing_ok=True)
-                return self._open(self._file)
-        return self._open(None)
+        return _open(None)
 
-    @staticmethod
-    def _open(file: Path | None) -> sqlite3.Connection:
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        base = sqlite3.connect(file or "", timeout=_PATIENCE)  # "": a temporary file
-        try:
-            base.execute("PRAGMA journal_mode=WAL")
-            base.execute("PRAGMA synchronous=NORMAL")
-            base.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} (key BLOB PRIMARY KEY, value BLOB)")
-        except sqlite3.Error:
-            base.close()
-            raise
-        return base
+
+def _open(file: Path | None) -> sqlite3.Connection:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    base = sqlite3.connect(file or "", timeout=_PATIENCE)  # "": a temporary file
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute("CREATE TABLE IF NOT EXISTS prints (key BLOB PRIMARY KEY, value BLOB)")
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
 
 
 def _is_whole(value: object) -> bool:

@@ -5,11 +5,8 @@ The same files give the same decisions whatever their order: rows are sorted fir
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import classes, curation, match
 from stages.clean.curation import Hand
+from stages.core.curation import natural
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 ID_LENGTH = 16  # hexadecimal digits: among 10 million pictures a clash has odds of 1 to 370,000, and is noticed
-_NUMBER = re.compile(r"([0-9]+)")
 
 
 @dataclass
@@ -75,14 +72,6 @@ class Decisions:
     groups: list[list[int]] = field(default_factory=list)
     cut: list[Pair] = field(default_factory=list)
     by_hand: dict[str, Any] = field(default_factory=dict)
-
-
-@lru_cache(maxsize=100_000)
-def natural(text: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
-    found = _NUMBER.split(unicodedata.normalize("NFC", text).casefold())
-    # words, the first of them perhaps empty, and numbers, of any length, take turns
-    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)], text
 
 
 def decide(

@@ -14,7 +14,6 @@ import mmap
 import os
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 import warnings
@@ -23,6 +22,7 @@ from multiprocessing import connection, forkserver, get_context, spawn
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stages.clean.decode import Refused
+from stages.core import children
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -198,16 +198,12 @@ def _start_server(function: Callable[..., Any]) -> None:
     places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100 - "" is the working folder
     given = dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(places)}
     with _STARTING:
+        children.short_sockets()
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
         try:
             _FORK.set_forkserver_preload([__name__, *dict.fromkeys(one.__module__ for one in needed)])
             forkserver.ensure_running()
-        except OSError as error:
-            if "AF_UNIX" not in str(error):
-                raise
-            where = tempfile.gettempdir()
-            raise UserError(f"{where} is too long a path for sockets; set TMPDIR to a shorter one") from None
         finally:
             for name, value in before.items():
                 if value is None:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import imagehash
 import PIL
 
-from stages.clean.decide import Decisions, Entry, natural
 from stages.clean.opencv import cv2
 from stages.core import files
 from stages.core.console import progress
+from stages.core.curation import natural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from stages.clean.decide import Decisions, Entry
     from stages.clean.params import Clean
     from stages.clean.pictures import Pictures
 

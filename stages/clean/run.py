@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
 from dataclasses import replace
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from stages.clean import layout, match, sheets
 from stages.clean.cache import FILE as CACHE
-from stages.clean.cache import Cache
 from stages.clean.curation import fit, summary
-from stages.clean.decide import Decisions, Entry, decide, natural
+from stages.clean.decide import Decisions, Entry, decide
 from stages.clean.describe import Job, Print
 from stages.clean.pictures import Pictures
 from stages.core import curation, files
 from stages.core.console import say
+from stages.core.curation import natural
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,12 +65,11 @@ def run(  # noqa: PLR0913, PLR0917
         else None
         for row, box in zip(rows, boxes, strict=True)
     ]
-    with contextlib.closing(Cache(cache_file)) as cache:
-        pictures = Pictures(jobs, clean, cache)
-        entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
-        done = _decided(entries, pictures, small, by_hand)
-        layout.write(done, pictures, out)
-        sheets.write(done, pictures, report)
+    pictures = Pictures(jobs, clean, cache_file)
+    entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
+    done = _decided(entries, pictures, small, by_hand)
+    layout.write(done, pictures, out)
+    sheets.write(done, pictures, report)
     if not any(e.status == "kept" for e in entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"

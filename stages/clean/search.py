@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.clean.hashes import INVERSE, ORIENTATIONS, UNIT
+from stages.clean.features import INVERSE, ORIENTATIONS, UNIT
 from stages.core.console import progress
 
 if TYPE_CHECKING:

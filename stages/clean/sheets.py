@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.clean.compare import Evidence
-from stages.clean.decide import natural
-from stages.clean.proof import Proof
+from stages.clean.compare import Evidence, Proof
 from stages.clean.small import Whole
 from stages.core import files
+from stages.core.curation import natural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
