@@ -33,9 +33,7 @@ class Entry:
     """One row of the raw manifest, and what becomes of it."""
 
     path: str
-    file: str
     label: str
-    source: str
     hint: str
     box: Box | None
     print: Print
@@ -103,7 +101,7 @@ def decide(
         copies.merge(entries[k].first, k)
     joined = _bound(entries, usable, hand)
     hand.refuse_bound(joined)
-    done = Decisions(entries, _of_use(entries, pairs, hand))
+    done = Decisions(entries, _of_use(entries, usable, pairs, hand))
     verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
     for pair in _strongest_first(verdicts.values()):
         if not hand.parts(joined, pair):
@@ -123,12 +121,11 @@ def decide(
     return done
 
 
-def _of_use(entries: list[Entry], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
+def _of_use(entries: list[Entry], usable: list[int], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
     """The pairs of pictures in use, each picture at its first position, less those that a person told apart."""
-    first: dict[str, int] = {}
-    place = {k: first.setdefault(e.print.pixels, k) for k, e in enumerate(entries) if e.usable}
+    first = {entries[k].print.pixels: entries[k].first for k in usable}
     of = {k: first[e.print.pixels] for k, e in enumerate(entries) if e.print.pixels in first}
-    apart = {frozenset((place[a], place[b])) for a, b in hand.pairs("not_same")}
+    apart = {frozenset((of[a], of[b])) for a, b in hand.pairs("not_same")}
     found = [match.placed(pair, of) for pair in pairs if pair.a in of and pair.b in of]
     return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
 

@@ -7,6 +7,7 @@ shot, or a part of it (they must not be split apart).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -38,11 +39,10 @@ _CHUNK = 4096  # small pairs looked at together
 
 
 class Candidate(NamedTuple):
-    """A pair worth a look: positions, bits between the hashes or votes of features, and how the first is turned."""
+    """A pair worth a look: positions, and how the first is turned."""
 
     a: int
     b: int
-    score: int
     orientation: int
     by: Literal["hash", "features", "frequencies"]
 
@@ -111,7 +111,7 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     for members in same.subsets():
         best = min(members, key=lambda k: (prints[k].quality, place[k]))
         rest += [sorted((best, k), key=place.__getitem__) for k in members if k != best]
-    more = [Candidate(a, b, 0, 0, "hash") for a, b in rest if (a, b) not in found]
+    more = [Candidate(a, b, 0, "hash") for a, b in rest if (a, b) not in found]
     _look(more, tiny, pictures, found)
     return sorted((placed(pair, range(len(prints))) for pair in found.values()), key=lambda pair: (pair.a, pair.b))
 
@@ -183,8 +183,8 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
 
 
 def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequencies"]) -> Iterator[Candidate]:
-    rows[:2] = places[rows[:2]]
-    return (Candidate(a, b, score, orientation, by) for a, b, score, orientation in rows.T.tolist())
+    a, b, _, orientation = rows
+    return map(Candidate, places[a].tolist(), places[b].tolist(), orientation.tolist(), repeat(by))
 
 
 def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:

@@ -1,51 +1,59 @@
-"""The pictures of a run: one object that gives their bytes, prints, thumbnails and pixels."""
+"""The pictures of a run: one object that gives their bytes, prints, thumbnails and pixels.
+
+What was worked out before is remembered by content: a picture seen once is not decoded again, whatever it is called
+now. One SQLite file under `.cache/` holds it, and nothing that cannot be worked out again; deleting it is safe.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
+import sqlite3
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
 from stages.clean import decode, describe, isolate
-from stages.clean.cache import Cache
 from stages.clean.decode import Refused
 from stages.clean.describe import Job, Print
 from stages.clean.opencv import cv2
 from stages.core.children import cores
-from stages.core.console import progress
+from stages.core.console import progress, say
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from stages.clean.params import Clean
 
+CACHE = Path(".cache/clean.sqlite")
+_SUM = 8  # bytes before each value by which damage is noticed: SQLite has none
+_PATIENCE = 30.0  # seconds to wait for another run
+_AT_ONCE = 256  # values written in one transaction, and asked for in one question
 _KEPT = 400_000_000  # bytes of thumbnails in memory
 LENIENT = {"truncated_min_visible": 0.001, "corrupt_data": "keep", "min_side": 1}
-Task = tuple[str, str, decode.Box | None, bool]  # file, SHA-256, box, whether to be lenient
+Task = tuple[Job, str]  # and the SHA-256 of the file
 
 
 class Pictures:
     """Pictures by their position in the raw manifest."""
 
-    def __init__(self, jobs: Sequence[Job | None], clean: Clean, cache_file: Path | None) -> None:
-        """Describe every picture that has a job, in parallel; the result does not depend on the number of workers."""
+    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None) -> None:
+        """Describe every picture, in parallel; the result does not depend on the number of workers."""
         self.clean = clean
         self.prints = [Print("") for _ in jobs]
-        self._jobs = jobs
+        self._jobs = {k: job for k, job in enumerate(jobs) if isinstance(job, Job)}
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
         with contextlib.closing(Cache(cache_file)) as cache:
-            self._describe(cache)
+            self._describe(jobs, cache)
 
     def content(self, k: int) -> bytes:
         """The bytes of the file.
@@ -53,16 +61,16 @@ class Pictures:
         Raises:
             UserError: they are not those that were described.
         """
-        job = self._job(k)
-        data = describe.read(job.file)
+        file = self._jobs[k].file
+        data = describe.read(file)
         if hashlib.sha256(data).hexdigest() != self.prints[k].sha256:
-            raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+            raise UserError(f"{file} changed while it was read; make it again with `dvc repro -f ingest`")
         return data
 
     def picture(self, k: int) -> decode.Picture:
         """The normalised picture, whole."""
         clean = self.clean.model_copy(update=LENIENT) if self.prints[k].forced else self.clean
-        return decode.decode(self.content(k), clean, self._job(k).box)
+        return decode.decode(self.content(k), clean, self._jobs[k].box)
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
@@ -71,24 +79,19 @@ class Pictures:
         self._thumbs.move_to_end(k)
         return self._thumbs[k]
 
-    def _job(self, k: int) -> Job:
-        job = self._jobs[k]
-        assert job is not None  # noqa: S101 - only described pictures are asked for
-        return job
-
-    def _describe(self, cache: Cache) -> None:
+    def _describe(self, jobs: Sequence[Job | Refused], cache: Cache) -> None:
         tasks: dict[int, Task] = {}
-        for k, job in enumerate(self._jobs):
-            if job is None:
-                continue
+        for k, job in enumerate(jobs):
             digest, size = "", 0
             try:
+                if isinstance(job, Refused):
+                    raise job
                 digest, size = describe.identity(job.file)
                 decode.check_bytes(size, self.clean)
-                tasks[k] = job.file, digest, job.box, job.lenient
+                tasks[k] = job, digest
             except Refused as refused:
                 self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
-        keys = {k: _key(task, self.clean) for k, task in tasks.items()}
+        keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
         known = {key: Print.unpacked(data) for key, data in cache.get(list(keys.values()))}
         for k, key in keys.items():
             if key in known:
@@ -121,20 +124,98 @@ def workers(clean: Clean) -> int:
 
 def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:
     """In a worker process: read a file again and describe its picture."""
-    file, digest, box, lenient = task
-    data = describe.read(file)
+    job, digest = task
+    data = describe.read(job.file)
     try:
-        return describe.describe(data, digest, box, clean)
+        return describe.describe(data, digest, job.box, clean)
     except Refused as refused:
-        if lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
+        if job.lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
             with contextlib.suppress(Refused):
-                forced, thumb = describe.describe(data, digest, box, clean.model_copy(update=LENIENT))
+                forced, thumb = describe.describe(data, digest, job.box, clean.model_copy(update=LENIENT))
                 return replace(forced, forced=str(refused)), thumb
         return Print(digest, size=len(data), reason=refused.reason, detail=refused.detail), None
 
 
-def _key(task: Task, clean: Clean) -> bytes:
+def _key(job: Job, digest: str, clean: Clean) -> bytes:
     """What the result depends on."""
     limits = sorted(clean.model_dump(exclude={"duplicates", "label_conflicts", "workers", "match"}).items())
-    parts = ("print", describe.VERSION, PIL.__version__, cv2.__version__, limits, *task[1:])
+    parts = describe.VERSION, PIL.__version__, cv2.__version__, limits, digest, job.box, job.lenient
     return hashlib.sha256(repr(parts).encode()).digest()[:16]
+
+
+class Cache:
+    """Keys to bytes. A temporary file takes the place of one that cannot be used; one that is damaged is deleted."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._waiting: list[tuple[bytes, bytes]] = []
+        try:
+            self._base = _open(file)
+        except (sqlite3.Error, OSError) as error:
+            self._base = self._without(error)
+
+    def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """The keys that are known, each with its value."""
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            try:
+                rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", part).fetchall()  # noqa: S608
+            except sqlite3.Error as error:
+                self._base = self._without(error)
+                return
+            yield from ((key, value[_SUM:]) for key, value in rows if _is_whole(value))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Remember a value: many in one transaction, so that an interrupted run goes on nearly where it was."""
+        self._waiting.append((key, _sum(value) + value))
+        if len(self._waiting) == _AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._write()
+        self._base.close()
+
+    def _write(self) -> None:
+        try:
+            with self._base:
+                self._base.executemany("INSERT OR REPLACE INTO prints VALUES (?, ?)", self._waiting)
+        except sqlite3.OperationalError:
+            pass  # a full disk costs the memory, not the run
+        except sqlite3.Error as error:
+            self._base = self._without(error)
+        self._waiting.clear()
+
+    def _without(self, error: Exception) -> sqlite3.Connection:
+        """A temporary database, after an error; a file that is damaged, not merely locked or full, is deleted."""
+        say(f"{self._file} cannot be used ({error}): everything is worked out anew")
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._base.close()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with contextlib.suppress(OSError):
+                for end in ("", "-wal", "-shm"):
+                    Path(f"{self._file}{end}").unlink(missing_ok=True)
+        return _open(None)
+
+
+def _open(file: Path | None) -> sqlite3.Connection:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    base = sqlite3.connect(file or "", timeout=_PATIENCE)  # "": a temporary file
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute("CREATE TABLE IF NOT EXISTS prints (key BLOB PRIMARY KEY, value BLOB)")
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, bytes) and value[:_SUM] == _sum(value[_SUM:])
+
+
+def _sum(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()[:_SUM]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stages.clean import isolate
-from stages.clean.cache import Cache
 from stages.clean.decode import Refused
 from stages.clean.describe import Print
+from stages.clean.pictures import Cache
 
 from .conftest import Raw, photo
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_another_run_has_locked_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.clean.cache._PATIENCE", 0.05)
+    monkeypatch.setattr("stages.clean.pictures._PATIENCE", 0.05)
     file = tmp_path / "c.sqlite"
     first = Cache(file)
     first.put(b"a", b"1")

@@ -21,7 +21,7 @@ from .conftest import Raw, photo, scene
 def rows(labels: list[str], bytes_: int = 1) -> list[Entry]:
     """Rows of one picture, some of them with the same bytes."""
     prints = [Print(f"{k % bytes_:064}", "pixels", 100, 100, 999, ".jpg") for k in range(len(labels))]
-    return [Entry(f"{label}/IMG_{k:05}.jpg", "f", label, "folder", "", None, prints[k], status="kept")
+    return [Entry(f"{label}/IMG_{k:05}.jpg", label, "", None, prints[k], status="kept")
             for k, label in enumerate(labels)]  # fmt: skip
 
 
@@ -52,11 +52,11 @@ def test_thousands_of_copies_cost_no_square(labels: list[str]) -> None:
 
 def test_a_chain_of_copies_alone_is_no_conflict() -> None:
     """a and b are copies, and b and c: a and c were never proven to be."""
-    entries = [Entry(f"{k}.jpg", "f", label, "folder", "", None, Print(f"{k:064}", f"p{k}", 9, 9), status="kept")
+    entries = [Entry(f"{k}.jpg", label, "", None, Print(f"{k:064}", f"p{k}", 9, 9), status="kept")
                for k, label in enumerate("xxy")]  # fmt: skip
     same = [Pair(0, 1, 0, "hash", verdict="same"), Pair(1, 2, 0, "hash", verdict="same")]
     assert [e.reason for e in decide(entries, same[:1], Clean()).entries] == ["", "near_duplicate", ""]
-    fresh = [Entry(e.path, "f", e.label, "folder", "", None, e.print, status="kept") for e in entries]
+    fresh = [Entry(e.path, e.label, "", None, e.print, status="kept") for e in entries]
     assert {e.reason for e in decide(fresh, same, Clean()).entries} == {"label_conflict"}
 
 
