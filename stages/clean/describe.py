@@ -75,7 +75,7 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in vars(self).items() if k != "features" and (v or k != "forced")}
+        facts = {k: v for k, v in vars(self).items() if k != "features"}
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod

@@ -98,8 +98,8 @@ class Pictures:
                 self.prints[k] = known[key]
                 del tasks[k]
         work = functools.partial(_one, clean=self.clean)
-        limits = {"seconds": self.clean.seconds, "gigabytes": self.clean.gigabytes}
-        found = isolate.each(work, list(tasks.values()), workers=workers(self.clean), **limits)
+        items, seconds, gigabytes = list(tasks.values()), self.clean.seconds, self.clean.gigabytes
+        found = isolate.each(work, items, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes)
         for k, result in progress(zip(tasks, found, strict=True), total=len(tasks), desc="describe", unit="picture"):
             if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered
                 self.prints[k] = Print(tasks[k][1], reason=result.reason, detail=result.detail)
