@@ -161,7 +161,7 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
         (root / ".dvc").mkdir(exist_ok=True)
         remove(root / ".dvc" / "config.local", root)
         (root / ".dvc" / "config.local").write_text(local)
-        # Pretrained weights and the source may lie outside of git: the cells' fingerprints and hashes vouch for them.
+        # Pretrained weights and the source may lie outside of git: the hashes in config.json vouch for them.
         for lent in {WEIGHTS, f"{place.study}/{WEIGHTS}", f"{place.study}/{source}" if source else WEIGHTS}:
             original, inside = place.root / lent, Path(os.path.normpath(root / lent))
             if original.exists() and not inside.exists():

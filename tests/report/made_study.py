@@ -204,7 +204,7 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         "params_total": 1000 * 3 ** (index % 6), "params_trainable": 1000 * 2 ** (index % 6),
         "best_epoch": made.epochs, "normalisation": [{"name": "featurewise", "mean": [0.5], "std": [0.25]}],
         "machine": {"device": "cpu", "instruction_set": "AVX512", "torch": "2.11.0", "threads": 1, "autocast": None},
-        "weights": WEIGHTS if index == 1 else None, "fingerprint": f"{index:032x}", "cell": _settings(made, index),
+        "weights": WEIGHTS if index == 1 else None, "cell": _settings(made, index),
     }  # fmt: skip
     _json(folder / "train/config.json", config)
     _inputs(folder / "evaluate", made, images["train"])
