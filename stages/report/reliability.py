@@ -151,6 +151,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     top1 = cells["top1"].to_numpy(dtype=float).reshape(shape)[ranked]  # (variants, seeds, settings)
     changed = cells["changed"].to_numpy(dtype=float).reshape(shape).min(axis=(0, 1))
     first = cells.iloc[: top1.shape[2]]
+    sizes = [f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})]  # splits of their own differ
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
     transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
@@ -183,7 +184,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
         "charts": charts,
         "key": _key(order, figures),
         "note": (
-            f"Top-1 % of the trained networks on {int(first['n'].iloc[0]):,} test images that are transformed before "
+            f"Top-1 % of the trained networks on {' to '.join(sizes)} test images that are transformed before "
             f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
             "was trained with an augmentation has already seen that kind of change."
         ),
