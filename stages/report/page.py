@@ -16,6 +16,7 @@ from stages.report import (
     cost,
     data_page,
     galleries,
+    leak,
     published,
     reliability,
     results,
@@ -65,8 +66,8 @@ def _words(value: Any) -> str:
 SECTIONS = (
     results.SECTION,
     uncertainty.SECTION,
-    published.PUBLISHED,
-    published.LEAK,
+    published.SECTION,
+    leak.SECTION,
     data_page.SECTION,
     training.CURVES,
     classes.CONFUSION,

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
-from stages.core.metrics import SHARES, WHOLE_CELL
+from stages.core.metrics import FEWEST_GROUPS, SHARES, WHOLE_CELL
 from stages.report import caveats, findings, ranking, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
@@ -27,6 +27,7 @@ COVERED = {
     "seeds and splits": "the effect, on this test set, of other training images of this kind, split anew, with other "
     "seeds",
 }
+OF_IMAGES = ("images", "images and seeds", "images, seeds and splits")
 POPULATION = {
     "images and seeds": "new seeds and new test images, with this split and the same training images",
     "seeds": "new seeds, with this split and these test images",
@@ -75,7 +76,8 @@ def whole(evidence: StudyEvidence) -> str:
     if seeds == 1:
         return f"{name} interval over the test images, for this trained network alone{_groups(evidence)}"
     if several(evidence):
-        return f"the interval for {population(evidence)}{_groups(evidence)}"
+        least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
+        return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
     if seeds == 2:
         return f"left empty, because two seeds agree by chance too often for an interval over {kind}"
     how = "over the seeds" if kind == "seeds" else "widened by the variation between seeds"
@@ -121,7 +123,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_with_copies(evidence)}. {own}: the "
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_conditions(evidence)}. {own}: the "
         "interval of the pair by itself."
     )
     if ranks.silent == ranking.AGREE:
@@ -129,14 +131,14 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
             f"{first(evidence, ranks)}"
         )
+    if covers(evidence) == ranking.ALONE:
+        return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     if len(evidence.comparisons) == 1:
         text += f" “All pairs at once”: the interval that decides ({method})."
     else:
         text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
-    if covers(evidence) == ranking.ALONE:
-        return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
         "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts "
@@ -168,7 +170,8 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     if not found:
         return ""
     places = 2 if evidence.images("test") >= 1000 else 1
-    tied = f"all {best} variants" if best == len(ranks.order) else f"the {best} variants that are tied at the top"
+    every = "both variants" if best == 2 else f"all {best} variants"
+    tied = every if best == len(ranks.order) else f"the {best} variants that are tied at the top"
     one = len(evidence.study.seeds) == 1
     by = "by the luck of the test images alone; the luck of the seed comes on top" if one else "by luck alone"
     return (
@@ -179,14 +182,20 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
-    return POPULATION[covered(evidence)] + _with_copies(evidence)
+    return POPULATION[covered(evidence)] + _conditions(evidence)
 
 
-def _with_copies(evidence: StudyEvidence) -> str:
-    """Other pictures have no copies in the training set, unless they are drawn from a collection that has as many."""
-    if covered(evidence) not in ("images and seeds", "images, seeds and splits") or not findings.leaking(evidence):
+def _conditions(evidence: StudyEvidence) -> str:
+    """What must hold of other images: the groups that they come from, and as many copies in training as here."""
+    if covered(evidence) not in OF_IMAGES:
         return ""
-    return ", if as many of the images as here have copies outside the test set"
+    text = ""
+    if 0 < (groups := evidence.test_groups) < FEWEST_GROUPS:
+        which = "group" if groups == 1 else f"{groups} groups"
+        text = f", if they come from the same {which} (fewer than {FEWEST_GROUPS} do not show how others would differ)"
+    if findings.leaking(evidence):
+        text += ", if as many of the images as here have copies outside the test set"
+    return text
 
 
 def covered(evidence: StudyEvidence) -> str:
@@ -236,7 +245,7 @@ def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"{COVERED[covered(evidence)]}{_with_copies(evidence)}. {_corrected(evidence)}"
+    return f"{COVERED[covered(evidence)]}{_conditions(evidence)}. {_corrected(evidence)}"
 
 
 def _corrected(evidence: StudyEvidence) -> str:
@@ -248,7 +257,7 @@ def _corrected(evidence: StudyEvidence) -> str:
 
 
 def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
-    low, high = float(row["sd_low"]), float(row["sd_high"])
+    low, high = (float(row[end]) if row[end] else None for end in ("sd_low", "sd_high"))
     return {
         "value": number(float(row["sd"]), METRIC[1], digits + 1),
         "interval": interval(low, high, METRIC[1], digits + 1),
@@ -272,7 +281,8 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
             f"“Initialisation” is the variation between seeds on one split: "
             f"{wording.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
             f"{chosen} images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). "
-            "“Total” is the variation of one run on a split of its own."
+            "“Total” is the variation of one run on a split of its own"
+            f"{'.' if splits >= 10 else '; so few splits give no interval of it.'}"  # variance.FEWEST
         )
     else:
         text.append(
@@ -289,8 +299,7 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
     parts = [part.capitalize() for part in context["variance"]["parts"]]
     rows = [
-        [row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])]
-        for row in context["variance"]["rows"]
+        [row["variant"], *(" ".join(cell.values()) for cell in row["cells"])] for row in context["variance"]["rows"]
     ]
     level = context["results"]["confidence"]
     caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
