@@ -22,15 +22,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ["variant", "split", "metric", "part", "n", "df", "sd", "sd_low", "sd_high"]
 
-FEWEST = 10
-
 
 def variance(found: list[CellResults], splits: list[SharedSplit], alpha: float) -> list[dict[str, Any]]:
     """The rows of variance.csv: standard deviations of every metric, by what varied.
 
     `part` is `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of its own; `n` is the
-    number of seeds or splits that it is estimated from. A metric that some cell does not have is left out. A total of
-    two parts has an interval from `FEWEST` splits on: Satterthwaite's is too narrow below.
+    number of seeds or splits that it is estimated from. A metric that some cell does not have is left out.
     """
     by_variant: dict[str, dict[int, dict[tuple[str, str], float]]] = {}
     for cell in found:
@@ -63,16 +60,15 @@ def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
     squares = sum(mean_square**2 / freedom for mean_square, freedom in terms)
     freedom_of_total = sum(mean_square for mean_square, _ in terms) ** 2 / squares if squares else float(inside)
     limits = _williams(between, within, outside, inside, seeds, alpha)
-    whole = _chi_squared(total, freedom_of_total, alpha) if splits >= FEWEST else None
     return [
         _row("initialisation", table.size, inside, within, _chi_squared(within, inside, alpha)),
         _row("split", splits, outside, of_split, limits),
-        _row("total", table.size, freedom_of_total, total, whole),
+        _row("total", table.size, freedom_of_total, total, _graybill_wang(terms, alpha)),
     ]
 
 
-def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, float] | None) -> dict[str, Any]:
-    low, high = (math.sqrt(max(limit, 0.0)) for limit in limits) if limits else (None, None)
+def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, float]) -> dict[str, Any]:
+    low, high = (math.sqrt(max(limit, 0.0)) for limit in limits)
     return {"part": part, "n": n, "df": freedom, "sd": math.sqrt(spread), "sd_low": low, "sd_high": high}
 
 
@@ -82,6 +78,16 @@ def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, fl
 
     low, high = chi2.ppf([1 - alpha / 2, alpha / 2], freedom)
     return float(freedom * spread / low), float(freedom * spread / high)
+
+
+def _graybill_wang(terms: list[tuple[float, int]], alpha: float) -> tuple[float, float]:
+    """The interval of a sum of mean squares, each with its degrees of freedom (Graybill and Wang 1980)."""
+    from scipy.stats import chi2
+
+    below = [value * (1 - freedom / chi2.ppf(1 - alpha / 2, freedom)) for value, freedom in terms]
+    above = [value * (freedom / chi2.ppf(alpha / 2, freedom) - 1) for value, freedom in terms]
+    total = sum(value for value, _ in terms)
+    return total - math.hypot(*below), total + math.hypot(*above)
 
 
 def _williams(

@@ -21,7 +21,7 @@ from stages.report import (
     reliability,
     results,
     training,
-    uncertainty,
+    variance,
     wording,
 )
 from stages.report.figures import drawing
@@ -65,7 +65,7 @@ def _words(value: Any) -> str:
 
 SECTIONS = (
     results.SECTION,
-    uncertainty.SECTION,
+    variance.SECTION,
     published.SECTION,
     leak.SECTION,
     data_page.SECTION,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
-FEW = "so few {} cannot show how much each variant varies"
+FEW = "so few seeds cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 SAME = 1e-12  # means that differ by less are equal: they were added in another order
@@ -119,7 +119,7 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     if "refused" in verdicts and verdicts <= {"refused", "identical"}:
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
     if verdicts - {"identical"} == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
-        few = FEW.format("splits" if len(evidence.split["splits"]) > 1 else "seeds")
+        few = FEW.replace("seeds", "splits") if len(evidence.split["splits"]) > 1 else FEW
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), few, rank)
     return Ranking(order, pairs, tied(rank, pairs), rank=rank)
 
