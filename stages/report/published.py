@@ -163,9 +163,8 @@ def on_another_split(evidence: StudyEvidence, variant: str, metric: str, runs: i
         return None, None
     within = float(values.var(axis=1, ddof=1).mean()) if seeds > 1 else 0.0
     of_splits, of_seeds = (1 + 1 / splits + evidence.held_out) * between, within * max(1 / runs - 1 / seeds, 0.0)
-    squares = of_splits**2 / (splits - 1) + of_seeds**2 / max(splits * (seeds - 1), 1)
-    freedom = (of_splits + of_seeds) ** 2 / squares
-    half = float(stdtrit(freedom, 1 - evidence.alpha / 2)) * math.sqrt(of_splits + of_seeds)
+    t_splits, t_seeds = stdtrit([splits - 1, max(splits * (seeds - 1), 1)], 1 - evidence.alpha / 2).tolist()
+    half = math.hypot(t_splits * math.sqrt(of_splits), t_seeds * math.sqrt(of_seeds))
     return mean - half, mean + half
 
 
