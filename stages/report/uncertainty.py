@@ -186,7 +186,8 @@ def _conditions(evidence: StudyEvidence) -> str:
     text = ""
     if 0 < (groups := evidence.test_groups) < FEWEST_GROUPS:
         which = "group" if groups == 1 else f"{groups} groups"
-        text = f", if the test images come from the same {which} (fewer than {FEWEST_GROUPS} do not show how others would differ)"
+        why = f"fewer than {FEWEST_GROUPS} do not show how others would differ"
+        text = f", if the test images come from the same {which} ({why})"
     if findings.leaking(evidence):
         text += ", if as many of the images as here have copies outside the test set"
     return text
