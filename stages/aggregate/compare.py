@@ -7,8 +7,10 @@ Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Sattert
 interval of a pair by itself. What is decided comes from `joint`, which judges all pairs of the study at one level: a
 variant is better when the simultaneous interval excludes 0, two are equal when the simultaneous interval of two
 one-sided tests lies within the margin, and all else is undecided. With one seed nothing is known of the variation
-between seeds: the intervals then cover the images alone, and nothing is decided. Where all runs of a pair agree to the
-last digit, they show no variation: the verdict is "refused", and no figure is given that rests on the variation.
+between seeds: the intervals then cover the images alone, and nothing is decided. Where the runs of every variant agree
+to the last digit, they show no variation: the verdict is "refused". Two variants that answer every image alike are
+"identical" on these images, and others may still tell them apart. No pair of these kinds has a figure that rests on
+the variation.
 """
 
 from __future__ import annotations
@@ -59,9 +61,10 @@ class Spread:
         total = a + b + self.image
         if self.seeds == 1:
             return total / self.images, np.full(len(total), float(self.images - 1))
-        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE)
+        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
+        squares += self.image**2 / max(self.images - 1, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = np.where(squares > 0, (self.seeds - 1) * total**2 / squares, np.inf)
+            freedom = np.where(squares > 0, total**2 / squares, np.inf)
         return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
 
 
@@ -211,17 +214,14 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
     for index, (a, b) in enumerate(known.pairs):
         difference, same = float(family.difference[index]), bool(known.same[index])
         refused = bool(family.refused[index]) and not (same or one_seed)
-        silent = refused or known.covers == NOTHING
         judged = not (same or one_seed or refused)
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
         low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
-        if refused:  # the interval of the pair by itself rests on the same variation
+        if refused or same:  # the interval of the pair by itself rests on the same variation
             low = high = own_p = np.nan
-        ends = (0.0, 0.0) if same else (low, high)
-        wide = (0.0, 0.0) if same else (difference - float(half[index]), difference + float(half[index]))
-        around = 0.0 if same else float(known.images[index])
-        run = 0.5 if same else float(higher[index])
+        around = float(known.images[index])
+        run = float(higher[index])
         verdict = _verdict(turned * difference, better=better, within=within, same=same)
         table.append(
             {
@@ -229,17 +229,17 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "variant_b": names[b],
                 "metric": settings.compare,
                 "difference": difference,
-                "ci_low": _number(ends[0]),
-                "ci_high": _number(ends[1]),
+                "ci_low": _number(low),
+                "ci_high": _number(high),
                 "p": _number(own_p),
-                "joint_ci_low": None if silent else wide[0],
-                "joint_ci_high": None if silent else wide[1],
-                "p_joint": None if silent else float(p[index]),
-                "p_equal": None if silent else 1.0 if one_seed else float(equal[index]),
+                "joint_ci_low": difference - float(half[index]) if judged else None,
+                "joint_ci_high": difference + float(half[index]) if judged else None,
+                "p_joint": float(p[index]) if judged else None,
+                "p_equal": float(equal[index]) if judged else None,
                 "effect_size": float(cohens_h(known.means[a], known.means[b])) if settings.compare == "top1" else None,
                 "image_ci_low": _number(difference - around),
                 "image_ci_high": _number(difference + around),
-                "probability_a_better": None if one_seed or refused else run if turned > 0 else 1 - run,
+                "probability_a_better": (run if turned > 0 else 1 - run) if judged else None,
                 "standard_error": float(family.error[index]),
                 "variances": "own" if family.alone else "shared",
                 "covers": known.covers,

@@ -26,7 +26,7 @@ from stages.aggregate.drawn import POWER, Draws, Parts
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.core.metrics import IN_POINTS
+from stages.core.metrics import IN_POINTS, WHOLE_CELL
 
 STEPS, NEAR = 8, 0.03
 SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
@@ -84,6 +84,11 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
             "a pilot needs two variants and two seeds on one split (`split.per_seed: false`); without one, state "
             "`--accuracy` and `--seed-sd`"
         )
+    if settings.compare in WHOLE_CELL:
+        raise UserError(
+            f"`aggregate.compare: {settings.compare}` is one number for each run, so a pilot does not show how it "
+            "varies with the number of test images; plan for another metric"
+        )
     values = found[0].blocks.astype(np.float64)
     seed, _, rest = compare.mean_squares(values)
     spread = compare.spread(values, compare.all_pairs(len(values)))
@@ -91,7 +96,13 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
     if not (seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
     share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
-    return Parts(max(float(seed.mean()) - left, 0.0) / values.shape[2], left, image, share)
+    return Parts(
+        max(float(seed.mean()) - left, 0.0) / values.shape[2],
+        left,
+        image,
+        share,
+        len(found[0].images) / values.shape[2],
+    )
 
 
 def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:
@@ -116,7 +127,7 @@ def smallest(
 
     The variants are taken to vary alike over seeds. The one is ahead; where a share leaves no room for that, behind.
     """
-    draws = Draws(variants, seeds, images)
+    draws = Draws(variants, seeds, max(round(images / parts.group), 2))
     room = most if parts.share is None else min(1 - parts.share, most)
     for sign, least, limit in ((1, 0.0, room), (-1, room, most)):
         found = least

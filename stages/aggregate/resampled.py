@@ -139,7 +139,7 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
     error = np.sqrt(np.maximum(factor * used, least))
     run = (1 + factor) * used + single[first] + single[second]
     difference = each.mean(axis=1)
-    return joint.Family(variants, difference, error, freedom, joint.unknown(difference, error), run, few)
+    return joint.Family(variants, difference, error, freedom, error == 0, run, few)
 
 
 def of_seeds(tested: list[Tested]) -> Floats:

@@ -61,7 +61,7 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
 
 
 def _seeds(evidence: StudyEvidence) -> list[str]:
-    seeds = len(evidence.study.seeds)
+    seeds, tied = len(evidence.study.seeds), any(row["verdict"] == "undecided" for row in evidence.comparisons)
     listed = ", ".join(map(str, evidence.study.seeds))
     trained = knobs.trained(evidence)
     idle = [variant for variant in evidence.variants if variant not in trained]
@@ -77,7 +77,7 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
         found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
         found.append(
-            f"{seeds} seeds give wide intervals. More seeds may change the order of variants that are not told apart."
+            f"{seeds} seeds give wide intervals.{' More seeds may change the order of tied variants.' if tied else ''}"
         )
     return found
 

@@ -16,11 +16,12 @@ from stages.report import (
     cost,
     data_page,
     galleries,
+    leak,
     published,
     reliability,
     results,
     training,
-    uncertainty,
+    variance,
     wording,
 )
 from stages.report.figures import drawing
@@ -64,9 +65,9 @@ def _words(value: Any) -> str:
 
 SECTIONS = (
     results.SECTION,
-    uncertainty.SECTION,
-    published.PUBLISHED,
-    published.LEAK,
+    variance.SECTION,
+    published.SECTION,
+    leak.SECTION,
     data_page.SECTION,
     training.CURVES,
     classes.CONFUSION,

@@ -78,8 +78,12 @@ def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, An
 
 def _whole(evidence: StudyEvidence, variant: str) -> str:
     """The interval of the compared metric that the page stands by: over seeds and images where there are seeds."""
-    low, high = whole(evidence, variant)
-    return interval(*wording.within(low, high, evidence.metric), evidence.metric, evidence.digits) or wording.MISSING
+    metric, places = evidence.metric, evidence.digits
+    ends = interval(*wording.within(*whole(evidence, variant), metric), metric, places)
+    if metric in evidence.settings.metrics:  # the mean has a column
+        return ends or wording.MISSING
+    mean = number(ranks.compared_means(evidence)[variant], metric, places)
+    return f"{mean} ({ends})" if ends else mean
 
 
 def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | None]:

@@ -61,7 +61,7 @@ def test_seeds_of_one_split_are_one_value_of_it() -> None:
     (row,) = fit.verdicts(cells(gaps), Fit(), 0.05, splits(3, seeds=2))
     of_splits = summary.over_splits([gaps[:2], gaps[2:4], gaps[4:]], 0.45, 0.05)
     assert of_splits["ci_low"] is not None
-    assert f"({100 * of_splits['ci_low']:.1f} to " in row["rule"]
+    assert f"({100 * of_splits['ci_low']:.1f} to ".replace("-", chr(0x2212)) in row["rule"]
 
 
 def test_a_drop_over_splits_covers_the_images_that_they_test() -> None:

@@ -62,8 +62,9 @@ def test_comparisons(evaluated: Path) -> None:
     table: dict[Any, Any] = pairs.to_dict("index")
     assert len(table) == 3
     twins = table["weak", "twin"]
-    assert (twins["difference"], twins["p"], twins["p_joint"], twins["verdict"]) == (0, 1, 1, "identical")
-    assert (twins["ci_low"], twins["ci_high"]) == (0, 0)
+    assert (twins["difference"], twins["verdict"]) == (0, "identical")
+    assert np.isnan([twins["p"], twins["p_joint"]]).all()  # other images may tell them apart
+    assert np.isnan([twins["ci_low"], twins["ci_high"]]).all()
     clear = table["strong", "weak"]
     assert clear["verdict"] == "a better"
     assert clear["difference"] > 0

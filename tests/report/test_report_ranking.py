@@ -33,7 +33,7 @@ def of_splits(sizes: list[int], rng: np.random.Generator, variants: int = 8) -> 
     known.comparisons = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
     known.intervals = {v: {"mean": float(mean)} for v, mean in zip(known.variants, found.means, strict=True)}
     known.split = {"splits": [{"counts": one.split.counts} for one in tested]}
-    known.fixed, known.sizes = False, lambda _: sizes
+    known.fixed, known.sizes, known.held_out = False, lambda _: sizes, 1 / 3
     return known
 
 

@@ -47,7 +47,7 @@ def told(**cells: dict[str, Any]) -> Any:
     }
     counts = {"train": {"a": 60, "b": 40}, "val": {"a": 5, "b": 5}, "test": {"a": 9, "b": 1}}
     return SimpleNamespace(
-        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
+        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, comparisons=[], metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
 
@@ -196,3 +196,34 @@ def test_t_is_what_scipy_says() -> None:
     assert published.expected(MetricSummary(3, 0.5, 0.01, None, None), None, 1, 0.05)[1] == pytest.approx(
         0.5 + stats.t.ppf(0.975, 2) * 0.01 * (4 / 3) ** 0.5
     )
+
+
+@pytest.mark.parametrize(("splits", "seeds", "runs"), [(2, 5, 1), (3, 5, 3), (4, 2, 1), (5, 1, 3)])
+def test_a_published_figure_of_another_split_is_expected_there(splits: int, seeds: int, runs: int) -> None:
+    """Splits differ by more than seeds do; 19 of 20 means of runs on a split that is none of ours lie inside."""
+    rng, inside, studies = np.random.default_rng(0), 0, 1500
+    numbers = list(range(splits * seeds))
+    entries = [{"seeds": numbers[k * seeds : (k + 1) * seeds]} for k in range(splits)]
+    about = {"variant": "B1", "split": "test", "metric": "top1"}
+    for _ in range(studies):
+        values = 0.7 + rng.normal(0, 0.05, (splits, 1)) + rng.normal(0, 0.03, (splits, seeds))
+        rows = [about | {"seed": seed, "value": value} for seed, value in zip(numbers, values.ravel(), strict=True)]
+        known: Any = SimpleNamespace(runs=pd.DataFrame(rows), split={"splits": entries}, held_out=0.0, alpha=0.05)
+        low, high = published.on_another_split(known, "B1", "top1", runs)
+        assert low is not None
+        assert high is not None
+        inside += low <= 0.7 + rng.normal(0, 0.05) + rng.normal(0, 0.03, runs).mean() <= high
+    assert 0.93 <= inside / studies <= 0.985
+
+
+def test_a_network_without_doubt_or_error_shows_no_miscalibration() -> None:
+    """All right at a confidence of all but 1: nine of ten calibrated networks do the same."""
+    ids = [str(i) for i in range(60)]
+    table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": np.full(60, 0.9999)})
+    known: Any = SimpleNamespace(
+        summary={("a", "test", "ece"): SimpleNamespace(mean=0.0001 + 1e-9)}, alpha=0.05,
+        study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reliability, "table", lambda *_: table)
+        assert reliability._calibrated(known, "a", 15)["verdict"] == "no sign of miscalibration"
