@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stages.aggregate import values
 from stages.core import cells, files
 from stages.core.errors import UserError
+from stages.core.metrics import FEWEST_GROUPS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,8 @@ class Tested:
     """The test images of one split and what the cells make of them, (variants, seeds, images), in params.yaml's order.
 
     `values` average to the metric that is compared, `predicted` are the classes as numbers, `groups` says which images
-    belong together (copies, look-alikes).
+    are drawn together (copies, look-alikes, one patient). `added` (variants,) is the variance that small classes hide
+    (`values.two_more`).
     """
 
     split: SharedSplit
@@ -55,6 +57,7 @@ class Tested:
     groups: list[str]
     values: NDArray[Any]
     predicted: NDArray[np.int64]
+    added: NDArray[np.float64]
 
     @property
     def blocks(self) -> NDArray[Any]:
@@ -88,15 +91,23 @@ def splits() -> list[SharedSplit]:
 
 
 def tested(found: list[CellResults], metric: str) -> list[Tested]:
-    """The test images of every split, and what the cells make of them."""
+    """The test images of every split, and what the cells make of them.
+
+    Below `FEWEST_GROUPS` groups in all, every image is drawn by itself: the figures then hold for these groups.
+    """
     group = {row["image_id"]: row["group_id"] for row in files.read_rows(MANIFEST)}
+    tables = [cell.predictions for cell in found]
+    ids = {image for table in tables for image in table.loc[table["split"] == "test", "image_id"]}
+    if len({group.get(image, image) for image in ids}) < FEWEST_GROUPS:
+        group = {}
     every = []
     for split in splits():
         inside = [cell for cell in found if cell.seed in split.seeds]
         table = inside[0].predictions
         images = table[table["split"] == "test"]["image_id"].tolist()
         groups = [group.get(image, image) for image in images]
-        every.append(Tested(split, images, groups, values.of(inside, metric), values.predicted(inside)))
+        shown = values.of(inside, metric), values.predicted(inside), values.two_more(inside, metric)
+        every.append(Tested(split, images, groups, *shown))
     return every
 
 

@@ -7,8 +7,10 @@ Var = (MS_seed_a + MS_seed_b + max(MS_image - MS_rest, 0)) / (S N), with Sattert
 interval of a pair by itself. What is decided comes from `joint`, which judges all pairs of the study at one level: a
 variant is better when the simultaneous interval excludes 0, two are equal when the simultaneous interval of two
 one-sided tests lies within the margin, and all else is undecided. With one seed nothing is known of the variation
-between seeds: the intervals then cover the images alone, and nothing is decided. Where all runs of a pair agree to the
-last digit, they show no variation: the verdict is "refused", and no figure is given that rests on the variation.
+between seeds: the intervals then cover the images alone, and nothing is decided. Where the runs of every variant agree
+to the last digit, they show no variation: the verdict is "refused". Two variants that answer every image alike are
+"identical" on these images, and others may still tell them apart. No pair of these kinds has a figure that rests on
+the variation.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many
 class Spread:
     """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
 
-    `seed_*` is the mean square of the seeds of either variant, `rest_*` the part of it that more images would shrink,
-    `image` the mean square of the images in the differences, less its own `rest`.
+    `seed_*` is the mean square of the seeds of either variant, `image` that of the images in the differences, less what
+    is left when seeds and images are taken away.
     """
 
     seeds: int
@@ -51,10 +53,7 @@ class Spread:
     difference: Floats
     seed_a: Floats
     seed_b: Floats
-    rest_a: Floats
-    rest_b: Floats
     image: Floats
-    rest: Floats
 
     def variance(self) -> tuple[Floats, Floats]:
         """Variance of the mean difference and its degrees of freedom."""
@@ -62,9 +61,10 @@ class Spread:
         total = a + b + self.image
         if self.seeds == 1:
             return total / self.images, np.full(len(total), float(self.images - 1))
-        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE)
+        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
+        squares += self.image**2 / max(self.images - 1, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = np.where(squares > 0, (self.seeds - 1) * total**2 / squares, np.inf)
+            freedom = np.where(squares > 0, total**2 / squares, np.inf)
         return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
 
 
@@ -101,7 +101,7 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
     """
     count, seeds, images = values.shape
     table = values.astype(np.float64)
-    seed, _, rest = mean_squares(table)
+    seed, _, _ = mean_squares(table)
     first, second = np.array(pairs).reshape(-1, 2).T
     whole = table.reshape(count, -1)
     sums = [table.sum(axis=(1, 2))[:, None], table.sum(axis=2), table.sum(axis=1), whole]
@@ -114,9 +114,7 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
     image = np.maximum(of_images / max(images - 1, 1) - left, 0.0)
     total = table.sum(axis=(1, 2))
     difference = (total[first] - total[second]) / (seeds * images)
-    return Spread(
-        seeds, images, difference, seed[first], seed[second], rest[first], rest[second], image, left
-    )  # fmt: skip
+    return Spread(seeds, images, difference, seed[first], seed[second], image)
 
 
 def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
@@ -216,17 +214,14 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
     for index, (a, b) in enumerate(known.pairs):
         difference, same = float(family.difference[index]), bool(known.same[index])
         refused = bool(family.refused[index]) and not (same or one_seed)
-        silent = refused or known.covers == NOTHING
         judged = not (same or one_seed or refused)
         within = judged and abs(difference) + narrow[index] < settings.margin
         better = judged and abs(difference) > half[index]
         low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
-        if refused:  # the interval of the pair by itself rests on the same variation
+        if refused or same:  # the interval of the pair by itself rests on the same variation
             low = high = own_p = np.nan
-        ends = (0.0, 0.0) if same else (low, high)
-        wide = (0.0, 0.0) if same else (difference - float(half[index]), difference + float(half[index]))
-        around = 0.0 if same else float(known.images[index])
-        run = 0.5 if same else float(higher[index])
+        around = float(known.images[index])
+        run = float(higher[index])
         verdict = _verdict(turned * difference, better=better, within=within, same=same)
         table.append(
             {
@@ -234,17 +229,17 @@ def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[st
                 "variant_b": names[b],
                 "metric": settings.compare,
                 "difference": difference,
-                "ci_low": _number(ends[0]),
-                "ci_high": _number(ends[1]),
+                "ci_low": _number(low),
+                "ci_high": _number(high),
                 "p": _number(own_p),
-                "joint_ci_low": None if silent else wide[0],
-                "joint_ci_high": None if silent else wide[1],
-                "p_joint": None if silent else float(p[index]),
-                "p_equal": None if silent else 1.0 if one_seed else float(equal[index]),
+                "joint_ci_low": difference - float(half[index]) if judged else None,
+                "joint_ci_high": difference + float(half[index]) if judged else None,
+                "p_joint": float(p[index]) if judged else None,
+                "p_equal": float(equal[index]) if judged else None,
                 "effect_size": float(cohens_h(known.means[a], known.means[b])) if settings.compare == "top1" else None,
                 "image_ci_low": _number(difference - around),
                 "image_ci_high": _number(difference + around),
-                "probability_a_better": None if one_seed or refused else run if turned > 0 else 1 - run,
+                "probability_a_better": (run if turned > 0 else 1 - run) if judged else None,
                 "standard_error": float(family.error[index]),
                 "variances": "own" if family.alone else "shared",
                 "covers": known.covers,

@@ -31,13 +31,15 @@ DRAWS, FEWEST = {2: 600, 5: 400}, 300  # studies, by variants: with more variant
 class Parts:
     """Variances of one answer: `seed` of a run as a whole, `rest` of a run on an image, `image` of a difference.
 
-    `share` is the level of the variants where the metric is a share of the images: its variance depends on it.
+    `share` is the level of the variants where the metric is a share of the images: its variance depends on it. `group`
+    is how many images are drawn together, in the mean; an answer is that of a group then.
     """
 
     seed: float
     rest: float
     image: float
     share: float | None = None
+    group: float = 1.0
 
 
 class Draws:

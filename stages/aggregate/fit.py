@@ -67,10 +67,11 @@ def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Inte
     """The first rule that surely holds; "not decided" where none does and the seeds or splits leave one open."""
     floor = f"{rules.floor * 100:g} % of the loss of guessing"
     gap, fall, rise = map(over, ("gap", "val_loss_fall", "val_loss_rise"))
-    train = over("train_top1")
+    mean, low, high = over("train_top1")
+    train = mean, max(low, 0.0), min(high, 1.0)
     falls = _both(_above(fall, rules.fall), _above(over("fall_of_chance"), rules.floor))
     rises = _both(_above(rise, rules.rise), _above(over("rise_of_chance"), rules.floor))
-    of_gap = f"top-1 on train is {_words(gap, 'points')} above validation (rule: more than {rules.gap * 100:g})"
+    of_gap = f"top-1 on train is {_gap(gap)} validation (rule: more than {rules.gap * 100:g})"
     of_train = f"top-1 on train is {_words(train, '%')} (rule: less than {rules.low * 100:g} %)"
     of_fall = f"validation loss still fell by {_words(fall, '%')} in the last quarter of the epochs "
     of_fall += f"(rule: more than {rules.fall * 100:g} %, and than {floor})"
@@ -93,7 +94,7 @@ def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Inte
                 f"{words}; the {'splits' if splits > 1 else 'seeds'} leave open whether it is {verdict}",
             )
     return "fits", (
-        f"train is {_words(gap, 'points')} above validation (at most {rules.gap * 100:g}), and validation loss "
+        f"train is {_gap(gap)} validation (at most {rules.gap * 100:g}), and validation loss "
         f"neither fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % "
         f"(a change of less than {floor} does not count){alone}"
     )
@@ -130,7 +131,12 @@ def _both(first: bool | None, second: bool | None) -> bool | None:
     return False if False in (first, second) else None if None in (first, second) else True
 
 
+def _gap(values: _Interval) -> str:
+    mean, low, high = values
+    return f"{_words((-mean, -high, -low), 'points')} below" if mean < 0 else f"{_words(values, 'points')} above"
+
+
 def _words(values: _Interval, unit: str) -> str:
     mean, low, high = (100 * value for value in values)
     spread = f" ({low:.1f} to {high:.1f})" if high > low else ""
-    return f"{mean:.1f}{spread} {unit}"
+    return f"{mean:.1f}{spread} {unit}".replace("-", "−")  # noqa: RUF001 - a minus is meant

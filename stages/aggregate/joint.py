@@ -42,8 +42,8 @@ SMALLEST = 1e-12  # below it a tail is rounding, which differs between processor
 class Family:
     """The joint answer about all pairs: error and degrees of freedom of each.
 
-    A pair is `refused` that shows no variance: with one seed, or where runs agree to the last digit. `alone` says that
-    each pair is judged by the variances of its own two variants.
+    All pairs are `refused` whose runs do not vary: with one seed, or where the runs of each variant agree to the last
+    digit. `alone` says that each pair is judged by the variances of its own two variants.
     """
 
     variants: int
@@ -118,6 +118,8 @@ def family(
     squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
+    of_images = image**2 / max(images - 1, 1)
+    squares += of_images
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
@@ -126,21 +128,17 @@ def family(
     # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
     alone = alone or (seeds == 3 and most > THREE_SEEDS and unequal(np.maximum(seed, rest)[moving], freedom, PERHAPS))
     if alone:
-        a, b = np.maximum(seed, rest)[first], np.maximum(seed, rest)[second]
-        total = a + b + image
+        alike = np.where(moving, np.maximum(seed, rest), used)
+        a, b = alike[first], alike[second]
+        total, squares = a + b + image, (a + b) ** 2 / freedom + of_images
         # Two seeds give the sum one degree of freedom, whatever the images add.
         with np.errstate(divide="ignore", invalid="ignore"):
-            satterthwaite = np.where(a + b > 0, freedom * (total / (a + b)) ** 2, MOST_FREEDOM)
+            satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
-    refused = unknown(difference, error)
+    refused = np.full(len(pairs), not moving.any()) | (error == 0)
     run = (a + b) / images * (1 + 1 / seeds)
     return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run, alone)
-
-
-def unknown(difference: Floats, error: Floats) -> NDArray[np.bool_]:
-    """Which differences have an error of 0: runs that agree to the last digit do not show how much one varies."""
-    return np.asarray((error == 0) & (difference != 0))
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:

@@ -15,8 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from stages.aggregate.drawn import POWER, Draws, Parts
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.core.metrics import IN_POINTS
+from stages.core.metrics import IN_POINTS, WHOLE_CELL
 
 STEPS, NEAR = 8, 0.03
 SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
@@ -85,6 +84,11 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
             "a pilot needs two variants and two seeds on one split (`split.per_seed: false`); without one, state "
             "`--accuracy` and `--seed-sd`"
         )
+    if settings.compare in WHOLE_CELL:
+        raise UserError(
+            f"`aggregate.compare: {settings.compare}` is one number for each run, so a pilot does not show how it "
+            "varies with the number of test images; plan for another metric"
+        )
     values = found[0].blocks.astype(np.float64)
     seed, _, rest = compare.mean_squares(values)
     spread = compare.spread(values, compare.all_pairs(len(values)))
@@ -92,19 +96,21 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
     if not (seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
     share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
-    return Parts(max(float(seed.mean()) - left, 0.0) / values.shape[2], left, image, share)
+    return Parts(
+        max(float(seed.mean()) - left, 0.0) / values.shape[2],
+        left,
+        image,
+        share,
+        len(found[0].images) / values.shape[2],
+    )
 
 
 def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:
     """The rows of plan.csv; no difference where it would be above `most`."""
     designs = list(product(VARIANTS, SEEDS, IMAGES))
     with ProcessPoolExecutor() as pool:
-        found = list(pool.map(partial(_of_design, parts, alpha, most), designs))
+        found = list(pool.map(smallest, repeat(parts), *zip(*designs, strict=True), repeat(alpha), repeat(most)))
     return [dict(zip(COLUMNS, (*design, one), strict=True)) for design, one in zip(designs, found, strict=True)]
-
-
-def _of_design(parts: Parts, alpha: float, most: float, design: tuple[int, int, int]) -> float | None:
-    return smallest(parts, *design, alpha, most)
 
 
 def largest(parts: Parts, metric: str) -> float:
@@ -121,7 +127,7 @@ def smallest(
 
     The variants are taken to vary alike over seeds. The one is ahead; where a share leaves no room for that, behind.
     """
-    draws = Draws(variants, seeds, images)
+    draws = Draws(variants, seeds, max(round(images / parts.group), 2))
     room = most if parts.share is None else min(1 - parts.share, most)
     for sign, least, limit in ((1, 0.0, room), (-1, room, most)):
         found = least
@@ -166,7 +172,7 @@ def _worse(rows: list[dict[str, Any]]) -> list[str]:
     if not seeds:
         return []
     which = " or ".join(map(str, sorted(set(seeds))))
-    why = "the more images there are, the clearer it is that seeds differ by more than the images explain"
+    why = "the more images there are, the less of what runs vary by can be put down to the images"
     then = "Then each pair is judged by its own few runs alone. More seeds help."
     return [f"With {which} seeds, more images can need a larger difference: {why}. {then}"]
 

@@ -63,7 +63,7 @@ def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
     return [
         _row("initialisation", table.size, inside, within, _chi_squared(within, inside, alpha)),
         _row("split", splits, outside, of_split, limits),
-        _row("total", table.size, freedom_of_total, total, _chi_squared(total, freedom_of_total, alpha)),
+        _row("total", table.size, freedom_of_total, total, _graybill_wang(terms, alpha)),
     ]
 
 
@@ -78,6 +78,16 @@ def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, fl
 
     low, high = chi2.ppf([1 - alpha / 2, alpha / 2], freedom)
     return float(freedom * spread / low), float(freedom * spread / high)
+
+
+def _graybill_wang(terms: list[tuple[float, int]], alpha: float) -> tuple[float, float]:
+    """The interval of a sum of mean squares, each with its degrees of freedom (Graybill and Wang 1980)."""
+    from scipy.stats import chi2
+
+    below = [value * (1 - freedom / chi2.ppf(1 - alpha / 2, freedom)) for value, freedom in terms]
+    above = [value * (freedom / chi2.ppf(alpha / 2, freedom) - 1) for value, freedom in terms]
+    total = sum(value for value, _ in terms)
+    return total - math.hypot(*below), total + math.hypot(*above)
 
 
 def _williams(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,11 +13,10 @@ import pandas as pd
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
-from stages.report import params as report_params
+from stages.report.params import ReportParams
 
 if TYPE_CHECKING:
     from stages.core.params import Study
-    from stages.report.params import ReportParams
 
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
@@ -80,10 +80,23 @@ class StudyEvidence:
         """Whether all splits test the same images: a published test set."""
         return len({frozenset(parts[parts["split"] == "test"]["image_id"]) for parts in self.parts}) == 1
 
+    @property
+    def held_out(self) -> float:
+        """Images held out of training for each image trained on, in the mean over the splits."""
+        pairs = zip(self.sizes("val" if self.fixed else "test"), self.sizes("train"), strict=True)
+        return mean(held_out / trained for held_out, trained in pairs)
+
     @cached_property
     def named(self) -> bool:
         """Whether groups of images were named with the source (patients, sites): they are joined with copies then."""
         return "group" in self.ledger and bool((self.ledger["group"] != "").any())
+
+    @cached_property
+    def test_groups(self) -> int:
+        """How many groups the test images of all splits belong to; 0 where no image shares one with another."""
+        tested = {image for parts in self.parts for image in parts["image_id"][parts["split"] == "test"]}
+        found = self.manifest[self.manifest["image_id"].isin(tested)]["group_id"]
+        return int(found.nunique()) if found.duplicated().any() else 0
 
     @property
     def grouped(self) -> bool:
@@ -192,7 +205,7 @@ def read() -> StudyEvidence:
     """
     study = params.read()
     _check(study)
-    return StudyEvidence(study, report_params.read(study))
+    return StudyEvidence(study, params.section(ReportParams, study.raw["report"], "report"))
 
 
 def _check(study: Study) -> None:

@@ -16,11 +16,12 @@ from stages.report import (
     cost,
     data_page,
     galleries,
+    leak,
     published,
     reliability,
     results,
     training,
-    uncertainty,
+    variance,
     wording,
 )
 from stages.report.figures import drawing
@@ -40,7 +41,6 @@ def provenance(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
     return {
         "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
-        "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
         "machines": list(
             dict.fromkeys(_words(config["machine"]) for config in configs.values() if "machine" in config)
         ),
@@ -65,9 +65,9 @@ def _words(value: Any) -> str:
 
 SECTIONS = (
     results.SECTION,
-    uncertainty.SECTION,
-    published.PUBLISHED,
-    published.LEAK,
+    variance.SECTION,
+    published.SECTION,
+    leak.SECTION,
     data_page.SECTION,
     training.CURVES,
     classes.CONFUSION,

@@ -1,4 +1,4 @@
-"""Published studies: reported results beside ours, findings in the data, and the effect of copies across a split.
+"""Published studies: reported results beside ours, and findings in the data.
 
 The rows come from the file that `report.published` names; `studies/published.csv` has those of the four studies. A
 study has the section if one of its variants is such a system: `B1` is, and so is `B1_corrected`.
@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report.figures import COLOURS, INK, MUTED
-from stages.report.hazards import hazards
+from stages.report.findings import hazards
 from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import MetricSummary, StudyEvidence
-    from stages.report.figures import Figure, Figures
+    from stages.report.figures import Figures
+
+    _Ends = tuple[float | None, float | None]
 
 NOTE = (
     "The published results come from another split and often from other test images; our intervals do not cover that "
@@ -38,13 +41,6 @@ LIMITS = {  # columns of numbers: the least and the most
     "runs": (1, math.inf), "test_images": (1, math.inf), "epoch_seconds": (0, math.inf),
 }  # fmt: skip
 WHOLE = ("runs", "test_images")
-KINDS = {
-    "raw": "every test image",
-    "all": "every family once",
-    "copies": "a copy in training",
-    "apart": "copies, none in training",
-    "others": "no copy",
-}
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -120,7 +116,10 @@ def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: 
     }
     if ours is None:
         return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
-    low, high = expected(ours, float(sd) if sd else None, int(row["runs"] or 1), evidence.alpha)
+    runs = int(row["runs"] or 1)
+    low, high = expected(ours, float(sd) if sd else None, runs, evidence.alpha)
+    if len(evidence.split["splits"]) > 1:
+        low, high = on_another_split(evidence, variant, metric, runs)
     return about | {
         "here": plus_minus(ours.mean, ours.sd, metric, digits),
         "n": ours.n,
@@ -129,7 +128,7 @@ def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: 
     }
 
 
-def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> tuple[float | None, float | None]:
+def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> _Ends:
     """Where a published figure of the same recipe is to be expected, on our split: our mean is an estimate, too.
 
     The published figure is the mean of `runs` runs, with their SD where it is stated and ours where it is not. None
@@ -145,6 +144,28 @@ def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> 
         freedom = (mine + other) ** 2 / (mine**2 / (ours.n - 1) + other**2 / (runs - 1))
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(mine + other)
     return ours.mean - half, ours.mean + half
+
+
+def on_another_split(evidence: StudyEvidence, variant: str, metric: str, runs: int) -> _Ends:
+    """The same where our runs have splits of their own: the published runs share one split, which is none of ours.
+
+    Our mean varies as the corrected resampled t-test has it, theirs as the mean of a split does. The split counts as
+    no less than the means of ours show: few of them leave its part and that of the seeds uncertain.
+    """
+    from scipy.special import stdtrit
+
+    found = evidence.runs.loc[lambda row: (row["variant"] == variant) & (row["metric"] == metric)]
+    of_seed = found[found["split"] == "test"].set_index("seed")["value"]
+    values = np.array([[of_seed[seed] for seed in split["seeds"]] for split in evidence.split["splits"]], dtype=float)
+    splits, seeds = values.shape
+    between, mean = float(values.mean(axis=1).var(ddof=1)), float(values.mean())
+    if not between:
+        return None, None
+    within = float(values.var(axis=1, ddof=1).mean()) if seeds > 1 else 0.0
+    of_splits, of_seeds = (1 + 1 / splits + evidence.held_out) * between, within * max(1 / runs - 1 / seeds, 0.0)
+    t_splits, t_seeds = stdtrit([splits - 1, max(splits * (seeds - 1), 1)], 1 - evidence.alpha / 2).tolist()
+    half = math.hypot(t_splits * math.sqrt(of_splits), t_seeds * math.sqrt(of_seeds))
+    return mean - half, mean + half
 
 
 def _inside(value: float, low: float | None, high: float | None, metric: str, digits: int) -> str:
@@ -181,82 +202,7 @@ def seconds(row: dict[str, str]) -> str:
     return f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING
 
 
-def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
-    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
-
-    Raises:
-        UserError: the file was written by an older measurement.
-    """
-    rows = files.read_rows(evidence.settings.leak, by_hand=True)
-    found = [row for row in rows if row["variant"] in evidence.variants]
-    if not found:
-        return None
-    if "class_clean" not in found[0]:
-        raise UserError(
-            f"{evidence.settings.leak} has no column `class_clean`, because an older version wrote it; write it again "
-            "with `python -m studies.leak <published study> <clean study>`"
-        )
-    first, digits = found[0], evidence.digits
-    return {
-        "source": evidence.settings.leak,
-        "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
-        "sentence": (
-            f"The same variants were trained on {first['splits']} splits of the published kind "
-            f"({int(first['published_images']):,} test images; on average {float(first['copies']):.0f} of them have a "
-            f"copy or a similar picture in the training set) and on {first['splits']} clean splits "
-            f"({int(first['clean_images']):,} test images, none with a copy). Every training set has "
-            f"{int(first['train_images']):,} images, and the number of epochs is fixed."
-        ),
-        "note": (
-            "“Every test image” is what users of the published split would have reported: there, a picture counts as "
-            "often as it has copies. In the other rows a family (a picture with its copies and similar pictures) "
-            f"counts once, and has the same weight on both kinds of split: {int(first['families']):,} families that "
-            "both test. The last three rows, weighted by their share, add up to “every family once”. A gain comes from "
-            "the copies and from the classes of the training images, which copies change too: on average "
-            f"{float(first['class_published']):.0f} images of {first['class']} are trained on with copies, and "
-            f"{float(first['class_clean']):.0f} without. The intervals (Welch, with the jackknife over the splits "
-            "where families count) hold for new splits of these images and new seeds, not for other images. Each "
-            "interval stands by itself: even if the copies had no effect, one of the five would exclude 0 in more "
-            "than 5 of 100 measurements."
-        ),
-        "figure": _leak_chart(found, figures, digits),
-    }
-
-
-def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
-    low, high = float(row[f"{kind}_low"]), float(row[f"{kind}_high"])
-    return {
-        "variant": row["variant"],
-        "kind": KINDS[kind],
-        "share": MISSING if kind == "raw" else number(float(row[f"{kind}_share"]), "top1", 0),
-        "splits": row["splits"],
-        **{key: number(float(row[f"{kind}_{key}"]), "top1", digits) for key in ("published", "clean")},
-        "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
-        "interval": interval(low, high, "top1", digits) or MISSING,
-    }
-
-
-def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
-    """A point and its interval for each variant and kind of picture; the line is 0."""
-    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
-    canvas = figures.canvas(4.6, 0.8 + 0.24 * len(shown))
-    axes = canvas.subplots()
-    for y, (row, kind) in enumerate(shown):
-        colour = COLOURS[list(KINDS).index(kind)]
-        axes.plot([100 * float(row[f"{kind}_{end}"]) for end in ("low", "high")], [y, y], color=colour, lw=1.6)
-        axes.plot(100 * float(row[f"{kind}_leak"]), y, "s", color=colour, ms=5)
-    axes.axvline(0, color=MUTED, lw=1)
-    axes.set_yticks(range(len(shown)), [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown], color=INK)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
-    said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
-    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
-
-
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["published"] is None:
-        return []
     columns = {
         "Variant": "variant", "Figure": "metric", "Published": "published", "Here": "here", "n": "n",
         "Difference": "difference", "Expected": "run",
@@ -268,17 +214,4 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     return [PaperTable.of("published", context["published"]["rows"], columns, caption)]
 
 
-def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["leak"] is None:
-        return []
-    columns = {
-        "Variant": "variant", "Images": "kind", "Share %": "share", "Splits": "splits",
-        "Published kind": "published", "Clean": "clean",
-        "Difference": "leak", "Interval": "interval",
-    }  # fmt: skip
-    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals over splits."
-    return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
-
-
-PUBLISHED = Section("published", "Published results and ours", build, _tables)
-LEAK = Section("leak", "Leak cost", build_leak, _leak_tables)
+SECTION = Section("published", "Published results and ours", build, _tables)

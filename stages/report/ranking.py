@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
-FEW = "the seeds of a variant differ by more than the images explain, and they are too few to show by how much"
+FEW = "so few seeds cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 SAME = 1e-12  # means that differ by less are equal: they were added in another order
@@ -116,10 +116,11 @@ def ranking(evidence: StudyEvidence) -> Ranking:
         pair = replace(_comparison(row), error=_error(evidence, row))
         pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
     verdicts = {pair.verdict for pair in pairs.values()}
-    if "refused" in verdicts:
+    if "refused" in verdicts and verdicts <= {"refused", "identical"}:
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
     if verdicts - {"identical"} == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), FEW, rank)
+        few = FEW.replace("seeds", "splits") if len(evidence.split["splits"]) > 1 else FEW
+        return Ranking(order, pairs, dict.fromkeys(order, MISSING), few, rank)
     return Ranking(order, pairs, tied(rank, pairs), rank=rank)
 
 
@@ -162,9 +163,7 @@ def _error(evidence: StudyEvidence, row: dict[str, str]) -> float:
     error, splits = float(row["standard_error"]), evidence.split["splits"]
     if len(splits) == 1:
         return error
-    held_out = "val" if evidence.fixed else "test"
-    sizes = [{part: sum(labels.values()) for part, labels in one["counts"].items()} for one in splits]
-    plain = error / math.sqrt(1 + len(splits) * sum(one[held_out] / one["train"] for one in sizes) / len(sizes))
+    plain = error / math.sqrt(1 + len(splits) * evidence.held_out)
     if not row["image_ci_high"]:
         return plain
     of_images = (float(row["image_ci_high"]) - float(row["difference"])) / NormalDist().inv_cdf(1 - evidence.alpha / 2)

@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC, ranking
 from stages.report.section import Section
-from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus
+from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+ROUNDING = 1e-3  # of an ECE: confidences that are all but 1 leave nothing to judge, and stand rounded in the files
 DRAWS = 200
+ROUNDING = 1e-4  # of an ECE: confidences stand rounded in the files, and those near 1 leave nothing to judge
 LINES = 8  # as many variants can be told apart by colour
 CLEAN = "none"
 DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
@@ -69,7 +71,8 @@ def note(evidence: StudyEvidence) -> str:
         "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if "
         "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated, and if "
         f"{belonging(evidence.named)} were right or wrong together. A network is called miscalibrated if its ECE is "
-        f"larger than chance explains: {100 * evidence.alpha:g} % of calibrated networks are, each judged by itself."
+        f"larger than chance explains: at most about {100 * evidence.alpha:g} % of calibrated networks are called so, "
+        "each judged by itself."
     )
 
 
@@ -83,7 +86,7 @@ def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, s
     group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     runs = [([group.get(i, i) for i in one["image_id"]], one["confidence"].to_numpy(dtype=float)) for one in tests]
     mean = null_of_all(runs, bins)
-    high = found.mean > np.quantile(mean, 1 - evidence.alpha)
+    high = found.mean > np.quantile(mean, 1 - evidence.alpha) + ROUNDING
     verdict = "miscalibrated" if high else "no sign of miscalibration"
     return {"null": number(float(mean.mean()), "ece"), "verdict": verdict}
 
@@ -150,6 +153,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     top1 = cells["top1"].to_numpy(dtype=float).reshape(shape)[ranked]  # (variants, seeds, settings)
     changed = cells["changed"].to_numpy(dtype=float).reshape(shape).min(axis=(0, 1))
     first = cells.iloc[: top1.shape[2]]
+    sizes = [f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})]  # splits of their own differ
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
     transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
@@ -182,7 +186,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
         "charts": charts,
         "key": _key(order, figures),
         "note": (
-            f"Top-1 % of the trained networks on {int(first['n'].iloc[0]):,} test images that are transformed before "
+            f"Top-1 % of the trained networks on {' to '.join(sizes)} test images that are transformed before "
             f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
             "was trained with an augmentation has already seen that kind of change."
         ),
@@ -220,10 +224,9 @@ def _strength(transform: str, strength: float) -> str:
 
 
 def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
-    drop = seeds - clean
     return {
         "value": number(float(seeds.mean()), METRIC),
-        "drop": plus_minus(float(drop.mean()), float(drop.std(ddof=1)) if len(drop) > 1 else None, METRIC),
+        "drop": spread_of(seeds - clean, METRIC),
         "share": round(float(seeds.mean()), 3),
     }
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from itertools import permutations
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stages.core import files
-from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import caveats, ranking, wording
-from stages.report.evidence import REPORTS
-from stages.report.section import PaperTable, Section
-from stages.report.wording import MISSING, apart, interval, number, plural
+from stages.core.metrics import FEWEST_GROUPS, SHARES, WHOLE_CELL
+from stages.report import findings, ranking, wording
+from stages.report.wording import apart, plural
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
-    from stages.report.figures import Figures
 
-PARTS = ("initialisation", "split", "total")
-METRIC = ("test", "top1")
 COVERED = {
     "images": "the effect of other test images on these trained networks, but not the effect of another seed",
     "images and seeds": "the effect of other test images and other seeds",
@@ -27,6 +21,7 @@ COVERED = {
     "seeds and splits": "the effect, on this test set, of other training images of this kind, split anew, with other "
     "seeds",
 }
+OF_IMAGES = ("images", "images and seeds", "images, seeds and splits")
 POPULATION = {
     "images and seeds": "new seeds and new test images, with this split and the same training images",
     "seeds": "new seeds, with this split and these test images",
@@ -42,7 +37,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
         return "There is one seed, so there is no SD and no interval over seeds."
     where = f"Small print: the {ranking.confidence(evidence)} t-interval of the mean over seeds"
     if not small_print:
-        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-intervals of the means over seeds"
+        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-interval of each mean over seeds"
     same = any(found.sd == 0 for found in evidence.summary.values())
     return (
         f"Mean ± sample SD over {seeds} seeds. {where}{', where the seeds differ' if same else ''}. "
@@ -75,7 +70,8 @@ def whole(evidence: StudyEvidence) -> str:
     if seeds == 1:
         return f"{name} interval over the test images, for this trained network alone{_groups(evidence)}"
     if several(evidence):
-        return f"the interval for {population(evidence)}{_groups(evidence)}"
+        least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
+        return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
     if seeds == 2:
         return f"left empty, because two seeds agree by chance too often for an interval over {kind}"
     how = "over the seeds" if kind == "seeds" else "widened by the variation between seeds"
@@ -121,34 +117,40 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}. {own}: the interval of the pair by "
-        "itself."
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_conditions(evidence)}. {own}: the "
+        "interval of the pair by itself."
     )
     if ranks.silent == ranking.AGREE:
         return (
             f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
             f"{first(evidence, ranks)}"
         )
-    alone = evidence.comparisons[0]["variances"] == "own"
-    count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
-    text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
+    alone = evidence.comparisons[0]["variances"] == "own"
+    count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
+    if len(evidence.comparisons) == 1:
+        text += f" “All pairs at once”: the interval that decides ({method})."
+    else:
+        text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided."
+        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts "
+        "as decided: all variants together may show a smaller variation between runs than the two of a pair do."
     )
     if alone:
         text += (
-            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
-            "two variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
+            f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
+            "pair is judged by its own two variants alone, which decides large differences only. More "
+            f"{'splits' if several(evidence) else 'seeds'} decide smaller ones."
         )
     margin = wording.exactly(evidence.margin, evidence.metric)
+    where = "on a new split" if several(evidence) else "on these test images"
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
         f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
         "are not decided, which does not mean that they are equal. “New run %”: the probability that "
-        "one new run of the first variant is better than one new run of the second."
+        f"one new run of the first variant is better than one new run of the second {where}."
     )
     return f"{text} {first(evidence, ranks)}".rstrip()
 
@@ -162,7 +164,8 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     if not found:
         return ""
     places = 2 if evidence.images("test") >= 1000 else 1
-    tied = f"all {best} variants" if best == len(ranks.order) else f"the {best} variants that are tied at the top"
+    every = "both variants" if best == 2 else f"all {best} variants"
+    tied = every if best == len(ranks.order) else f"the {best} variants that are tied at the top"
     one = len(evidence.study.seeds) == 1
     by = "by the luck of the test images alone; the luck of the seed comes on top" if one else "by luck alone"
     return (
@@ -173,7 +176,21 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
-    return POPULATION[covered(evidence)]
+    return POPULATION[covered(evidence)] + _conditions(evidence)
+
+
+def _conditions(evidence: StudyEvidence) -> str:
+    """What must hold of other images: the groups that they come from, and as many copies in training as here."""
+    if covered(evidence) not in OF_IMAGES:
+        return ""
+    text = ""
+    if 0 < (groups := evidence.test_groups) < FEWEST_GROUPS:
+        which = "group" if groups == 1 else f"{groups} groups"
+        why = f"fewer than {FEWEST_GROUPS} do not show how others would differ"
+        text = f", if the test images come from the same {which} ({why})"
+    if findings.leaking(evidence):
+        text += ", if as many of the images as here have copies outside the test set"
+    return text
 
 
 def covered(evidence: StudyEvidence) -> str:
@@ -192,28 +209,6 @@ def covers(evidence: StudyEvidence) -> str:
     return ranking.ALONE if found == "images" else found
 
 
-def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
-    """Standard deviations of test top-1 by what varied; None where all seeds share one split, or there is one seed."""
-    rows = [r for r in files.read_rows(REPORTS / "variance.csv") if (r["split"], r["metric"]) == METRIC]
-    if not several(evidence) or not rows:
-        return None
-    shown = [part for part in PARTS if any(row["part"] == part for row in rows)]
-    found = {(row["variant"], row["part"]): row for row in rows}
-    return {
-        "parts": shown,
-        "rows": [
-            {
-                "variant": variant,
-                "cells": [_cell(found[variant, part], evidence.digits) for part in shown],
-                "share": _share(found, variant) if "split" in shown else "",
-            }
-            for variant in evidence.variants
-        ],
-        "how": _how(evidence, shown),
-        "n": {part: found[evidence.variants[0], part]["n"] for part in shown},
-    }
-
-
 def several(evidence: StudyEvidence) -> bool:
     """Whether seeds have splits of their own."""
     return len(evidence.split["splits"]) > 1
@@ -223,7 +218,7 @@ def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"{COVERED[covered(evidence)]}. {_corrected(evidence)}"
+    return f"{COVERED[covered(evidence)]}{_conditions(evidence)}. {_corrected(evidence)}"
 
 
 def _corrected(evidence: StudyEvidence) -> str:
@@ -232,58 +227,3 @@ def _corrected(evidence: StudyEvidence) -> str:
     shared = round(100 * mean(len(a & b) / len(a) for a, b in permutations(trained, 2)))
     why = f"Splits share training images (here {shared} % on average), so the" if shared else "The"
     return f"{why} intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003)"
-
-
-def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
-    low, high = float(row["sd_low"]), float(row["sd_high"])
-    return {
-        "value": number(float(row["sd"]), METRIC[1], digits + 1),
-        "interval": interval(low, high, METRIC[1], digits + 1),
-    }
-
-
-def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
-    """Percent of the variance that is the split's."""
-    split, total = (float(found[variant, part]["sd"]) ** 2 for part in ("split", "total"))
-    return f"{100 * split / total:.0f}" if total else MISSING
-
-
-def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
-    """The design in words, and what to keep in mind."""
-    splits, each = len(evidence.split["splits"]), len(evidence.split["splits"][0]["seeds"])
-    chosen = "training and validation" if evidence.fixed else "training and test"
-    who, seeds = caveats.every(evidence, "every"), plural(each, "seed")
-    text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]
-    if "split" in shown:
-        text.append(
-            f"“Initialisation” is the variation between seeds on one split: "
-            f"{wording.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
-            f"{chosen} images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). "
-            "“Total” is the variation of one run on a split of its own."
-        )
-    else:
-        text.append(
-            "Split and initialisation changed together, so the SD covers both. To separate them, set "
-            "`split.seeds_per_split` to 2 or more and give as many times more seeds."
-        )
-    text.append(
-        "Splits of one data set share images, so a new data set would vary more. An SD from only "
-        f"{splits} splits is itself uncertain; see its interval."
-    )
-    return text
-
-
-def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["variance"] is None:
-        return []
-    parts = [part.capitalize() for part in context["variance"]["parts"]]
-    rows = [
-        [row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])]
-        for row in context["variance"]["rows"]
-    ]
-    level = context["results"]["confidence"]
-    caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
-    return [PaperTable("variance", ["Variant", *parts], rows, caption)]
-
-
-SECTION = Section("variance", "Variation between seeds", build, _tables)

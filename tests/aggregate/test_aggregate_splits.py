@@ -48,17 +48,18 @@ def test_the_parts_are_those_of_the_analysis_of_variance() -> None:
     assert [(row["n"], row["df"]) for row in rows.values()][:2] == [(12, 8), (4, 3)]
 
 
+@pytest.mark.parametrize("splits", [2, 5])
 @pytest.mark.parametrize(("of_split", "of_seed"), [(0.02, 0.01), (0.01, 0.02)])
-def test_the_intervals_cover_the_parts(of_split: float, of_seed: float) -> None:
+def test_the_intervals_cover_the_parts(of_split: float, of_seed: float, splits: int) -> None:
     rng, studies = np.random.default_rng(2), 1000
     truth = {"initialisation": of_seed, "split": of_split, "total": float(np.hypot(of_split, of_seed))}
     covered = dict.fromkeys(truth, 0)
     for _ in range(studies):
-        for row in variance.parts(nested(rng, 5, 3, of_split, of_seed), 0.05):
+        for row in variance.parts(nested(rng, splits, 3, of_split, of_seed), 0.05):
             covered[row["part"]] += row["sd_low"] <= truth[row["part"]] <= row["sd_high"]
     assert 0.93 <= covered["initialisation"] / studies <= 0.97
     assert 0.93 <= covered["split"] / studies <= 0.98  # Williams: at least 1 - alpha
-    assert 0.88 <= covered["total"] / studies <= 0.98  # Satterthwaite: about, with so few splits
+    assert 0.93 <= covered["total"] / studies <= 0.99  # Graybill and Wang: nearly 1 - alpha or more
 
 
 def test_one_part_alone_where_the_design_shows_no_more() -> None:
@@ -130,7 +131,7 @@ def test_splits_that_agree_by_chance_leave_no_interval_of_no_width() -> None:
 
 def one_split(images: list[str], right: np.ndarray) -> collect.Tested:
     counts = {"train": {"a": 60}, "val": {"a": 30}, "test": {"a": 20}}
-    return collect.Tested(collect.SharedSplit([0], counts), images, images, right, right)
+    return collect.Tested(collect.SharedSplit([0], counts), images, images, right, right, np.zeros(len(right)))
 
 
 def test_splits_with_one_test_set_vary_by_validation() -> None:
@@ -178,8 +179,9 @@ def test_comparisons_stay_paired_within_a_split(evaluated: Path) -> None:
         pd.read_csv(evaluated / "reports/comparisons.csv").set_index(["variant_a", "variant_b"]).to_dict("index")
     )
     twins, clear = table["weak", "twin"], table["strong", "weak"]
-    assert (twins["difference"], twins["p"], twins["verdict"]) == (0, 1, "identical")
-    assert (twins["ci_low"], twins["ci_high"], twins["image_ci_low"]) == (0, 0, 0)
+    assert (twins["difference"], twins["verdict"]) == (0, "identical")
+    assert np.isnan(twins["p"])  # other images may tell them apart
+    assert np.isnan([twins["ci_low"], twins["ci_high"]]).all()
     runs = pd.read_csv(evaluated / "reports/runs.csv").query("split == 'test' and metric == 'top1'")
     strong, weak = (values_of(runs, variant, evaluated).mean(axis=1) for variant in ("strong", "weak"))
     assert clear["difference"] == pytest.approx((strong - weak).mean(), abs=1e-11)

@@ -29,6 +29,7 @@ from stages.export import package, register, same_data
 from stages.predict import __main__ as predict
 from stages.predict import model
 from stages.track.store import FINGERPRINT_TAG
+from stages.train import checkpoint
 from tests import tiny
 
 MODEL = "models:/tiny one@champion"
@@ -168,7 +169,7 @@ def test_the_server_answers_with_the_numbers_of_predict(trained: Path, monkeypat
     tags = json.loads(said.partition("tags:")[2].splitlines()[0])
     assert tags["data"] == files.sha256(trained / "data/clean/manifest.csv")
     assert tags["split"] == files.sha256(trained / "data/split/seeds/0.csv")
-    assert len(tags["code"]) == 64
+    assert tags["code"] == checkpoint.code()
     stored = [path for path in (trained / "mlartifacts").rglob("*") if path.is_file()]
     assert any(path.name == "model.safetensors" for path in stored)
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pth", ".pt", ".joblib")]

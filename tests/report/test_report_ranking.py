@@ -24,14 +24,16 @@ def of_splits(sizes: list[int], rng: np.random.Generator, variants: int = 8) -> 
         right = (rng.random((variants, 1, size)) < share).astype(int)
         names = [f"{split}-{i}" for i in range(size)]
         counts = {"train": {"a": 3 * size}, "val": {"a": size}, "test": {"a": size}}
-        tested.append(collect.Tested(collect.SharedSplit([split], counts), names, names, right, right))
+        tested.append(
+            collect.Tested(collect.SharedSplit([split], counts), names, names, right, right, np.zeros(len(right)))
+        )
     known = compared(np.zeros((variants, len(sizes), 9), dtype=int))
     found = resampled.several_splits(tested, Aggregate())
     rows = compare.rows(found, known.variants, Aggregate())
     known.comparisons = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
     known.intervals = {v: {"mean": float(mean)} for v, mean in zip(known.variants, found.means, strict=True)}
     known.split = {"splits": [{"counts": one.split.counts} for one in tested]}
-    known.fixed, known.sizes = False, lambda _: sizes
+    known.fixed, known.sizes, known.held_out = False, lambda _: sizes, 1 / 3
     return known
 
 

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from stages.core import files
-from stages.report import caveats, classes, evidence, overlap, published, ranking, reliability, uncertainty
+from stages.report import caveats, classes, evidence, findings, published, ranking, reliability, uncertainty
 from stages.report.evidence import MetricSummary
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make
@@ -47,7 +47,7 @@ def told(**cells: dict[str, Any]) -> Any:
     }
     counts = {"train": {"a": 60, "b": 40}, "val": {"a": 5, "b": 5}, "test": {"a": 9, "b": 1}}
     return SimpleNamespace(
-        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
+        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, comparisons=[], metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
 
@@ -65,13 +65,13 @@ def test_copies_are_counted_also_where_nothing_was_done_about_them() -> None:
         manifest=table[["image_id", "group_id"]], parts=[table[["image_id", "split"]]], images=lambda _: 6,
         named=False,
     )  # fmt: skip
-    said = " ".join(overlap.copies(known))
+    said = " ".join(findings.copies(known))
     assert "5 of 6 images of the test set have a copy" in said
     assert "3 in the training set, 2 only in the validation set" in said
     assert "1 pair of similar pictures" in said
     assert "No test image" not in said
     known.audit = {"duplicates": "ignore"}  # before groups were kept
-    assert "was not counted" in " ".join(overlap.copies(known))
+    assert "was not counted" in " ".join(findings.copies(known))
 
 
 def test_rates_of_phases_are_no_one_learning_rate() -> None:
@@ -80,9 +80,9 @@ def test_rates_of_phases_are_no_one_learning_rate() -> None:
     same, mixed = told(one=plain, two=plain), told(one=plain, two=phased)
     said = " ".join(caveats._tuning(mixed))
     assert "learning rate (one 0.001; two 0.1, 0.0001)" in said
-    assert "not tuned" not in said
+    assert "One learning rate" not in said
     assert "updates (20)" in said  # 4 batches of 100 images, 5 epochs
-    assert "The learning rate was not tuned for each variant" in " ".join(caveats._tuning(same))
+    assert "One learning rate for all may suit some variants better" in " ".join(caveats._tuning(same))
     other = told(one=plain, two=plain | {"batch": 50})
     assert "batch size (one 32; two 50) and updates (one 20; two 10)" in " ".join(caveats._tuning(other))
 
@@ -177,7 +177,7 @@ def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyE
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
         uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),
-        uncertainty.first(found, ranking.ranking(found)), *overlap.copies(found),
+        uncertainty.first(found, ranking.ranking(found)), *findings.copies(found),
     ):  # fmt: skip
         assert said in text
         assert said in html
@@ -196,3 +196,34 @@ def test_t_is_what_scipy_says() -> None:
     assert published.expected(MetricSummary(3, 0.5, 0.01, None, None), None, 1, 0.05)[1] == pytest.approx(
         0.5 + stats.t.ppf(0.975, 2) * 0.01 * (4 / 3) ** 0.5
     )
+
+
+@pytest.mark.parametrize(("splits", "seeds", "runs"), [(2, 5, 1), (3, 5, 3), (4, 2, 1), (5, 1, 3)])
+def test_a_published_figure_of_another_split_is_expected_there(splits: int, seeds: int, runs: int) -> None:
+    """Splits differ by more than seeds do; 19 of 20 means of runs on a split that is none of ours lie inside."""
+    rng, inside, studies = np.random.default_rng(0), 0, 1500
+    numbers = list(range(splits * seeds))
+    entries = [{"seeds": numbers[k * seeds : (k + 1) * seeds]} for k in range(splits)]
+    about = {"variant": "B1", "split": "test", "metric": "top1"}
+    for _ in range(studies):
+        values = 0.7 + rng.normal(0, 0.05, (splits, 1)) + rng.normal(0, 0.03, (splits, seeds))
+        rows = [about | {"seed": seed, "value": value} for seed, value in zip(numbers, values.ravel(), strict=True)]
+        known: Any = SimpleNamespace(runs=pd.DataFrame(rows), split={"splits": entries}, held_out=0.0, alpha=0.05)
+        low, high = published.on_another_split(known, "B1", "top1", runs)
+        assert low is not None
+        assert high is not None
+        inside += low <= 0.7 + rng.normal(0, 0.05) + rng.normal(0, 0.03, runs).mean() <= high
+    assert 0.93 <= inside / studies <= 0.985
+
+
+def test_a_network_without_doubt_or_error_shows_no_miscalibration() -> None:
+    """All right at a confidence of all but 1: nine of ten calibrated networks do the same."""
+    ids = [str(i) for i in range(60)]
+    table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": np.full(60, 0.9999)})
+    known: Any = SimpleNamespace(
+        summary={("a", "test", "ece"): SimpleNamespace(mean=0.0001 + 1e-9)}, alpha=0.05,
+        study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reliability, "table", lambda *_: table)
+        assert reliability._calibrated(known, "a", 15)["verdict"] == "no sign of miscalibration"
