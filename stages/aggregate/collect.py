@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.aggregate import values
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.core.metrics import FEWEST_GROUPS
+from stages.core.metrics import FEWEST_GROUPS, equal_groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,12 +94,13 @@ def splits() -> list[SharedSplit]:
 def tested(found: list[CellResults], metric: str) -> list[Tested]:
     """The test images of every split, and what the cells make of them.
 
-    Below `FEWEST_GROUPS` groups in all, every image is drawn by itself: the figures then hold for these groups.
+    Where they are worth fewer than `FEWEST_GROUPS` equal groups, every image is drawn by itself: the figures then hold
+    for these groups.
     """
     group = {row["image_id"]: row["group_id"] for row in files.read_rows(MANIFEST)}
     tables = [cell.predictions for cell in found]
     ids = {image for table in tables for image in table.loc[table["split"] == "test", "image_id"]}
-    if len({group.get(image, image) for image in ids}) < FEWEST_GROUPS:
+    if equal_groups(Counter(group.get(image, image) for image in ids).values()) < FEWEST_GROUPS:
         group = {}
     every = []
     for split in splits():

@@ -51,7 +51,8 @@ class Family:
     error: Floats
     freedom: Floats
     refused: NDArray[np.bool_]
-    run: Floats  # variance of the difference of one new run of each
+    run: Floats  # variance of the difference of one new run of each, without variants that stand out
+    freedom_of_run: Floats
     alone: bool = False
 
     def p(self) -> Floats:
@@ -74,7 +75,7 @@ class Family:
         from scipy.special import stdtr
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            known = stdtr(self.freedom, self.difference / np.sqrt(self.run))
+            known = stdtr(self.freedom_of_run, self.difference / np.sqrt(self.run))
         certain = np.where(self.difference == 0, 0.5, self.difference > 0)
         return np.asarray(np.where(self.run > 0, known, certain))
 
@@ -105,9 +106,8 @@ def family(
     if seeds == 1:
         error = np.sqrt(image / images)
         none = np.zeros(len(pairs), dtype=np.bool_)
-        return Family(
-            len(seed), difference, error, np.full(len(pairs), max(images - 1.0, 1.0)), ~none, np.zeros(len(pairs))
-        )
+        freedom_of_images = np.full(len(pairs), max(images - 1.0, 1.0))
+        return Family(len(seed), difference, error, freedom_of_images, ~none, np.zeros(len(pairs)), np.ones(len(pairs)))
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
     moving = np.maximum(seed, rest) > 0
@@ -137,8 +137,13 @@ def family(
         satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
     refused = np.full(len(pairs), not moving.any()) | (error == 0)
+    ordinary = moving & ~own
+    if ordinary.any() and not alone:  # a variant with a failed run does not make a new run of the others vary
+        level = max(float(seed[ordinary].mean()), float(rest[ordinary].mean()))
+        a, b = (np.where(own, used, level)[place] for place in (first, second))
     run = (a + b) / images * (1 + 1 / seeds)
-    return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run, alone)
+    satterthwaite = np.minimum(satterthwaite, MOST_FREEDOM)
+    return Family(len(seed), difference, error, satterthwaite, refused, run, satterthwaite, alone)
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:

@@ -98,11 +98,12 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     scale = max(float(one.values.max() - one.values.min()) for one in tested)
     images, seeds = shares.shape[1], tested[0].values.shape[1]
     around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
-    judged = family(table, pairs, held_out, least, of_seeds(tested))
     same = [
         all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)
         for a, b in pairs
     ]
+    repeated = {b for (_, b), alike in zip(pairs, same, strict=True) if alike}
+    judged = family(table, pairs, held_out, least, of_seeds(tested), [v not in repeated for v in range(len(table))])
     covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
         table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, np.array(same),
@@ -110,7 +111,9 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     )  # fmt: skip
 
 
-def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, single: Floats) -> joint.Family:
+def family(
+    table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, single: Floats, distinct: list[bool] | None = None
+) -> joint.Family:
     """Judge all pairs of several splits together.
 
     Args:
@@ -119,6 +122,7 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
         ratio: images held out for each image trained on.
         least: variance of each mean difference that another draw of images alone gives (pairs,).
         single: what a single run varies by beyond the mean of a split (variants,), a variance.
+        distinct: which variants are no copies of another one; copies say nothing about how much variants vary.
     """
     from scipy.stats import f
 
@@ -126,20 +130,22 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
     first, second = np.array(pairs).T
     each = table[first] - table[second]
     own = each.var(axis=1, ddof=1)
-    residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    pool = 2 * float((residual**2).sum()) / ((variants - 1) * (splits - 1))
+    some = table[distinct] if distinct and sum(distinct) > 1 else table
+    residual = some - some.mean(axis=1, keepdims=True) - some.mean(axis=0) + some.mean()
+    shared = (len(some) - 1) * (splits - 1)
+    pool = 2 * float((residual**2).sum()) / shared
     with np.errstate(divide="ignore", invalid="ignore"):
-        alone = (own > pool) & (f.sf(own / pool, splits - 1, (variants - 1) * (splits - 1)) < STANDS_OUT)
+        alone = (own > pool) & (f.sf(own / pool, splits - 1, shared) < STANDS_OUT)
     squares = (residual**2).sum(axis=1) / (splits - 1)
-    few = variants > 2 and (splits == 2 or (splits == 3 and joint.unequal(squares, splits - 1, UNEQUAL)))
+    few = len(some) > 2 and (splits == 2 or (splits == 3 and joint.unequal(squares, splits - 1, UNEQUAL)))
     alone |= few
     used = np.where(alone, own, pool)
-    freedom = np.where(alone, splits - 1.0, (variants - 1.0) * (splits - 1))
+    freedom = np.where(alone, splits - 1.0, float(shared))
     factor = 1 / splits + ratio
     error = np.sqrt(np.maximum(factor * used, least))
-    run = (1 + factor) * used + single[first] + single[second]
+    run = (1 + factor) * own + single[first] + single[second]  # of the pair itself: another variant may have failed
     difference = each.mean(axis=1)
-    return joint.Family(variants, difference, error, freedom, error == 0, run, few)
+    return joint.Family(variants, difference, error, freedom, error == 0, run, np.full(len(run), splits - 1.0), few)
 
 
 def of_seeds(tested: list[Tested]) -> Floats:

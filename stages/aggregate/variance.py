@@ -38,7 +38,8 @@ def variance(found: list[CellResults], splits: list[SharedSplit], alpha: float) 
             if all(key in metrics for metrics in cells.values()):
                 table = np.array([[cells[seed][key] for seed in split.seeds] for split in splits])
                 about = {"variant": variant, "split": key[0], "metric": key[1]}
-                rows += [about | part for part in parts(table, alpha)]
+                same = dict.fromkeys(("sd_low", "sd_high")) if np.ptp(table) == 0 else {}  # shows no variation
+                rows += [about | part | same for part in parts(table, alpha)]
     return rows
 
 

@@ -61,7 +61,7 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
 
 
 def _seeds(evidence: StudyEvidence) -> list[str]:
-    seeds, tied = len(evidence.study.seeds), any(row["verdict"] == "undecided" for row in evidence.comparisons)
+    seeds = len(evidence.study.seeds)
     listed = ", ".join(map(str, evidence.study.seeds))
     trained = knobs.trained(evidence)
     idle = [variant for variant in evidence.variants if variant not in trained]
@@ -76,9 +76,7 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
     if seeds == 1:
         found.append("One seed shows no variation, so there is no standard deviation and no interval over seeds.")
     elif seeds < 5:
-        found.append(
-            f"{seeds} seeds give wide intervals.{' More seeds may change the order of tied variants.' if tied else ''}"
-        )
+        found.append(f"{seeds} seeds give wide intervals.")
     return found
 
 

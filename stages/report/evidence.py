@@ -13,6 +13,7 @@ import pandas as pd
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
+from stages.core.metrics import FEWEST_GROUPS, equal_groups
 from stages.report.params import ReportParams
 
 if TYPE_CHECKING:
@@ -92,11 +93,11 @@ class StudyEvidence:
         return "group" in self.ledger and bool((self.ledger["group"] != "").any())
 
     @cached_property
-    def test_groups(self) -> int:
-        """How many groups the test images of all splits belong to; 0 where no image shares one with another."""
+    def few_groups(self) -> int:
+        """How many groups the test images of all splits belong to, where those are too few; else 0."""
         tested = {image for parts in self.parts for image in parts["image_id"][parts["split"] == "test"]}
-        found = self.manifest[self.manifest["image_id"].isin(tested)]["group_id"]
-        return int(found.nunique()) if found.duplicated().any() else 0
+        sizes = self.manifest[self.manifest["image_id"].isin(tested)]["group_id"].value_counts()
+        return len(sizes) if (sizes > 1).any() and equal_groups(sizes.tolist()) < FEWEST_GROUPS else 0
 
     @property
     def grouped(self) -> bool:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     _Ends = tuple[float | None, float | None]
 
-NOTE = (
-    "The published results come from another split and often from other test images; our intervals do not cover that "
-    "difference. No verdict is given if our runs do not differ or if there is only one run."
+OTHER = (
+    "The published results come from another split and often from other test images; our intervals cover neither.",
+    "The intervals cover another split of our images; the published results often come from other images.",
 )
+NOTE = "No verdict is given if our runs do not differ or if there is only one run."
 EXPECTED = (
     "Expected: the interval that our runs predict for the mean of as many runs as were published. Inside or outside: "
     "whether the published result is in it."
@@ -62,7 +63,7 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
-        "note": f"{EXPECTED} {NOTE}",
+        "note": f"{EXPECTED} {OTHER[len(evidence.split['splits']) > 1]} {NOTE}",
     }
 
 

@@ -196,7 +196,9 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     seeds = plural(len(evidence.study.seeds), "seed")
     splits = len(evidence.split["splits"])
     where = (
-        f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
+        f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
+        if splits > 1 and evidence.fixed
+        else f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
         if splits > 1
         else f"on this test set (n = {evidence.images('test'):,}, {seeds})"
     )
@@ -212,8 +214,13 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     rest = [v for v in ranks.order if v not in best]
     if len(best) == 1:
         return [_ahead(evidence, ranks, means, where, digits), _others(evidence, ranks, best[0], digits)]
-    spread = apart(max(abs(means[best[0]] - means[v]) for v in best), metric, digits)
-    if len(best) == 2:
+    most = max(abs(means[best[0]] - means[v]) for v in best)
+    spread = apart(most, metric, digits)
+    if most <= SAME:
+        first = (
+            f"{names(best)} share the best mean of {spoken(metric)} {where}: {amount(means[best[0]], metric, digits)}."
+        )
+    elif len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
         verdict = f"are equal within {exactly(evidence.margin, metric)}" if equal else "are statistically tied"
         first = f"{names(best)} {verdict} {where}: their means of {spoken(metric)} differ by {spread}."

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-ROUNDING = 1e-3  # of an ECE: confidences that are all but 1 leave nothing to judge, and stand rounded in the files
 DRAWS = 200
 ROUNDING = 1e-4  # of an ECE: confidences stand rounded in the files, and those near 1 leave nothing to judge
 LINES = 8  # as many variants can be told apart by colour

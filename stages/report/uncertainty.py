@@ -6,7 +6,7 @@ from itertools import permutations
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from stages.core.metrics import FEWEST_GROUPS, SHARES, WHOLE_CELL
+from stages.core.metrics import SHARES, WHOLE_CELL
 from stages.report import findings, ranking, wording
 from stages.report.wording import apart, plural
 
@@ -68,7 +68,8 @@ def whole(evidence: StudyEvidence) -> str:
     if kind == "nothing":
         return "left empty, because one run gives one number"
     if seeds == 1:
-        return f"{name} interval over the test images, for this trained network alone{_groups(evidence)}"
+        alone = f"{name} interval over the test images, for this trained network alone"
+        return f"{alone}{_conditions(evidence)}{_groups(evidence)}"
     if several(evidence):
         least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
         return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
@@ -135,10 +136,14 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts "
-        "as decided: all variants together may show a smaller variation between runs than the two of a pair do."
+        "excludes 0 and the interval for all pairs does not, the pair is not decided."
     )
-    if alone:
+    if not alone:
+        text += (
+            " The reverse is rare and counts as decided: all variants together may show a smaller variation between "
+            "runs than the two of a pair do."
+        )
+    else:
         text += (
             f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
             "pair is judged by its own two variants alone, which decides large differences only. More "
@@ -184,10 +189,9 @@ def _conditions(evidence: StudyEvidence) -> str:
     if covered(evidence) not in OF_IMAGES:
         return ""
     text = ""
-    if 0 < (groups := evidence.test_groups) < FEWEST_GROUPS:
-        which = "group" if groups == 1 else f"{groups} groups"
-        why = f"fewer than {FEWEST_GROUPS} do not show how others would differ"
-        text = f", if the test images come from the same {which} ({why})"
+    if groups := evidence.few_groups:
+        which, why = ("group", "one does") if groups == 1 else (f"{groups} groups", "so few, or one so large, do")
+        text = f", if the test images come from the same {which} ({why} not show how others would differ)"
     if findings.leaking(evidence):
         text += ", if as many of the images as here have copies outside the test set"
     return text

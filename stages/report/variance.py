@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PARTS = ("initialisation", "split", "total")
 METRIC = ("test", "top1")
+MOST = 0.5  # the SD of a share
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -42,10 +43,10 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
 
 
 def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
-    low, high = float(row["sd_low"]), float(row["sd_high"])
+    low, high = (float(row[end]) if row[end] else None for end in ("sd_low", "sd_high"))
     return {
         "value": number(float(row["sd"]), METRIC[1], digits + 1),
-        "interval": interval(low, high, METRIC[1], digits + 1),
+        "interval": interval(low, high and min(high, MOST), METRIC[1], digits + 1),
     }
 
 
@@ -83,7 +84,10 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
     parts = [part.capitalize() for part in context["variance"]["parts"]]
     table = context["variance"]["rows"]
-    rows = [[row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])] for row in table]
+    rows = [
+        [row["variant"], *(f"{cell['value']} ({cell['interval'] or MISSING})" for cell in row["cells"])]
+        for row in table
+    ]
     level = context["results"]["confidence"]
     caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
     return [PaperTable("variance", ["Variant", *parts], rows, caption)]

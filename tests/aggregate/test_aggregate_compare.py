@@ -194,6 +194,15 @@ def test_the_metrics_are_those_of_the_cells() -> None:
     np.testing.assert_allclose(f1[:5] - f1.mean(), 199 * (f1.mean() - np.array(without)), atol=0.05)
 
 
+def test_a_failed_run_of_another_variant_leaves_the_chance_of_a_new_run() -> None:
+    """One run of `c` is at chance; `a` and `b` are 13 points apart, and their runs vary by 1."""
+    rng = np.random.default_rng(0)
+    shares = np.array([[0.86] * 5, [0.73] * 5, [0.9, 0.9, 0.9, 0.9, 0.25]]) + rng.normal(0, 0.01, (3, 5))
+    hard = np.sort(rng.random(400))
+    rows = compared((hard < shares[:, :, None]).astype(np.int64), ["a", "b", "c"])
+    assert rows[0]["probability_a_better"] > 0.99
+
+
 def test_identical_variants_differ_by_nothing() -> None:
     right = np.random.default_rng(0).integers(0, 2, (1, 3, 50))
     (row,) = compared(np.concatenate([right, right]), ["a", "b"])

@@ -10,6 +10,7 @@ import pytest
 from stages.aggregate import collect, compare
 from stages.aggregate.params import Aggregate
 from stages.core import files
+from stages.core.metrics import equal_groups
 from tests.evaluate import made
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def test_few_groups_are_not_drawn(
     (one,) = collect.tested(found, "top1")
     assert one.blocks.shape[-1] == (groups if drawn_as_one else len(ids))
     assert one.blocks.mean() == pytest.approx(one.values.mean())
+
+
+def test_groups_of_unequal_sizes_are_worth_fewer_equal_ones() -> None:
+    assert equal_groups([5] * 12) == pytest.approx(12)
+    assert equal_groups([240] + [5] * 9) < 2  # one site, and nine pictures of others
+    assert equal_groups([]) == 0
 
 
 @pytest.mark.parametrize("groups", [10, 25])

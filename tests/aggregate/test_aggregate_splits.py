@@ -174,6 +174,18 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
     return folder
 
 
+def test_copies_of_a_variant_do_not_halve_the_variance() -> None:
+    """Three identical variants and one other, on three splits: they differ by chance in one study of twenty."""
+    rng, pairs, found = np.random.default_rng(0), compare.all_pairs(4), 0
+    for _ in range(1500):
+        one, other = rng.normal(0.8, 0.03, (2, 1, 3))
+        table = np.concatenate([one, one, one, other])
+        least = np.zeros(len(pairs))
+        judged = resampled.family(table, pairs, 0.0, least, np.zeros(4), [True, False, False, True])
+        found += bool((judged.p() < 0.05).any())
+    assert found / 1500 <= 0.065
+
+
 def test_comparisons_stay_paired_within_a_split(evaluated: Path) -> None:
     table: dict[Any, Any] = (
         pd.read_csv(evaluated / "reports/comparisons.csv").set_index(["variant_a", "variant_b"]).to_dict("index")

@@ -24,7 +24,7 @@ def told(**cells: dict[str, Any]) -> Any:
     }  # fmt: skip
     counts = {"train": {"a": 100}, "val": {"a": 5}, "test": {"a": 9}}
     return SimpleNamespace(
-        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, comparisons=[],
+        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs,
         split={"splits": [{"seeds": [0, 1], "counts": counts}]},
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def told(splits: list[dict[str, str]], groups: dict[str, str], links: list[list[
     )  # fmt: skip
     found.sizes = lambda part: StudyEvidence.sizes(found, part)
     found.images = lambda part: StudyEvidence.images(found, part)
-    found.test_groups = StudyEvidence.test_groups.func(found)  # type: ignore[attr-defined]
+    found.few_groups = StudyEvidence.few_groups.func(found)  # type: ignore[attr-defined]
     found.fixed = StudyEvidence.fixed.func(found)  # type: ignore[attr-defined]
     return found
 

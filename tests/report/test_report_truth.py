@@ -47,7 +47,7 @@ def told(**cells: dict[str, Any]) -> Any:
     }
     counts = {"train": {"a": 60, "b": 40}, "val": {"a": 5, "b": 5}, "test": {"a": 9, "b": 1}}
     return SimpleNamespace(
-        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, comparisons=[], metric="top1",
+        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def told(**cells: dict[str, Any]) -> Any:
     }  # fmt: skip
     counts = {"train": {"a": 100}, "val": {"a": 5}, "test": {"a": 9}}
     return SimpleNamespace(
-        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, comparisons=[], metric="top1",
+        variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
 
@@ -178,7 +178,7 @@ def compared(right: np.ndarray) -> Any:
     return SimpleNamespace(
         comparisons=text, variants=names, intervals=means, metric="top1", margin=0.01, alpha=0.05, named=False,
         study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]}, images=lambda _: 8, digits=1,
-        parts=[], test_groups=0,
+        parts=[], few_groups=0,
     )  # fmt: skip
 
 
