@@ -8,7 +8,6 @@ from typing import Any
 from stages.aggregate import agreement, collect, compare, fit, resampled, single, summary, suspects, variance
 from stages.aggregate.params import Aggregate
 from stages.core import cells, console, errors, files, params
-from stages.core.errors import UserError
 
 REPORTS = Path("reports")
 _Rows = list[dict[str, Any]]
@@ -18,7 +17,6 @@ def main() -> None:
     """Sum up and compare all cells of the study."""
     study = params.read()
     settings = params.section(Aggregate, study.raw["aggregate"], "aggregate")
-    _refuse_links(study)
     for folder in cells.prune(study.cells):
         console.say(f"removed {folder}: its cell is no longer in params.yaml")
     found = collect.read(study.cells)
@@ -39,23 +37,6 @@ def main() -> None:
     for name, (columns, table) in tables.items():
         files.write_rows(REPORTS / f"{name}.csv", columns, table)
     files.write_json(REPORTS / "metrics.json", summary.selection(rows))
-
-
-def _refuse_links(study: params.Study) -> None:
-    """Behind a link lie files of somebody else, which `cells.prune` would remove as cells that are no longer asked for.
-
-    Raises:
-        UserError: a link leads to what is no cell of the study.
-    """
-    wanted = {(variant, str(seed)) for variant, seed in study.cells}
-    for top in (cells.RUNS, cells.RESULTS, cells.TIMINGS):
-        for path in sorted(top.glob("*/*")):
-            link = next((one for one in (top, path.parent, path) if one.is_symlink()), None)
-            if link and (path.parent.name, path.name.split(".")[0]) not in wanted:
-                raise UserError(
-                    f"{path} is no cell of this study, but {link} is a link, and nothing is removed behind one; remove "
-                    "the link, or move what is no cell away"
-                )
 
 
 def _compare(tested: list[collect.Tested], names: list[str], settings: Aggregate) -> _Rows:

@@ -47,7 +47,8 @@ class Tested:
     """The test images of one split and what the cells make of them, (variants, seeds, images), in params.yaml's order.
 
     `values` average to the metric that is compared, `predicted` are the classes as numbers, `groups` says which images
-    belong together (copies, look-alikes).
+    belong together (copies, look-alikes). `added` (variants,) is the variance that small classes hide
+    (`values.two_more`).
     """
 
     split: SharedSplit
@@ -55,6 +56,7 @@ class Tested:
     groups: list[str]
     values: NDArray[Any]
     predicted: NDArray[np.int64]
+    added: NDArray[np.float64]
 
     @property
     def blocks(self) -> NDArray[Any]:
@@ -96,7 +98,8 @@ def tested(found: list[CellResults], metric: str) -> list[Tested]:
         table = inside[0].predictions
         images = table[table["split"] == "test"]["image_id"].tolist()
         groups = [group.get(image, image) for image in images]
-        every.append(Tested(split, images, groups, values.of(inside, metric), values.predicted(inside)))
+        shown = values.of(inside, metric), values.predicted(inside), values.two_more(inside, metric)
+        every.append(Tested(split, images, groups, *shown))
     return every
 
 

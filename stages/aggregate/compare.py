@@ -42,8 +42,8 @@ LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many
 class Spread:
     """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
 
-    `seed_*` is the mean square of the seeds of either variant, `rest_*` the part of it that more images would shrink,
-    `image` the mean square of the images in the differences, less its own `rest`.
+    `seed_*` is the mean square of the seeds of either variant, `image` that of the images in the differences, less what
+    is left when seeds and images are taken away.
     """
 
     seeds: int
@@ -51,10 +51,7 @@ class Spread:
     difference: Floats
     seed_a: Floats
     seed_b: Floats
-    rest_a: Floats
-    rest_b: Floats
     image: Floats
-    rest: Floats
 
     def variance(self) -> tuple[Floats, Floats]:
         """Variance of the mean difference and its degrees of freedom."""
@@ -101,7 +98,7 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
     """
     count, seeds, images = values.shape
     table = values.astype(np.float64)
-    seed, _, rest = mean_squares(table)
+    seed, _, _ = mean_squares(table)
     first, second = np.array(pairs).reshape(-1, 2).T
     whole = table.reshape(count, -1)
     sums = [table.sum(axis=(1, 2))[:, None], table.sum(axis=2), table.sum(axis=1), whole]
@@ -114,9 +111,7 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
     image = np.maximum(of_images / max(images - 1, 1) - left, 0.0)
     total = table.sum(axis=(1, 2))
     difference = (total[first] - total[second]) / (seeds * images)
-    return Spread(
-        seeds, images, difference, seed[first], seed[second], rest[first], rest[second], image, left
-    )  # fmt: skip
+    return Spread(seeds, images, difference, seed[first], seed[second], image)
 
 
 def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:

@@ -42,8 +42,8 @@ SMALLEST = 1e-12  # below it a tail is rounding, which differs between processor
 class Family:
     """The joint answer about all pairs: error and degrees of freedom of each.
 
-    A pair is `refused` that shows no variance: with one seed, or where runs agree to the last digit. `alone` says that
-    each pair is judged by the variances of its own two variants.
+    A pair is `refused` whose runs do not vary: with one seed, or where the runs of both variants agree to the last
+    digit. `alone` says that each pair is judged by the variances of its own two variants.
     """
 
     variants: int
@@ -133,7 +133,8 @@ def family(
             satterthwaite = np.where(a + b > 0, freedom * (total / (a + b)) ** 2, MOST_FREEDOM)
         satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
-    refused = unknown(difference, error)
+    still = ~(moving[first] | moving[second]) & (difference != 0)
+    refused = unknown(difference, error) | still
     run = (a + b) / images * (1 + 1 / seeds)
     return Family(len(seed), difference, error, np.minimum(satterthwaite, MOST_FREEDOM), refused, run, alone)
 

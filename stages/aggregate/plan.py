@@ -15,8 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise, product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +98,8 @@ def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:
     """The rows of plan.csv; no difference where it would be above `most`."""
     designs = list(product(VARIANTS, SEEDS, IMAGES))
     with ProcessPoolExecutor() as pool:
-        found = list(pool.map(partial(_of_design, parts, alpha, most), designs))
+        found = list(pool.map(smallest, repeat(parts), *zip(*designs, strict=True), repeat(alpha), repeat(most)))
     return [dict(zip(COLUMNS, (*design, one), strict=True)) for design, one in zip(designs, found, strict=True)]
-
-
-def _of_design(parts: Parts, alpha: float, most: float, design: tuple[int, int, int]) -> float | None:
-    return smallest(parts, *design, alpha, most)
 
 
 def largest(parts: Parts, metric: str) -> float:
@@ -166,7 +161,7 @@ def _worse(rows: list[dict[str, Any]]) -> list[str]:
     if not seeds:
         return []
     which = " or ".join(map(str, sorted(set(seeds))))
-    why = "the more images there are, the clearer it is that seeds differ by more than the images explain"
+    why = "the more images there are, the less of what runs vary by can be put down to the images"
     then = "Then each pair is judged by its own few runs alone. More seeds help."
     return [f"With {which} seeds, more images can need a larger difference: {why}. {then}"]
 

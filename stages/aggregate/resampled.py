@@ -6,7 +6,9 @@ the corrected resampled t-test (Nadeau and Bengio 2003) widens the variance of t
 Var = (1 / splits + held out / trained on) s^2, with splits - 1 degrees of freedom. What another draw of images changes
 is also the least that the variance can be: two or three splits agree by chance now and then, and would leave an
 interval of no width. All pairs share the variance of the splits, as `joint` does with that of the seeds; a pair whose
-own is larger than chance makes it is judged by its own.
+own is larger than chance makes it is judged by its own. Two splits cannot show which variant varies more, nor can three
+where the variants may vary unequally (Bartlett's test): then every pair is judged by its own differences alone
+(Bonferroni), as `joint` does.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 STANDS_OUT = 0.2  # level of the F test that a pair varies more over the splits than all pairs do
+UNEQUAL = 0.2  # level of Bartlett's test: with three splits, whether the variants may vary unequally
 
 
 def fixed(tested: list[Tested]) -> bool:
@@ -127,13 +130,16 @@ def family(table: Floats, pairs: compare.Pairs, ratio: float, least: Floats, sin
     pool = 2 * float((residual**2).sum()) / ((variants - 1) * (splits - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         alone = (own > pool) & (f.sf(own / pool, splits - 1, (variants - 1) * (splits - 1)) < STANDS_OUT)
+    squares = (residual**2).sum(axis=1) / (splits - 1)
+    few = variants > 2 and (splits == 2 or (splits == 3 and joint.unequal(squares, splits - 1, UNEQUAL)))
+    alone |= few
     used = np.where(alone, own, pool)
     freedom = np.where(alone, splits - 1.0, (variants - 1.0) * (splits - 1))
     factor = 1 / splits + ratio
     error = np.sqrt(np.maximum(factor * used, least))
     run = (1 + factor) * used + single[first] + single[second]
     difference = each.mean(axis=1)
-    return joint.Family(variants, difference, error, freedom, joint.unknown(difference, error), run)
+    return joint.Family(variants, difference, error, freedom, joint.unknown(difference, error), run, few)
 
 
 def of_seeds(tested: list[Tested]) -> Floats:

@@ -3,7 +3,8 @@
 An accuracy is no sum of normal values near 100 %, so the first two are Wilson's (1927), with as many independent images
 as would give the variance that was found, and Student's t for the few seeds. The variance is the mean of two: the one
 that was found, and the one with two images more, of which all seeds get one right and the other wrong; without an error
-the first is 0. The interval over images and seeds needs three seeds: two agree by chance too often for it to cover.
+the first is 0. A mean over classes has two images more in every class (`values.two_more`). The interval over images and
+seeds needs three seeds: two agree by chance too often for it to cover.
 """
 
 from __future__ import annotations
@@ -39,22 +40,25 @@ def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> l
         "groups": len({group for one in tested for group in one.groups}),
     }
     if len(tested) == 1:
-        found = [of_one(table, metric, alpha) for table in tested[0].blocks]
+        every = zip(tested[0].blocks, tested[0].added, strict=True)
+        found = [of_one(table, metric, alpha, float(added)) for table, added in every]
     else:
         found = over_splits(tested, metric, alpha)
     return [{"variant": name, **about, **one} for name, one in zip(names, found, strict=True)]
 
 
-def of_one(table: NDArray[Any], metric: str, alpha: float) -> dict[str, float | None]:
-    """Mean and intervals of one variant on one split: values (seeds, images or groups)."""
+def of_one(table: NDArray[Any], metric: str, alpha: float, added: float = 0.0) -> dict[str, float | None]:
+    """Mean and intervals of one variant on one split: values (seeds, images or groups), `values.two_more` of it."""
     seeds, images = table.shape
     mean = float(table.mean(dtype=np.float64))
     still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64))
     variance, freedom = _variance(table)
-    around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
-    whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha) if seeds >= FEWEST else (None, None)
+    around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
+    whole: _Interval = (None, None)
+    if seeds >= FEWEST:
+        whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha, added)
     runs = table.mean(axis=1, dtype=np.float64)
-    run = _run(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
+    run = _student(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
     return _row(mean, around, whole, run)
 
 
@@ -62,13 +66,17 @@ def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[st
     """The same of every variant over several splits, with the correction of Nadeau and Bengio (2003)."""
     table, shares, ratio = resampled.means(tested), resampled.influence(tested), resampled.ratio(tested)
     splits, images = table.shape[1], shares.shape[1]
+    different = len({image for one in tested for image in one.images}) / np.mean([len(one.images) for one in tested])
+    hidden = np.mean([one.added for one in tested], axis=0) / different**2
     found = []
-    for each, share, of_seeds in zip(table, shares, resampled.of_seeds(tested), strict=True):
+    for each, share, of_seeds, added in zip(table, shares, resampled.of_seeds(tested), hidden.tolist(), strict=True):
         mean, still, spread = float(each.mean()), float(share @ share), float(each.var(ddof=1))
         factor = 1 / splits + ratio
-        whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha)
-        around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha)
-        run = _run(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
+        whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha, added)
+        around: _Interval = (None, None)
+        if metric not in WHOLE_CELL:
+            around = _ends(mean, still, images - 1.0, images, metric, alpha, added)
+        run = _student(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
         found.append(_row(mean, around, whole, run))
     return found
 
@@ -80,8 +88,8 @@ def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> di
     }  # fmt: skip
 
 
-def _run(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
-    """The prediction interval of one further run; none where the runs do not differ at all."""
+def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
+    """Student's interval; none where nothing varies."""
     from scipy.special import stdtrit
 
     if variance < SMALLEST:
@@ -97,16 +105,17 @@ def _variance(table: NDArray[Any]) -> tuple[float, float]:
     return float(variance[0]), float(freedom[0])
 
 
-def _ends(mean: float, variance: float, freedom: float, images: int, metric: str, alpha: float) -> _Interval:
+def _ends(
+    mean: float, variance: float, freedom: float, images: float, metric: str, alpha: float, added: float
+) -> _Interval:
     """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
     from scipy.special import stdtrit
 
     if metric not in SHARES:
-        if variance < SMALLEST:
-            return None, None
-        half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
-        return mean - half, mean + half
+        return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)
+    if added:
+        images = max(math.sqrt((mean**2 + (1 - mean) ** 2) / added) - 2, 1.0)
     middle = (images * mean + 1) / (images + 2)
     widened = (images**2 * variance + mean**2 + (1 - mean) ** 2) / (images + 2) ** 2
     per_image = widened / (middle * (1 - middle))

@@ -1,8 +1,8 @@
 """One number for every test image whose mean is the metric that variants are compared by.
 
-Accuracy is such a mean as it stands, NLL too. Balanced accuracy weighs an image by the size of its class. Macro F1 is
-no mean: an image gets the metric plus its influence on it (the first-order change that its weight makes), and these
-average to the metric. A drop of robustness is known for a whole cell alone, so that only the seeds show how it varies.
+Accuracy is such a mean as it stands, NLL too. Balanced accuracy and macro F1 are none: an image gets the metric plus
+its influence on it (the first-order change that its weight makes), and these average to the metric. A drop of
+robustness is known for a whole cell alone, so that only the seeds show how it varies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.core.metrics import WHOLE_CELL
+from stages.core.metrics import OVER_CLASSES, WHOLE_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stages.aggregate.collect import CellResults
 
 
-def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[Any]:
+def of(found: list[CellResults], metric: str) -> NDArray[Any]:
     """The numbers of cells of one split: (variants, seeds, images), in the order of params.yaml.
 
     Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
@@ -34,15 +34,15 @@ def of(found: list[CellResults], metric: str, split: str = "test") -> NDArray[An
     if metric in WHOLE_CELL:
         rows = [np.array([_drop(cell)]) for cell in found]
     else:
-        tables = [cell.predictions[cell.predictions["split"] == split] for cell in found]
+        tables = [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
         rows = [_images(table, metric) for table in tables]
     return np.asarray(rows).reshape(len(variants), -1, len(rows[0]))
 
 
-def predicted(found: list[CellResults], split: str = "test") -> NDArray[np.int64]:
+def predicted(found: list[CellResults]) -> NDArray[np.int64]:
     """What the cells call every image, as numbers: (variants, seeds, images)."""
     variants = list(dict.fromkeys(cell.variant for cell in found))
-    tables = [cell.predictions[cell.predictions["split"] == split]["predicted"].to_numpy() for cell in found]
+    tables = [cell.predictions[cell.predictions["split"] == "test"]["predicted"].to_numpy() for cell in found]
     _, codes = np.unique(np.concatenate(tables), return_inverse=True)
     return codes.reshape(len(variants), -1, len(tables[0]))
 
@@ -62,6 +62,24 @@ def blocks(values: NDArray[Any], groups: Sequence[str]) -> NDArray[Any]:
     return np.asarray((sums - sizes * mean) * (len(sizes) / len(groups)) + mean)
 
 
+def two_more(found: list[CellResults], metric: str) -> NDArray[np.float64]:
+    """What two more images of every class would add to the variance of a mean over classes: (variants,).
+
+    One of the two is right and the other wrong, as in Wilson's interval. A class of three images that are all right
+    shows no variance of its own, and would be taken for a class without an error. 0 for a metric over images.
+    """
+    variants = list(dict.fromkeys(cell.variant for cell in found))
+    if metric not in OVER_CLASSES:
+        return np.zeros(len(variants))
+    tables = [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
+    _, truth = np.unique(tables[0]["label"].to_numpy(), return_inverse=True)
+    sizes = np.bincount(truth)
+    right = np.array([(table["label"] == table["predicted"]).to_numpy(dtype=np.float64) for table in tables])
+    each = right.reshape(len(variants), -1, len(truth)).mean(axis=1)
+    recall = np.array([np.bincount(truth, weights=row) / sizes for row in each])
+    return np.asarray(((recall**2 + (1 - recall) ** 2) / (sizes + 2) ** 2).sum(axis=1) / len(sizes) ** 2)
+
+
 def _images(table: pd.DataFrame, metric: str) -> NDArray[Any]:
     if metric == "nll":
         return table["loss"].to_numpy(dtype=np.float64)  # the plain cross entropy of each image
@@ -71,7 +89,8 @@ def _images(table: pd.DataFrame, metric: str) -> NDArray[Any]:
     labels, truth = np.unique(table["label"].to_numpy(), return_inverse=True)
     if metric == "balanced_accuracy":
         sizes = np.bincount(truth)
-        return np.asarray(right * (len(right) / (len(labels) * sizes[truth])))
+        recall = np.bincount(truth, weights=right) / sizes
+        return np.asarray(recall.mean() + (right - recall[truth]) * (len(right) / (len(labels) * sizes[truth])))
     return _f1(table["label"].to_numpy(), table["predicted"].to_numpy())
 
 

@@ -1,15 +1,20 @@
-"""Lay one picture on another and see where they agree, in their finest detail.
+"""Lay one picture on another: see where they agree, and whether one is a copy of the other.
 
 Registration: an affine map is fitted by maximising the enhanced correlation coefficient (G. D. Evangelidis and
 E. Z. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's
 `findTransformECC`). Then the finest detail is compared tile by tile. Silhouettes agree between different objects, and
 a mean hides it; folds, grain and print in most tiles agree for one photograph alone.
+
+A copy must be proven in every place, however small. For that the two are laid on each other at a size at which a price
+tag can be read. Re-encoding leaves differences everywhere, in proportion to the contrast around them; a scratch, a
+digit or the hand of a clock leaves one that stands out from the rest. Grain tells two photographs of one scene apart:
+in flat places it is the same in a copy, or gone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +31,11 @@ _AGREE = 0.6  # correlation from which a tile agrees
 _TELLS = 1.0  # grey levels, SD of the detail of a tile in both pictures from which it tells something
 _FINE, _COARSE = 0.8, 3.0  # px, SD of the Gaussian blurs whose difference is the detail
 _STEPS = 25  # of registration
+_PROOF = 640  # px, the longer side at which a copy is proven
+_RIM = 3  # px at the border that interpolation spoils
+_FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
+_BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
+_GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
@@ -67,15 +77,12 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         places = None if places is None else cv2.transform(places[None], cv2.invertAffineTransform(warp))[0]
     left, right = first.astype(np.float32), second.astype(np.float32)
     if scale > 1.2:
-        size = max(1, round(left.shape[1] / scale)), max(1, round(left.shape[0] / scale))
-        left, warp = cv2.resize(left, size, interpolation=cv2.INTER_AREA), warp / scale
+        left, warp = cv2.resize(left, _shrunk(left, scale), interpolation=cv2.INTER_AREA), warp / scale
     core = _hull(places, right.shape[:2])
     found = _halved(grey(left), grey(right), warp, core)
     if found is None:
         return UNLIKE
-    height, width = right.shape[:2]
-    laid = cv2.warpAffine(left, found, (width, height), flags=_INVERSE, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones(left.shape[:2], np.float32), found, (width, height), flags=_INVERSE) > 0.99
+    laid, inside = lay(left, found, right.shape)
     if inside.sum() < TILE * TILE:
         return UNLIKE
     told, alike, within = _tiles(grey(laid), grey(right), inside, core)
@@ -110,6 +117,14 @@ def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels
     mask = None if core is None else np.asarray(cv2.resize(core, b.shape[::-1], interpolation=cv2.INTER_NEAREST))
     found = register(a, b, (warp * [1, 1, 0.5]).astype(np.float32), None if mask is None else mask.astype(np.uint8))
     return None if found is None else np.asarray(found * [1, 1, 2], np.float32)
+
+
+def lay(pixels: Floats, warp: Floats, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.bool_]]:
+    """The picture as it lies on one of `shape`, whose px `warp` takes to its own, and what it covers there."""
+    size = shape[1], shape[0]
+    laid = cv2.warpAffine(pixels, warp, size, flags=_INVERSE, borderMode=cv2.BORDER_REPLICATE)
+    covered = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), warp, size, flags=_INVERSE)
+    return np.asarray(laid, np.float32), covered > 0.99
 
 
 def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:
@@ -162,9 +177,96 @@ def grey(pixels: Floats) -> Floats:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
 
 
+def _shrunk(pixels: NDArray[Any], scale: float) -> tuple[int, int]:
+    return max(1, round(pixels.shape[1] / scale)), max(1, round(pixels.shape[0] / scale))
+
+
 def _scale(warp: NDArray[np.floating]) -> float:
     return float(np.sqrt(abs(np.linalg.det(warp[:, :2].astype(np.float64)))))
 
 
 def _share(alike: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
     return float(alike[told].mean()) if told.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What speaks against a copy.
+
+    largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
+    what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
+    colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
+    """
+
+    largest: float
+    usual: float
+    grain: float
+    colour: float
+    level: float
+
+
+def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | None:
+    """Compare two pictures of any size, uint8 (height, width, 3).
+
+    Args:
+        first: one of them.
+        second: the other.
+        warp: float64 (2, 3), from px of `second` to px of `first`, roughly.
+
+    Returns:
+        The proof; None where they cannot be laid on each other.
+    """
+    if float(np.linalg.det(warp[:, :2])) < 1:  # the first is the coarser: the other way round
+        first, second, warp = second, first, np.asarray(cv2.invertAffineTransform(warp), np.float64)
+    right, shrink = second, min(_PROOF / max(second.shape[:2]), 1.0)
+    if shrink < 1:
+        size = max(1, round(second.shape[1] * shrink)), max(1, round(second.shape[0] * shrink))
+        right = np.asarray(cv2.resize(second, size, interpolation=cv2.INTER_AREA), np.uint8)
+    warp = warp @ np.diag([1 / shrink, 1 / shrink, 1])
+    scale = float(np.sqrt(np.linalg.det(warp[:, :2])))
+    size = _shrunk(first, scale)
+    left = cv2.resize(first, size, interpolation=cv2.INTER_AREA)
+    warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
+    if found is None:
+        return None
+    laid, covered = lay(a, found, b.shape)
+    inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
+    inside[:_RIM], inside[-_RIM:], inside[:, :_RIM], inside[:, -_RIM:] = False, False, False, False
+    return _judge(laid, b, inside) if inside.any() else None
+
+
+def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
+    level = float(np.abs(a[inside].mean(axis=0) - b[inside].mean(axis=0)).max())
+    grey_a, grey_b = grey(a), grey(b)
+    spread = float(np.std(grey_a[inside]))
+    alike = correlation(grey_a[inside][:, None], grey_b[inside][:, None])
+    gain = alike * float(np.std(grey_b[inside])) / max(spread, 1)
+    tuned = (a - a[inside].mean(axis=0)) * (gain if spread > 1 else 1.0) + b[inside].mean(axis=0)
+    soft_a, soft_b = _soft(tuned.astype(np.float32)), _soft(b)
+    contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
+    difference = (np.abs(soft_a - soft_b).mean(axis=2) / (_FLOOR + _SLOPE * contrast))[inside]
+    return Proof(
+        largest=float(difference.max()),
+        usual=float(np.percentile(difference, 98)),
+        grain=_grain(grey_a, grey_b, inside & (contrast <= np.median(contrast[inside]))),
+        colour=correlation(a[inside], b[inside]),
+        level=level,
+    )
+
+
+def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:
+    fine_a, fine_b = ((x - cv2.GaussianBlur(x, (0, 0), 1.5))[flat] for x in (a, b))
+    if min(fine_a.std(), fine_b.std()) < _GRAIN:
+        return 1.0
+    return correlation(fine_a[:, None], fine_b[:, None])
+
+
+def _soft(pixels: Floats) -> Floats:
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), _BLUR), np.float32)
+
+
+def _contrast(values: Floats) -> Floats:
+    square = np.ones((_NEAR, _NEAR), np.uint8)
+    return np.asarray(cv2.dilate(values, square) - cv2.erode(values, square), np.float32)

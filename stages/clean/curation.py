@@ -90,16 +90,15 @@ def _apply(one: Decision, entry: Entry) -> None:
 def tell(entries: Sequence[Entry], hand: Hand) -> None:
     """Write each decision and its reason into the rows; those that could have no effect become refused."""
     for one, found in list(hand.fitting):
-        why, first = "", entries[found[0]]
-        if one.decision in ("keep", "relabel") and all(entries[k].status == "quarantined" for k in found):
-            why = f"the picture is left out all the same: {first.detail}"
-        if why:
+        rows = [entries[k] for k in found]
+        if one.decision in ("keep", "relabel") and all(entry.status == "quarantined" for entry in rows):
             hand.fitting.remove((one, found))
-            hand.refused.append((one, why))
-        for entry in (entries[k] for k in found if one.decision != "drop" and not why):
-            reason = one.reason or "no reason was given"
-            entry.detail = "; ".join(filter(None, [entry.detail, f"by hand, {curation.said(one)}: {reason}"]))
-            entry.reason = entry.reason or _CODES.get(one.decision, f"{one.decision}_by_hand")
+            hand.refused.append((one, f"the picture is left out all the same: {rows[0].detail}"))
+        elif one.decision != "drop":
+            for entry in rows:
+                told = f"by hand, {curation.said(one)}: {one.reason or 'no reason was given'}"
+                entry.detail = "; ".join(filter(None, [entry.detail, told]))
+                entry.reason = entry.reason or _CODES.get(one.decision, f"{one.decision}_by_hand")
 
 
 def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> dict[str, Any]:

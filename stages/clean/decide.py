@@ -5,11 +5,8 @@ The same files give the same decisions whatever their order: rows are sorted fir
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import classes, curation, match
 from stages.clean.curation import Hand
+from stages.core.curation import natural
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
 
 ID_LENGTH = 16  # hexadecimal digits: among 10 million pictures a clash has odds of 1 to 370,000, and is noticed
-_NUMBER = re.compile(r"([0-9]+)")
 
 
 @dataclass
@@ -36,9 +33,7 @@ class Entry:
     """One row of the raw manifest, and what becomes of it."""
 
     path: str
-    file: str
     label: str
-    source: str
     hint: str
     box: Box | None
     print: Print
@@ -77,14 +72,6 @@ class Decisions:
     by_hand: dict[str, Any] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=100_000)
-def natural(text: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
-    found = _NUMBER.split(unicodedata.normalize("NFC", text).casefold())
-    # words, the first of them perhaps empty, and numbers, of any length, take turns
-    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)], text
-
-
 def decide(
     entries: list[Entry],
     pairs: Sequence[Pair],
@@ -114,7 +101,7 @@ def decide(
         copies.merge(entries[k].first, k)
     joined = _bound(entries, usable, hand)
     hand.refuse_bound(joined)
-    done = Decisions(entries, _of_use(entries, pairs, hand))
+    done = Decisions(entries, _of_use(entries, usable, pairs, hand))
     verdicts = {(p.a, p.b): p for p in done.pairs if p.verdict == "same"}
     for pair in _strongest_first(verdicts.values()):
         if not hand.parts(joined, pair):
@@ -134,12 +121,11 @@ def decide(
     return done
 
 
-def _of_use(entries: list[Entry], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
+def _of_use(entries: list[Entry], usable: list[int], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
     """The pairs of pictures in use, each picture at its first position, less those that a person told apart."""
-    first: dict[str, int] = {}
-    place = {k: first.setdefault(e.print.pixels, k) for k, e in enumerate(entries) if e.usable}
+    first = {entries[k].print.pixels: entries[k].first for k in usable}
     of = {k: first[e.print.pixels] for k, e in enumerate(entries) if e.print.pixels in first}
-    apart = {frozenset((place[a], place[b])) for a, b in hand.pairs("not_same")}
+    apart = {frozenset((of[a], of[b])) for a, b in hand.pairs("not_same")}
     found = [match.placed(pair, of) for pair in pairs if pair.a in of and pair.b in of]
     return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
 

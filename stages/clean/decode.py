@@ -13,10 +13,10 @@ import io
 import threading
 import warnings
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pillow_heif
 from PIL import (  # noqa: F401 - a plug-in is known once it is imported
     AvifImagePlugin,
     BmpImagePlugin,
@@ -32,13 +32,14 @@ from PIL import (  # noqa: F401 - a plug-in is known once it is imported
     WebPImagePlugin,
 )
 
-from stages.clean import codecs, filebytes, kinds, rgb
+from stages.clean import filebytes, kinds, rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stages.clean.params import Clean
 
+pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None  # `clean.max_pixels` holds
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -96,7 +97,7 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         Refused: with one of the reason codes of docs/decisions/0100.
         MemoryError: the process may not have so much memory, which says nothing about the picture.
     """
-    with codecs.overheard() as said, warnings.catch_warnings():
+    with filebytes.overheard() as said, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             picture = _whole(data, clean, said)
@@ -116,7 +117,8 @@ def open_header(data: bytes) -> Image.Image:
     if endless := filebytes.endless_ppm(data):
         raise Refused("unreadable", endless) if kinds.signature(data) else _not_read(data)
     try:
-        return Image.open(io.BytesIO(data), formats=_heif(data) or FORMATS)
+        heif = data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis")
+        return Image.open(io.BytesIO(data), formats=("HEIF", "AVIF") if heif else FORMATS)
     except UnidentifiedImageError:
         raise _not_read(data) from None
     except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
@@ -181,15 +183,16 @@ def _rescued(data: bytes, clean: Clean, refused: Refused) -> Picture:
     """
     if refused.reason in ("too_large", "too_small"):
         raise refused
-    without_text = "text_left_out", f"the text in the file was left out ({refused.detail})"
-    without_frames = "animated", "the first frame; its animation is damaged"
-    for bare, note in (
-        (filebytes.without_text(data), without_text),
-        (filebytes.without_animation(data), without_frames),
+    before = data
+    for animation, note in (
+        (True, ("text_left_out", f"the text in the file was left out ({refused.detail})")),
+        (False, ("animated", "the first frame; its animation is damaged")),
     ):
-        if bare is not None:
+        bare = filebytes.bare_png(data, animation=animation)
+        if bare != before:
             with contextlib.suppress(Refused):
                 return _noted(replace(_decoded(bare, clean), suffix=""), note)
+        before = bare
     raise refused
 
 
@@ -256,21 +259,6 @@ def _noted(picture: Picture, note: rgb.Note) -> Picture:
     """With one more note: the first code stands, all sentences do."""
     said = "; ".join(filter(None, (picture.detail, note[1])))
     return replace(picture, note=picture.note or note[0], detail=said)
-
-
-def _heif(data: bytes) -> tuple[str, ...]:
-    """The format for iPhones' pictures, whose plug-in is loaded when the first one comes; () for other files."""
-    if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
-        return ()
-    _load_heif()
-    return ("HEIF", "AVIF")
-
-
-@cache
-def _load_heif() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
 
 
 def _not_read(data: bytes) -> Refused:

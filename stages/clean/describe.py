@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from stages.clean import decode, features, hashes
+from stages.clean import decode, features
 from stages.clean.features import Features
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in vars(self).items() if k != "features" and (v or k != "forced")}
+        facts = {k: v for k, v in vars(self).items() if k != "features"}
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod
@@ -100,7 +100,7 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
     pixels = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
     pixels.update(image.tobytes())
     thumb = small(image)
-    grey = hashes.thumbnail(image if max(image.size) <= features.SIDE else thumb)
+    grey = features.thumbnail(image if max(image.size) <= features.SIDE else thumb)
     array = np.asarray(thumb)
     able = min(array.shape[:2]) >= features.LEAST_SIDE
     return Print(
@@ -110,8 +110,8 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
         image.height,
         len(data),
         picture.suffix,
-        hashes.phash(grey),
-        tuple(hashes.vector(grey).tolist()),
+        features.phash(grey),
+        tuple(features.vector(grey).tolist()),
         round(float(np.std(np.asarray(grey))), 3),
         picture.note,
         picture.detail,

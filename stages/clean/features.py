@@ -1,23 +1,41 @@
-"""Local features of a picture, and the similarity transform that lays two pictures on each other.
+"""What pictures are found by: a perceptual hash and low frequencies, each in 8 orientations, and local features.
 
-ORB (E. Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011) in OpenCV, with RANSAC. ORB costs a
-tenth of SIFT, its descriptors are bits, so that every machine finds the same neighbours, and it is not fooled by the
-repeated prints on which SIFT finds dozens of matches (docs/decisions/0101). ORB does not know mirrored pictures, so
-features of the mirrored picture are kept too, to be looked up.
+The hash is `imagehash.phash` (C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010).
+Mirroring a picture changes the sign of the odd columns of its cosine transform, turning it over the sign of the odd
+rows. A bit of the hash says whether a coefficient is above the median, which is near 0, so a turned picture has the
+hash with those bits flipped, but for a few. The low frequencies are exact in every orientation.
+
+The features are ORB (E. Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011) in OpenCV, with
+RANSAC. It costs a tenth of SIFT, its descriptors are bits, so that every machine finds the same neighbours, and it is
+not fooled by the repeated prints on which SIFT finds dozens of matches (docs/decisions/0101). ORB does not know
+mirrored pictures, so features of the mirrored picture are kept too, to be looked up.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import imagehash
 import numpy as np
+from PIL import Image
+from scipy import fft
 
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+_GREY = 32  # px of the grey thumbnail that is transformed
+_LOW = 8  # lowest frequencies kept in each direction
+ORIENTATIONS = 8
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # of an orientation: what turns the picture back
+UNIT = 127  # length of a vector of low frequencies
+_Kind = TypeVar("_Kind", np.bool_, np.int8)
+_ODD = np.arange(_LOW) % 2 == 1
+_FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:_LOW, :_LOW]))  # 0 for the mean brightness, which says nothing
 SIDE = 256  # px, the longer side of the picture that features are taken from
 LEAST_SIDE = 64  # px, the shorter; smaller pictures have too few features
 UPRIGHT, MIRRORED = 300, 200  # features kept, the strongest
@@ -105,3 +123,62 @@ def _detect(grey: NDArray[np.uint8], count: int) -> NDArray[np.void]:
         found["octave"] = [k.octave for k in keys]
         found["bits"] = bits
     return found
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """A grey thumbnail of 32x32 px."""
+    return image.convert("L").resize((_GREY, _GREY), Image.Resampling.LANCZOS)
+
+
+def phash(thumb: Image.Image) -> int:
+    """The hash of a grey thumbnail; the first bit of imagehash is the most significant."""
+    return int(str(imagehash.phash(thumb)), 16)
+
+
+def vector(thumb: Image.Image) -> NDArray[np.int8]:
+    """Low frequencies of a grey thumbnail as a vector of length 127 for cosines: int8 (64,).
+
+    The amplitude of photographs falls as 1/f; weighting by the root of f lets all frequencies count without letting
+    noise decide. Whole numbers make every dot product exact, so that no machine proposes other pairs.
+    """
+    low = (fft.dctn(np.asarray(thumb, np.float64), norm="ortho")[:_LOW, :_LOW] * _FREQUENCY).ravel()
+    return np.asarray(np.rint(UNIT * low / max(float(np.linalg.norm(low)), 1e-9)), np.int8)
+
+
+def turned_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Hashes (n,) in the 8 orientations of `orient`, (n, 8), up to a few bits."""
+    bits = np.unpackbits(words.astype(">u8").view(np.uint8)).reshape(-1, _LOW, _LOW).astype(bool)
+    turned = [_turn(bits, k, np.logical_xor) for k in range(ORIENTATIONS)]
+    packed = np.packbits(np.stack(turned, axis=1).reshape(len(words), ORIENTATIONS, -1), axis=-1)
+    return np.asarray(np.ascontiguousarray(packed).view(">u8")[..., 0], np.uint64)
+
+
+def turned_vector(vectors: NDArray[np.int8], orientation: int) -> NDArray[np.int8]:
+    """Vectors (n, 64) of the pictures in one of the 8 orientations of `orient`."""
+    square = vectors.reshape(-1, _LOW, _LOW)
+    return np.ascontiguousarray(_turn(square, orientation, _negate)).reshape(-1, _LOW * _LOW)
+
+
+def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn an array (height, width, ...): bit 1 mirrors, bit 2 turns upside down, bit 4 swaps axes, in this order."""
+    if orientation & 1:
+        pixels = pixels[:, ::-1]
+    if orientation & 2:
+        pixels = pixels[::-1]
+    return np.swapaxes(pixels, 0, 1) if orientation & 4 else pixels
+
+
+def _negate(values: NDArray[np.int8], where: NDArray[np.bool_]) -> NDArray[np.int8]:
+    return np.where(where, -values, values).astype(np.int8)
+
+
+def _turn(
+    square: NDArray[_Kind], orientation: int, change: Callable[[NDArray[_Kind], NDArray[np.bool_]], NDArray[_Kind]]
+) -> NDArray[_Kind]:
+    """Change the odd columns and rows of arrays (..., 8, 8) as a turned picture does."""
+    odd = np.broadcast_to(_ODD, (_LOW, _LOW))
+    if orientation & 1:
+        square = change(square, odd)
+    if orientation & 2:
+        square = change(square, odd.T)
+    return np.swapaxes(square, -1, -2) if orientation & 4 else square

@@ -6,8 +6,11 @@ Limits must hold before a decoder runs, and decoders pass over damage in silence
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import struct
+import tempfile
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
@@ -25,11 +28,12 @@ _SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes t
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG; those left out have no header behind them
 _SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
+_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _TILE = (322, 323)  # TIFF: TileWidth, TileLength
 _PPM_HEADER = 4096
 _HARMLESS = 4  # bytes that cameras leave before the end
+_LISTENING = threading.RLock()  # a process has one stderr
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
 
 
@@ -139,26 +143,11 @@ def covered(image: Image.Image, data: bytes) -> tuple[int, int, int, int] | None
     return None if box in (None, (0, 0, *image.size)) else box
 
 
-def without_text(data: bytes) -> bytes | None:
-    """A PNG with nothing but what its pixels need; None where that is all it has, or it is none.
-
-    Pillow refuses pictures for texts that are long or do not match their checksum.
-    """
+def bare_png(data: bytes, *, animation: bool) -> bytes:
+    """A PNG with nothing but what its pixels need, with its animation or without; other files as they are."""
     if not data.startswith(_PNG):
-        return None
-    bare = _only(data, _PIXELS)
-    return bare if len(bare) < len(data) else None
-
-
-def without_animation(data: bytes) -> bytes | None:
-    """A PNG with its default picture alone; None where it has no animation, or is none."""
-    if not data.startswith(_PNG):
-        return None
-    bare = _only(data, tuple(name for name in _PIXELS if name not in _ANIMATION))
-    return bare if any(name in _ANIMATION for name, _, _ in _chunks(data)) else None
-
-
-def _only(data: bytes, names: tuple[bytes, ...]) -> bytes:
+        return data
+    names = _PIXELS + _ANIMATION * animation
     return _PNG + b"".join(data[start:end] for name, start, end in _chunks(data) if name in names)
 
 
@@ -206,3 +195,23 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _number(data: bytes, start: int) -> int:
     return int.from_bytes(data[start : start + 4], "big")
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[Callable[[], str]]:
+    """Take what codecs write to stderr, below Python; gives a function that returns what came since its last call."""
+    with _LISTENING, tempfile.TemporaryFile() as paper:
+        stderr = os.dup(2)
+        os.dup2(paper.fileno(), 2)
+        try:
+            yield lambda: _read(paper.fileno())
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _read(paper: int) -> str:
+    text = os.pread(paper, 4096, 0).decode(errors="replace")
+    os.ftruncate(paper, 0)
+    os.lseek(paper, 0, os.SEEK_SET)
+    return text

@@ -14,7 +14,6 @@ import mmap
 import os
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 import warnings
@@ -23,6 +22,7 @@ from multiprocessing import connection, forkserver, get_context, spawn
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stages.clean.decode import Refused
+from stages.core import children
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +61,22 @@ class _Worker:
             self.process.start()
         theirs.close()
         self.chunk = -1  # its number
+
+    def ask(self, chunk: int, items: Sequence[Any]) -> None:
+        """Send a chunk; that the worker died before, `answer` finds out."""
+        self.chunk = chunk
+        with contextlib.suppress(OSError):
+            self.pipe.send(items)
+
+    def answer(self) -> list[Any] | None:
+        """The results of the chunk; None where the worker died over it. Raises what is a fault of ours."""
+        try:
+            found = self.pipe.recv()
+        except (EOFError, OSError):
+            return None
+        if isinstance(found, BaseException):
+            raise found
+        return list(found)
 
     def end(self) -> int:
         """End it, whatever it does; returns its exit code."""
@@ -115,15 +131,14 @@ def each(
             while turn not in done:
                 while waiting and not failed and len(busy) < workers and waiting[0] < turn + _AHEAD * workers:
                     worker = idle.pop() if idle else _Worker(function, limits)
-                    worker.chunk = waiting.popleft()
                     busy[worker.pipe] = worker
-                    with contextlib.suppress(OSError):  # it died before; `recv` finds that out
-                        worker.pipe.send(chunks[worker.chunk])
+                    number = waiting.popleft()
+                    worker.ask(number, chunks[number])
                 ready = connection.wait(list(busy))
                 for pipe in [one for one in busy if one in ready]:
-                    answer = _receive(busy[pipe])  # what it raises ends all that are busy
+                    answer = busy[pipe].answer()  # what it raises ends all that are busy
                     worker = busy.pop(pipe)
-                    if answer is None:
+                    if answer is None or any(isinstance(one, _Hungry) for one in answer):
                         failed.append(worker.chunk)
                         worker.end()
                         continue
@@ -140,34 +155,17 @@ def each(
             worker.end()
 
 
-def _receive(worker: _Worker) -> list[Any] | None:
-    """The results of a chunk; None where the worker died over it or ran out of memory."""
-    try:
-        answer = worker.pipe.recv()
-    except (EOFError, OSError):
-        return None
-    if isinstance(answer, BaseException):
-        raise answer
-    return None if any(isinstance(one, _Hungry) for one in answer) else answer
-
-
 def _alone(function: Callable[[Any], Any], item: Any, limits: _Limits) -> Any:
     """The result of one item in a process of its own, while no other works."""
-    for attempt in (1, 2):
+    for _ in range(2):
         worker = _Worker(function, limits)
-        worker.chunk = 0
-        answer: Any = None
         try:
-            with contextlib.suppress(EOFError, OSError):
-                worker.pipe.send([item])
-                answer = worker.pipe.recv()
+            worker.ask(0, [item])
+            answer = worker.answer()
         finally:
             code = worker.end()
-        if answer is None and code == -signal.SIGKILL and attempt == 1:
-            continue  # the system ended it, for want of memory; the others are idle now
-        break
-    if isinstance(answer, BaseException):
-        raise answer
+        if answer is not None or code != -signal.SIGKILL:
+            break  # else the system ended it, for want of memory; the others are idle now
     if answer is not None and not isinstance(answer[0], _Hungry):
         return answer[0]
     if code == -signal.SIGKILL or (answer is not None and answer[0].machine):
@@ -198,16 +196,12 @@ def _start_server(function: Callable[..., Any]) -> None:
     places = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100 - "" is the working folder
     given = dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(places)}
     with _STARTING:
+        children.short_sockets()
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
         try:
             _FORK.set_forkserver_preload([__name__, *dict.fromkeys(one.__module__ for one in needed)])
             forkserver.ensure_running()
-        except OSError as error:
-            if "AF_UNIX" not in str(error):
-                raise
-            where = tempfile.gettempdir()
-            raise UserError(f"{where} is too long a path for sockets; set TMPDIR to a shorter one") from None
         finally:
             for name, value in before.items():
                 if value is None:

@@ -7,16 +7,15 @@ shot, or a part of it (they must not be split apart).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from stages.clean import features, hashes, search, small
-from stages.clean.compare import UNLIKE, Evidence, compare, frame
+from stages.clean import features, search, small
+from stages.clean.compare import UNLIKE, Evidence, Proof, compare, frame, prove
 from stages.clean.describe import small_size
-from stages.clean.pictures import Ordered
-from stages.clean.proof import Proof, prove
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
-_SLACK = 0.1  # of a usual difference, in the units of `proof.Proof`: pictures that hardly differ at all
+_SLACK = 0.1  # of a usual difference, in the units of `compare.Proof`: pictures that hardly differ at all
 _USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
 _SHIFT = 10.0  # grey levels between the means of two pictures
 _PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
@@ -40,20 +39,19 @@ _CHUNK = 4096  # small pairs looked at together
 
 
 class Candidate(NamedTuple):
-    """A pair worth a look: positions, bits between the hashes or votes of features, and how the first is turned."""
+    """A pair worth a look: positions, and how the first is turned."""
 
     a: int
     b: int
-    score: int
     orientation: int
     by: Literal["hash", "features", "frequencies"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures, as positions in a list, a < b, and what was found.
+    """Two pictures, as positions in a list, and what was found.
 
-    orientation: of `hashes.orient`, turns a into b. degrees: how a is turned against b besides.
+    orientation: of `features.orient`, turns a into b. degrees: how a is turned against b besides.
     """
 
     a: int
@@ -97,9 +95,25 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     Of two pictures one is laid on the other, and of equally near candidates some come first. The content of the
     pictures decides which: renaming a file changes no verdict.
     """
-    order = sorted(use, key=lambda k: (pictures.prints[k].pixels, k))
-    found = _pairs(range(len(order)), Ordered(pictures, order))
-    return sorted((placed(pair, order) for pair in found), key=lambda pair: (pair.a, pair.b))
+    prints, match = pictures.prints, pictures.clean.match
+    seen = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
+    able = sorted(seen, key=lambda k: (prints[k].pixels, k))
+    tiny = {k for k in able if min(small_size(prints[k].width, prints[k].height)) < features.LEAST_SIDE}
+    found: dict[tuple[int, int], Pair] = {}
+    _look(list(_candidates(able, tiny, pictures)), tiny, pictures, found)
+    # of several copies of one picture each must be compared with the best, whatever was nearest
+    place = {k: at for at, k in enumerate(able)}
+    same = DisjointSet(able)
+    for pair in found.values():
+        if pair.verdict == "same":
+            same.merge(pair.a, pair.b)
+    rest = []
+    for members in same.subsets():
+        best = min(members, key=lambda k: (prints[k].quality, place[k]))
+        rest += [sorted((best, k), key=place.__getitem__) for k in members if k != best]
+    more = [Candidate(a, b, 0, "hash") for a, b in rest if (a, b) not in found]
+    _look(more, tiny, pictures, found)
+    return sorted((placed(pair, range(len(prints))) for pair in found.values()), key=lambda pair: (pair.a, pair.b))
 
 
 def placed(pair: Pair, order: Sequence[int] | Mapping[int, int]) -> Pair:
@@ -107,28 +121,7 @@ def placed(pair: Pair, order: Sequence[int] | Mapping[int, int]) -> Pair:
     a, b = order[pair.a], order[pair.b]
     if a < b:
         return replace(pair, a=a, b=b)
-    return replace(pair, a=b, b=a, orientation=hashes.INVERSE[pair.orientation], degrees=-pair.degrees)
-
-
-def _pairs(use: Sequence[int], pictures: Ordered) -> list[Pair]:
-    match, prints = pictures.clean.match, pictures.prints
-    able = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
-    tiny = {k for k in able if min(small_size(prints[k].width, prints[k].height)) < features.LEAST_SIDE}
-    found: dict[tuple[int, int], Pair] = {}
-    proposed = list(_candidates(able, tiny, pictures))
-    _look(proposed, tiny, pictures, found)
-    # of several copies of one picture each must be compared with the best, whatever was nearest
-    same = DisjointSet(able)
-    for pair in found.values():
-        if pair.verdict == "same":
-            same.merge(pair.a, pair.b)
-    rest = []
-    for members in same.subsets():
-        best = min(members, key=lambda k: (prints[k].quality, k))
-        pairs_ = [(min(best, k), max(best, k)) for k in members if k != best]
-        rest += [Candidate(a, b, 0, 0, "hash") for a, b in sorted(pairs_) if (a, b) not in found]
-    _look(rest, tiny, pictures, found)
-    return list(found.values())
+    return replace(pair, a=b, b=a, orientation=features.INVERSE[pair.orientation], degrees=-pair.degrees)
 
 
 def judge(pair: Pair, match: Match) -> Verdict:
@@ -163,7 +156,7 @@ def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
     return proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
 
 
-def _candidates(able: Sequence[int], tiny: set[int], pictures: Ordered) -> Iterator[Candidate]:
+def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
     """Pairs by hashes, by local features and, of tiny pictures, by low frequencies: the nearest few of each picture."""
     match, prints = pictures.clean.match, pictures.prints
     places = np.array(able, np.int64)
@@ -171,12 +164,11 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Ordered) -> Itera
     if len(able) < 2:
         return
     words = np.array([prints[k].word for k in able], np.uint64)
-    hashed = search.hash_pairs(words, hashes.turned_words(words).ravel(), match.distance)
+    hashed = search.hash_pairs(words, features.turned_words(words).ravel(), match.distance)
     rows = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), match.nearest)
     yield from _named(rows, places, "hash")
     if len(large) > 1:
-        every = (pictures.features(k) for k in progress(large, desc="features", leave=False))
-        a, b, mirrored, votes = search.feature_pairs(every, match.votes)
+        a, b, mirrored, votes = search.feature_pairs([prints[k].features for k in large], match.votes)
         rows = search.nearest([np.stack([a, b, -votes, mirrored])], match.nearest)
         yield from _named(rows, np.array(large, np.int64), "features")
     if tiny:
@@ -184,18 +176,18 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Ordered) -> Itera
         asks = np.flatnonzero([k in tiny for k in able])
         parts = []
         for orientation in (0, 1):
-            queries = hashes.turned_vector(vectors[asks], orientation)
+            queries = features.turned_vector(vectors[asks], orientation)
             q, t, dots = search.vector_pairs(queries, vectors, match.cosine, match.nearest + 1)
             parts.append(np.stack([asks[q], t, -dots, np.full(len(q), orientation)]))
         yield from _named(search.nearest(parts, match.nearest), places, "frequencies")
 
 
 def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequencies"]) -> Iterator[Candidate]:
-    rows[:2] = places[rows[:2]]
-    return (Candidate(a, b, score, orientation, by) for a, b, score, orientation in rows.T.tolist())
+    a, b, _, orientation = rows
+    return map(Candidate, places[a].tolist(), places[b].tolist(), orientation.tolist(), repeat(by))
 
 
-def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Ordered, found: dict[tuple[int, int], Pair]) -> None:
+def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:
     """Compare pairs, and keep of each the better of two looks."""
     whole = [r for r in rows if r.a in tiny or r.b in tiny]
     large = [r for r in rows if r.a not in tiny and r.b not in tiny]
@@ -209,27 +201,23 @@ def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Ordered, found: d
             found[pair.a, pair.b] = pair
 
 
-def _large(row: Candidate, pictures: Ordered) -> Pair:
+def _large(row: Candidate, pictures: Pictures) -> Pair:
     match = pictures.clean.match
     first, second = pictures.thumb(row.a), pictures.thumb(row.b)
+    first = np.ascontiguousarray(features.orient(first, row.orientation))
     pair = Pair(row.a, row.b, row.orientation, row.by)
+    fit, warp = None, frame(first, second)
     if row.by == "features":
-        mine, other = pictures.features(row.a), pictures.features(row.b)
+        mine, other = pictures.prints[row.a].features, pictures.prints[row.b].features
         fit = features.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
         if fit is None or fit.inliers < match.inliers:
             return pair
         warp = fit.warp
         pair = replace(pair, degrees=float(np.degrees(np.arctan2(warp[1, 0], warp[0, 0]))))
-    else:
-        fit = None
-    first = np.ascontiguousarray(hashes.orient(first, row.orientation))
-    if fit is None:
-        warp = frame(first, second)
-    pair = replace(pair, evidence=compare(first, second, warp, fit))
-    return _settle(pair, warp, pictures)
+    return _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
 
 
-def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Ordered) -> Pair:
+def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
     """Give the verdict; where only the proof of a copy is missing, look at all pixels."""
     match = pictures.clean.match
     hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0))
@@ -237,8 +225,8 @@ def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Ordered) -> Pair:
     if not one_file and judge(hopeful, match) == "same":
         left, right = (np.asarray(pictures.picture(k).image) for k in (pair.a, pair.b))
         thumb = pictures.thumb(pair.a)
-        left = np.ascontiguousarray(hashes.orient(left, pair.orientation))
-        shape = hashes.orient(thumb, pair.orientation).shape
+        left = np.ascontiguousarray(features.orient(left, pair.orientation))
+        shape = features.orient(thumb, pair.orientation).shape
         grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
         other = pictures.thumb(pair.b).shape
         shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
@@ -246,7 +234,7 @@ def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Ordered) -> Pair:
     return replace(pair, verdict=judge(pair, match))
 
 
-def _tiny(rows: Sequence[Candidate], pictures: Ordered) -> list[Pair]:
+def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
     """Look at many small pairs at once."""
     prints = pictures.prints
     places: dict[tuple[int, int, int], int] = {}
@@ -259,7 +247,7 @@ def _tiny(rows: Sequence[Candidate], pictures: Ordered) -> list[Pair]:
         for k, orientation, into in ((row.a, row.orientation, left), (row.b, 0, right)):
             place = places.setdefault((k, side, orientation), len(squares))
             if place == len(squares):
-                turned = hashes.orient(small.square(pictures.thumb(k), side), orientation)
+                turned = features.orient(small.square(pictures.thumb(k), side), orientation)
                 squares.append(np.ascontiguousarray(turned))
             into.append(place)
     grey = np.stack([small.square(s, 32).astype(np.float32).mean(axis=2) for s in squares])
@@ -271,7 +259,7 @@ def _tiny(rows: Sequence[Candidate], pictures: Ordered) -> list[Pair]:
         if score >= small.LEAST[side]:
             start = [v * side // 32 for v in shift]
             pair = replace(pair, whole=small.compare(squares[a], squares[b], start))
-            first = hashes.orient(pictures.thumb(row.a), row.orientation)
+            first = features.orient(pictures.thumb(row.a), row.orientation)
             pair = _settle(pair, frame(first, pictures.thumb(row.b)), pictures)
         found.append(pair)
     return found

@@ -1,54 +1,59 @@
-"""The pictures of a run: one object that gives their bytes, prints, features, thumbnails and pixels."""
+"""The pictures of a run: one object that gives their bytes, prints, thumbnails and pixels.
+
+What was worked out before is remembered by content: a picture seen once is not decoded again, whatever it is called
+now. One SQLite file under `.cache/` holds it, and nothing that cannot be worked out again; deleting it is safe.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
+import sqlite3
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
-from stages.clean import decode, describe, features, isolate
-from stages.clean.cache import Cache, key
+from stages.clean import decode, describe, isolate
 from stages.clean.decode import Refused
 from stages.clean.describe import Job, Print
-from stages.clean.features import Features
 from stages.clean.opencv import cv2
 from stages.core.children import cores
-from stages.core.console import progress
+from stages.core.console import progress, say
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from tqdm import tqdm
 
     from stages.clean.params import Clean
 
+CACHE = Path(".cache/clean.sqlite")
+_SUM = 8  # bytes before each value by which damage is noticed: SQLite has none
+_PATIENCE = 30.0  # seconds to wait for another run
+_AT_ONCE = 256  # values written in one transaction, and asked for in one question
 _KEPT = 400_000_000  # bytes of thumbnails in memory
-_AT_ONCE = 256  # prints written to the cache in one transaction
 LENIENT = {"truncated_min_visible": 0.001, "corrupt_data": "keep", "min_side": 1}
-Task = tuple[str, str, decode.Box | None, bool]  # file, SHA-256, box, whether to be lenient
+Task = tuple[Job, str]  # and the SHA-256 of the file
 
 
 class Pictures:
     """Pictures by their position in the raw manifest."""
 
-    def __init__(self, jobs: Sequence[Job | None], clean: Clean, cache: Cache) -> None:
-        """Describe every picture that has a job, in parallel; the result does not depend on the number of workers."""
+    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None) -> None:
+        """Describe every picture, in parallel; the result does not depend on the number of workers."""
         self.clean = clean
-        self._jobs, self._cache = jobs, cache
+        self.prints = [Print("") for _ in jobs]
+        self._jobs = {k: job for k, job in enumerate(jobs) if isinstance(job, Job)}
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
-        self.prints = [Print("") for _ in jobs]
-        self._keys: dict[int, bytes] = {}
-        self._describe()
-        self.features = functools.lru_cache(maxsize=4096)(self._features)
+        with contextlib.closing(Cache(cache_file)) as cache:
+            self._describe(jobs, cache)
 
     def content(self, k: int) -> bytes:
         """The bytes of the file.
@@ -56,16 +61,16 @@ class Pictures:
         Raises:
             UserError: they are not those that were described.
         """
-        job = self._job(k)
-        data = describe.read(job.file)
+        file = self._jobs[k].file
+        data = describe.read(file)
         if hashlib.sha256(data).hexdigest() != self.prints[k].sha256:
-            raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+            raise UserError(f"{file} changed while it was read; make it again with `dvc repro -f ingest`")
         return data
 
     def picture(self, k: int) -> decode.Picture:
         """The normalised picture, whole."""
         clean = self.clean.model_copy(update=LENIENT) if self.prints[k].forced else self.clean
-        return decode.decode(self.content(k), clean, self._job(k).box)
+        return decode.decode(self.content(k), clean, self._jobs[k].box)
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
@@ -74,71 +79,35 @@ class Pictures:
         self._thumbs.move_to_end(k)
         return self._thumbs[k]
 
-    def _features(self, k: int) -> Features:
-        if min(self.prints[k].width, self.prints[k].height) == 0:
-            return features.NONE
-        name = self._keys[k]
-        known = self._cache.get([name])
-        return Print.unpacked(known[name]).features if name in known else Features.of(self.thumb(k))
-
-    def _job(self, k: int) -> Job:
-        job = self._jobs[k]
-        assert job is not None  # noqa: S101 - only described pictures are asked for
-        return job
-
-    def _describe(self) -> None:
+    def _describe(self, jobs: Sequence[Job | Refused], cache: Cache) -> None:
         tasks: dict[int, Task] = {}
-        for k, job in enumerate(self._jobs):
-            if job is None:
-                continue
+        for k, job in enumerate(jobs):
+            digest, size = "", 0
             try:
+                if isinstance(job, Refused):
+                    raise job
                 digest, size = describe.identity(job.file)
-            except Refused as refused:
-                self.prints[k] = Print("", reason=refused.reason, detail=refused.detail)
-                continue
-            try:
                 decode.check_bytes(size, self.clean)
+                tasks[k] = job, digest
             except Refused as refused:
                 self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
-                continue
-            tasks[k] = job.file, digest, job.box, job.lenient
-            self._keys[k] = _key(tasks[k], self.clean)
-        known = {name: Print.unpacked(data) for name, data in self._cached(self._keys.values())}
-        new = {k: task for k, task in tasks.items() if self._keys[k] not in known}
-        for k in tasks.keys() - new.keys():
-            self.prints[k] = known[self._keys[k]]
-        self._work(new)
-
-    def _cached(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """What is known of pictures by their keys, without their features, which stay on disk."""
-        every = list(names)
-        for start in range(0, len(every), _AT_ONCE):
-            for name, data in self._cache.get(every[start : start + _AT_ONCE]).items():
-                facts, mark, _ = data.partition(b"\n")
-                yield name, facts + mark + b"\0\0"
-
-    def _work(self, tasks: dict[int, Task]) -> None:
-        bar: tqdm[None]
-        waiting: list[tuple[bytes, bytes]] = []
+        keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
+        known = {key: Print.unpacked(data) for key, data in cache.get(list(keys.values()))}
+        for k, key in keys.items():
+            if key in known:
+                self.prints[k] = known[key]
+                del tasks[k]
         work = functools.partial(_one, clean=self.clean)
-        seconds, gigabytes = self.clean.seconds, self.clean.gigabytes
-        items = list(tasks.values())
+        items, seconds, gigabytes = list(tasks.values()), self.clean.seconds, self.clean.gigabytes
         found = isolate.each(work, items, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes)
-        with progress(total=len(tasks), desc="describe", unit="picture") as bar:
-            for k, result in zip(tasks, found, strict=True):
-                if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered
-                    self.prints[k] = Print(tasks[k][1], reason=result.reason, detail=result.detail)
-                else:
-                    one, thumb = result
-                    waiting.append((self._keys[k], one.packed()))
-                    self.prints[k] = replace(one, features=features.NONE)
-                    if thumb is not None and thumb.nbytes <= self._room:
-                        self._keep(k, thumb)
-                if len(waiting) >= _AT_ONCE:
-                    self._cache.put(waiting)
-                    waiting.clear()
-                bar.update()
-        self._cache.put(waiting)
+        for k, result in progress(zip(tasks, found, strict=True), total=len(tasks), desc="describe", unit="picture"):
+            if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered
+                self.prints[k] = Print(tasks[k][1], reason=result.reason, detail=result.detail)
+                continue
+            self.prints[k], thumb = result
+            cache.put(keys[k], self.prints[k].packed())
+            if thumb is not None and thumb.nbytes <= self._room:
+                self._keep(k, thumb)
 
     def _keep(self, k: int, thumb: NDArray[np.uint8]) -> None:
         self._thumbs[k] = thumb
@@ -148,27 +117,6 @@ class Pictures:
             self._room += old.nbytes
 
 
-class Ordered:
-    """The pictures at some positions, in an order of its own: position k is `order[k]` of the pictures."""
-
-    def __init__(self, pictures: Pictures, order: Sequence[int]) -> None:
-        self.clean = pictures.clean
-        self.prints = [pictures.prints[k] for k in order]
-        self._pictures, self._order = pictures, order
-
-    def picture(self, k: int) -> decode.Picture:
-        """As `Pictures.picture`."""
-        return self._pictures.picture(self._order[k])
-
-    def thumb(self, k: int) -> NDArray[np.uint8]:
-        """As `Pictures.thumb`."""
-        return self._pictures.thumb(self._order[k])
-
-    def features(self, k: int) -> Features:
-        """As `Pictures.features`."""
-        return self._pictures.features(self._order[k])
-
-
 def workers(clean: Clean) -> int:
     """Processes to use: as many as there are cores for this process, where the system says so (macOS does not)."""
     return clean.workers or cores()
@@ -176,19 +124,98 @@ def workers(clean: Clean) -> int:
 
 def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:
     """In a worker process: read a file again and describe its picture."""
-    file, digest, box, lenient = task
-    data = describe.read(file)
+    job, digest = task
+    data = describe.read(job.file)
     try:
-        return describe.describe(data, digest, box, clean)
+        return describe.describe(data, digest, job.box, clean)
     except Refused as refused:
-        if lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
+        if job.lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
             with contextlib.suppress(Refused):
-                forced, thumb = describe.describe(data, digest, box, clean.model_copy(update=LENIENT))
+                forced, thumb = describe.describe(data, digest, job.box, clean.model_copy(update=LENIENT))
                 return replace(forced, forced=str(refused)), thumb
         return Print(digest, size=len(data), reason=refused.reason, detail=refused.detail), None
 
 
-def _key(task: Task, clean: Clean) -> bytes:
+def _key(job: Job, digest: str, clean: Clean) -> bytes:
+    """What the result depends on."""
     limits = sorted(clean.model_dump(exclude={"duplicates", "label_conflicts", "workers", "match"}).items())
-    lenient = ("lenient",) if task[3] else ()
-    return key("print", describe.VERSION, PIL.__version__, cv2.__version__, limits, task[1], task[2], *lenient)
+    parts = describe.VERSION, PIL.__version__, cv2.__version__, limits, digest, job.box, job.lenient
+    return hashlib.sha256(repr(parts).encode()).digest()[:16]
+
+
+class Cache:
+    """Keys to bytes. A temporary file takes the place of one that cannot be used; one that is damaged is deleted."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._waiting: list[tuple[bytes, bytes]] = []
+        try:
+            self._base = _open(file)
+        except (sqlite3.Error, OSError) as error:
+            self._base = self._without(error)
+
+    def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """The keys that are known, each with its value."""
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            try:
+                rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", part).fetchall()  # noqa: S608
+            except sqlite3.Error as error:
+                self._base = self._without(error)
+                return
+            yield from ((key, value[_SUM:]) for key, value in rows if _is_whole(value))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Remember a value: many in one transaction, so that an interrupted run goes on nearly where it was."""
+        self._waiting.append((key, _sum(value) + value))
+        if len(self._waiting) == _AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._write()
+        self._base.close()
+
+    def _write(self) -> None:
+        try:
+            with self._base:
+                self._base.executemany("INSERT OR REPLACE INTO prints VALUES (?, ?)", self._waiting)
+        except sqlite3.OperationalError:
+            pass  # a full disk costs the memory, not the run
+        except sqlite3.Error as error:
+            self._base = self._without(error)
+        self._waiting.clear()
+
+    def _without(self, error: Exception) -> sqlite3.Connection:
+        """A temporary database, after an error; a file that is damaged, not merely locked or full, is deleted."""
+        say(f"{self._file} cannot be used ({error}): everything is worked out anew")
+        with contextlib.suppress(AttributeError, sqlite3.Error):
+            self._base.close()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            with contextlib.suppress(OSError):
+                for end in ("", "-wal", "-shm"):
+                    Path(f"{self._file}{end}").unlink(missing_ok=True)
+        return _open(None)
+
+
+def _open(file: Path | None) -> sqlite3.Connection:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    base = sqlite3.connect(file or "", timeout=_PATIENCE)  # "": a temporary file
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.execute("CREATE TABLE IF NOT EXISTS prints (key BLOB PRIMARY KEY, value BLOB)")
+    except sqlite3.Error:
+        base.close()
+        raise
+    return base
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, bytes) and value[:_SUM] == _sum(value[_SUM:])
+
+
+def _sum(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()[:_SUM]

@@ -44,8 +44,9 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, Note]:
         from PIL import ImageCms
 
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
-        return converted or image, NOTHING
+        converted = ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "LAB", "RGB")) or image
+        converted.info.pop("icc_profile", None)  # it holds the time of day
+        return converted, NOTHING
     return image.convert("RGB"), NOTHING
 
 

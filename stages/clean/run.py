@@ -1,23 +1,27 @@
-"""The stage, from data/raw to data/clean and reports/clean."""
+"""The stage, from data/raw to data/clean and reports/clean: label folders, manifest, ledger, audit, sheets."""
 
 from __future__ import annotations
 
-import contextlib
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stages.clean import layout, match, sheets
-from stages.clean.cache import FILE as CACHE
-from stages.clean.cache import Cache
+import imagehash
+import PIL
+
+from stages.clean import match, sheets
 from stages.clean.curation import fit, summary
-from stages.clean.decide import Decisions, Entry, decide, natural
+from stages.clean.decide import Decisions, Entry, decide
+from stages.clean.decode import Refused
 from stages.clean.describe import Job, Print
-from stages.clean.pictures import Pictures
+from stages.clean.opencv import cv2
+from stages.clean.pictures import CACHE, Pictures
 from stages.core import curation, files
-from stages.core.console import say
+from stages.core.console import progress, say
+from stages.core.curation import natural
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
     from stages.core.curation import Decision
 
+LEDGER = ("path", "sha256", "label", "status", "reason", "detail", "image_id", "duplicate_of")
+MANIFEST = ("image_id", "path", "label", "width", "height", "group_id")
+_UNSAFE = re.compile(r"[^\w.+-]+")
 RAW, OUT, REPORT = Path("data/raw"), Path("data/clean"), Path("reports/clean")
 
 
@@ -61,17 +68,14 @@ def run(  # noqa: PLR0913, PLR0917
     boxes = [_box(row) for row in rows]
     wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
     jobs = [
-        Job(f"{raw}/{row['file']}", box, curation.name(row["path"], box) in wanted)
-        if row["file"] and not row["problem"] and bool(row["box"]) == bool(box)
-        else None
+        _fault(row, box) or Job(f"{raw}/{row['file']}", box, curation.name(row["path"], box) in wanted)
         for row, box in zip(rows, boxes, strict=True)
     ]
-    with contextlib.closing(Cache(cache_file)) as cache:
-        pictures = Pictures(jobs, clean, cache)
-        entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
-        done = _decided(entries, pictures, small, by_hand)
-        layout.write(done, pictures, out)
-        sheets.write(done, pictures, report)
+    pictures = Pictures(jobs, clean, cache_file)
+    entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
+    done = _decided(entries, pictures, small, by_hand)
+    write(done, pictures, out)
+    sheets.write(done, pictures, report)
     if not any(e.status == "kept" for e in entries):
         raise UserError(
             f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
@@ -134,20 +138,25 @@ def _box(row: dict[str, str]) -> Box | None:
     return x1, y1, x2, y2
 
 
+def _fault(row: dict[str, str], box: Box | None) -> Refused | None:
+    """Why the row names no picture, if it does not."""
+    if row["problem"]:
+        return Refused(row["problem"], "not brought in by ingest")
+    if not row["file"]:
+        return Refused("unreadable", "ingest brought no file")
+    if row["box"] and not box:
+        return Refused("bad_box", f"{row['box'][:100]!r} is no box; it is four whole numbers of at most 9 digits")
+    return None
+
+
 def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequence[str | list[str]]) -> Entry:
-    entry = Entry(row["path"], row["file"], row["label"], row["source"], row["group"], box, known)
+    entry = Entry(row["path"], row["label"], row["group"], box, known)
     inside = [
         row["path"].startswith(part.rstrip("/") + "/") if isinstance(part, str) else row["group"] in part
         for part in published
     ]
     entry.rank = inside.index(True) if any(inside) else len(published)
-    if row["problem"]:
-        entry.refuse(row["problem"], "not brought in by ingest")
-    elif not row["file"]:
-        entry.refuse("unreadable", "ingest brought no file")
-    elif row["box"] and not box:
-        entry.refuse("bad_box", f"{row['box'][:100]!r} is no box; it is four whole numbers of at most 9 digits")
-    elif known.refused:
+    if known.refused:
         entry.refuse(known.reason, known.detail)
     elif known.forced:
         entry.refuse(*known.forced.split(": ", 1))
@@ -156,3 +165,81 @@ def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequen
     else:
         entry.status, entry.reason, entry.detail = "kept", known.reason, known.detail
     return entry
+
+
+def folders(labels: Sequence[str]) -> dict[str, str]:
+    """Folder of each label: its zero-padded place in natural order, and what a file system can carry of its name."""
+    order = sorted(set(labels), key=natural)
+    width = max(3, len(str(len(order) - 1)))
+    return {label: f"{place:0{width}d}_{_safe(label)}" for place, label in enumerate(order)}
+
+
+def write(done: Decisions, pictures: Pictures, out: Path) -> None:
+    """Lay the kept pictures out under `out`/images, in folders by label, and write manifest, ledger and audit.
+
+    A file whose own bytes are a plain picture keeps them; anything else is written as PNG.
+    """
+    kept = {k: e for k, e in enumerate(done.entries) if e.status == "kept"}
+    names = folders([e.label for e in kept.values()])
+    places = {k: f"{names[e.label]}/{e.image_id}{e.print.suffix or '.png'}" for k, e in kept.items()}
+    with files.fresh_folder(out / "images") as folder:
+        for name in names.values():
+            (folder / name).mkdir()
+        for k, entry in progress(kept.items(), desc="lay out"):
+            if entry.print.suffix:
+                (folder / places[k]).write_bytes(pictures.content(k))
+            else:
+                pictures.picture(k).image.save(folder / places[k], "PNG", compress_level=1)
+    order = sorted(kept, key=lambda k: (natural(kept[k].label), kept[k].image_id))
+    manifest = [_manifest_row(kept[k], f"images/{places[k]}") for k in order]
+    files.write_rows(out / "manifest.csv", MANIFEST, manifest)
+    named = any(e.hint for e in done.entries)  # a study without groups of its own has no such column
+    ledger = [_ledger_row(e) | ({"group": e.hint} if named else {}) for e in done.entries]
+    files.write_rows(out / "ledger.csv", (*LEDGER, *["group"] * named), ledger)
+    files.write_json(out / "audit.json", audit(done, pictures.clean))
+
+
+def _manifest_row(entry: Entry, path: str) -> dict[str, object]:
+    size = entry.print.width, entry.print.height
+    return dict(zip(MANIFEST, (entry.image_id, path, entry.label, *size, entry.group_id), strict=True))
+
+
+def audit(done: Decisions, clean: Clean) -> dict[str, Any]:
+    """The numbers of a run."""
+    entries = done.entries
+    fates = ("kept", "duplicate", "quarantined")
+    status = Counter(e.status for e in entries)
+    each = Counter((e.label, e.status) for e in entries)
+    labels = sorted({e.label for e in entries}, key=natural)
+    return {
+        "files": len(entries),
+        **{s: status[s] for s in fates},
+        "reasons": {
+            s: dict(sorted(Counter(e.reason for e in entries if e.status == s and e.reason).items())) for s in fates
+        },
+        "classes": {name: {s: each[name, s] for s in fates} for name in labels},
+        "label_conflicts": len(done.conflicts),
+        "groups": sum(sum(entries[k].status == "kept" for k in g) > 1 for g in done.groups),
+        "pairs": dict(sorted(Counter(p.verdict for p in done.pairs).items())),
+        **({"by_hand": done.by_hand} if done.by_hand else {}),
+        "links_cut": [[_name(entries[p.a]), _name(entries[p.b])] for p in done.cut],
+        "duplicates": clean.duplicates,
+        "libraries": {"pillow": PIL.__version__, "opencv": cv2.__version__, "imagehash": imagehash.__version__},
+    }
+
+
+def _name(entry: Entry) -> str:
+    return entry.image_id or entry.path
+
+
+def _ledger_row(entry: Entry) -> dict[str, str]:
+    box = f"box {' '.join(map(str, entry.box))}" if entry.box else ""
+    detail = "; ".join(filter(None, [entry.detail, box]))
+    fate = entry.status, entry.reason, detail, entry.image_id, entry.duplicate_of
+    return dict(zip(LEDGER, (entry.path, entry.print.sha256, entry.label, *fate), strict=True))
+
+
+def _safe(label: str) -> str:
+    """Letters, digits, `_`, `.`, `+`, `-`; at most 60 bytes; no two folders differ in case alone."""
+    name = _UNSAFE.sub("_", unicodedata.normalize("NFC", label).casefold()).strip("._") or "label"
+    return name.encode()[:60].decode(errors="ignore")

@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.clean.hashes import INVERSE, ORIENTATIONS, UNIT
+from stages.clean.features import INVERSE, UNIT
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[In
         row, t = np.nonzero(distance <= radius)
         yield part[row], t, distance[row, t]
     for part in _parts(np.flatnonzero(~crowded), counts[~crowded]):
-        found = [np.zeros((3, 0), np.int64)]
-        for order, low, high in _lookups(bands, queries[part]):
-            found += _compare(queries[part], targets, order, low, high, radius)
+        found = [_compare(queries[part], targets, *look, radius) for look in _lookups(bands, queries[part])]
         q, t, d = np.concatenate(found, axis=1)
         once = np.unique(q * max(len(targets), 1) + t, return_index=True)[1]
         yield part[q[once]], t[once], d[once].astype(np.uint8)
@@ -93,27 +91,22 @@ def nearest(parts: Iterable[Index], most: int) -> Index:
 
 
 def _nearest(rows: Index, most: int) -> Index:
-    rows = rows[:, rows[0] != rows[1]]
-    if not rows.shape[1]:
-        return rows
-    ends, score = np.sort(rows[:2], axis=0), rows[2] - rows[2].min()
-    turned = np.where(rows[0] < rows[1], rows[3], np.array(INVERSE)[rows[3]])
-    pictures, scores, least = int(ends.max()) + 1, int(score.max()) + 1, int(rows[2].min())
-    # one whole number for each row sorts faster than four columns: below 2**63 for a million pictures
-    key = np.sort(((ends[0] * pictures + ends[1]) * scores + score) * ORIENTATIONS + turned)
-    rest, turned = np.divmod(key, ORIENTATIONS)
-    pair, score = np.divmod(rest, scores)
-    once = np.diff(pair, prepend=-1) != 0
-    key = np.sort((score[once] * pictures**2 + pair[once]) * ORIENTATIONS + turned[once])
-    rest, turned = np.divmod(key, ORIENTATIONS)
-    score, pair = np.divmod(rest, pictures**2)
-    both = np.stack([pair // pictures, pair % pictures])
-    every = both.T.ravel()
+    a, b, score, turned = rows[:, rows[0] != rows[1]]
+    turned = np.where(a < b, turned, np.array(INVERSE)[turned])
+    rows = np.stack([np.minimum(a, b), np.maximum(a, b), score, turned])
+    rows = rows[:, np.lexsort((turned, score, rows[1], rows[0]))]
+    rows = rows[:, _new(rows[:2])]
+    rows = rows[:, np.lexsort((rows[1], rows[0], rows[2]))]
+    every = rows[:2].T.ravel()
     order = np.argsort(every, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order)) - np.searchsorted(every[order], every[order])
-    kept = rank.reshape(-1, 2).min(axis=1) < most
-    return np.stack([*both, score + least, turned])[:, kept]
+    return rows[:, rank.reshape(-1, 2).min(axis=1) < most]
+
+
+def _new(rows: Index) -> NDArray[np.bool_]:
+    """Of sorted columns those that differ from the one before."""
+    return np.concatenate([np.ones(min(rows.shape[1], 1), bool), (np.diff(rows) != 0).any(axis=0)])
 
 
 def vector_pairs(
@@ -217,18 +210,15 @@ def _votes(
             enough = votes_there >= least
             best.append(np.stack([place[enough] // 256, votes_there[enough]]))
     pair, votes = np.concatenate(best, axis=1)
-    order = np.lexsort((-votes, pair))
-    pair, first = np.unique(pair[order], return_index=True)
-    return np.stack([pair // count, pair % count, votes[order][first]])
+    pair, votes = np.stack([pair, votes])[:, np.lexsort((-votes, pair))]
+    once = _new(pair[None])
+    return np.stack([pair // count, pair % count, votes])[:, once]
 
 
 def _count(keys: Index, voters: Index) -> tuple[Index, Index]:
     """Each key once, and how many different voters it has."""
-    order = np.lexsort((voters, keys))
-    keys, voters = keys[order], voters[order]
-    new = np.ones(len(keys), bool)
-    new[1:] = (np.diff(keys) != 0) | (np.diff(voters) != 0)
-    return np.unique(keys[new], return_counts=True)
+    both = np.stack([keys, voters])[:, np.lexsort((voters, keys))]
+    return np.unique(both[0, _new(both)], return_counts=True)
 
 
 class _Band(NamedTuple):
@@ -279,21 +269,12 @@ def _parts(queries: Index, counts: Index) -> Iterator[Index]:
         at = stop
 
 
-def _compare(queries: Words, targets: Words, order: Index, low: Index, high: Index, radius: int) -> list[Index]:
+def _compare(queries: Words, targets: Words, order: Index, low: Index, high: Index, radius: int) -> Index:
     """Compare each query with the targets `order[low]` to `order[high]`."""
     counts = high - low
-    some = np.flatnonzero(counts)
-    ends = np.cumsum(counts[some])
-    found, at = [], 0
-    while at < len(some):
-        base = ends[at - 1] if at else 0
-        stop = max(int(np.searchsorted(ends, base + _CHUNK, side="right")), at + 1)
-        part = some[at:stop]
-        until = ends[at:stop] - base
-        place = order[np.arange(until[-1]) + np.repeat(low[part] - until + counts[part], counts[part])]
-        query = np.repeat(part, counts[part])
-        distance = np.bitwise_count(queries[query] ^ targets[place])
-        good = distance <= radius
-        found.append(np.stack([query[good], place[good], distance[good]]).astype(np.int64))
-        at = stop
-    return found
+    ends = np.cumsum(counts)
+    place = order[np.arange(ends[-1]) + np.repeat(low - ends + counts, counts)]
+    query = np.repeat(np.arange(len(queries)), counts)
+    distance = np.bitwise_count(queries[query] ^ targets[place])
+    good = distance <= radius
+    return np.stack([query[good], place[good], distance[good]]).astype(np.int64)

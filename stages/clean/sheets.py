@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -13,14 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from stages.clean.compare import Evidence
-from stages.clean.decide import natural
-from stages.clean.proof import Proof
+from stages.clean.compare import Evidence, Proof
 from stages.clean.small import Whole
 from stages.core import files
+from stages.core.curation import natural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from stages.clean.decide import Decisions, Entry
     from stages.clean.match import Pair
@@ -100,7 +100,7 @@ def _tables(done: Decisions, near: Sequence[Pair], folder: Path) -> None:
     labels = sorted({e.label for e in entries if e.label}, key=natural)
     before, after = _counts(entries)
     files.write_rows(folder / "classes.csv", ("label", "before", "after"), [
-        {"label": name, "before": before[name], "after": after.get(name, 0)} for name in labels])  # fmt: skip
+        {"label": name, "before": before[name], "after": after[name]} for name in labels])  # fmt: skip
 
 
 def _pair_row(entries: Sequence[Entry], pair: Pair) -> dict[str, object]:
@@ -114,13 +114,8 @@ def _pair_row(entries: Sequence[Entry], pair: Pair) -> dict[str, object]:
     return row
 
 
-def _counts(entries: Sequence[Entry]) -> tuple[dict[str, int], dict[str, int]]:
-    before: dict[str, int] = {}
-    after: dict[str, int] = {}
-    for entry in entries:
-        before[entry.label] = before.get(entry.label, 0) + 1
-        after[entry.label] = after.get(entry.label, 0) + (entry.status == "kept")
-    return before, after
+def _counts(entries: Sequence[Entry]) -> tuple[Counter[str], Counter[str]]:
+    return Counter(e.label for e in entries), Counter(e.label for e in entries if e.status == "kept")
 
 
 def _by_doubt(done: Decisions) -> list[list[int]]:
@@ -199,9 +194,7 @@ def _legible(line: str) -> str:
     return "".join(able)[-22:]
 
 
-def _overview(
-    before: Mapping[str, int], after: Mapping[str, int], sizes: Sequence[tuple[int, int]], target: Path
-) -> None:
+def _overview(before: Counter[str], after: Counter[str], sizes: Sequence[tuple[int, int]], target: Path) -> None:
     """Images per class before and after, and the sizes of what was kept."""
     names = sorted(sorted(before, key=lambda name: -before[name])[:SHOWN], key=natural)[::-1]
     figure = Figure(figsize=(9.6, 1.2 + 0.22 * max(len(names), 10)), dpi=100, layout="constrained")
@@ -209,7 +202,7 @@ def _overview(
     shown = [_legible(name).replace("$", r"\$") for name in names]
     rows = range(len(names))
     bars.barh(rows, [before[name] for name in names], color=BEFORE)
-    bars.barh(rows, [after.get(name, 0) for name in names], color=AFTER)
+    bars.barh(rows, [after[name] for name in names], color=AFTER)
     bars.set_yticks(rows, shown)
     more = "" if len(before) <= SHOWN else f", the largest {SHOWN} of {len(before)}"
     bars.set_title(f"images per class, before and after{more}", fontsize="medium")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
-from stages.clean.compare import correlation, register
+from stages.clean.compare import correlation, lay, register
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
@@ -102,9 +102,7 @@ def compare(left: Pixels, right: Pixels, shift: Sequence[int]) -> Whole:
     warp = register(_grey(a), _grey(b), np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32), blur=3)
     if warp is None:
         return Whole()
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    a = np.asarray(cv2.warpAffine(a, warp, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
-    inside = cv2.warpAffine(np.ones((size, size), np.float32), warp, (size, size), flags=flags) > 0.99
+    a, inside = lay(a, warp, b.shape)
     inside[:_MARGIN] = inside[-_MARGIN:] = inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
     if inside.sum() < size:
         return Whole()

@@ -106,8 +106,12 @@ def prune(cells: Iterable[tuple[str, int]]) -> list[Path]:
 
     Returns:
         The folders removed, sorted.
+
+    Raises:
+        UserError: a link leads to what is no cell of the study; behind a link lie files of somebody else.
     """
     wanted = {(variant, str(seed)) for variant, seed in cells}
+    _refuse_links(wanted)
     removed = []
     for top in (RUNS, RESULTS, TIMINGS):
         for variant in sorted(p for p in top.glob("*") if p.is_dir()):
@@ -119,3 +123,14 @@ def prune(cells: Iterable[tuple[str, int]]) -> list[Path]:
                 variant.rmdir()
             removed += stale
     return removed
+
+
+def _refuse_links(wanted: set[tuple[str, str]]) -> None:
+    for top in (RUNS, RESULTS, TIMINGS):
+        for path in sorted(top.glob("*/*")):
+            link = next((one for one in (top, path.parent, path) if one.is_symlink()), None)
+            if link and (path.parent.name, path.name.split(".")[0]) not in wanted:
+                raise UserError(
+                    f"{path} is no cell of this study, but {link} is a link, and nothing is removed behind one; remove "
+                    "the link, or move what is no cell away"
+                )

@@ -27,6 +27,6 @@ def say(line: str) -> None:
     tqdm.write(shown(line), file=sys.stderr)
 
 
-def shown(text: str) -> str:
+def shown(text: str, keep: str = "\n") -> str:
     """Text for a terminal: what would move its cursor, set its title or turn the line around is shown as an escape."""
-    return "".join(c if c.isprintable() or c == "\n" or category(c) == "Zs" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in keep or category(c) == "Zs" else ascii(c)[1:-1] for c in text)

@@ -169,10 +169,11 @@ def _fault(one: Decision) -> str:
 
 
 def _ordered(decisions: Iterable[Decision]) -> list[Decision]:
-    return sorted(decisions, key=lambda one: (_natural(one.path), one.path, len(one.subject), one.value))
+    return sorted(decisions, key=lambda one: (natural(one.path), len(one.subject), one.value))
 
 
-def _natural(text: str) -> list[str | tuple[int, str]]:
-    """Sort key: digits as numbers, of any length, letters without case."""
-    found = _NUMBER.split(text.casefold())
-    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)]
+def natural(text: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Sort key in natural order: digits as numbers, letters without case, Unicode forms alike."""
+    found = _NUMBER.split(unicodedata.normalize("NFC", text).casefold())
+    # words, the first of them perhaps empty, and numbers, of any length, take turns
+    return [(len(d := part.lstrip("0")), d) if k % 2 else part for k, part in enumerate(found)], text

@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from stages.core import console
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() or c == "\xa0" else ascii(c)[1:-1] for c in message))
+        super().__init__(console.shown(message, keep=""))
 
 
 def run(main: Callable[[], None]) -> None:

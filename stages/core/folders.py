@@ -108,10 +108,11 @@ def _unused_parts(paths: Sequence[str]) -> list[str]:
     if level is None:
         return []
     folders = sorted({"/".join(path.split("/")[: level + 1]) for path in paths if path.count("/") > level})
-    asked = []
+    asked: list[str] = []
     for part in ("test", "val"):
         named = [folder for folder in folders if part_named(folder.rpartition("/")[2]) == part]
-        asked += [f"{part}: {{folder: {named[0]}}}"] if named else []
+        if len(named) == 1:  # `split` takes one folder, not one of each class (cat/test, dog/test)
+            asked.append(f"{part}: {{folder: {named[0]}}}")
     advice = f"; to use {'them' if len(asked) > 1 else 'it'}: `split: {{{', '.join(asked)}}}`" if asked else ""
     said = f"The folders {_listed(folders)} look like published parts, but `split` mixes them and draws its own"
     return [f"{said}{advice}."]

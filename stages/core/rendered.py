@@ -49,7 +49,9 @@ def parse(data: bytes, path: str = PARAMS) -> dict[str, Any]:
     except RecursionError:
         raise RefusedError(f"{path} is nested too deep; {MAX_DEPTH} levels are the most") from None
     except Exception as error:  # noqa: BLE001 - ruamel.yaml lets its own slips through: ValueError, TypeError, KeyError ...
-        raise RefusedError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from None
+        slip = isinstance(error, LookupError | TypeError | AttributeError)
+        why = f"the parser stopped with {type(error).__name__}" if slip else " ".join(str(error).split())[:300]
+        raise RefusedError(f"{path} is not valid YAML: {why}") from None
     if not isinstance(raw, dict):
         raise RefusedError(f"{path} must be a mapping of keys")
     return raw

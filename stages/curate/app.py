@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.core import curation
 from stages.core.errors import UserError
 from stages.curate import findings as finding
-from stages.curate import making
 from stages.curate.guard import Guard
 from stages.curate.pictures import SIDES, Pictures
-from stages.curate.store import ConflictError, Store, shown
+from stages.curate.store import ConflictError, Store, pairs, refuse_to_keep, shown
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -88,6 +87,7 @@ class Desk:
         chosen = [f for f in self.study.findings if _fits(f, filters, seen, decided)]
         pages = max(1, -(-len(chosen) // PAGE))
         page = min(filters.page, pages)
+        given = [d.value for d in self.store.decisions().values() if d.decision == "relabel"]
         part = chosen[(page - 1) * PAGE : page * PAGE]
         return {
             "title": self.title,
@@ -102,7 +102,7 @@ class Desk:
                 {"key": key, "title": finding.KINDS[key], "count": count}
                 for key, count in finding.counts(self.study.findings).items()
             ],
-            "labels": sorted({*self.study.labels, *(d.value for d in self.store.decisions().values() if _label(d))}),
+            "labels": sorted({*self.study.labels, *given}),
             "undo": len(self.store.undoable),
             "redo": len(self.store.redoable),
         }
@@ -144,7 +144,7 @@ class Desk:
         if asked.decision:
             more = {"reason": " ".join(asked.reason.split()), **self.store.stamp()}
             if asked.decision in curation.PAIR:
-                made = making.pairs(asked.decision, pictures, others, more)
+                made = pairs(asked.decision, pictures, others, more)
             else:
                 made = [self._single(asked, picture, more) for picture in pictures]
             new = {one.subject: one for one in made}
@@ -162,7 +162,7 @@ class Desk:
         if asked.decision == "relabel" and (fault := curation.label_fault(value)):
             raise UserError(f"the new label {fault}")
         if asked.decision == "keep":
-            making.refuse_to_keep(picture, self.study)
+            refuse_to_keep(picture, self.study)
         left_out = asked.decision != "drop" and picture.status == "quarantined" and picture.file
         if left_out and self.pictures.drawn(picture, SIDES[0]) is None:
             raise UserError(f"no picture can be read from {picture.name}, so it stays left out")
@@ -267,10 +267,6 @@ def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision
             for d in decisions
         ],
     }  # fmt: skip
-
-
-def _label(one: Decision) -> bool:
-    return one.decision == "relabel"
 
 
 def open_study(root: Path, clean: Clean, title: str, who: str) -> Desk:

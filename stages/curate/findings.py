@@ -113,10 +113,8 @@ def _rows(path: Path) -> list[Row]:
 
 def _pictures(root: Path) -> list[Picture]:
     """The rows of the ledger; a clone without data has no raw manifest, and so no boxes and no files."""
-    from stages.clean.decide import natural
-
     raw = _rows(root / "data/raw/manifest.csv")
-    raw.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))  # as clean sorts them
+    raw.sort(key=lambda r: (curation.natural(r["path"]), curation.natural(r["box"]), r["label"]))  # as clean sorts them
     kept = {row["image_id"]: row for row in _rows(root / "data/clean/manifest.csv")}
     ledger = files.read_rows(root / "data/clean/ledger.csv")
     if [r["path"] for r in raw] != [r["path"] for r in ledger]:

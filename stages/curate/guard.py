@@ -6,12 +6,14 @@ import hmac
 import ipaddress
 import socket
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 if TYPE_CHECKING:
+    from starlette.datastructures import Headers
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "evenhand-curate"
@@ -38,16 +40,17 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-        if scope["type"] != "http" or (why := self._refusal(scope["method"], headers)):
-            why = "only HTTP is answered" if scope["type"] != "http" else why
+        if scope["type"] != "http":
+            await PlainTextResponse("only HTTP is answered", 403)(scope, receive, send)
+            return
+        request = Request(scope)
+        if why := self._refusal(request.method, request.headers):
             await PlainTextResponse(why, 403)(scope, receive, send)
-        elif self.token and scope["path"] == "/" and _same(given, self.token):
+        elif self.token and scope["path"] == "/" and _same(request.query_params.get("token", ""), self.token):
             answer = RedirectResponse("/", 303)
             answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
             await answer(scope, receive, send)
-        elif self.token and not _same(_cookie(headers), self.token):
+        elif self.token and not _same(request.cookies.get(COOKIE, ""), self.token):
             await PlainTextResponse("open the address of the terminal, with its token", 401)(scope, receive, send)
         else:
             await self.app(scope, receive, _with_headers(send))
@@ -100,19 +103,10 @@ def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-def _cookie(headers: Headers) -> str:
-    for part in headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
-
-
 def _with_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            more = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", []), *more]}
+            MutableHeaders(scope=message).update(HEADERS)
         await send(message)
 
     return sent

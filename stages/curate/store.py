@@ -1,20 +1,26 @@
-"""The decisions of a study: read from `data/curation.csv`, changed one step at a time, each step can be undone."""
+"""The decisions of a study: read from `data/curation.csv`, changed one step at a time, each step can be undone.
+
+What `clean` could not apply is refused here, in words.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import json
 import threading
 from dataclasses import dataclass
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import curation, files
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stages.core.curation import Decision
+    from stages.curate.findings import Picture, Study
 
 SEEN = Path(".cache/curate/seen.json")
 METRICS = Path("reports/metrics.json")
@@ -140,13 +146,50 @@ class Store:
         curation.write(known.values(), self.file)
 
     def _read_seen(self) -> set[str]:
-        try:
-            found = json.loads(self._seen_file.read_text("utf-8"))
-        except (OSError, ValueError):
-            return set()
-        return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()
+        with contextlib.suppress(OSError, UserError):  # it is a cache: not there, or damaged
+            return set(files.read_json(self._seen_file, list[str]))
+        return set()
 
 
 def shown(one: Decision | None) -> str:
     """A decision as the page knows it, to compare with."""
     return f"{one.decision} {one.value}".strip() if one else ""
+
+
+def pairs(
+    decision: str, pictures: Sequence[Picture], others: Sequence[Picture], more: dict[str, str]
+) -> list[Decision]:
+    """The decisions on pairs.
+
+    Those that belong together: the first with each of the rest. Those that are not the same: each with each of the
+    others; where there are none, all with each other.
+
+    Raises:
+        UserError: there is no pair, or `clean` cannot part one.
+    """
+    chosen: Iterable[tuple[Picture, Picture]]
+    if decision == "together":
+        chosen = product(pictures[:1], pictures[1:])
+    else:
+        chosen = product(pictures, others) if others else combinations(pictures, 2)
+    found = list(chosen)
+    if not found:
+        raise UserError("choose two pictures or more")
+    for one, other in found:
+        if one.name == other.name:  # a table may give one file two labels: two rows, one name
+            raise UserError("these rows are one picture; give it another label, or drop it")
+        if decision == "not_same" and one.sha256 == other.sha256:
+            raise UserError(f"{one.name} and {other.name} are the same file, byte for byte; drop one, or mark both")
+    return [curation.pair(decision, (one.name, one.sha256), (other.name, other.sha256), **more) for one, other in found]
+
+
+def refuse_to_keep(picture: Picture, study: Study) -> None:
+    """A picture is kept under its label, so it needs one and no more.
+
+    Raises:
+        UserError: it has none, or several.
+    """
+    labels = study.labels_of[picture.name]
+    if labels != {picture.label} or not picture.label:
+        why = "several labels" if len(labels) > 1 else "no label"
+        raise UserError(f"the source names {picture.name} under {why}; give it one instead (r)")

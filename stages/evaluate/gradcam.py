@@ -38,7 +38,7 @@ def write(
     settings: Evaluate,
     folder: Path,
 ) -> None:
-    """Write gradcam.json and gradcam.png, a sprite of overlays, into `folder`; where there is no map, the reason only.
+    """Write gradcam.json and gradcam.jpg, a sprite of overlays, into `folder`; where there is no map, the reason only.
 
     Two kinds of maps: `surest_right` and `surest_wrong` for the test images that this cell was surest of, by the class
     that it predicted; and `shared` for images that are the same for every cell, by their true class, kept as numbers
@@ -84,7 +84,7 @@ def write(
     head = {"skipped": None, "layer": name, "px": px, "columns": sprite.COLUMNS}
     files.write_json(folder / "gradcam.json", head | {"tiles": tiles})
     sprite.write(
-        folder / "gradcam.png", [_overlay(image, heat, px) for image, heat in zip(images[places], maps, strict=True)]
+        folder / "gradcam.jpg", [_overlay(image, heat, px) for image, heat in zip(images[places], maps, strict=True)]
     )
 
 

@@ -1,6 +1,6 @@
 """The first pictures of a cell's first batch as the network got them, and what augmentation made of some of them.
 
-`inputs.png` is a sprite of at most 28 tiles of at most 48 px, so never more than about 200 kB; `inputs.json` says which
+`inputs.jpg` is a sprite of at most 28 tiles of at most 48 px, some 20 kB; `inputs.json` says which
 picture a tile shows, and in which epoch.
 """
 
@@ -31,7 +31,7 @@ PX = 48  # longest side of a tile; smaller pictures are not magnified
 
 
 def write(loaded: Loaded, seed: int, folder: Path) -> None:
-    """Write inputs.png and inputs.json into `folder`: before normalisation, which is no picture any more.
+    """Write inputs.jpg and inputs.json into `folder`: before normalisation, which is no picture any more.
 
     Augmentation is a function of seed, epoch and image, so the pictures can be made again after training.
     """
@@ -48,7 +48,7 @@ def write(loaded: Loaded, seed: int, folder: Path) -> None:
                 pictures += picture
     px = min(PX, cell.size)
     files.write_json(folder / "inputs.json", {"px": px, "columns": sprite.COLUMNS, "tiles": shown})
-    sprite.write(folder / "inputs.png", [sprite.tile(Image.fromarray(picture), px) for picture in pictures])
+    sprite.write(folder / "inputs.jpg", [sprite.tile(Image.fromarray(picture), px) for picture in pictures])
 
 
 def _received(

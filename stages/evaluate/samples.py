@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def write(cell: Cell, settings: Samples, folder: Path) -> None:
-    """Write samples.png, a sprite, and samples.json, which says what stands in it, into `folder`."""
+    """Write samples.jpg, a sprite, and samples.json, which says what stands in it, into `folder`."""
     chosen = choose(cell, settings)
     tiles = []
     for split, position in chosen:
@@ -33,7 +33,7 @@ def write(cell: Cell, settings: Samples, folder: Path) -> None:
     listed = [_describe(cell, place, kinds) for place, kinds in chosen.items()]
     files.write_json(folder / "samples.json", {"px": px, "columns": sprite.COLUMNS, "tiles": listed})
     if tiles:
-        sprite.write(folder / "samples.png", [sprite.tile(picture, px) for picture in tiles])
+        sprite.write(folder / "samples.jpg", [sprite.tile(picture, px) for picture in tiles])
 
 
 def choose(cell: Cell, settings: Samples) -> dict[Place, list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.export.model_card import citation
-from stages.report import data_page, overlap, wording
+from stages.report import data_page, findings, wording
 from stages.report.evidence import CLEAN
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
         cite_as=f"{cited['authors']}: {cited['title']}, version {cited['version']}, {cited['year']}",
         data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
         data_biases=_biases(evidence),
-        data_limitations=overlap.copies(evidence),
+        data_limitations=findings.copies(evidence),
         distribution=[_file(context, key, path) for key, (path, _) in tables.items()],
         record_sets=[_records(context, key, path, about) for key, (path, about) in tables.items()],
     )

@@ -55,9 +55,7 @@ def about(study: str, variant: str, seeds: Sequence[int], ensemble: Ensemble) ->
     said = {
         "labels": ensemble.classes,
         "temperatures": [member.temperature for member in ensemble.members],
-        "unlike_below": [
-            None if member.threshold == -float("inf") else member.threshold for member in ensemble.members
-        ],
+        "unlike_below": [member.threshold for member in ensemble.members],
         "seeds": list(seeds),
         "resize": ensemble.resize.model_dump(),
         "weights_sha256": weights,

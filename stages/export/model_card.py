@@ -48,7 +48,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
-        "confused": _confused(evidence, variant),
+        "confused": classes.confused(evidence, WORST)[variant],
         "changes": _changes(evidence, variant),
         "caveats": [*warnings["unfair"], *warnings["notes"]],
         "licence": licence,
@@ -97,16 +97,6 @@ def _worst(evidence: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     own = next(one for one in classes.per_class(evidence, _NONE)["variants"] if one["name"] == variant)
     rows = {row["label"]: row for row in own["rows"]}
     return [rows[label] for label in lowest]
-
-
-def _confused(evidence: StudyEvidence, variant: str) -> list[tuple[str, str]]:
-    """(label, predicted) of the most frequent errors on test over all seeds, the most frequent first."""
-    table = evidence.cells("confusion.csv")
-    wrong = table[(table["split"] == "test") & (table["variant"] == variant) & (table["label"] != table["predicted"])]
-    place = {label: index for index, label in enumerate(evidence.classes)}
-    summed = wrong.groupby(["label", "predicted"], as_index=False)["count"].sum()
-    counts = {(str(a), str(b)): int(n) for a, b, n in summed.itertuples(index=False)}
-    return sorted(counts, key=lambda pair: (-counts[pair], place[pair[0]], place[pair[1]]))[:WORST]
 
 
 def _changes(evidence: StudyEvidence, variant: str) -> list[str]:

@@ -25,8 +25,7 @@ def write(folder: Path, study: params.Study, variant: str, seeds: Sequence[int],
         own.mkdir()
         shutil.copyfile(cells.train_folder(variant, seed) / "config.json", own / "config.json")
         shutil.copyfile(cells.run_folder(variant, seed) / "model.safetensors", own / "model.safetensors")
-        threshold = None if member.threshold == -float("inf") else member.threshold
-        members.append({"seed": seed, "temperature": member.temperature, "threshold": threshold})
+        members.append({"seed": seed, "temperature": member.temperature, "threshold": member.threshold})
     about = {"study": study.name, "variant": variant, "clean": study.raw["clean"], "members": members}
     files.write_json(folder / _ABOUT, about)
 
@@ -40,6 +39,5 @@ def read(folder: Path) -> tuple[Ensemble, Clean]:
     for one in about["members"]:
         own = folder / str(one["seed"])
         loaded = network(own / "config.json", own / "model.safetensors", one["seed"])
-        threshold = -float("inf") if one["threshold"] is None else one["threshold"]
-        members.append(Member(loaded, one["temperature"], threshold))
+        members.append(Member(loaded, one["temperature"], one["threshold"]))
     return Ensemble(members), params.section(Clean, about["clean"], "clean")

@@ -70,14 +70,14 @@ def tags(variant: str, seeds: Sequence[int], folder: Path) -> dict[str, str]:
     from stages.track.log import MANIFEST
     from stages.track.run import digest
     from stages.track.store import FINGERPRINT_TAG
+    from stages.train import checkpoint
 
-    configs = [files.read_json(cells.train_folder(variant, seed) / "config.json") for seed in seeds]
     return {
         "variant": variant,
         "seeds": ", ".join(map(str, seeds)),
         "data": files.sha256(MANIFEST),
         "split": _together([files.sha256(cells.split_file(seed)) for seed in seeds]),
-        "code": _together([str(config["fingerprint"]) for config in configs]),
+        "code": checkpoint.code(),
         FINGERPRINT_TAG: digest(folder, [path for path in folder.rglob("*") if path.is_file()]),
     }
 

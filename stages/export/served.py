@@ -43,7 +43,7 @@ class Champion(PythonModel):
         """
         from stages.clean import pictures as cleaned
         from stages.clean.decode import Refused
-        from stages.predict import pictures, rows
+        from stages.predict import output, pictures
 
         values = [_bytes(value) for value in model_input[COLUMN]]
         ensemble = self.ensemble
@@ -53,7 +53,7 @@ class Champion(PythonModel):
             done = pictures.decoded(readable, ensemble.size, ensemble.resize, self.clean, workers, self.kept)
             decoded = iter(list(done))
         found = [("", Refused("not_an_image", value) if isinstance(value, str) else next(decoded)) for value in values]
-        return [_said(row) for row in rows.rows(found, ensemble, len(ensemble.classes))]
+        return [_said(row) for row in output.rows(found, ensemble, len(ensemble.classes))]
 
 
 def _bytes(value: Any) -> bytes | str:

@@ -142,7 +142,7 @@ def members(source: Path, max_gigabytes: float) -> Iterator[Member]:
     else:
         raise UserError(
             f"`ingest.path` is {source}, which is {'no zip and no tar file' if source.exists() else 'not here'}; "
-            "for a folder use `source: folder`"
+            "unpack it, and name the folder (`source: folder`)"
         )
 
 

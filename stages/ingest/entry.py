@@ -166,11 +166,13 @@ def tidy(label: str) -> str:
 
 
 def alike(labels: set[str]) -> list[list[str]]:
-    """Labels that differ in nothing but case, width, spaces or characters that nobody sees."""
+    """Labels that differ in nothing but case, width, spaces, unseen characters, or how a number is written."""
     same: dict[str, list[str]] = {}
     for label in sorted(labels):
         seen = unicodedata.normalize("NFKC", label).casefold()
         key = "".join(char for char in seen if unicodedata.category(char) not in {"Cf", "Cc", "Zs"})
+        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", key):  # 1, 01 and 1.0
+            key = repr(float(key))
         same.setdefault(key, []).append(label)
     return [found for found in same.values() if len(found) > 1]
 

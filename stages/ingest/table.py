@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
+from stages.core.folders import part_named
 from stages.ingest import table_file
 from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable, tidy
 
@@ -47,9 +49,7 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
     joined: list[Entry] = []
     with_row: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
-    rows = [
-        (row, one.path.rpartition("/")[0]) for one in tables for row in table_file.rows(raw / one.file, one.path, table)
-    ]
+    rows = [(row, one.path) for one in tables for row in table_file.rows(raw / one.file, one.path, table)]
     for (row, _), (found, why) in zip(rows, files.find([(row.path, at) for row, at in rows]), strict=True):
         if why == "missing_file" and source.fraction < 1:
             continue  # it may be there, and was not drawn
@@ -96,13 +96,17 @@ class _Files:
         A file that a row names by its path, no other row names by the name alone: that row's own file is not here.
 
         Args:
-            asked: what stands in the row, and the folder of the table.
+            asked: what stands in the row, and the path of the table.
         """
-        paths = [(plain(text.strip()), folder) for text, folder in asked]
+        paths = [(plain(text.strip()), table) for text, table in asked]
         exact = [self._by_path(*one) for one in paths]
         taken = {found.path for found, _ in exact if found}
         found = [
             one if one[1] != "missing_file" else self._by_name(*at, taken) for one, at in zip(exact, paths, strict=True)
+        ]
+        taken |= {entry.path for entry, _ in found if entry}
+        found = [
+            one if one[1] != "missing_file" else self._by_stem(*at, taken) for one, at in zip(found, paths, strict=True)
         ]
         # cats/1.png and dogs/1.png, where only birds/1.png is: neither is it
         rows = list(enumerate(zip(found, paths, strict=True)))
@@ -110,7 +114,8 @@ class _Files:
         rivals = Counter(path for path, _ in set(other.values()))
         return [(None, "missing_file") if k in other and rivals[other[k][0]] > 1 else one for k, (one, _) in rows]
 
-    def _by_path(self, path: str, folder: str) -> _Found:
+    def _by_path(self, path: str, table: str) -> _Found:
+        folder = table.rpartition("/")[0]
         for whole in (f"{folder}/{path}", path):
             here = self._at.get(_composed(whole), [])
             here = [entry for entry in here if entry.path == whole] or here  # two that differ in their form of accents
@@ -118,8 +123,9 @@ class _Files:
                 return _one(here)
         return None, "missing_file"
 
-    def _by_name(self, path: str, folder: str, taken: set[str]) -> _Found:
+    def _by_name(self, path: str, table: str, taken: set[str]) -> _Found:
         above, _, name = path.rpartition("/")
+        folder, part = table.rpartition("/")[0], part_of_table(table)
         beside = {above, f"{folder}/{above}".strip("/")}
         named = self._names.get(_composed(name), [])
         here = [entry for entry in named if entry.path.rpartition("/")[0] in beside]
@@ -127,12 +133,31 @@ class _Files:
         for better in (
             lambda entry: not _other_folder(path, entry),
             lambda entry: entry.problem != HIDDEN,
+            lambda entry: not part or in_part(entry.path, part),
             lambda entry: PurePosixPath(_composed(entry.path)).name == _composed(name),
             lambda entry: PurePosixPath(entry.path).name == name,
             lambda entry: is_picture(entry.path),  # 1.png, not 1.txt
         ):
             named = [entry for entry in named if better(entry)] or named
         return _one(named)
+
+    def _by_stem(self, path: str, table: str, taken: set[str]) -> _Found:
+        """1.jpg, where 1.png is, and no other row names it."""
+        found = self._by_name(path.rpartition(".")[0], table, taken) if is_picture(path) else (None, "missing_file")
+        if (entry := found[0]) and (entry.path in taken or not is_picture(entry.path)):
+            return None, "missing_file"
+        return found
+
+
+def part_of_table(table: str) -> str:
+    """The part that a table is named by: `train.csv`, `val_labels.csv`; else an empty text."""
+    words = re.split(r"[^a-z]+", PurePosixPath(table).stem.casefold())
+    return next((part for word in words if (part := part_named(word))), "")
+
+
+def in_part(path: str, part: str) -> bool:
+    """Whether a folder above the file is named by the part."""
+    return any(part_named(folder) == part for folder in path.split("/")[:-1])
 
 
 def _one(named: list[Entry]) -> _Found:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from stages.predict.rows import Row
+    from stages.predict.output import Row
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from stages.clean import pictures as cleaned
     from stages.clean.params import Clean
-    from stages.predict import champion, model, output, pictures, rows
+    from stages.predict import champion, model, output, pictures
 
     here, files = Path.cwd(), pictures.paths(arguments.images)
     with _opened(arguments.out) as file, contextlib.chdir(arguments.study):
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         bar = console.progress(zip(files, decoded, strict=True), total=len(files), desc="predict", unit="picture")
         kind = arguments.format or ("table" if file.isatty() else "csv")
         counts = {"unlike": 0, "problem": 0}
-        output.write(_counted(rows.rows(bar, ensemble, top), counts), kind, top, file)
+        output.write(_counted(output.rows(bar, ensemble, top), counts), kind, top, file)
     console.say(
         f"{len(files)} files, {counts['problem']} of them not read; {counts['unlike']} pictures unlike anything in "
         f"training, by a rule that says so of {arguments.unlike:.0%} of the validation pictures"

@@ -32,20 +32,12 @@ class Member:
     """One trained network.
 
     temperature: divides the logits before the softmax; fitted on validation. threshold: a picture whose largest logit
-    is below it counts as unlike the training pictures.
+    is below it counts as unlike the training pictures; None: no picture does.
     """
 
     loaded: predict.Loaded
     temperature: float
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """Of n pictures: probabilities float64 (n, classes), and whether each is unlike the training pictures (n,)."""
-
-    probabilities: NDArray[np.float64]
-    unlike: NDArray[np.bool_]
+    threshold: float | None
 
 
 class Ensemble:
@@ -80,15 +72,20 @@ class Ensemble:
         """
         return cls([load(variant, seed, unlike) for seed in seeds])
 
-    def __call__(self, images: NDArray[np.uint8]) -> Predicted:
-        """Predict images, uint8 (n, size, size, 3)."""
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Predict images, uint8 (n, size, size, 3).
+
+        Returns:
+            Probabilities (n, classes), and whether each picture is unlike the training pictures (n,).
+        """
         probabilities = np.zeros((len(images), len(self.classes)))
         unlike = np.zeros(len(images))  # how many networks call each picture unlike; most of them must
         for member in self.members:
             logits = _logits(member.loaded, images).astype(np.float64)
-            unlike += logits.max(axis=1) < member.threshold
+            if member.threshold is not None:
+                unlike += logits.max(axis=1) < member.threshold
             probabilities += softmax(logits / member.temperature, axis=1)
-        return Predicted(probabilities / len(self.members), unlike * 2 > len(self.members))
+        return probabilities / len(self.members), unlike * 2 > len(self.members)
 
 
 def _takes(loaded: predict.Loaded) -> tuple[object, ...]:
@@ -160,7 +157,7 @@ def _temperature(variant: str, seed: int) -> float:
     return 1.0  # a study without validation images
 
 
-def _threshold(variant: str, seed: int, unlike: float) -> float:
+def _threshold(variant: str, seed: int, unlike: float) -> float | None:
     """The largest logit that all but a share `unlike` of the validation pictures reach.
 
     The largest logit as the score is the "maximum logit" of D. Hendrycks et al., 2022. Without validation pictures no
@@ -170,5 +167,4 @@ def _threshold(variant: str, seed: int, unlike: float) -> float:
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
     logits = intact.arrays(path, ["val"])["val"]
-    largest = logits.max(axis=1) if len(logits) else np.zeros(0)
-    return float(np.quantile(largest, unlike)) if len(largest) else -np.inf
+    return float(np.quantile(logits.max(axis=1), unlike)) if len(logits) else None

@@ -1,20 +1,65 @@
-"""Predictions as CSV, JSON Lines or a table."""
+"""What is said about each picture, as a row (labels with probabilities, whether it is unlike training, or a problem).
+
+Rows are written as CSV, JSON Lines or a table.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from stages.core import intact
+import numpy as np
+
+from stages.clean.decode import Refused
+from stages.core import console, intact
 from stages.core.files import UnixLines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from stages.predict.rows import Row
+    from numpy.typing import NDArray
+
+    from stages.predict.model import Ensemble
+
+    Decoded = NDArray[np.uint8] | Refused
 
 FORMATS = ("table", "csv", "jsonl")
+Row = dict[str, Any]  # path, unlike, problem, top: [(label, probability), ...]
+_CHUNK = 256  # pictures in memory
+
+
+def rows(pictures: Iterable[tuple[str, Decoded]], ensemble: Ensemble, top: int) -> Iterator[Row]:
+    """One row for each picture, in order; the networks get up to `_CHUNK` pictures at once.
+
+    Args:
+        pictures: path, and uint8 (size, size, 3) or the reason why there is no picture.
+        ensemble: the networks.
+        top: how many labels a row has.
+    """
+    waiting: list[tuple[str, Decoded]] = []
+    for picture in pictures:
+        waiting.append(picture)
+        if len(waiting) == _CHUNK:
+            yield from _predicted(waiting, ensemble, top)
+            waiting.clear()
+    yield from _predicted(waiting, ensemble, top)
+
+
+def _predicted(pictures: Sequence[tuple[str, Decoded]], ensemble: Ensemble, top: int) -> Iterator[Row]:
+    """The rows of some pictures; one that could not be read has its problem and no labels."""
+    pixels = [found for _, found in pictures if not isinstance(found, Refused)]
+    predicted = zip(*ensemble(np.stack(pixels)), strict=True) if pixels else iter(())
+    for path, found in pictures:
+        row: Row = {"path": path, "top": [], "unlike": False, "problem": ""}
+        if isinstance(found, Refused):
+            row["problem"] = str(found)
+        else:
+            chances, unlike = next(predicted)
+            best = np.argsort(-chances, kind="stable")[:top]
+            row["top"] = [(ensemble.classes[k], float(chances[k])) for k in best]
+            row["unlike"] = bool(unlike)
+        yield row
 
 
 def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> None:
@@ -53,6 +98,5 @@ def _table(rows: Iterable[Row], _top: int, file: TextIO) -> None:
     for row in rows:
         said = row["problem"] or ", ".join(f"{label} {probability:.1%}" for label, probability in row["top"])
         mark = "  (unlike anything in training)" if row["unlike"] else ""
-        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{row['path']}: {said}{mark}")
-        file.write(line + "\n")
+        file.write(console.shown(f"{row['path']}: {said}{mark}", keep="") + "\n")
         file.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stages.report import by_hand, overlap
+from stages.report import findings
 from stages.report import training as knobs
 from stages.report.section import Section
 from stages.report.wording import names, plural, span
@@ -134,8 +134,8 @@ def _data(evidence: StudyEvidence) -> list[str]:
     splits = len(evidence.split["splits"])
     sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
     found = [
-        *overlap.copies(evidence),
-        *by_hand.late(evidence.audit),
+        *findings.copies(evidence),
+        *findings.late(evidence.audit),
         (
             f"All variants share the same {splits} splits (seed {evidence.split['seed']}), with "
             f"{sizes}, of one data set. Another data set would change all results."
@@ -236,9 +236,7 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
     if apart:
         found.append(f"Not the same for {whose}: {names(apart)}.")
     if len(set(each["learning rate"].values())) == 1:
-        found.append(
-            "The learning rate was not tuned for each variant, so it may suit some variants better than others."
-        )
+        found.append("One learning rate for all may suit some variants better than others.")
     return found
 
 
@@ -247,7 +245,10 @@ def _rates(cell: dict[str, Any]) -> str:
     phases = [phase.get("lr") if phase.get("lr") is not None else cell.get("lr") for phase in cell.get("phases") or []]
     rates = list(dict.fromkeys(knobs.text(rate) for rate in phases or [cell.get("lr")]))
     name = _schedule(cell)
-    return ", ".join(rates) + (f", {name}" if name not in ("", "constant") else "")
+    if name in ("", "constant"):
+        return ", ".join(rates)
+    knob = [f"{key} {knobs.text(value)}" for key, value in cell["schedule"].items() if key != "name"]
+    return ", ".join([*rates, " ".join([name, *knob])])
 
 
 def epochs(evidence: StudyEvidence, variant: str) -> str:

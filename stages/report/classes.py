@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.report.figures import INK, SURFACE
 from stages.report.section import PaperTable, Section
-from stages.report.wording import number, plural, plus_minus
+from stages.report.wording import number, plural, short, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
             "name": variant,
             "rows": _rows(counts, evidence.classes) if small else [],
             "figure": _figure(variant, counts, evidence.classes, figures, numbers=small),
-            "pairs": _pairs(counts, evidence),
+            "pairs": _pairs(counts, evidence, evidence.settings.pairs),
         }
         for variant, counts in _matrices(evidence).items()
     ]
@@ -48,10 +48,11 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     }
 
 
-def confused(evidence: StudyEvidence) -> dict[str, set[tuple[str, str]]]:
-    """Variant -> (label, predicted) of the pairs that it confuses most."""
+def confused(evidence: StudyEvidence, most: int | None = None) -> dict[str, list[tuple[str, str]]]:
+    """Variant -> (label, predicted) of the pairs that it confuses most, the most frequent first; as many as listed."""
+    most = most or evidence.settings.pairs
     return {
-        variant: {(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence)}
+        variant: [(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence, most)]
         for variant, counts in _matrices(evidence).items()
     }
 
@@ -92,13 +93,13 @@ def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
-def _pairs(counts: Counts, evidence: StudyEvidence) -> list[dict[str, Any]]:
+def _pairs(counts: Counts, evidence: StudyEvidence, most: int) -> list[dict[str, Any]]:
     """True and predicted label of the commonest errors, ties in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     share = _shares(counts)
     found = []
-    for place in np.argsort(-wrong, axis=None, kind="stable")[: evidence.settings.pairs]:
+    for place in np.argsort(-wrong, axis=None, kind="stable")[:most]:
         i, j = divmod(int(place), len(evidence.classes))
         if wrong[i, j]:
             label, predicted = evidence.classes[i], evidence.classes[j]
@@ -115,7 +116,7 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.grid(visible=False)
     if numbers:
-        names = [label if len(label) <= 16 else f"{label[:15]}…" for label in classes]
+        names = [short(label, 16) for label in classes]
         axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 2 else 0)
         axes.set_yticks(range(len(classes)), names)
         for (i, j), value in np.ndenumerate(share):
@@ -154,7 +155,7 @@ def per_class(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
                 {
                     "label": label,
                     "support": _support(support[:, c]),
-                    "cells": [_cell(values[m][v, :, c], m) for m in METRICS],
+                    "cells": [spread_of(values[m][v, :, c], m) for m in METRICS],
                 }
                 for c, label in enumerate(evidence.classes)
             ],
@@ -176,10 +177,6 @@ def _support(seeds: NDArray[np.int64]) -> str:
     """Test images of a class: one number, or the range over splits."""
     low, high = int(seeds.min()), int(seeds.max())
     return f"{low:,}" if low == high else f"{low:,}-{high:,}"
-
-
-def _cell(seeds: NDArray[np.float64], metric: str) -> str:
-    return plus_minus(float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None, metric)
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:

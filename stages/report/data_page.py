@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import by_hand, overlap, planted, training
+from stages.report import findings, planted, training
 from stages.report.evidence import REPORTS, SPLITS
-from stages.report.figures import COLOURS, data_uri, sprite_tiles
+from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
 from stages.report.section import Section
-from stages.report.wording import SPLIT_NAMES, names, plural, span
+from stages.report.wording import SPLIT_NAMES, names, plural, short, span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "total": len(ledger),
         "counts": counts,
         "sentence": _sentence(len(ledger), counts),
-        "by_hand": by_hand.changes(evidence.audit),
+        "by_hand": findings.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
         "planted": planted.build(evidence),
         "classes": classes,
@@ -50,7 +50,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "sizes": _sizes(evidence, figures),
         "sheets": _sheets(REPORTS / "clean"),
         "split": _split(evidence),
-        "cut": overlap.listed(evidence),
+        "cut": findings.listed(evidence),
         "fed": _fed(evidence),
     }
 
@@ -97,10 +97,8 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
         axes.set_ylabel("files")
         axes.set_xticks([])
     else:
-        axes.set_yticks(range(len(shown)), [_short(row["label"]) for row in shown])
-        axes.set_ylim(len(shown) - 0.5, -0.5)
+        name_rows(axes, [short(row["label"], 24) for row in shown], colour=MUTED)
         axes.set_xlabel("files")
-        axes.grid(visible=False, axis="y")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     largest, smallest = max(r["kept"] for r in classes), min(r["kept"] for r in classes)
     alt = f"Files per class, kept and dropped: {len(classes)} classes of {smallest:,} to {largest:,} kept images."
@@ -164,7 +162,10 @@ def _how(evidence: StudyEvidence) -> str:
     drawn = "splits were drawn" if own else "split was drawn"
     text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
     if published:
-        text = f"The {names(published)} set is the published one; the rest was drawn with seed {knobs['seed']}"
+        whose = f"The {names(published)} {'set is' if len(published) == 1 else 'sets are'} the published "
+        if len(published) == 2:
+            return f"{whose}ones; nothing was drawn.{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
+        text = f"{whose}one; the rest was drawn with seed {knobs['seed']}"
     if sites:
         text += f"; whole groups are held out ({'; '.join(sites)})"
     if knobs.get("folds"):
@@ -211,10 +212,6 @@ def _per_seed(evidence: StudyEvidence) -> str:
     each = len(evidence.split["splits"][0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
     return f" {whose}: {len(splits)} splits. The table gives mean counts over the splits."
-
-
-def _short(label: str, limit: int = 24) -> str:
-    return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:

@@ -12,11 +12,10 @@ import pandas as pd
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.errors import UserError
-from stages.report import params as report_params
+from stages.report.params import ReportParams
 
 if TYPE_CHECKING:
     from stages.core.params import Study
-    from stages.report.params import ReportParams
 
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
@@ -192,7 +191,7 @@ def read() -> StudyEvidence:
     """
     study = params.read()
     _check(study)
-    return StudyEvidence(study, report_params.read(study))
+    return StudyEvidence(study, params.section(ReportParams, study.raw["report"], "report"))
 
 
 def _check(study: Study) -> None:

@@ -27,13 +27,15 @@ from stages.core.cells import Sheet
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
 TRAIN, VAL = COLOURS[1], COLOURS[0]
-_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
+VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
     colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)
 }
 _STYLE: dict[Any, Any] = {
@@ -89,6 +91,13 @@ class Figures:
         return Figure(name, alt, Markup(_themed(buffer.getvalue(), name, alt)))  # noqa: S704 - our own drawing
 
 
+def name_rows(axes: Axes, names: Sequence[str], colour: str = INK) -> None:
+    """Name the rows of a chart, the first at the top."""
+    axes.set_yticks(range(len(names)), names, color=colour)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+
+
 def _themed(svg: str, name: str, alt: str) -> str:
     body = svg[svg.index("<svg") :]
     head, body = body.split(">", 1)
@@ -105,7 +114,7 @@ def _themed(svg: str, name: str, alt: str) -> str:
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{ids[m[1]]}"' if m[1] in used else "", body)
     body = re.sub(r'(url\(#|href="#)([^)"]+)', lambda m: m[1] + ids[m[2]], body)
     body = body.replace("xlink:href", "href")
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
     body = re.sub(r"\n\s*", "\n", body)
     title = Markup.escape(alt)
@@ -134,8 +143,8 @@ class SpriteTile:
 
 
 def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTile]]:
-    """`<name>.json` in `folder`, and its tiles cut from `<name>.png`."""
-    sheet = folder / f"{name}.png"
+    """`<name>.json` in `folder`, and its tiles cut from `<name>.jpg`."""
+    sheet = folder / f"{name}.jpg"
     head = dict(files.read_json(sheet.with_suffix(".json"), Sheet))
     found = []
     for index, about in enumerate(head["tiles"]):
@@ -145,10 +154,10 @@ def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTi
     return head, found
 
 
-def data_uri(path: Path, width: int = 1200) -> str:
-    """The picture at `path`, at most `width` px wide, as a data URI."""
+def data_uri(path: Path) -> str:
+    """The picture at `path`, at most 1200 px wide, as a data URI."""
     image = _sheet(path)
-    return encode(ImageOps.contain(image, (min(width, image.width), image.height)))
+    return encode(ImageOps.contain(image, (min(1200, image.width), image.height)))
 
 
 def encode(image: Image.Image) -> str:

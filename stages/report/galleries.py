@@ -99,7 +99,7 @@ def _groups(variant: str, tiles: list[SpriteTile]) -> list[dict[str, Any]]:
 
 
 def _missing(
-    variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: set[tuple[str, str]]
+    variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
     """A picture by any seed of the commonly confused pairs that the groups have none of."""
     there = {(picture["label"], picture["predicted"]) for group in groups for picture in group["pictures"]}
@@ -166,12 +166,13 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     found = int(rows[0]["found"]) if rows else 0
     rules = evidence.study.raw["aggregate"].get("suspects", {})
     many = f"more than {100 * rules.get('share', 0.5):g} % of the networks that were not trained on the image"
-    sentence = f"None: there is no validation or test image for which {many} confidently predict another class."
+    sure = f"another class than its label, with a mean confidence of at least {100 * rules.get('confidence', 0.5):g} %"
+    sentence = f"None: there is no validation or test image for which {many} predict {sure}."
     if rules.get("most") == 0:
         sentence = "Not listed, because `aggregate.suspects.most` is 0."
     elif found:
         sentence = (
-            f"For {found:,} of {len(unseen):,} validation and test images, {many} confidently predict another class. "
+            f"For {found:,} of {len(unseen):,} validation and test images, {many} predict {sure}. "
             "Look at them: the labels may be wrong or the images hard. "
             f"`reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
         )

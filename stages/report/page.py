@@ -40,7 +40,6 @@ def provenance(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
     return {
         "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
-        "cells": [(variant, seed, str(config.get("fingerprint", ""))) for (variant, seed), config in configs.items()],
         "machines": list(
             dict.fromkeys(_words(config["machine"]) for config in configs.values() if "machine" in config)
         ),

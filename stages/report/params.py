@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from stages.core.params import Section, Study, section
+from stages.core.params import Section
 
 
 class ReportParams(Section):
@@ -28,8 +28,3 @@ class ReportParams(Section):
     suspects: int = Field(default=24, ge=0, le=200)
     published: str
     leak: str
-
-
-def read(study: Study) -> ReportParams:
-    """The validated section of a study."""
-    return section(ReportParams, study.raw["report"], "report")

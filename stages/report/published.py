@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report.figures import COLOURS, INK, MUTED
-from stages.report.hazards import hazards
+from stages.report.figures import COLOURS, MUTED, name_rows
+from stages.report.findings import hazards
 from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
@@ -204,7 +204,7 @@ def build_leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             f"The same variants were trained on {first['splits']} splits of the published kind "
             f"({int(first['published_images']):,} test images; on average {float(first['copies']):.0f} of them have a "
             f"copy or a similar picture in the training set) and on {first['splits']} clean splits "
-            f"({int(first['clean_images']):,} test images, none with a copy). Every training set has "
+            f"({int(first['clean_images']):,} test images, none with a copy in training). Every training set has "
             f"{int(first['train_images']):,} images, and the number of epochs is fixed."
         ),
         "note": (
@@ -246,17 +246,13 @@ def _leak_chart(found: list[dict[str, str]], figures: Figures, digits: int) -> F
         axes.plot([100 * float(row[f"{kind}_{end}"]) for end in ("low", "high")], [y, y], color=colour, lw=1.6)
         axes.plot(100 * float(row[f"{kind}_leak"]), y, "s", color=colour, ms=5)
     axes.axvline(0, color=MUTED, lw=1)
-    axes.set_yticks(range(len(shown)), [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown], color=INK)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+    name_rows(axes, [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown])
     axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
     said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
     return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["published"] is None:
-        return []
     columns = {
         "Variant": "variant", "Figure": "metric", "Published": "published", "Here": "here", "n": "n",
         "Difference": "difference", "Expected": "run",
@@ -269,8 +265,6 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
 
 
 def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["leak"] is None:
-        return []
     columns = {
         "Variant": "variant", "Images": "kind", "Share %": "share", "Splits": "splits",
         "Published kind": "published", "Clean": "clean",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 METRIC = "top1"
 ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
-FEW = "the seeds of a variant differ by more than the images explain, and they are too few to show by how much"
+FEW = "so few runs cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
 COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 SAME = 1e-12  # means that differ by less are equal: they were added in another order

@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC, ranking
 from stages.report.section import Section
-from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus
+from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,8 @@ def note(evidence: StudyEvidence) -> str:
         "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if "
         "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated, and if "
         f"{belonging(evidence.named)} were right or wrong together. A network is called miscalibrated if its ECE is "
-        f"larger than chance explains: {100 * evidence.alpha:g} % of calibrated networks are, each judged by itself."
+        f"larger than chance explains: at most about {100 * evidence.alpha:g} % of calibrated networks are called so, "
+        "each judged by itself."
     )
 
 
@@ -220,10 +221,9 @@ def _strength(transform: str, strength: float) -> str:
 
 
 def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
-    drop = seeds - clean
     return {
         "value": number(float(seeds.mean()), METRIC),
-        "drop": plus_minus(float(drop.mean()), float(drop.std(ddof=1)) if len(drop) > 1 else None, METRIC),
+        "drop": spread_of(seeds - clean, METRIC),
         "share": round(float(seeds.mean()), 3),
     }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.report import ranking as ranks
 from stages.report import uncertainty, wording
-from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.section import PaperTable, Section
 from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
 
@@ -23,7 +23,6 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
     return {
-        "ranking": ranking,
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, evidence.digits)],
         "columns": _columns(evidence),
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
@@ -107,13 +106,12 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
         {
             "a": pair.a,
             "b": pair.b,
-            "decided": pair.decided,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, evidence.metric, places),
             "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
             "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
             or wording.MISSING,
-            "chance": wording.MISSING if pair.probability is None else f"{100 * pair.probability:.0f}",
+            "chance": wording.chance(pair.probability),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
             "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),
@@ -150,9 +148,7 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
         if low is not None and high is not None:
             axes.plot([100 * low, 100 * high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    axes.set_yticks(range(len(ranking.order)), [_short(f"{ranking.rank[v]}  {v}") for v in ranking.order], color=INK)
-    axes.set_ylim(len(ranking.order) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+    name_rows(axes, [wording.short(f"{ranking.rank[v]}  {v}", 30) for v in ranking.order])
     left, right = axes.get_xlim()
     axes.set_xlim(max(left, -2), min(right, 102))
     axes.set_xlabel("test top-1 %", color=MUTED)
@@ -164,11 +160,6 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
         f"{best} with {mean} %. The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)
-
-
-def _short(label: str, limit: int = 30) -> str:
-    """A long name would leave no room for the chart; the table has it whole."""
-    return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:

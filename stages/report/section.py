@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
+
 from stages.core import files
 from stages.report.wording import on_one_line
 
@@ -53,12 +55,11 @@ def write_tables(tables: list[PaperTable], folder: Path) -> None:
 
 
 def _latex_table(name: str, rows: list[list[Any]], caption: str) -> str:
-    lines = [" & ".join(_latex(value) for value in row) + r" \\" for row in rows]
-    return "\n".join([
-        r"\begin{table}[t]", rf"\caption{{{_latex(caption)}}}", rf"\label{{tab:{name}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
-        r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
-    ])  # fmt: skip
+    head, *body = [[_latex(value) for value in row] for row in rows]
+    return pd.DataFrame(body, columns=head).to_latex(
+        index=False, escape=False, position="t", caption=_latex(caption), label=f"tab:{name}",
+        column_format=f"l{'r' * (len(head) - 1)}",
+    )  # fmt: skip
 
 
 def _latex(value: Any) -> str:

@@ -11,7 +11,7 @@ from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
 from stages.report.ranking import METRIC, confidence
 from stages.report.section import Section
-from stages.report.wording import MISSING, interval, names, number, plus_minus, within
+from stages.report.wording import MISSING, interval, names, number, plus_minus, short, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -87,14 +87,11 @@ def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/
     )
     if len(evidence.study.seeds) == 1:
         return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
+    which = " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
     return (
-        f"{text} {where} {confidence(evidence)} t-interval over seeds{_which_set(evidence)}; it does not account for "
+        f"{text} {where} {confidence(evidence)} t-interval over seeds{which}; it does not account for "
         "picking the best value."
     )
-
-
-def _which_set(evidence: StudyEvidence) -> str:
-    return " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
 
 
 def groups(settings: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -156,7 +153,7 @@ def _chart(
     places = values if numeric else list(range(len(values)))
     runs = evidence.runs.query("split == 'val' and metric == @METRIC")
     labels = [text(value) for value in values]
-    shown = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+    shown = [short(label, 14) for label in labels]
     turned = sum(len(label) + 2 for label in shown) > ROOM
     canvas = figures.canvas(4.6, 3.0 if turned else 2.4)
     axes = canvas.subplots()
@@ -171,9 +168,8 @@ def _chart(
     axes.set_xticks(places, shown, rotation=90 if turned else 0)
     axes.set_xlabel(key, color=MUTED)
     axes.set_ylabel("validation top-1 %", color=MUTED)
-    return figures.add(
-        name, canvas, f"Validation top-1 against {key} at {', '.join(labels)}: mean (square) and seeds (circles)."
-    )
+    alt = f"Validation top-1 against {key} at {', '.join(labels)}: mean (square) and seeds (circles)."
+    return figures.add(name, canvas, alt)
 
 
 def curves(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
@@ -205,17 +201,8 @@ def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure |
             label = "validation" if split == "val" else split
             for _, cell in own[own["split"] == split].groupby("seed", sort=True):
                 marker = "o" if len(cell) == 1 else None
-                axes.plot(
-                    cell["epoch"],
-                    factor * cell[column],
-                    style,
-                    color=colour,
-                    lw=1.1,
-                    alpha=0.85,
-                    label=label,
-                    marker=marker,
-                    ms=3,
-                )
+                line = {"color": colour, "lw": 1.1, "alpha": 0.85, "label": label, "marker": marker, "ms": 3}
+                axes.plot(cell["epoch"], factor * cell[column], style, **line)
                 label = "_nolegend_"
         axes.set_title("loss" if column == "loss" else "top-1 %")
         axes.set_xlabel("epoch")
@@ -232,11 +219,8 @@ def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure |
         for split, name in (("train", "train"), ("val", "validation"))
         if split in last
     )
-    return figures.add(
-        f"curves_{variant}",
-        canvas,
-        f"Learning curves of {variant}: loss and top-1 by epoch, one line per seed; at the end {ends}.",
-    )
+    alt = f"Learning curves of {variant}: loss and top-1 by epoch, one line per seed; at the end {ends}."
+    return figures.add(f"curves_{variant}", canvas, alt)
 
 
 SWEEPS = Section("sweeps", "Sweeps", sweeps)

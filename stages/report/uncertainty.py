@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import caveats, ranking, wording
+from stages.report import caveats, findings, ranking, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
 from stages.report.wording import MISSING, apart, interval, number, plural
@@ -42,7 +42,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
         return "There is one seed, so there is no SD and no interval over seeds."
     where = f"Small print: the {ranking.confidence(evidence)} t-interval of the mean over seeds"
     if not small_print:
-        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-intervals of the means over seeds"
+        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-interval of each mean over seeds"
     same = any(found.sd == 0 for found in evidence.summary.values())
     return (
         f"Mean ± sample SD over {seeds} seeds. {where}{', where the seeds differ' if same else ''}. "
@@ -121,8 +121,8 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"{ranking.ONE_SEED}."
         )
     text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}. {own}: the interval of the pair by "
-        "itself."
+        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_with_copies(evidence)}. {own}: the "
+        "interval of the pair by itself."
     )
     if ranks.silent == ranking.AGREE:
         return (
@@ -131,24 +131,30 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         )
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
-    text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
+    if len(evidence.comparisons) == 1:
+        text += f" “All pairs at once”: the interval that decides ({method})."
+    else:
+        text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
     if covers(evidence) == ranking.ALONE:
         return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
     text = (
         f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided."
+        "excludes 0 and the interval for all pairs does not, the pair is not decided. The reverse is rare and counts "
+        "as decided: all variants together may show a smaller variation between runs than the two of a pair do."
     )
     if alone:
         text += (
-            " The seeds differ by more than the images explain, and they are few. So each pair is judged by its own "
-            "two variants alone, which decides large differences only. More seeds decide smaller ones (`make plan`)."
+            f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
+            "pair is judged by its own two variants alone, which decides large differences only. More "
+            f"{'splits' if several(evidence) else 'seeds'} decide smaller ones."
         )
     margin = wording.exactly(evidence.margin, evidence.metric)
+    where = "on a new split" if several(evidence) else "on these test images"
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
         f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
         "are not decided, which does not mean that they are equal. “New run %”: the probability that "
-        "one new run of the first variant is better than one new run of the second."
+        f"one new run of the first variant is better than one new run of the second {where}."
     )
     return f"{text} {first(evidence, ranks)}".rstrip()
 
@@ -173,7 +179,14 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
 
 def population(evidence: StudyEvidence) -> str:
     """For what a verdict of this study holds."""
-    return POPULATION[covered(evidence)]
+    return POPULATION[covered(evidence)] + _with_copies(evidence)
+
+
+def _with_copies(evidence: StudyEvidence) -> str:
+    """Other pictures have no copies in the training set, unless they are drawn from a collection that has as many."""
+    if covered(evidence) not in ("images and seeds", "images, seeds and splits") or not findings.leaking(evidence):
+        return ""
+    return ", if as many of the images as here have copies outside the test set"
 
 
 def covered(evidence: StudyEvidence) -> str:
@@ -223,7 +236,7 @@ def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
     if not several(evidence):
         return "the effect of a new seed on this split and this test set"
-    return f"{COVERED[covered(evidence)]}. {_corrected(evidence)}"
+    return f"{COVERED[covered(evidence)]}{_with_copies(evidence)}. {_corrected(evidence)}"
 
 
 def _corrected(evidence: StudyEvidence) -> str:
@@ -274,8 +287,6 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
-    if context["variance"] is None:
-        return []
     parts = [part.capitalize() for part in context["variance"]["parts"]]
     rows = [
         [row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])]

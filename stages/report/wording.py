@@ -13,6 +13,9 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 PERCENT = {
     "top1", "top5", "topk", "balanced_accuracy", "robustness_drop", "ece", "ece_scaled", "precision", "recall", "f1",
     *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
@@ -78,6 +81,11 @@ def plus_minus(mean: float, sd: float | None, metric: str = "", digits: int = 1)
     return number(mean, metric, digits) + ("" if spread == MISSING else f" ± {spread}")
 
 
+def spread_of(seeds: NDArray[np.float64], metric: str) -> str:
+    """As `plus_minus`, of the values of the seeds."""
+    return plus_minus(float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None, metric)
+
+
 def interval(low: float | None, high: float | None, metric: str = "", digits: int = 1) -> str:
     """An interval, or nothing where there is none."""
     lower = number(low, metric, digits)
@@ -120,9 +128,14 @@ def names(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def plural(count: int, noun: str, many: str = "") -> str:
+def plural(count: int, noun: str) -> str:
     """`1 seed`, `3 seeds`, `10,000 images`."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
+def short(label: str, limit: int) -> str:
+    """A label that leaves room for the chart; a table has it whole."""
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
 def span(counts: Sequence[int], noun: str) -> str:
@@ -179,3 +192,10 @@ def size(count: float, unit: str = "") -> str:
         if count >= limit:
             return f"{count / limit:.3g} {prefix}{unit}"
     return f"{count:.3g} {unit}".rstrip()
+
+
+def chance(probability: float | None) -> str:
+    """A probability in percent; never 0 or 100, since nothing that is estimated is certain."""
+    if probability is None:
+        return MISSING
+    return "< 1" if probability < 0.01 else "> 99" if probability > 0.99 else f"{100 * probability:.0f}"

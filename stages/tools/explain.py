@@ -16,7 +16,7 @@ import numpy as np
 
 from stages.aggregate.joint import MOST_FREEDOM, Range
 from stages.core import errors, files
-from stages.report.figures import COLOURS, GRID, INK, MUTED, SURFACE, Figures, drawing
+from stages.report.figures import COLOURS, GRID, INK, MUTED, SURFACE, VARIABLES, Figures, drawing, name_rows
 from stages.report.wording import interval, names, signed
 
 if TYPE_CHECKING:
@@ -58,17 +58,21 @@ def made(text: str) -> tuple[str, dict[str, str]]:
 
 def _axes(figures: Figures, height: float) -> Axes:
     axes: Axes = figures.canvas(WIDTH, height).subplots()
-    axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_visible(False)
     return axes
 
 
+def _bar(axes: Axes, place: int, low: float, high: float, colour: str, middle: float | None = None) -> None:
+    """An interval, and a point in it."""
+    axes.plot([low, high], [place, place], color=colour, lw=5, solid_capstyle="butt")
+    if middle is not None:
+        axes.plot([middle], [place], "o", ms=5, color=SURFACE, mec=INK)
+
+
 def _standing(svg: str) -> str:
     """A drawing for a page as a file of its own: on a white ground, whatever the page's is."""
-    colours = {"ink": INK, "muted": MUTED, "grid": GRID, "surface": SURFACE}
-    colours |= {f"c{i}": colour for i, colour in enumerate(COLOURS, 1)}
-    for variable, colour in colours.items():
+    for colour, variable in VARIABLES.items():
         svg = svg.replace(f"var(--{variable})", colour)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert box is not None  # noqa: S101 - a page's drawing has one
@@ -93,10 +97,9 @@ def _intervals(figures: Figures) -> _Block:
     axes.plot([np.mean(runs)], [0], "s", ms=5, color=BLUE)
     ends = [(100 * float(low), min(100 * float(high), 100)) for low, high in bars.values()]
     for place, (low, high) in enumerate(ends, 1):
-        axes.plot([low, high], [place, place], color=BLUE, lw=5, solid_capstyle="butt")
+        _bar(axes, place, low, high, BLUE)
         axes.plot([np.mean(runs)], [place], "s", ms=5, color=SURFACE, mec=BLUE)
-    axes.set_yticks(range(len(bars) + 1), ["every seed", *bars])
-    axes.set_ylim(len(bars) + 0.5, -0.5)
+    name_rows(axes, ["every seed", *bars])
     axes.set_xlabel(f"test top-1 of {SHOWN}, %")
     said = [f"{low:.1f} to {high:.1f} %" for low, high in ends]
     alt = (
@@ -119,8 +122,7 @@ def _splits(figures: Figures) -> _Block:
     axes = _axes(figures, 1.3)
     axes.plot(many, [0] * len(many), "o", ms=7, mfc="none", mec=ORANGE)
     axes.plot([np.mean(many)], [0], "s", ms=5, color=ORANGE)
-    axes.set_yticks([0], [f"{len(many)} splits,\na seed each"])
-    axes.set_ylim(0.5, -0.5)
+    name_rows(axes, [f"{len(many)} splits,\na seed each"])
     axes.set_xlabel("test top-1, %")
     least, most = min(many), max(many)
     alt = f"{name} on {len(many)} splits of one collection: {least:.1f} to {most:.1f} %, mean {np.mean(many):.1f} %"
@@ -142,10 +144,8 @@ def _pairs(figures: Figures) -> _Block:
     for place, row in enumerate(rows):
         colour = MUTED if row["verdict"] == "not decided" else GREEN
         axes.plot(np.array(row["wide"]), [place, place], color=colour, lw=1.5)
-        axes.plot(np.array(row["alone"]), [place, place], color=colour, lw=5, solid_capstyle="butt")
-        axes.plot([row["difference"]], [place], "o", ms=5, color=SURFACE, mec=INK)
-    axes.set_yticks(range(len(rows)), [f"{row['a']}\n− {row['b']}" for row in rows])  # noqa: RUF001
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+        _bar(axes, place, row["alone"][0], row["alone"][1], colour, row["difference"])
+    name_rows(axes, [f"{row['a']}\n− {row['b']}" for row in rows])  # noqa: RUF001
     axes.set_xlabel("difference of test top-1, points")
     lines = ["| pair | difference | by itself | all pairs at once | verdict |", "|---|---|---|---|---|"]
     for row in rows:
@@ -207,10 +207,8 @@ def _verdicts(figures: Figures) -> _Block:
     axes.axvspan(-1, 1, color=GRID, alpha=0.6, lw=0)
     axes.axvline(0, color=MUTED, lw=1)
     for place, (middle, half, colour) in enumerate(drawn.values()):
-        axes.plot([middle - half, middle + half], [place, place], color=colour, lw=5, solid_capstyle="butt")
-        axes.plot([middle], [place], "o", ms=5, color=SURFACE, mec=INK)
-    axes.set_yticks(range(len(drawn)), list(drawn))
-    axes.set_ylim(len(drawn) - 0.5, -0.5)
+        _bar(axes, place, middle - half, middle + half, colour, middle)
+    name_rows(axes, list(drawn))
     axes.set_xlabel("difference, points; grey: the margin of 1 point")
     alt = (
         "Four intervals of a difference against 0 and a margin of 1 point: better, better by less than the margin, "
@@ -231,13 +229,11 @@ def _leak(figures: Figures) -> _Block:
     lines = ["| test pictures | published split | clean split | difference | 95 % interval |", "|---|---|---|---|---|"]
     for place, (kind, name) in enumerate(kinds.items()):
         leak, low, high = (100 * float(row[f"{kind}_{what}"]) for what in ("leak", "low", "high"))
-        axes.plot([low, high], [place, place], color=ORANGE, lw=5, solid_capstyle="butt")
-        axes.plot([leak], [place], "o", ms=5, color=SURFACE, mec=INK)
+        _bar(axes, place, low, high, ORANGE, leak)
         one, two = (f"{100 * float(row[f'{kind}_{what}']):.1f} %" for what in ("published", "clean"))
         shown = signed(leak / 100, "top1"), interval(low / 100, high / 100, "top1")
         lines.append(f"| {name} | {one} | {two} | {shown[0]} | {shown[1]} |")
-    axes.set_yticks(range(len(kinds)), list(kinds.values()))
-    axes.set_ylim(len(kinds) - 0.5, -0.5)
+    name_rows(axes, list(kinds.values()))
     axes.set_xlabel("points of test top-1 gained by copies")
     said = ", ".join(f"{name} {100 * float(row[f'{kind}_leak']):+.1f}" for kind, name in kinds.items())
     alt = f"Gain by copies, points: {said}"

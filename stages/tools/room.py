@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import subprocess
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
+NUMBERS = (
+    "seconds_to_fit", "epoch_seconds_median", "epoch_seconds_first", "peak_memory_bytes", "peak_gpu_memory_bytes",
+)  # fmt: skip
 LEAST = 10**9  # bytes that a cell needs where none of this study has left its timings here
 
 
 def jobs(gpus: list[str]) -> int:
     """The most cells at once: one per GPU, or one per core."""
-    return len(gpus) or max(1, cores())
+    return len(gpus) or cores()
 
 
 def threads(study: Study) -> dict[str, int]:
@@ -62,15 +66,17 @@ def enough(running: Collection[BaseProcess]) -> bool:
 
 def _largest() -> int:
     """The most memory that a cell of this study was seen to take."""
-    return max((peak for peak in map(_peak, TIMINGS.glob("*/*.json")) if peak), default=LEAST)
+    peaks = (timing(path).get("peak_memory_bytes") or 0 for path in TIMINGS.glob("*/*.json"))
+    return max(peaks, default=0) or LEAST
 
 
-def _peak(path: Path) -> int:
-    """The memory that a cell took; 0 where its file does not tell, or is damaged."""
+def timing(path: Path) -> dict[str, Any]:
+    """A file of timings; empty where there is none, or it is damaged."""
     try:
-        return int(files.read_json(path).get("peak_memory_bytes") or 0)
-    except (UserError, TypeError, ValueError, OverflowError):
-        return 0
+        found: dict[str, Any] = files.read_json(path)
+        return found if all(math.isfinite(found.get(key) or 0) for key in NUMBERS) else {}
+    except (UserError, TypeError, OverflowError):
+        return {}
 
 
 def _each(study: Study, key: str, default: Any) -> list[Any]:

@@ -7,7 +7,6 @@ file and are named.
 
 from __future__ import annotations
 
-import math
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,12 @@ from stages.report import cost, evidence, page, published
 from stages.report.figures import drawing
 from stages.report.ranking import METRIC, test_means
 from stages.report.wording import MISSING, number, size
+from stages.tools import room
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
-_NUMBERS = (
-    "seconds_to_fit", "epoch_seconds_median", "epoch_seconds_first", "peak_memory_bytes", "peak_gpu_memory_bytes",
-)  # fmt: skip
 STALLED = 2.0  # an epoch that took so many times the median was delayed by something else
 
 
@@ -41,7 +38,7 @@ def write(found: StudyEvidence) -> None:
     Raises:
         UserError: no cell of this study left its timings here.
     """
-    cells = {cell: timing for cell in found.study.cells if (timing := _read(timing_file(*cell)))}
+    cells = {cell: timing for cell in found.study.cells if (timing := room.timing(timing_file(*cell)))}
     if not cells:
         raise UserError(f"{TIMINGS} has no timings of these cells; only the machine that trains a cell has them")
     missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
@@ -64,21 +61,9 @@ def write(found: StudyEvidence) -> None:
     files.write_text(TIMINGS / "index.html", page.render("timings.html.j2", context, TEMPLATES))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A file of timings; None where there is none, or it is damaged."""
-    try:
-        found: dict[str, Any] = files.read_json(path)
-        return found if all(math.isfinite(found.get(key) or 0) for key in _NUMBERS) else None
-    except (UserError, TypeError, OverflowError):
-        return None
-
-
 def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:
-    epochs = [t["epoch_seconds_median"] for t in timings if t.get("epoch_seconds_median")]
-    first = [t["epoch_seconds_first"] for t in timings if t.get("epoch_seconds_first")]
-    stalled = sum(_stalled(t.get("epoch_seconds") or []) for t in timings)
-    peak = max((t["peak_memory_bytes"] for t in timings if t.get("peak_memory_bytes")), default=0)
-    gpu = max((t["peak_gpu_memory_bytes"] for t in timings if t.get("peak_gpu_memory_bytes")), default=0)
+    known = {key: [t[key] for t in timings if t.get(key)] for key in room.NUMBERS}
+    peak, gpu = (max(known[key], default=0) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes"))
     seconds = statistics.median(t["seconds_to_fit"] for t in timings) if timings else None
     return {
         "variant": variant,
@@ -86,10 +71,10 @@ def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1
         "cells": len(timings),
         "hardware": ", ".join(sorted({str(t["hardware"]) for t in timings})) or MISSING,
         "seconds": seconds,
-        "total": _seconds(seconds),
-        "epoch": _seconds(statistics.median(epochs) if epochs else None),
-        "first": _seconds(statistics.median(first) if first else None),
-        "stalled": stalled,
+        "total": _median([seconds] if seconds is not None else []),
+        "epoch": _median(known["epoch_seconds_median"]),
+        "first": _median(known["epoch_seconds_first"]),
+        "stalled": sum(_stalled(t.get("epoch_seconds") or []) for t in timings),
         "memory": size(peak, "B") if peak else MISSING,
         "gpu_memory": size(gpu, "B") if gpu else MISSING,
         "inference": _inference(found, variant),
@@ -107,10 +92,10 @@ def _inference(found: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     batch = 0
     for seed in found.study.seeds:
-        timing = _read(timing_file(variant, seed).with_suffix(".inference.json"))
-        for value in (timing or {"ms_per_image": {}})["ms_per_image"].values():
+        timing = room.timing(timing_file(variant, seed).with_suffix(".inference.json"))
+        for value in timing.get("ms_per_image", {}).values():
             rows.setdefault(value["device"], []).append(value)
-        batch = timing["batch"] if timing else batch
+        batch = timing.get("batch", batch)
     return [
         {
             "device": device,
@@ -122,8 +107,8 @@ def _inference(found: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     ]
 
 
-def _seconds(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.3g} s"
+def _median(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.3g} s" if seconds else MISSING
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stages.core import console, errors, params
-from stages.track import report, store
+from stages.track import store
 from stages.track.log import fingerprint, log_cells
+from stages.track.run import log_report
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
             known = store.known(client, experiment_id)
             missing = [cell for cell in study.cells if fingerprint(*cell) not in known]
             log_cells(experiment_id, missing)
-            fresh = report.log(client, experiment_id, known)
+            fresh = log_report(client, experiment_id, known)
     except store.failures() as error:
         reason = " ".join(str(error).split())[:300]
         console.say(f"warning: MLflow did not take the runs ({reason}); `python -m stages.track` logs them later")

@@ -1,4 +1,7 @@
-"""One MLflow run, from whole files: its fingerprint, where it came from, and that it ends in every case."""
+"""One MLflow run, from whole files: its fingerprint, where it came from, and that it ends in every case.
+
+The report is such a run, too: its figures are over seeds and variants, so no cell's run is their place.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ import os
 import platform
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import files
-from stages.track.store import HOST_TAG
+from stages.track.store import FINGERPRINT_TAG, HOST_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from mlflow import MlflowClient
+
+REPORTS = Path("reports")
+FOLDERS, PAGES = ("figures", "tables"), ("index.html", "report.md")
 
 
 def digest(folder: Path, paths: Iterable[Path]) -> str:
@@ -72,3 +78,24 @@ def _git() -> dict[str, str]:
         return {}
     dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)  # noqa: S607
     return {"mlflow.source.git.commit": commit.stdout.strip(), "git.dirty": str(bool(dirty.stdout.strip())).lower()}
+
+
+def _report_digest() -> str | None:
+    """SHA-256 over the names and bytes of the report; None where there is none."""
+    if not (REPORTS / PAGES[0]).exists():
+        return None
+    paths = [path for name in FOLDERS for path in (REPORTS / name).rglob("*") if path.is_file()]
+    return digest(REPORTS, paths + [path for name in PAGES if (path := REPORTS / name).exists()])
+
+
+def log_report(client: MlflowClient, experiment_id: str, known: set[str]) -> bool:
+    """Log page, figures and tables as they stand in reports/; False where there is none, or this very one is logged."""
+    mark = _report_digest()
+    if mark is None or mark in known:
+        return False
+    with run(client, experiment_id, "report", {FINGERPRINT_TAG: mark, "mlflow.source.name": "report"}) as run_id:
+        for name in FOLDERS:
+            client.log_artifacts(run_id, str(REPORTS / name), name)
+        for name in PAGES:
+            client.log_artifact(run_id, str(REPORTS / name))
+    return True

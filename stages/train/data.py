@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core import cells, files
+from stages.core import cells, files, intact
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def load(seed: int) -> Data:
     """Read the manifest, the split of the cells of `seed`, and the classes.
 
     Raises:
-        UserError: a file is missing, an image of the split has no row in the manifest, or the training split is empty.
+        UserError: a file is missing, an image of the split has no row in the manifest, a path
+            leads out of data/clean/images, or the training split is empty.
     """
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
     path = cells.split_file(seed)
@@ -50,6 +51,7 @@ def load(seed: int) -> Data:
     index = {name: i for i, name in enumerate(classes)}
     try:
         rows = [manifest[row["image_id"]] for row in split]
+        paths = [_inside(row["path"]) for row in rows]
         labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
     except KeyError as error:
         raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
@@ -57,4 +59,11 @@ def load(seed: int) -> Data:
     positions = {name: np.flatnonzero(names == name) for name in SPLITS}
     if not len(positions["train"]):
         raise UserError(f"{path} has no training image; look at `split` in params.yaml")
-    return Data(classes, [r["image_id"] for r in rows], [CLEAN / r["path"] for r in rows], labels, positions)
+    return Data(classes, [r["image_id"] for r in rows], paths, labels, positions)
+
+
+def _inside(path: str) -> Path:
+    parts = PurePosixPath(path).parts
+    if parts[:1] != ("images",) or ".." in parts:
+        raise intact.damaged(CLEAN / "manifest.csv", f"the path {path!r} does not lie in images/")
+    return CLEAN / path

@@ -40,7 +40,6 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     key = pixels.key(images.paths, cell.size, cell.resize)
     stored = pixels.load(images.paths, cell.size, cell.resize, key)
     described, pretrained = machine.describe(cell, device), zoo.pretrained(cell.model)
-    fingerprint = checkpoint.fingerprint(cell, seed, key, described, pretrained)
     network = zoo.build(cell.model, len(images.classes), cell.size, seed, images.prior)
     total, trainable = zoo.counts(network)
     training = feed.Images(stored, images.rows["train"])
@@ -50,7 +49,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         cell, images, stored, key, device,
     )  # fmt: skip
     trainer = _trainer(loaded, seed, f"{variant}-{seed}")
-    saved = checkpoint.Checkpoint(fingerprint)
+    saved = checkpoint.Checkpoint(checkpoint.fingerprint(cell, seed, key, described, pretrained))
     trainer.fit(_Stages(loaded, seed), saved)
     fitted = time.perf_counter()
     config = {
@@ -66,7 +65,6 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "normalisation": normalise.describe(loaded.normaliser),
         "weights": pretrained,
         "machine": described,
-        "fingerprint": fingerprint,
     }
     _write(loaded, trainer, config)
     files.write_json(cells.timing_file(variant, seed), _timings(trainer, begin, fitted, device))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.core.files import atomic
+from stages.core.files import atomic, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,23 +40,35 @@ def content(paths: Sequence[Path]) -> str:
         return memo.read_text()
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
+        whole.update(bytes.fromhex(sha256(path)))
     with atomic(memo) as partial:
         partial.write_text(whole.hexdigest())
     return whole.hexdigest()
 
 
 def array(folder: str, key: Any, build: Callable[[Path], None]) -> NDArray[Any]:
-    """The cached array of `key`, memory-mapped read-only; made by `build(path)` where it is not there yet.
+    """The cached array of `key`, memory-mapped read-only; made by `build(path)` where it is missing or damaged.
 
-    One process builds while others that need the same array wait; a crashed builder leaves nothing that would be read.
+    A digest stands beside the array, since a damaged array would change a model unnoticed. One process builds while
+    others that need the same array wait; a crashed builder leaves nothing that would be read.
     """
     path = home() / ".cache" / folder / f"{digest(key)}.npy"
-    if not path.exists():
-        with _lock(path), contextlib.ExitStack() as stack:
-            if not path.exists():
-                build(stack.enter_context(atomic(path)))
+    if not _intact(path):
+        with _lock(path):
+            if not _intact(path):
+                with atomic(path) as partial:
+                    build(partial)
+                with atomic(_recorded(path)) as partial:
+                    partial.write_text(content([path]))
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _recorded(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _intact(path: Path) -> bool:
+    return path.exists() and _recorded(path).exists() and _recorded(path).read_text() == content([path])
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ def main() -> None:
     console.say("2. tables and report from the files in git")
     checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
     why = _why_not(chosen, study, place, source)
-    console.say(f"3. not run again: {why}" if why else f"3. {_scope(cells)} again, from raw data")
+    scope = "the whole study" if cells is None else f"{len(cells)} cells"
+    console.say(f"3. not run again: {why}" if why else f"3. {scope} again, from raw data")
     checks.append(
         rerun.not_run(why)
         if why
@@ -105,10 +106,6 @@ def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
     """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
     threads = max((int(machine["threads"]) for machine in machines), default=1)
     return 1 if here["gpu"] else max(1, children.cores() // threads)
-
-
-def _scope(cells: list[tuple[str, int]] | None) -> str:
-    return "the whole study" if cells is None else f"{len(cells)} cells"
 
 
 def _arguments() -> argparse.Namespace:

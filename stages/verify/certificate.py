@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import jinja2
+
 from stages.core import cells as places
 from stages.core import files
 from stages.core.errors import UserError
@@ -73,6 +75,7 @@ class Check:
         }
 
 
+TEMPLATE = Path(__file__).parent / "templates/certificate.md.j2"
 JSON, MARKDOWN = "verify/certificate.json", "verify/certificate.md"
 
 
@@ -113,56 +116,15 @@ def write(folder: Path, certificate: dict[str, Any], circumstances: dict[str, An
 
 def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     """The certificate for a reader."""
-    state = f", with uncommitted changes: {', '.join(certificate['uncommitted'])}" if certificate["uncommitted"] else ""
     verdict = "All checks hold." if certificate["holds"] else "At least one check does not hold."
     if certificate["holds"] and certificate["checks"][-1]["verdict"] == "not checked":
         verdict = "The checks that were made hold; no cell was trained again."
-    lines = [
-        f"# Verification of the study `{certificate['study']}`",
-        "",
-        f"**{verdict}**",
-        "",
-        f"Commit {certificate['commit'] or 'none yet'}{state}.",
-        "",
-    ]
-    for check in certificate["checks"]:
-        lines += [
-            f"## {check['check'].capitalize()}: {check['verdict']}",
-            "",
-            f"{check['promise'][0].upper()}{check['promise'][1:]}.",
-            "",
-        ]
-        lines += [f"Compared: {check['compared']}. Findings: {len(check['findings'])}."]
-        lines += [f"Note: {note}." for note in check["notes"]]
-        lines += [""] + [f"- {f['verdict']}: `{f['what']}`: {f['detail']}" for f in check["findings"]]
-        lines += [""] if check["findings"] else []
-    lines += [
-        "## Environment",
-        "",
-        "| | this machine | the authors' machine |",
-        "|---|---|---|",
-        *_environment(certificate["environment"]),
-        "",
-    ]
-    unpinned = certificate["environment"]["unpinned"]
-    machines = certificate["environment"]["machines"]
-    lines += ["Machine types that the cells recorded: " + (machine_words(machines) or "none") + ".", ""]
-    lines += [f"Note: {note}.\n" for note in certificate["environment"]["notes"]]
-    lines += [f"Packages that differ from requirements.lock: {'; '.join(unpinned) if unpinned else 'none'}.", ""]
-    lines += ["## Circumstances", "", *(f"- {key}: {value}" for key, value in circumstances.items()), ""]
-    return "\n".join(lines)
-
-
-def _environment(environment: dict[str, Any]) -> list[str]:
-    here, then = environment["here"], environment["made_with"]
-
-    def words(value: Any) -> str:
-        return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value or "none")
-
-    return [
-        f"| {name.replace('_', ' ')} | {words(value)} | {words(then[name]) if name in then else 'not recorded'} |"
-        for name, value in here.items()
-    ]
+    shown = {"verdict": verdict, "machines": machine_words(certificate["environment"]["machines"])}
+    template = jinja2.Template(
+        TEMPLATE.read_text("utf-8"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    page: str = template.render(certificate | shown, circumstances=circumstances)
+    return page
 
 
 RECORD = "environment.json"

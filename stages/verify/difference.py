@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os.path
 import re
 from collections.abc import Callable
 from itertools import zip_longest
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLOSE = 1e-9  # relative: what another instruction set may do to the last digits of a sum
-CLOSE_PIXELS = 3  # of 255, at every pixel
+CLOSE_PIXELS = {".png": 3, ".jpg": 12}  # of 255, at every pixel; in a JPEG a coefficient may be rounded the other way
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _PICTURE = re.compile(r"data:image/[a-z+]+;base64,([A-Za-z0-9+/=]+)")
 
@@ -64,7 +66,7 @@ def first(old: Path, new: Path, sides: Sides = MADE_AGAIN) -> str | None:
 
 
 def close(recorded: Path, again: Path) -> bool:
-    """Whether numbers agree to a relative 1e-9 and pictures to three grey levels at every pixel.
+    """Whether numbers agree to a relative 1e-9 and pictures to a few grey levels at every pixel.
 
     Folders are compared file by file, a page with the pictures inside it; tensors must be equal.
     """
@@ -74,7 +76,9 @@ def close(recorded: Path, again: Path) -> bool:
     old, new = recorded.read_bytes(), again.read_bytes()
     if old == new or recorded.suffix in (".npz", ".safetensors"):
         return old == new
-    return _close_pixels(old, new) if recorded.suffix == ".png" else _close_text(old.decode(), new.decode())
+    if most := CLOSE_PIXELS.get(recorded.suffix):
+        return _close_pixels(old, new, most)
+    return _close_text(old.decode(), new.decode())
 
 
 def _close_text(old: str, new: str) -> bool:
@@ -84,13 +88,14 @@ def _close_text(old: str, new: str) -> bool:
         return False
     first_numbers, second_numbers = (np.array(_NUMBER.findall(text), dtype=np.float64) for text in (old, new))
     return bool(np.allclose(first_numbers, second_numbers, rtol=CLOSE, atol=CLOSE)) and all(
-        one == two or _close_pixels(base64.b64decode(one), base64.b64decode(two)) for one, two in pictures
+        one == two or _close_pixels(base64.b64decode(one), base64.b64decode(two), CLOSE_PIXELS[".png"])
+        for one, two in pictures
     )
 
 
-def _close_pixels(old: bytes, new: bytes) -> bool:
+def _close_pixels(old: bytes, new: bytes, most: int) -> bool:
     one, two = _pixels(io.BytesIO(old)), _pixels(io.BytesIO(new))
-    return one.shape == two.shape and int(np.abs(one - two).max(initial=0)) <= CLOSE_PIXELS
+    return one.shape == two.shape and int(np.abs(one - two).max(initial=0)) <= most
 
 
 def values(old: Any, new: Any, sides: Sides = MADE_AGAIN, key: str = "") -> str | None:
@@ -176,13 +181,6 @@ def _npz(path: Path) -> Mapping[str, NDArray[Any]]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _safetensors(path: Path) -> Mapping[str, NDArray[Any]]:
-    from safetensors.numpy import load_file
-
-    loaded: Mapping[str, NDArray[Any]] = load_file(path)
-    return loaded
-
-
 def _lines(old: Path, new: Path, sides: Sides) -> str | None:
     texts = [path.read_text("utf-8", errors="replace").splitlines() for path in (old, new)]
     for number, (one, two) in enumerate(zip_longest(*texts), 1):
@@ -195,9 +193,7 @@ def _around(text: str | None, other: str | None) -> str:
     """The words around the first difference: lines of a page with its pictures inside are long."""
     if text is None:
         return "nothing"
-    at = next(
-        (i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), min(len(text), len(other or ""))
-    )
+    at = len(os.path.commonprefix([text, other or ""]))  # noqa: RUF071 - letters are meant, not folders
     return repr(text[max(0, at - 30) : at + 30])
 
 
@@ -205,7 +201,8 @@ _Words = Callable[[Path, Path, Sides], "str | None"]
 _KINDS: dict[str, _Words] = {
     ".csv": _rows,
     ".json": _json,
+    ".jpg": _picture,
     ".png": _picture,
     ".npz": _tensors(_npz),
-    ".safetensors": _tensors(_safetensors),
+    ".safetensors": _tensors(load_file),
 }

@@ -180,12 +180,6 @@ def cache_file(place: Place, digest: str) -> Path:
     return place.cache / "files" / "md5" / digest[:2] / digest[2:]
 
 
-def cached_listing(place: Place, digest: str) -> dict[str, str]:
-    """The files of an output folder, relative path -> MD5, as the DVC cache of `place` has them; may be empty."""
-    path = cache_file(place, digest)
-    return {e["relpath"]: e["md5"] for e in json.loads(path.read_text("utf-8"))} if path.is_file() else {}
-
-
 def _hashes(entries: list[dict[str, Any]]) -> dict[str, str]:
     return {entry["path"]: str(entry["md5"]) for entry in entries if "md5" in entry}
 
@@ -242,10 +236,12 @@ def _cached(place: Place, recorded: str) -> tuple[Listing, Read] | None:
     def read(name: str) -> bytes:
         return cache_file(place, then[name]).read_bytes()
 
-    then = cached_listing(place, recorded) if recorded.endswith(".dir") else {"": recorded}
-    whole = folder_digest(then) == recorded or not recorded.endswith(".dir")
-    whole = whole and all(cache_file(place, md5).is_file() for md5 in then.values())
-    return (then, read) if whole else None
+    then, path = {"": recorded}, cache_file(place, recorded)
+    if recorded.endswith(".dir"):
+        then = {e["relpath"]: e["md5"] for e in json.loads(path.read_text("utf-8"))} if path.is_file() else {}
+        if folder_digest(then) != recorded:
+            return None
+    return (then, read) if all(cache_file(place, md5).is_file() for md5 in then.values()) else None
 
 
 def _committed(place: Place, path: str, recorded: str) -> tuple[Listing, Read] | None:

@@ -32,7 +32,7 @@ Values = dict[tuple[str, str], dict[str, list[float]]]  # (split, metric) -> var
 
 
 def from_git(place: Place) -> Check:
-    """Make again what needs nothing but files in git: the tables and pages, and the split."""
+    """Make again what reads and makes nothing but files in git: the tables and pages, and the split."""
     found = Check(
         "tables and pages",
         "the split, the tables and the report, made again from the files in git, are the same byte for byte",
@@ -43,8 +43,9 @@ def from_git(place: Place) -> Check:
         stages = [
             stage
             for stage in recorded.order
-            if "@" not in stage and stage != "ingest" and _is_whole(recorded, stage, away)
-        ]
+            if "@" not in stage and stage != "ingest" and recorded.outs[stage]
+            and not away & {*recorded.outs[stage], *recorded.deps[stage]}
+        ]  # fmt: skip
         for stage in stages:
             for path in recorded.outs[stage]:
                 scratch.remove(again.folder / path, again.root)
@@ -211,12 +212,6 @@ def _forgive(place: Place, again: Place, recorded: lock.Lock, found: Check) -> N
                 "within tolerance",
                 f"equal except for rounding, as between two processors: {finding.detail}",
             )
-
-
-def _is_whole(recorded: lock.Lock, stage: str, away: set[str]) -> bool:
-    """Whether a stage makes something, and all that it reads and makes is in git."""
-    outs = recorded.outs[stage]
-    return bool(outs) and not away & {*outs, *recorded.deps[stage]}
 
 
 def _cells(recorded: lock.Lock) -> list[CellName]:

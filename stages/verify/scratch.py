@@ -161,9 +161,12 @@ def copy(place: Place, source: str | None = None) -> Iterator[Place]:
         (root / ".dvc").mkdir(exist_ok=True)
         remove(root / ".dvc" / "config.local", root)
         (root / ".dvc" / "config.local").write_text(local)
-        # Pretrained weights and the source may lie outside of git: the cells' fingerprints and hashes vouch for them.
+        # Pretrained weights and the source may lie outside of git: the hashes in config.json vouch for them.
         for lent in {WEIGHTS, f"{place.study}/{WEIGHTS}", f"{place.study}/{source}" if source else WEIGHTS}:
-            _lend(place.root / lent, Path(os.path.normpath(root / lent)))
+            original, inside = place.root / lent, Path(os.path.normpath(root / lent))
+            if original.exists() and not inside.exists():
+                inside.parent.mkdir(parents=True, exist_ok=True)
+                inside.symlink_to(original.resolve())
         yield scratch
 
 
@@ -176,13 +179,6 @@ def _wanted(place: Place) -> list[str]:
         str(PurePosixPath(study, name)) for study in studies - {place.study} for name in (PIPELINE, "dvc.lock", *MADE)
     ]
     return [name for name in listed if not any(name == path or name.startswith(f"{path}/") for path in beside)]
-
-
-def _lend(original: Path, inside: Path) -> None:
-    """Link a file or folder of the original into the copy."""
-    if original.exists() and not inside.exists():
-        inside.parent.mkdir(parents=True, exist_ok=True)
-        inside.symlink_to(original.resolve())
 
 
 def remove(path: Path, root: Path) -> None:

@@ -137,7 +137,10 @@ def _images(text: str) -> Path:
 def _of_table(file: Path, folder: Path, options: Any) -> Path:
     """A table by itself: of addresses, then the study is written here; or of files beside it, then their folder."""
     if file.suffix.lower() not in names.TABLES:
-        raise UserError(f"{file} is neither a folder, nor a zip or tar, nor a table (CSV, TSV, Parquet, JSON Lines)")
+        raise UserError(
+            f"{file} is neither a folder, nor a zip or tar, nor a table (CSV, TSV, Parquet, JSON Lines); unpack it, or "
+            "name the folder of the pictures"
+        )
     found = tables.addresses(file, options.label_column or "")
     if found is None:
         return _images(str(file.parent))

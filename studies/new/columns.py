@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stages.core.errors import UserError
 from stages.core.folders import part_named
 from stages.ingest import table_file
-from stages.ingest.entry import plain
+from stages.ingest.entry import is_picture, plain
+from stages.ingest.table import in_part, part_of_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ _KIND = (
     r"genus|family|tag|genre|emotion|kind|y)([_ .-]?(name|id))?"
 )
 BARE = re.compile(_KIND, re.I)
-LABEL = re.compile(rf"(.*[_ .-])?{_KIND}", re.I)
+LABEL = re.compile(rf"(.*[_ .-])?{_KIND}[_ .-]?\d?", re.I)
 GROUP = re.compile(
     r"(.*[_ .-])?(patient|subject|video|clip|session|site|product|individual|lesion|case|sequence|series|group|scene|"
     r"animal|person|specimen|burst|shoot|camera|location|loc)([_ .-]?(id|name|no|nr|number))?",
@@ -110,19 +111,25 @@ def _text(value: Any) -> str:
 class Index:
     """Finds the picture that a value of a table means, as `stages.ingest.table` does: a path, or a name known once."""
 
-    def __init__(self, pictures: Sequence[str], beside: str) -> None:
+    def __init__(self, pictures: Sequence[str], table: str) -> None:
+        beside = str(PurePosixPath(table).parent)
         self.beside = "" if beside == "." else f"{beside}/"
+        self.part = part_of_table(table)
         self.paths = {unicodedata.normalize("NFC", path): path for path in pictures}
-        self.called: dict[str, str] = {}
+        self.called: dict[str, list[str]] = {}
         for known, path in self.paths.items():
             for name in {PurePosixPath(known).name, PurePosixPath(known).stem}:
-                self.called[name] = "" if name in self.called else path  # a name of two pictures means neither
+                self.called.setdefault(name, []).append(path)
 
     def __call__(self, value: str) -> str:
         """The path of the picture, or an empty text."""
         value = plain(unicodedata.normalize("NFC", value.strip()))
         exact = self.paths.get(self.beside + value) or self.paths.get(value)
-        return exact or self.called.get(value.rpartition("/")[2], "")
+        name = value.rpartition("/")[2]
+        named = self.called.get(name) or self.called.get(PurePosixPath(name).stem if is_picture(name) else "", [])
+        if len(named) > 1 and self.part:  # the 1.jpg of train.csv is that of the folder train
+            named = [path for path in named if in_part(path, self.part)]
+        return exact or (named[0] if len(named) == 1 else "")  # a name of two pictures means neither
 
 
 def path_column(frame: pd.DataFrame, index: Index) -> str:
@@ -146,7 +153,8 @@ def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
             either |= {name: distinct} if EITHER.fullmatch(name) and distinct <= len(values) / 3 else {}
         elif not values.head(200).str.fullmatch(r"-?\d+\.\d+").any():
             possible[name] = distinct
-    named = [name for name in possible if LABEL.fullmatch(name)]
+    possible = {name: count for name, count in possible.items() if name not in one_hot(frame)}
+    named = [name for name in possible if is_label(name)]
     words = [name for name in named if not re.search(r"id$", name, re.I)]
     if words or named:
         # `dx` before `dx_type`; then as the columns stand.
@@ -159,6 +167,19 @@ def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
     return best, others
 
 
+def is_label(name: str) -> bool:
+    """Whether a column is named like a label: `class_name`, `masterCategory`, `Type 1`."""
+    return bool(LABEL.fullmatch(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)))
+
+
+def one_hot(frame: pd.DataFrame) -> list[str]:
+    """Columns that say one class together: 1 in one of them, 0 in the others."""
+    flags = [name for name in frame.columns if set(frame[name].str.strip()) == {"0", "1"}]
+    flags = flags or [name for name in frame.columns if set(frame[name].str.strip()) == {"0.0", "1.0"}]
+    ones = frame[flags].apply(lambda column: column.str.strip().str.startswith("1")).sum(axis=1)
+    return flags if len(flags) > 2 and (ones == 1).mean() > 0.9 else []
+
+
 def is_parts(values: pd.Series[str]) -> bool:
     """Whether a column says train, val or test."""
     distinct = set(values.unique()) - {""}
@@ -167,4 +188,4 @@ def is_parts(values: pd.Series[str]) -> bool:
 
 def is_group(name: str, values: pd.Series[str]) -> bool:
     """Whether a column is named like what pictures belong to (patient, video), and several of them do."""
-    return bool(GROUP.fullmatch(name)) and 1 < values.nunique() < len(values) and not LABEL.fullmatch(name)
+    return bool(GROUP.fullmatch(name)) and 1 < values.nunique() < len(values) and not is_label(name)

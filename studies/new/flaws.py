@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest.entry import alike
+from studies.new import doubts, hints
 from studies.new import parts as published
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
             )
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
-        raise UserError(
-            f"{root} holds no pictures{other}{hidden}{closed}; name a folder that holds JPEG, PNG, WebP, HEIC or TIFF "
-            "files"
-        )
+        raise UserError(f"{root} holds no pictures{other}{hidden}{closed}; {hints.pictures(listing)}")
     if layout is None or not layout.counts:
         raise UserError(_unlabelled(listing, parts))
     counts = layout.counts
@@ -54,6 +52,7 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         raise UserError(
             f"{root} has one class only, {next(iter(counts))!r}, so there is nothing to distinguish; name the "
             "folder above it if that holds the other classes, or add pictures of another class in a folder beside it"
+            f"{hints.labels(listing)}"
         )
     large = sum(count >= LEAST for count in counts.values())
     if large < 2:
@@ -92,7 +91,12 @@ def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> 
     if layout.torn:
         said.append(
             f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, for example "
-            f"{min(layout.torn)!r}, and will be left out (`clean.label_conflicts`); correct the table if you can."
+            f"{min(layout.torn)!r}, and will be left out; correct the table if you can."
+        )
+    if used and layout.rule == "table" and used.others and not used.sure:
+        said.append(
+            f"The label could also be the column {' or '.join(map(repr, [*used.others][:5]))} of {used.file!r}: "
+            "`--label-column` chooses it."
         )
     for table in found:
         column = table.group or table.part
@@ -120,6 +124,7 @@ def _unlabelled(listing: Listing, parts: Parts | None) -> str:
         f"{listing.root} holds {number(len(listing.pictures), 'picture', 'pictures')}, and neither folders, nor the "
         f"names of the files (for example {listing.pictures[0]!r}), nor a table say their labels; put the pictures of "
         "each class into a folder of its own, or add a CSV with a column of file names and one of labels"
+        f"{hints.labels(listing)}"
     )
 
 
@@ -127,6 +132,7 @@ def _parts_alone(listing: Listing, folders: list[str]) -> str:
     return (
         f"{listing.root}: the only folders are {listed(folders)}, which are parts of a data set and no labels; put the "
         "pictures of each class into a folder of its own below them (train/cat/1.jpg), or add a table of labels"
+        f"{hints.labels(listing)}"
     )
 
 
@@ -156,6 +162,7 @@ def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) 
             f"{listed(like)} {'is' if len(like) == 1 else 'are'} named like parts of a data set (training, test), but "
             "will be classes; if they are none, move their folders elsewhere, or rename them to train and test."
         )
+    found += doubts.tell(listing, layout, parts)
     if looked.broken:
         found.append(
             f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, for example "

@@ -111,7 +111,8 @@ def _seen(layout: Layout, paths: list[str], level: int) -> tuple[names.Found | N
     """The pattern that folders or names of files show, and what shows it."""
     if layout.group is None:
         return names.series(paths, layout.labels, level), "File names look like {} series"
-    pattern = names.after(layout.group, level) if layout.group == names.FOLDER else layout.group
+    folders = (names.FOLDER, names.FOLDER_ABOVE)
+    pattern = names.after(layout.group, level) if layout.group in folders else layout.group
     return names.Found(pattern, names.groups_of(paths, pattern)), "The folders look like {} series"
 
 

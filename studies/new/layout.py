@@ -20,13 +20,23 @@ if TYPE_CHECKING:
     from studies.new.tables import Table
 
 # Names of folders that sort pictures by something else than what is on them.
-_SORTED_BY = re.compile(
-    r"(img|image|photo|picture|pic|frame|raw|jpe?g|png|original|data|file|batch|part|set|session|seq|sequence|clip|fold|"
-    r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
-    r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle)s?[\s_.-]*\w?\d*",
-    re.I,
+# A name has one of these words or several (images_original), and perhaps a letter or number.
+_DRAWN = r"(ground[ _-]?)?truth|gt|annotation|segmentation|(tri)?mask|(tri)?map|label"  # masks, which look alike
+_VERSIONS = (
+    r"raw|original|thumb(nail)?|preview|aug(mented|mentation)?|resized?|rescaled|downscaled|crop(ped)?|(pre)?processed|"
+    r"enhanced|flipped|rotated|normali[sz]ed|colou?r|gr[ae]y(scale)?|rgb|backup|segmented|duplicate|cop(y|ie)|\d+x\d+|"
+    rf"{_DRAWN}"
 )
-_NUMBER = re.compile(r"[\d\s_.:-]+x?", re.I)  # 2023-05, 40X
+_PLACES = (
+    r"img|image|photo|picture|pic|frame|jpe?g|png|data|file|batch|part|set|session|seq|sequence|clip|fold|"
+    r"video|vid|cam|camera|folder|dir|series|scene|subject|subj|patient|pat|user|day|week|year|date|site|location|loc|"
+    r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle"
+)
+_END = r"[\s_.-]*\w?\d*(x\d+)?(px)?"
+_SORTED_BY = re.compile(rf"(({_VERSIONS}|{_PLACES})s?[\s_.-]*)+?{_END}", re.I)
+_VERSION = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_VERSIONS})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
+_MASKS = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_DRAWN})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
+_NUMBER = re.compile(r"([\d\s_.:-]+x)?[\d\s_.:-]+(x|px)?", re.I)  # 2023-05, 40X, 256x256
 TABLE = 0.5  # of the pictures must have a label in a table, so that it counts more than folders do
 UPPER = 10  # folders above the labels that are named by number, from which on they may be patients or shoots
 
@@ -165,10 +175,11 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     sorting = sum(_sorts(trail, places) for trail in inner if len(trail) > 1)
     deep = sum(len(trail) > 1 for trail in inner)
     above = {trail[0] for trail in inner if len(trail) > 1}
-    sorted_above = all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
+    numbered = len(above) >= UPPER and len({re.sub(r"\d+", "", name) for name in above}) == 1  # p001, p002
+    sorted_above = numbered or all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
     first, parent = _of_folders(paths, before + 1), _of_folders(paths, "parent")
     if sorted_above and repeated > 0.5:  # site1/cat, site2/cat; 10253/0, 10254/0
-        parent = replace(parent, group=names.after(names.UPPER, before) if len(above) >= UPPER else None)
+        parent = replace(parent, group=_versions(paths, above, before) or _upper(above, before))
         if sorting < 0.9 * deep:
             return parent
         if all(map(_NUMBER.fullmatch, places)):
@@ -178,9 +189,27 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     if sorts or (len(above) > 1 and _counted(trail for trail in inner if len(trail) > 1)):
         return replace(_with_group(first, inner), others={} if sorts else {"parent": len(parent.counts)})
     whole = _of_folders(paths, "path")
-    if repeated <= 0.5:
-        return whole if repeated else parent
-    return replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
+    direct = len(above & {trail[0] for trail in inner if len(trail) == 1}) > len(above) / 2
+    if repeated and direct:  # cat/1.jpg, cat/good/2.jpg: both are cats
+        found = replace(first, others={"path": len(whole.counts)})
+    elif repeated <= 0.5:
+        found = whole if repeated else replace(parent, others={str(first.rule): len(first.counts)} if direct else {})
+    else:
+        found = replace(parent, others={str(one.rule): len(one.counts) for one in (first, whole)})
+    return found
+
+
+def _upper(above: set[str], before: int) -> str | None:
+    return names.after(names.UPPER, before) if len(above) >= UPPER else None
+
+
+def _versions(paths: Sequence[str], above: set[str], before: int) -> str | None:
+    """color/cat/1.jpg and grayscale/cat/1.jpg are versions of one picture. Masks look alike, and would join all."""
+    if not any(map(_VERSION.fullmatch, above)) or any(map(_MASKS.fullmatch, above)):
+        return None
+    pattern = names.after(names.BELOW, before)
+    pictures = set(names.groups_of(paths, pattern).values())
+    return pattern if len(pictures) < 0.8 * len(paths) else None
 
 
 def _sorts(trail: tuple[str, ...], places: dict[str, set[tuple[str, ...]]]) -> bool:
@@ -200,9 +229,17 @@ def _counted(trails: Iterable[tuple[str, ...]]) -> bool:
 def _with_group(layout: Layout, inner: Sequence[tuple[str, ...]]) -> Layout:
     """Pictures that lie in one of several folders of a label were taken together, as the names say."""
     below: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    deep = {trail for trail in inner if len(trail) > 1}
+    last = {trail[-1] for trail in deep}
+    if 2 * len(list(filter(_VERSION.fullmatch, last))) >= len(last):  # cat/original, cat/augmented
+        return layout
     for trail in inner:
         if trail:
             below[trail[0]].add(trail)
+    things = {trail[:-1] for trail in deep}  # patient1/40X, patient1/100X: the patient counts
+    shared = len(things) >= names.THINGS * len(below) and len(last) < len(things)
+    if shared and len({len(trail) for trail in inner}) == 1 and len(deep) > len(things):
+        return replace(layout, group=names.FOLDER_ABOVE)
     several = sum(len(found) > 1 for found in below.values()) > len(below) / 2
     return replace(layout, group=names.FOLDER if several else None)
 

@@ -29,6 +29,9 @@ PICTURES = {
 }  # fmt: skip
 TABLES = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json"}
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+PACKED = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")  # which are not read
+_TELLING = (".txt", ".xml", ".xlsx", ".xls", ".ods", ".mat", ".npy", ".npz", ".pkl", ".h5", ".hdf5", ".arrow",
+            ".tfrecord", ".db", ".lmdb", *ARCHIVES, *PACKED)  # fmt: skip
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of files whose name does not tell
 _GIGABYTES = 50.0  # as `ingest.max_gigabytes`
 _LARGE = 200_000_000  # bytes; a larger file is not read here
@@ -45,6 +48,7 @@ class Listing:
         tables: the same of files that may be a table.
         sizes: bytes of each picture.
         others: how many files are neither.
+        rest: those of them that may hold labels or pictures in another form.
         hidden: how many files are hidden or left by a system.
         links: links that lead to a folder, to nothing, or out of the folder; the study leaves them out.
         closed: folders that this user may not read.
@@ -60,6 +64,7 @@ class Listing:
     links: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     unpacked: dict[str, Path] = field(default_factory=dict)
+    rest: list[str] = field(default_factory=list)
 
     def table(self, name: str) -> Path:
         """Where a table can be read."""
@@ -113,7 +118,8 @@ def _folder(root: Path) -> Listing:
     found.pictures.sort()
     found.tables.sort()
     found.links.sort()
-    return Listing(root, found.pictures, found.tables, found.sizes, others, hidden, found.links, found.closed)
+    found.rest.sort()
+    return replace(found, others=others, hidden=hidden)
 
 
 def _leads_inside(link: Path, home: Path) -> bool:
@@ -130,6 +136,8 @@ def _take(found: Listing, path: str, place: Path) -> bool:
     suffix = place.suffix.lower()
     if suffix in TABLES:
         found.tables.append(path)
+    elif place.name.lower().endswith(_TELLING):
+        found.rest.append(path)
     elif suffix in PICTURES or _begins_like_a_picture(place):
         found.pictures.append(path)
         found.sizes[path] = place.stat().st_size
@@ -175,6 +183,7 @@ def _archive(root: Path) -> Listing:
                 found.tables.append(path)
         else:
             others += 1
+            found.rest.extend([path] * path.lower().endswith(_TELLING))
     return replace(found, pictures=sorted(found.pictures), tables=sorted(found.tables), others=others, hidden=hidden)
 
 

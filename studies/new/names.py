@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MATCHED = 0.95  # of the names must follow the pattern
+LETTERS = 5  # single ones at the end of a name, from which on they may be labels; fewer are sides (L, R)
 PER_LABEL = 3  # pictures of a label in the mean, so that a pattern tells labels and not files
 # The first pattern that fits is taken. A label ends in no separator; vowel signs of Thai or Hindi are no \w.
 LABELS = (
@@ -27,7 +28,15 @@ SERIES = (
     r"^(?P<group>(?:.*/)?[A-Za-z]*\d+)[_-][^/]*[A-Za-z][^/]*\.\w+$",  # P001_left.jpg
 )
 FOLDER = r"^(?P<group>.*)/[^/]+$"  # the folder that the picture lies in
+FOLDER_ABOVE = r"^(?P<group>.*)/[^/]+/[^/]+$"
+BELOW = r"^[^/]+/(?P<group>.+)\.\w+$"  # what stands below the first folder, without the ending
+THINGS = 3  # of a label in the mean, so that they can be divided
 UPPER = r"^(?P<group>[^/]+)/"  # the first folder
+# At the end of a name: a version or a side of the picture (7_Daisy_v0.jpg, 7_left.jpg).
+_VERSION = re.compile(
+    r"[a-z]{0,2}\d+|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|"
+    r"small|large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|\d+x\d+",
+    re.I)  # fmt: skip
 _DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
@@ -51,6 +60,9 @@ def labels(paths: Sequence[str], judged: Sequence[str]) -> Found | None:
         hits = {path: match["label"] if (match := compiled.match(name)) else "" for path, name in names.items()}
         counts = Counter(hits[path] for path in judged if hits[path])
         known = len({label.casefold() for label in counts if not _DATE.fullmatch(label)} - CAMERA)
+        if pattern in (LABELS[1], LABELS[-1]):  # the label stands at the end
+            few = len(counts) < LETTERS
+            known -= sum(bool(_VERSION.fullmatch(label)) or (few and len(label) == 1) for label in counts)
         lone = sum(count for count in counts.values() if count == 1)
         if (
             known >= 2

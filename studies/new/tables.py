@@ -7,7 +7,6 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
@@ -199,7 +198,7 @@ def _of_addresses(frame: pd.DataFrame, file: Path, name: str, wanted: str) -> Ta
 
 def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, group: str) -> list[Table]:
     """The table by its columns; nothing where none of them names pictures."""
-    index = columns.Index(listing.pictures, str(PurePosixPath(file).parent))
+    index = columns.Index(listing.pictures, file)
     if any(map(index, frame.columns)):
         raise UserError(
             f"{file} begins with a picture and not with the names of its columns; add a first line, for example "
@@ -211,7 +210,7 @@ def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, grou
     places = [index(value) for value in frame[path]]
     label, others = (wanted, {}) if wanted and wanted in frame.columns else columns.label(frame, {path})
     part = next((c for c in frame.columns if c not in {path, label} and columns.is_parts(frame[c])), "")
-    sure = label == wanted or bool(columns.LABEL.fullmatch(label))
+    sure = label == wanted or columns.is_label(label)
     free = [c for c in frame.columns if c not in {path, part} and not (c == label and sure)]
     groups = [group] if group in free else [c for c in free if columns.is_group(c, frame[c])]
     group = next(iter(groups), "")
@@ -250,16 +249,19 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
         shown: dict[Any, Counter[str]] = {}
         for one in whole["annotations"]:
             shown.setdefault(one["image_id"], Counter())[kinds[one["category_id"]]] += 1
-        index = columns.Index(listing.pictures, str(PurePosixPath(name).parent))
-        labels, missing = dict.fromkeys(listing.pictures, ""), []
+        index = columns.Index(listing.pictures, name)
+        labels, missing, torn = dict.fromkeys(listing.pictures, ""), [], set()
         for one in whole["images"]:
             place = index(str(one["file_name"]))
             if not place:
                 missing.append(str(one["file_name"]))
-            elif len(shown.get(one["id"], ())) == 1:  # one that shows several categories has no label
-                labels[place] = next(iter(shown[one["id"]]))
+            elif len(found := shown.get(one["id"], ())) == 1:
+                labels[place] = next(iter(found))
+            elif found:  # one that shows several categories has no label
+                torn.add(place)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not any(labels.values()):
         return None
-    return Table(name, "file_name", "category", labels, missing, len(whole["images"]), kind="coco")
+    return Table(name, "file_name", "category", labels, missing, len(whole["images"]), kind="coco",
+                 torn=frozenset(torn))  # fmt: skip

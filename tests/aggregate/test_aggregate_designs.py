@@ -36,7 +36,7 @@ def splits(number: int, seeds: int = 1, images: int = 50) -> list[collect.Tested
     return [
         collect.Tested(
             collect.SharedSplit(list(range(i * seeds, (i + 1) * seeds)), counts),
-            [f"{i}-{n}" for n in range(images)], [f"{i}-{n}" for n in range(images)], right, right,
+            [f"{i}-{n}" for n in range(images)], [f"{i}-{n}" for n in range(images)], right, right, np.zeros(2),
         )
         for i in range(number)
     ]  # fmt: skip
@@ -68,12 +68,15 @@ def test_a_drop_over_splits_covers_the_images_that_they_test() -> None:
     """One number a run; the test images differ between splits, so they are in what it varies by."""
     drops = [np.random.default_rng(i).normal(0.1, 0.02, (2, 1, 1)) for i in range(4)]
     tested = [
-        collect.Tested(one.split, one.images, one.groups, drop, one.predicted)
+        collect.Tested(one.split, one.images, one.groups, drop, one.predicted, one.added)
         for one, drop in zip(splits(4), drops, strict=True)
     ]
     settings = Aggregate(compare="robustness_drop")
     assert resampled.several_splits(tested, settings).covers == "images, seeds and splits"
-    fixed = [collect.Tested(one.split, tested[0].images, tested[0].groups, one.values, one.predicted) for one in tested]
+    fixed = [
+        collect.Tested(one.split, tested[0].images, tested[0].groups, one.values, one.predicted, one.added)
+        for one in tested
+    ]
     assert resampled.several_splits(fixed, settings).covers == "seeds and splits"
 
 

@@ -41,6 +41,7 @@ def test_the_plan_is_kept(variants: int, seeds: int, images: int, sd: float) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.parametrize(
     ("variants", "seeds", "images", "sd"),
     [(5, 3, 1000, 1.0), (10, 3, 1000, 3.0), (2, 2, 1000, 3.0), (20, 5, 300, 1.0), (2, 10, 100, 0.0), (5, 10, 300, 3.0)],
@@ -54,7 +55,7 @@ def test_a_pilot_plans_as_its_pictures_vary(monkeypatch: pytest.MonkeyPatch) -> 
     rng = np.random.default_rng(13)
     right = statistics.simulate(rng, np.ones(6), 20, 2000)
     images = [str(i) for i in range(2000)]
-    found = collect.Tested(collect.SharedSplit(list(range(20)), {}), images, images, right, right)
+    found = collect.Tested(collect.SharedSplit(list(range(20)), {}), images, images, right, right, np.zeros(len(right)))
     monkeypatch.setattr(collect, "read", lambda _: [])
     monkeypatch.setattr(collect, "tested", lambda *_: [found])
     study: Any = SimpleNamespace(cells=[], seeds=list(range(20)), variants=list("abcdef"))
@@ -65,7 +66,7 @@ def test_a_pilot_plans_as_its_pictures_vary(monkeypatch: pytest.MonkeyPatch) -> 
     assert ahead is not None
     made = [statistics.decided(statistics.simulate(rng, np.ones(5), 3, 300, ahead))[1][:4] for _ in range(600)]
     assert np.mean(made) == pytest.approx(0.8, abs=0.06)
-    still = collect.Tested(found.split, images, images, np.ones_like(right), right)
+    still = collect.Tested(found.split, images, images, np.ones_like(right), right, np.zeros(len(right)))
     monkeypatch.setattr(collect, "tested", lambda *_: [still])
     with pytest.raises(UserError, match="do not vary"):
         plan.pilot(study, Aggregate())

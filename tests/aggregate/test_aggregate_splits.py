@@ -130,7 +130,7 @@ def test_splits_that_agree_by_chance_leave_no_interval_of_no_width() -> None:
 
 def one_split(images: list[str], right: np.ndarray) -> collect.Tested:
     counts = {"train": {"a": 60}, "val": {"a": 30}, "test": {"a": 20}}
-    return collect.Tested(collect.SharedSplit([0], counts), images, images, right, right)
+    return collect.Tested(collect.SharedSplit([0], counts), images, images, right, right, np.zeros(len(right)))
 
 
 def test_splits_with_one_test_set_vary_by_validation() -> None:

@@ -151,23 +151,3 @@ def test_agreement_of_seeds_is_the_mean_correlation_of_their_maps(evaluated: Pat
         maps.append(np.ravel(tiles[0]["map"]))
     by_numpy = np.corrcoef(maps)[np.triu_indices(3, 1)].mean()
     assert first["correlation"] == pytest.approx(by_numpy, abs=1e-11)
-
-
-@pytest.mark.parametrize("link", ["results/old", "results/mlp", "results", "runs", "runs/mlp/9"])
-def test_nothing_is_removed_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str) -> None:
-    kept = tmp_path / "archive" / ("mlp" if "/" not in link else "") / "7/a.csv"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("mine")
-    (tmp_path / "study" / link).parent.mkdir(parents=True)
-    (tmp_path / "study" / link).symlink_to(tmp_path / "archive")
-    monkeypatch.chdir(tmp_path / "study")
-    with pytest.raises(UserError, match=f"{link} is a link"):
-        stage._refuse_links(params.Study("s", 0.1, [0], {"mlp": {}}, {}))
-    assert kept.exists()
-
-
-def test_cells_may_lie_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "disk/mlp/0").mkdir(parents=True)
-    (tmp_path / "runs").symlink_to(tmp_path / "disk")
-    monkeypatch.chdir(tmp_path)
-    stage._refuse_links(params.Study("s", 0.1, [0], {"mlp": {}}, {}))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from stages.clean import hashes, search
+from stages.clean import features, search
 from stages.clean.features import NONE, Features, fit
 
 from .conftest import scene
@@ -74,7 +74,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
     """Counted one by one, over all 8 orientations."""
     monkeypatch.setattr(search, "_WAITING", waiting)
     words = crowd(60, 4)
-    turned = hashes.turned_words(words)
+    turned = features.turned_words(words)
     best: dict[tuple[int, int], tuple[int, int]] = {}
     for a, b in itertools.combinations(range(60), 2):
         for k in range(8):
@@ -96,7 +96,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
 def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
     words = crowd(3000, 3)
     tracemalloc.start()
-    hashed = search.hash_pairs(words, hashes.turned_words(words).ravel(), 8)
+    hashed = search.hash_pairs(words, features.turned_words(words).ravel(), 8)
     found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 8)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -68,6 +68,7 @@ def test_numbers_are_parsed_as_dvc_parses_them(tmp_path: Path) -> None:
         ("{mlp: {}}", "{" + "m" * 101 + ": {}}", "a variant's name has letters"),
         ("1e-3", "1" * 5000, "is not valid YAML"),
         ("1e-3", "2024-13-45", "is not valid YAML"),
+        ("1e-3", "!!int ''", "is not valid YAML: the parser stopped with IndexError"),
         ("split: {}", "split: " + "[" * 3000 + "]" * 3000, "is nested too deep; 60 levels are the most"),
         ("split: {}", "split: " + "[" * 80 + "]" * 80, "is nested too deep; 60 levels are the most"),
         ("split: {}", "split: &a [*a]", "an alias (`*name`) stands within what it repeats"),

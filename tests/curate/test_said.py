@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from stages.core import curation
-from stages.report import by_hand
+from stages.report import findings
 
 ROOT = Path(__file__).parents[2]
 FOUND = {
@@ -16,19 +16,19 @@ FOUND = {
 
 
 def test_the_page_says_how_many_and_what_they_changed() -> None:
-    said = by_hand.changes({"by_hand": FOUND})
+    said = findings.changes({"by_hand": FOUND})
     assert "6 decisions by hand" in said
     assert "3 dropped and 2 relabelled" in said
     assert "3 files left out that would be kept and 1 file kept under another label" in said
     assert "Not applied: 1 (`a <b>.png`: the file is not in the data)" in said
     assert "same rule" not in said  # nothing in audit.json shows by what rule a person decided
-    (caveat,) = by_hand.late({"by_hand": FOUND})
+    (caveat,) = findings.late({"by_hand": FOUND})
     assert caveat.startswith("Of 5 decisions by hand on files, 4 were made after test results")
 
 
 def test_without_decisions_the_page_says_nothing_of_them() -> None:
-    assert (by_hand.changes({}), by_hand.late({})) == ("", [])
-    assert by_hand.late({"by_hand": FOUND | {"after_test_figures": 0}}) == []
+    assert (findings.changes({}), findings.late({})) == ("", [])
+    assert findings.late({"by_hand": FOUND | {"after_test_figures": 0}}) == []
 
 
 def test_every_study_has_the_file_that_dvc_asks_for() -> None:

@@ -197,13 +197,8 @@ def other_code(study: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        other_code,
-        *(pytest.param(change, marks=pytest.mark.weekly) for change in (other_split, other_label, other_pixel)),
-    ],
-)
+@pytest.mark.weekly
+@pytest.mark.parametrize("change", [other_code, other_split, other_label, other_pixel])
 def test_a_checkpoint_of_other_data_or_code_is_not_resumed(study: Path, change: Callable[[Path], Path]) -> None:
     shutil.rmtree(study / ".checkpoints", ignore_errors=True)
     assert attempt(study, cell.TRAIN, trains_on(study), 0.2)

@@ -33,8 +33,10 @@ def first(study: Path) -> dict[str, str]:
     ("prefix", "variables"),
     [
         ([], {}),
-        ([], {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}),
-        ([], {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}),
+        pytest.param([], {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, marks=pytest.mark.weekly),
+        pytest.param(
+            [], {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}, marks=pytest.mark.weekly
+        ),
         (["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))], {}),
         ([], {"PYTHONHASHSEED": "1", "LC_ALL": "C", "TZ": "Asia/Tehran"}),
     ],
@@ -62,6 +64,7 @@ def experiment(study: Path, name: str) -> dict[str, str]:
     return locked(tiny.run(study, "git", "show", f"{found}:dvc.lock"))
 
 
+@pytest.mark.weekly
 def test_workspace_experiment_and_queue_give_the_same_lock(study: Path) -> None:
     here = locked((study / "dvc.lock").read_text())
     tiny.run(study, "dvc", "exp", "run", "--temp", "--force", "--name", "apart", "report")

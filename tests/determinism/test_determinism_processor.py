@@ -62,7 +62,7 @@ def test_portable_is_the_default_study_s() -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", [name if name in ("mlp", "cnn") else pytest.param(name, marks=pytest.mark.weekly) for name in VARIANTS]
+    "variant", [name if name == "mlp" else pytest.param(name, marks=pytest.mark.weekly) for name in VARIANTS]
 )
 def test_a_cell_comes_out_the_same_on_either_make(study: Path, answers: dict[str, str], variant: str) -> None:
     intel, another = (made(study, variant, library) for library in answers.values())

@@ -28,15 +28,21 @@ def _run(cell: Cell, seed: int = 0) -> None:
     inputs.write(predict.load("v", seed), seed, cells.evaluate_folder("v", seed))
 
 
-def _tiles() -> list[tuple[dict[str, Any], NDArray[np.uint8]]]:
-    about, sheet = files.read_json(FOLDER / "inputs.json"), np.asarray(Image.open(FOLDER / "inputs.png"))
-    px = about["px"]
-    places = [divmod(i, about["columns"]) for i in range(len(about["tiles"]))]
-    return list(zip(about["tiles"], [sheet[r * px :, c * px :][:px, :px] for r, c in places], strict=True))
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
+    """What was written into the sprite, before JPEG."""
+    kept: list[NDArray[np.uint8]] = []
+    monkeypatch.setattr("stages.core.sprite.write", lambda _, found: kept.extend(found))
+    return kept
 
 
 @pytest.mark.parametrize("augment", ["none", "flip_crop", {"rotation": 40}, {"mixup": 0.4}])
-def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+def test_they_are_what_was_fed(
+    study: Path,  # noqa: ARG001
+    augment: Any,
+    tiles: list[NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fed: dict[int, dict[int, NDArray[np.uint8]]] = {}
     call = feed.Live.__call__
 
@@ -50,10 +56,10 @@ def test_they_are_what_was_fed(study: Path, augment: Any, monkeypatch: pytest.Mo
     _run(made.settings(augment=augment, batch=8, epochs=3))
     parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/seeds/0.csv")}
     train = [image for image, part in parts.items() if part == "train"]
-    tiles = _tiles()
-    assert len(tiles) == (8 if augment == "none" else 8 + 4 * 3)
-    assert [train.index(about["image_id"]) for about, _ in tiles[:8]] == list(fed[1])[:8], "not the first batch"
-    for about, tile in tiles:
+    told = files.read_json(FOLDER / "inputs.json")["tiles"]
+    assert len(tiles) == len(told) == (8 if augment == "none" else 8 + 4 * 3)
+    assert [train.index(about["image_id"]) for about in told[:8]] == list(fed[1])[:8], "not the first batch"
+    for about, tile in zip(told, tiles, strict=True):
         if about["epoch"]:
             np.testing.assert_allclose(tile, fed[about["epoch"]][train.index(about["image_id"])], atol=1)
         else:
@@ -65,15 +71,13 @@ def test_large_pictures_are_kept_small(study: Path) -> None:  # noqa: ARG001
     _run(made.settings(size=96, augment="bananas", batch=64, epochs=3))
     about = files.read_json(FOLDER / "inputs.json")
     assert (about["px"], len(about["tiles"])) == (48, 16 + 4 * 3)
-    assert (FOLDER / "inputs.png").stat().st_size < 205_000
+    assert (FOLDER / "inputs.jpg").stat().st_size < 60_000
 
 
-def test_cached_views_take_turns(study: Path) -> None:  # noqa: ARG001
+def test_cached_views_take_turns(study: Path, tiles: list[NDArray[np.uint8]]) -> None:  # noqa: ARG001
     backbone = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
     _run(made.settings(backbone, size=32, augment="flip_crop", views=1, epochs=2, normalise="auto"), 3)
-    folder = Path("results/v/3/evaluate")
-    about, sheet = files.read_json(folder / "inputs.json"), np.asarray(Image.open(folder / "inputs.png"))
-    tile = [sheet[i // 10 * 32 :, i % 10 * 32 :][:32, :32] for i in range(len(about["tiles"]))]
+    about = files.read_json("results/v/3/evaluate/inputs.json")
     assert [a["epoch"] for a in about["tiles"][8:]] == [0, 2] * 4
     for i in range(4):
-        assert np.array_equal(tile[i], tile[8 + 2 * i + 1]), "the one view there is serves both epochs"
+        assert np.array_equal(tiles[i], tiles[8 + 2 * i + 1]), "the one view there is serves both epochs"

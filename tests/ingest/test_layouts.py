@@ -217,3 +217,18 @@ def test_labels_that_other_programs_take_for_something_else(tmp_path: Path) -> N
     ]
     bring("folder", source(tmp_path, "folder", *(f"{label}/{i}.png" for label in labels for i in range(2))))
     assert {row["label"] for row in files.read_rows("data/raw/manifest.csv")} == set(labels)
+
+
+@pytest.mark.parametrize(
+    ("trees", "advice"),
+    [
+        (["cat/train", "cat/test", "dog/train", "dog/test"], None),
+        (["all/train/cat", "all/train/dog", "all/test/cat", "all/test/dog"], "`split: {test: {folder: all/test}}`"),
+    ],
+)
+def test_one_folder_is_advised_only_where_it_holds_the_whole_part(trees: list[str], advice: str | None) -> None:
+    """`cat/test` alone would leave the test pictures of dogs out."""
+    found = [(f"{tree}/{i}.jpg", "cat" if "cat" in tree else "dog") for tree in trees for i in range(5)]
+    (said,) = notes(found, published=False)
+    assert "look like published parts" in said
+    assert said.endswith(f"to use it: {advice}.") if advice else "to use" not in said

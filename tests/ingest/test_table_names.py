@@ -145,3 +145,17 @@ def test_a_folder_of_heic_is_one_of_pictures(tmp_path: Path, capsys: pytest.Capt
     rows = bring("folder", tmp_path / "s")
     assert "is named like a picture" not in capsys.readouterr().err
     assert rows["train/cat/IMG_1.HEIC"]["label"] == "cat"
+
+
+def test_a_row_finds_a_picture_of_another_format_that_no_row_names(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "s", "a/1.png", "a/2.png", "a/3.txt")
+    assert listed(folder, "1.jpg,cat", "2.jpg,cat", "2.png,dog", "3.jpg,cat") == [
+        ("2.jpg", "cat", "missing_file"), ("3.jpg", "cat", "missing_file"), ("a/1.png", "cat", ""),
+        ("a/2.png", "dog", ""), ("a/3.txt", "", "not_in_table"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "label"), [("train.csv", "train/1.png"), ("val_labels.csv", "valid/1.png")])
+def test_a_table_named_by_a_part_means_the_files_of_the_part(name: str, label: str, tmp_path: Path) -> None:
+    folder = tree(tmp_path / "s", "train/1.png", "valid/1.png", "test/1.png")
+    assert (label, "cat", "") in listed(folder, "1.png,cat", name=name, asked=name)

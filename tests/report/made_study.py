@@ -204,7 +204,7 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         "params_total": 1000 * 3 ** (index % 6), "params_trainable": 1000 * 2 ** (index % 6),
         "best_epoch": made.epochs, "normalisation": [{"name": "featurewise", "mean": [0.5], "std": [0.25]}],
         "machine": {"device": "cpu", "instruction_set": "AVX512", "torch": "2.11.0", "threads": 1, "autocast": None},
-        "weights": WEIGHTS if index == 1 else None, "fingerprint": f"{index:032x}", "cell": _settings(made, index),
+        "weights": WEIGHTS if index == 1 else None, "cell": _settings(made, index),
     }  # fmt: skip
     _json(folder / "train/config.json", config)
     _inputs(folder / "evaluate", made, images["train"])
@@ -237,7 +237,7 @@ def _pictures(out: Path, made: Made, chosen: dict[tuple[str, int], list[str]], s
         about = {"image_id": split.ids[place], "split": name, "label": made.labels[split.targets[place]]}
         tiles.append(about | {"predicted": made.labels[guess], "confidence": 0.875, "kinds": kinds})
     _json(out / "samples.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
-    sprite.write(out / "samples.png", [_tile(made, tile["image_id"]) for tile in tiles])
+    sprite.write(out / "samples.jpg", [_tile(made, tile["image_id"]) for tile in tiles])
 
 
 def _gradcam(out: Path, made: Made, test: Split) -> None:
@@ -249,7 +249,7 @@ def _gradcam(out: Path, made: Made, test: Split) -> None:
         tiles.append(tile | ({"map": [[0.5, place / 99], [0.25, 0.0]]} if kind == "shared" else {}))
     head = {"skipped": None, "layer": "features.6", "px": made.px, "columns": sprite.COLUMNS}
     _json(out / "gradcam.json", head | {"tiles": tiles})
-    sprite.write(out / "gradcam.png", [_tile(made, tile["image_id"]) for tile in tiles])
+    sprite.write(out / "gradcam.jpg", [_tile(made, tile["image_id"]) for tile in tiles])
 
 
 def _inputs(out: Path, made: Made, train: tuple[list[str], np.ndarray[Any, Any]]) -> None:
@@ -258,7 +258,7 @@ def _inputs(out: Path, made: Made, train: tuple[list[str], np.ndarray[Any, Any]]
     places = [(i, 1) for i in range(6)] + [(i, epoch) for i in (0, 1) for epoch in (0, 2, 3)]
     tiles = [{"image_id": ids[i], "label": made.labels[truth[i]], "epoch": epoch} for i, epoch in places]
     _json(out / "inputs.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
-    sprite.write(out / "inputs.png", [np.roll(_tile(made, ids[i]), 4 * epoch, axis=1) for i, epoch in places])
+    sprite.write(out / "inputs.jpg", [np.roll(_tile(made, ids[i]), 4 * epoch, axis=1) for i, epoch in places])
 
 
 def _tile(made: Made, image: str) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from stages.report import hazards
+from stages.report import findings
 from stages.report.evidence import StudyEvidence
 from stages.split import assign
 from stages.split.params import Split
@@ -39,7 +39,7 @@ def told(*, duplicates: str = "group", grouped: bool = True, named: bool = False
 
 
 def test_what_a_published_folder_shares_is_left_out_where_groups_are_kept() -> None:
-    val, dropped, test, gone = hazards.across(told())
+    val, dropped, test, gone = findings.across(told())
     assert (
         "similar picture outside it: 2 of 4 files. Of those pictures outside it, none is in another part here." in test
     )
@@ -52,15 +52,15 @@ def test_what_a_published_folder_shares_is_left_out_where_groups_are_kept() -> N
 @pytest.mark.parametrize("how", [{"duplicates": "ignore"}, {"grouped": False}])
 def test_nothing_is_left_out_where_groups_are_not_kept(how: dict[str, Any]) -> None:
     known = told(**how)
-    val, test, gone = hazards.across(known)
+    val, test, gone = findings.across(known)
     assert "Of those pictures outside it, 2 are in another part here." in test
     assert "used here: 3 of 4" in gone
     assert "Of those pictures outside it, 2 are in another part here." in val
-    assert any("were not kept in one part" in line for line in hazards.hazards(known))
-    assert not any("each kept in one part" in line for line in hazards.hazards(known))
+    assert any("were not kept in one part" in line for line in findings.hazards(known))
+    assert not any("each kept in one part" in line for line in findings.hazards(known))
 
 
 def test_named_groups_stand_beside_the_copies() -> None:
-    lines = hazards.hazards(told(named=True))
+    lines = findings.hazards(told(named=True))
     assert "Groups of copies, similar pictures or pictures of one named group, each kept in one part" in lines[1]
     assert "(or one of the same named group)" in lines[-2]

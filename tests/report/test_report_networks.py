@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, evidence, overlap, reliability, uncertainty
+from stages.report import caveats, evidence, findings, reliability, uncertainty
 
 
 def told(**cells: dict[str, Any]) -> Any:
@@ -103,8 +103,8 @@ def test_named_groups_are_named() -> None:
         intervals={"a": {"images": 9.0, "groups": 4.0}},
     )  # fmt: skip
     assert (
-        "1 of 2 images of the test set have a copy, a similar picture or a picture of its named group"
-        in overlap.copies(known)[0]
+        "1 of 2 images of the test set has a copy, a similar picture or a picture of its named group"
+        in findings.copies(known)[0]
     )
     assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]

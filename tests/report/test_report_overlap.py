@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, data_page, hazards, overlap, results, uncertainty
+from stages.report import caveats, data_page, findings, results, uncertainty
 from stages.report.evidence import StudyEvidence
 
 PARTS = ("train", "val", "test")
@@ -52,7 +52,7 @@ def test_copies_are_those_of_all_splits(splits: int) -> None:
             train += "train" in parts
             val += "val" in parts and "train" not in parts
     digits = 0 if splits == 1 else 1
-    (text,) = overlap.copies(told(places, groups))
+    (text,) = findings.copies(told(places, groups))
     assert f"{(train + val) / splits:.{digits}f} of 20 images of the test set have" in text
     assert f"{train / splits:.{digits}f} in the training set, {val / splits:.{digits}f} only in" in text
     assert ("on average over 10 splits" in text) == (splits > 1)
@@ -76,12 +76,12 @@ WHERE = {"t1": "test", "t2": "test", "t3": "test", "a": "train", "b": "train", "
 def test_a_pair_that_several_links_join_counts_once() -> None:
     """Six pairs: three leave the test set, with two of its pictures; a fourth lies between train and validation."""
     known = told([WHERE], {image: image for image in WHERE}, LINKS)
-    first, second = overlap.copies(known)
+    first, second = findings.copies(known)
     crossing = {frozenset(link) for link in LINKS if [WHERE[i] for i in set(link)].count("test") == 1 < len(set(link))}
     assert first.startswith("Except for the pairs below, as far as cleaning can find them, no test image has")
     assert f"found {len(crossing)} pairs of similar pictures that it did not group" in second
     assert f"They hold {len({i for pair in crossing for i in pair if i[0] == 't'})} different test images." in second
-    shown = overlap.listed(known)
+    shown = findings.listed(known)
     assert shown is not None
     paths = [frozenset(row["paths"]) for row in shown["rows"]]
     assert len(paths) == len(set(paths)) == 6
@@ -92,16 +92,16 @@ def test_a_pair_that_several_links_join_counts_once() -> None:
 
 def test_pairs_of_any_split_and_beside_copies() -> None:
     turned = WHERE | {"t1": "train", "b": "test"}
-    text = " ".join(overlap.copies(told([WHERE, turned], dict.fromkeys(WHERE, "g"), [["a", "b"], ["t1", "t2"]])))
+    text = " ".join(findings.copies(told([WHERE, turned], dict.fromkeys(WHERE, "g"), [["a", "b"], ["t1", "t2"]])))
     assert text.startswith("Not counting the pairs below, ")
     assert "2 pairs of similar pictures" in text
     assert "of at least one split. They hold 2 different test images." in text
 
 
 def test_no_pair_no_exception() -> None:
-    (text,) = overlap.copies(told([WHERE], {image: image for image in WHERE}, [["t1", "t2"], ["a", "b"]]))
+    (text,) = findings.copies(told([WHERE], {image: image for image in WHERE}, [["t1", "t2"], ["a", "b"]]))
     assert text.startswith("As far as cleaning")
-    assert overlap.listed(told([WHERE], {})) is None
+    assert findings.listed(told([WHERE], {})) is None
 
 
 def test_pairs_across_a_published_folder_are_not_passed_over() -> None:
@@ -110,10 +110,10 @@ def test_pairs_across_a_published_folder_are_not_passed_over() -> None:
         path=[f"{WHERE[i]}/{i}" for i in WHERE], duplicate_of="", status="kept", reason=""
     )
     known.study.raw["split"] = {"test": {"folder": "test"}}
-    (text,) = hazards.across(known)
+    (text,) = findings.across(known)
     assert "Not counted: 3 pairs of similar pictures that cleaning did not group" in text
     known.audit = {}
-    assert "Not counted" not in hazards.across(known)[0]
+    assert "Not counted" not in findings.across(known)[0]
 
 
 @pytest.mark.parametrize("kind", ["random", "disjoint", "same"])

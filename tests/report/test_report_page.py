@@ -97,13 +97,12 @@ def test_the_foot_says_what_the_page_was_made_from(study: Path) -> None:
     foot = page[page.index('<section id="provenance"') :]
     for name in ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/seeds/0.csv"):
         assert f"<code>{name}</code></dt><dd><code>sha256 {files.sha256(study / name)}</code>" in foot
-    config = files.read_json(study / "results/variant_1/2/train/config.json")
-    assert f"variant_1, seed 2</dt><dd><code>{config['fingerprint']}</code>" in foot
     assert (
         f"Pretrained weights of variant_1</dt><dd>w-0a1b.pth (package lite 0.1.0), "
         f"<code>sha256 {WEIGHTS['sha256']}</code>"
     ) in foot
     assert foot.count("Pretrained weights") == 1, "one file, whatever the number of cells that started from it"
+    config = files.read_json(study / "results/variant_1/2/train/config.json")
     assert f"Trained on</dt><dd>{', '.join(f'{k} {v}' for k, v in config['machine'].items())}</dd>" in foot
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import evidence, hazards, published
+from stages.report import evidence, findings, published
 from stages.report.figures import Figures
 from stages.tools import timings
 from tests.report.made_study import Made, make
@@ -52,7 +52,7 @@ def test_inside_is_what_the_interval_holds(folder: Path, found: evidence.StudyEv
 
 
 def test_hazards_are_what_cleaning_found(found: evidence.StudyEvidence) -> None:
-    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in hazards.hazards(found)]
+    counts = [line.rstrip(".").rsplit(": ", 1)[1] for line in findings.hazards(found)]
     assert counts == ["22 of 245 files", "2", "1", "3"]
 
 

@@ -24,7 +24,9 @@ def of_splits(sizes: list[int], rng: np.random.Generator, variants: int = 8) -> 
         right = (rng.random((variants, 1, size)) < share).astype(int)
         names = [f"{split}-{i}" for i in range(size)]
         counts = {"train": {"a": 3 * size}, "val": {"a": size}, "test": {"a": size}}
-        tested.append(collect.Tested(collect.SharedSplit([split], counts), names, names, right, right))
+        tested.append(
+            collect.Tested(collect.SharedSplit([split], counts), names, names, right, right, np.zeros(len(right)))
+        )
     known = compared(np.zeros((variants, len(sizes), 9), dtype=int))
     found = resampled.several_splits(tested, Aggregate())
     rows = compare.rows(found, known.variants, Aggregate())

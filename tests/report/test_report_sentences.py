@@ -52,7 +52,7 @@ def compared(right: np.ndarray, metric: str = "top1") -> Any:
     return SimpleNamespace(
         comparisons=text, variants=names, intervals=means, metric=metric, margin=0.01, alpha=0.05, named=False,
         summary={}, study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]},
-        images=lambda _: right.shape[2],
+        images=lambda _: right.shape[2], parts=[],
     )  # fmt: skip
 
 
@@ -291,6 +291,6 @@ def test_the_text_names_nothing_that_it_lacks(tmp_path: Path) -> None:
     for text in (built["text_note"], built["pairs_text_note"], swept["text_note"]):
         assert "mall print" not in text
         assert "★" not in text
-    assert "`reports/summary.csv` has the 95 % t-intervals" in built["text_note"]
+    assert "`reports/summary.csv` has the 95 % t-interval of each mean" in built["text_note"]
     assert "Interval: the interval of the pair by itself" in built["pairs_text_note"]
     assert "Small print: the 95 % t-interval" in built["note"]

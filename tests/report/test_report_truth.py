@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from stages.core import files
-from stages.report import caveats, classes, evidence, overlap, published, ranking, reliability, uncertainty
+from stages.report import caveats, classes, evidence, findings, published, ranking, reliability, uncertainty
 from stages.report.evidence import MetricSummary
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make
@@ -65,13 +65,13 @@ def test_copies_are_counted_also_where_nothing_was_done_about_them() -> None:
         manifest=table[["image_id", "group_id"]], parts=[table[["image_id", "split"]]], images=lambda _: 6,
         named=False,
     )  # fmt: skip
-    said = " ".join(overlap.copies(known))
+    said = " ".join(findings.copies(known))
     assert "5 of 6 images of the test set have a copy" in said
     assert "3 in the training set, 2 only in the validation set" in said
     assert "1 pair of similar pictures" in said
     assert "No test image" not in said
     known.audit = {"duplicates": "ignore"}  # before groups were kept
-    assert "was not counted" in " ".join(overlap.copies(known))
+    assert "was not counted" in " ".join(findings.copies(known))
 
 
 def test_rates_of_phases_are_no_one_learning_rate() -> None:
@@ -80,9 +80,9 @@ def test_rates_of_phases_are_no_one_learning_rate() -> None:
     same, mixed = told(one=plain, two=plain), told(one=plain, two=phased)
     said = " ".join(caveats._tuning(mixed))
     assert "learning rate (one 0.001; two 0.1, 0.0001)" in said
-    assert "not tuned" not in said
+    assert "One learning rate" not in said
     assert "updates (20)" in said  # 4 batches of 100 images, 5 epochs
-    assert "The learning rate was not tuned for each variant" in " ".join(caveats._tuning(same))
+    assert "One learning rate for all may suit some variants better" in " ".join(caveats._tuning(same))
     other = told(one=plain, two=plain | {"batch": 50})
     assert "batch size (one 32; two 50) and updates (one 20; two 10)" in " ".join(caveats._tuning(other))
 
@@ -177,7 +177,7 @@ def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyE
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
         uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),
-        uncertainty.first(found, ranking.ranking(found)), *overlap.copies(found),
+        uncertainty.first(found, ranking.ranking(found)), *findings.copies(found),
     ):  # fmt: skip
         assert said in text
         assert said in html

@@ -166,6 +166,7 @@ def compared(right: np.ndarray) -> Any:
     return SimpleNamespace(
         comparisons=text, variants=names, intervals=means, metric="top1", margin=0.01, alpha=0.05, named=False,
         study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]}, images=lambda _: 8, digits=1,
+        parts=[],
     )  # fmt: skip
 
 

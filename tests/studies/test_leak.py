@@ -85,7 +85,7 @@ def test_a_family_counts_once_by_hand() -> None:
 
 def test_what_differs_in_more_than_the_copies_is_refused() -> None:
     split = collect.SharedSplit([0], {"train": {"a": 5}, "val": {"a": 1}, "test": {"a": 2}})
-    one = collect.Tested(split, [], [], np.zeros((1, 1, 2)), np.zeros((1, 1, 2), dtype=np.int64))
+    one = collect.Tested(split, [], [], np.zeros((1, 1, 2)), np.zeros((1, 1, 2), dtype=np.int64), np.zeros(1))
     arm = leak.Arm(["v"], 190, [one] * 10, {})
     folders = (Path("published"), Path("clean"))
     leak._check(*folders, arm, arm)
@@ -120,14 +120,16 @@ def test_copies_are_found_through_the_ledger(tmp_path: Path) -> None:
     paths = {"1": "a", "1-2": "a copy", "2": "b", "3": "b like", "4": "c"}
     split = collect.SharedSplit([0], {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 3}})
     values = np.array([[[1, 0, 1]]])
-    tested = collect.Tested(split, ["1-2", "3", "4"], [], values, values)
+    tested = collect.Tested(split, ["1-2", "3", "4"], [], values, values, np.zeros(len(values)))
     # `b` stands in validation, which nothing is learnt from where the number of epochs is fixed.
     learnt = leak._learnt(tmp_path / "published", tested, paths, group)
     assert learnt == {"1"}
     found = leak.families(leak.Arm(["v"], 1, [tested], paths), 0, ["1", "2", "4"], group, [learnt])
     assert found.right.tolist() == [[1, 0, 1]]
     assert found.seen.tolist() == [[True, False, False]]
-    both = collect.Tested(split, ["1", "1-2", "4"], [], values, values)  # two files of one family
+    both = collect.Tested(
+        split, ["1", "1-2", "4"], [], values, values, np.zeros(len(values))
+    )  # two files of one family
     found = leak.families(leak.Arm(["v"], 1, [both], paths), 0, ["1", "2", "4"], group, [set()])
     np.testing.assert_equal(found.right, [[0.5, np.nan, 1]])
 
@@ -144,7 +146,7 @@ def test_the_class_that_differs_most_is_named() -> None:
     def arm(*trained: dict[str, int]) -> leak.Arm:
         splits = [collect.SharedSplit([i], {"train": counts}) for i, counts in enumerate(trained)]
         none = np.zeros((1, 1, 0))
-        tested = [collect.Tested(split, [], [], none, none.astype(np.int64)) for split in splits]
+        tested = [collect.Tested(split, [], [], none, none.astype(np.int64), np.zeros(1)) for split in splits]
         return leak.Arm(["v"], 190, tested, {})
 
     found = leak.most_unlike(arm({"a": 180, "b": 10}, {"a": 170, "b": 20}), arm({"a": 179, "b": 5, "c": 6}))

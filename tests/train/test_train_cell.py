@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from stages.train import run as engine
 from stages.train.params import cell, check
 from stages.train.sections import Resize
 from tests.train import made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -70,6 +73,25 @@ def test_pixels_are_cached_by_content(study: Path) -> None:
     assert set((study / ".cache/pixels").glob("*.npy")) == cached
     Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(paths[2])
     assert not pixels.load(paths, 8, Resize())[2].any(), "a changed picture came from the cache"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda whole: bytes(len(whole)), lambda whole: whole[:-100] + bytes(100), lambda whole: whole[:200]]
+)
+def test_a_damaged_array_is_made_again(study: Path, damage: Callable[[bytes], bytes]) -> None:
+    paths = sorted((study / "data/clean/images").iterdir())[:5]
+    whole = pixels.load(paths, 8, Resize()).copy()
+    (file,) = (study / ".cache/pixels").glob("*.npy")
+    file.write_bytes(damage(file.read_bytes()))
+    assert np.array_equal(pixels.load(paths, 8, Resize()), whole)
+
+
+@pytest.mark.parametrize("path", ["../../secret.png", "/etc/hostname", "images/../../a.png", "reports/a.png"])
+def test_no_path_leads_out_of_the_images(study: Path, path: str) -> None:
+    manifest = study / "data/clean/manifest.csv"
+    manifest.write_text(manifest.read_text().replace("images/0_0.png", path))
+    with pytest.raises(UserError, match=r"manifest\.csv is damaged \(the path .* does not lie in images/"):
+        engine.run(made.settings(), "v", 0)
 
 
 @pytest.mark.parametrize(("mode", "box"), [("crop", (4, 0, 12, 8)), ("pad", None)])

@@ -1,0 +1,48 @@
+"""Where pictures or labels may be that cannot be read as they are: the way out, at the end of an error's sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from stages.core.errors import UserError
+from studies.new import tables
+from studies.new.listing import ARCHIVES, PACKED
+
+if TYPE_CHECKING:
+    from studies.new.listing import Listing
+
+_ABOUT = re.compile(r"(.*/)?(readme|licen[cs]e|requirements|change|notice|copying|package)[^/]*", re.I)
+_ARRAYS = (".parquet", ".arrow", ".npy", ".npz", ".h5", ".hdf5", ".pkl", ".tfrecord", ".mat", ".db", ".lmdb")
+
+
+def labels(listing: Listing) -> str:
+    """That a file beside the pictures may say the labels."""
+    found = [name for name in (*listing.tables, *listing.rest) if not _ABOUT.fullmatch(name) and not _is_packed(name)]
+    if not found:
+        return ""
+    more = f" (or one of {len(found) - 1:,} further files)" if len(found) > 1 else ""
+    return (
+        f"; if {found[0]!r}{more} says the labels, write a CSV from it with a first line `file,label` and a row for "
+        "each picture"
+    )
+
+
+def pictures(listing: Listing) -> str:
+    """That other files may hold the pictures, or say where they are."""
+    if found := [name for name in listing.rest if _is_packed(name)]:
+        return f"unpack the archives in it, for example {found[0]!r}, or name one of them if it is a zip or tar of all"
+    for name in listing.tables:
+        try:
+            listed = tables.addresses(listing.table(name), "")
+        except (UserError, ValueError):
+            continue
+        if listed:
+            return f"{name!r} lists addresses of pictures: name that table itself instead of the folder"
+    if found := [name for name in (*listing.tables, *listing.rest) if name.lower().endswith(_ARRAYS)]:
+        return f"if {found[0]!r} holds pictures, write each of them into a file, in a folder named by its label"
+    return "name a folder that holds JPEG, PNG, WebP, HEIC or TIFF files"
+
+
+def _is_packed(name: str) -> bool:
+    return name.lower().endswith((*ARCHIVES, *PACKED))
