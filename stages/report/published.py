@@ -15,6 +15,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.report.findings import hazards
 from stages.report.section import PaperTable, Section
+from stages.report.uncertainty import several
 from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
     _Ends = tuple[float | None, float | None]
 
-OTHER = (
-    "The published results come from another split and often from other test images; our intervals cover neither.",
-    "The intervals cover another split of our images; the published results often come from other images.",
+ONE_SPLIT = (
+    "The published results come from another split and often from other test images; our intervals cover neither."
 )
+SPLITS = "The intervals cover another split of our images; the published results often come from other images."
 NOTE = "No verdict is given if our runs do not differ or if there is only one run."
 EXPECTED = (
     "Expected: the interval that our runs predict for the mean of as many runs as were published. Inside or outside: "
@@ -63,7 +64,7 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
-        "note": f"{EXPECTED} {OTHER[len(evidence.split['splits']) > 1]} {NOTE}",
+        "note": f"{EXPECTED} {SPLITS if several(evidence) else ONE_SPLIT} {NOTE}",
     }
 
 
@@ -118,9 +119,10 @@ def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: 
     if ours is None:
         return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
     runs = int(row["runs"] or 1)
-    low, high = expected(ours, float(sd) if sd else None, runs, evidence.alpha)
-    if len(evidence.split["splits"]) > 1:
+    if several(evidence):
         low, high = on_another_split(evidence, variant, metric, runs)
+    else:
+        low, high = expected(ours, float(sd) if sd else None, runs, evidence.alpha)
     return about | {
         "here": plus_minus(ours.mean, ours.sd, metric, digits),
         "n": ours.n,

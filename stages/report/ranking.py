@@ -195,13 +195,12 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
     means, metric = compared_means(evidence), evidence.metric
     seeds = plural(len(evidence.study.seeds), "seed")
     splits = len(evidence.split["splits"])
-    where = (
-        f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
-        if splits > 1 and evidence.fixed
-        else f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
-        if splits > 1
-        else f"on this test set (n = {evidence.images('test'):,}, {seeds})"
-    )
+    if splits == 1:
+        where = f"on this test set (n = {evidence.images('test'):,}, {seeds})"
+    elif evidence.fixed:
+        where = f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
+    else:
+        where = f"over {splits} splits of these images ({span(evidence.sizes('test'), 'test image')} in each, {seeds})"
     best = ranks.like_the_best()
     if len(ranks.order) == 1:
         value = amount(means[best[0]], metric, digits)

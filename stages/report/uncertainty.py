@@ -190,8 +190,10 @@ def _conditions(evidence: StudyEvidence) -> str:
         return ""
     text = ""
     if groups := evidence.few_groups:
-        which, why = ("group", "one does") if groups == 1 else (f"{groups} groups", "so few, or one so large, do")
-        text = f", if the test images come from the same {which} ({why} not show how others would differ)"
+        which, why = "group", "one group does not show"
+        if groups > 1:
+            which, why = f"{groups} groups", "too few, or too unequal in size, to show"
+        text = f", if the test images come from the same {which} ({why} how another would differ)"
     if findings.leaking(evidence):
         text += ", if as many of the images as here have copies outside the test set"
     return text
