@@ -33,8 +33,14 @@ GROUP = re.compile(
 )
 EITHER = re.compile(r"animal|scene|product|location|site", re.I)  # a group, or what is on the picture
 PATH = re.compile(r"(.*[_ .-])?(file_?name|path|file|filepath|image|image_?id|img|id|filename)", re.I)
+_PART = re.compile(
+    r"((is|in|for)[_ .-]?)?(train(ing)?|test(ing)?|val(id(ation)?)?|dev|holdout|eval(uation)?)[_ .-]?(set|flag)?|"
+    r"((cv|k)[_ .-]?)?folds?[_ .-]?(id|no)?|(data)?[_ .-]?(split|subset|partition|set|usage)[_ .-]?(id|name)?",
+    re.I,
+)
 LARGEST = 200_000_000  # bytes
 _WIDE = 60  # columns; of a wider table (pixels in columns) only the outer ones are read, and those with a telling name
+_MOST_PARTS = 20
 _LOOKED_AT = 400  # rows, to tell which column names the files
 
 
@@ -184,6 +190,14 @@ def is_parts(values: pd.Series[str]) -> bool:
     """Whether a column says train, val or test."""
     distinct = set(values.unique()) - {""}
     return bool(distinct) and len(distinct) <= 4 and all(map(part_named, distinct))
+
+
+def may_be_parts(frame: pd.DataFrame, taken: set[str]) -> str:
+    """A column that is named like parts (`is_train`, `fold`) and says none by name; empty where there is none."""
+    for name in frame.columns:
+        if name not in taken and _PART.fullmatch(name) and 2 <= frame[name].str.strip().nunique() <= _MOST_PARTS:
+            return str(name)
+    return ""
 
 
 def is_group(name: str, values: pd.Series[str]) -> bool:

@@ -57,6 +57,11 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
             f"Masks, as their names say, are {len(masks):,} of the pictures, for example {masks[0]!r}. They would be "
             "classified like photographs: move them out of the folder."
         )
+    if layout.table and layout.table.unread and not parts:
+        found.append(
+            f"The column {layout.table.unread!r} of {layout.table.file} may say to which part a picture belongs. It is "
+            "not read, and a new split is drawn: to keep the parts, add a column that says train, val or test."
+        )
     lists = named(listing.tables, layout.table.file) if layout.table and not parts else ()
     if len(lists) > 1 and all(map(part_of_table, lists)):
         found.append(

@@ -38,6 +38,7 @@ class Table:
         named: rows that name a file or an address.
         others: further columns that could be the label -> how many values they have.
         part, group: columns that divide the pictures, or say what belongs together.
+        unread: a column that may divide the pictures too, but says neither train nor test.
         kind: columns | coco.
         parts, groups: picture -> what the column of parts or of groups says.
         torn: pictures that stand in several rows with different labels.
@@ -53,6 +54,7 @@ class Table:
     others: dict[str, int] = field(default_factory=dict)
     part: str = ""
     group: str = ""
+    unread: str = ""
     kind: str = "columns"
     parts: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
@@ -225,7 +227,7 @@ def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, grou
             file, path, label, labels, missing, len(places), others, part, group,
             parts=_of(places, frame, part), groups=_of(places, frame, group),
             torn=frozenset(place for place, values in given.items() if len(values) > 1),
-            sure=sure,
+            sure=sure, unread="" if part else columns.may_be_parts(frame, {path, label, group}),
         )
     ]  # fmt: skip
 

@@ -97,6 +97,21 @@ def test_columns_named_like_labels(column: str, named: bool, tmp_path: Path) -> 
     assert any("could also be the column" in one for one in said) != named
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [("is_train", "10", True), ("Test", "yn", True), ("cv_fold", "01234", True), ("split", "AB", True),
+     ("size", "01", False), ("training_hours", "01234", False), ("fold", "1", False)],
+)  # fmt: skip
+def test_a_column_that_may_say_the_parts_is_told(column: str, values: str, told: bool, tmp_path: Path) -> None:
+    make(tmp_path, [f"{k}.png" for k in range(12)])
+    rows = [{"file": f"{k}.png", "species": "abc"[k % 3], column: values[k % len(values)]} for k in range(12)]
+    table(tmp_path, "all.csv", rows)
+    listing = look(tmp_path)
+    found, _ = tables.find(listing)
+    said = " ".join(doubts.tell(listing, layout.by_table(found[0]), None))
+    assert (f"The column {column!r} of all.csv may say to which part" in said) == told
+
+
 def test_one_column_of_many_is_not_taken_for_the_label(tmp_path: Path) -> None:
     make(tmp_path, [f"{k}.png" for k in range(12)])
     table(
