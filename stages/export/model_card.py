@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
-CITATION = Path(__file__).parents[2] / "CITATION.cff"
+CITATION = Path(__file__).resolve().parents[2] / "CITATION.cff"  # a study reaches this file through a link
 WORST = 5  # classes, confusions and changes of the picture that the card names
 _CLEAN = "none"  # of robustness.csv: the unchanged pictures
 

@@ -4,7 +4,9 @@ import csv
 import html
 import json
 import logging
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import mlcroissant
@@ -118,6 +120,16 @@ def test_licences_are_unknown_until_someone_says_more_and_bytes_come_out_again()
     assert "Of the weights: unknown." in first[0]
     assert json.loads(first[1])["license"] == "unknown"
     assert write() == first
+
+
+def test_a_study_that_reaches_the_code_through_a_link_gets_its_cards(made: Path) -> None:
+    (made / "stages").symlink_to(tiny.ROOT / "stages")
+    command = [sys.executable, "-m", "stages.export.cards", "--variant", VARIANT]
+    try:
+        subprocess.run(command, cwd=made, env=os.environ | {"PYTHONPATH": str(tiny.ROOT)}, check=True)
+    finally:
+        (made / "stages").unlink()
+    assert "title = {{Evenhand" in Path("export/README.md").read_text()
 
 
 @pytest.mark.parametrize(("target", "module"), [("export", "stages.export"), ("register", "stages.export.register")])
