@@ -78,13 +78,10 @@ def run(study: Path, *command: str, check: bool = True, **environment: str) -> s
     Raises:
         AssertionError: it failed; shows what it printed.
     """
-    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
     done = subprocess.run(
         command,
         cwd=study,
-        env={**inherited, **who, "PATH": path, "DVC_NO_ANALYTICS": "1", **environment},
+        env=surroundings() | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -93,6 +90,14 @@ def run(study: Path, *command: str, check: bool = True, **environment: str) -> s
     if check:
         assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a command in a study."""
+    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
+    return {**inherited, **who, "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
 
 def _shrink(params: dict[str, Any], source: Path) -> None:

@@ -1,8 +1,19 @@
 """What the documents of newcomers say holds: the reference is current, the how-tos are valid, the tutorial runs."""
 
+import contextlib
+import csv
+import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +28,7 @@ from tests import tiny
 from tests.studies.new_folders import make
 
 DOCS = tiny.ROOT / "docs"
+SERVERS = {"make curate STUDY=mine": "http://127.0.0.1:8765/", "mlflow models serve": "http://127.0.0.1:{}/ping"}
 
 
 def test_the_reference_is_current() -> None:
@@ -87,32 +99,71 @@ def test_texts_stay_texts(label: str) -> None:
 @pytest.mark.slow
 def test_the_tutorial_runs(tmp_path: Path) -> None:
     """Each of its commands in turn, on a made folder in the home of the reader; cells are made few after step 2."""
-    paths = [f"{label}/{i}.png" for label in ("cat", "dog") for i in range(12)]
+    paths = [f"{label}/{i}.jpg" for label in ("cat", "dog") for i in range(12)]
     make(tmp_path / "home/pictures", paths, side=16)
     place = tiny.copy(tmp_path)
     shutil.copytree(tiny.ROOT / "studies/new", place / "studies/new", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", ".gitignore"):
         shutil.copyfile(tiny.ROOT / "studies" / name, place / "studies" / name)
     tiny.commit(place, "make new")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.S)
     commands = [line for block in blocks[1:] for line in block.strip().splitlines()]
     assert blocks[0].split("\n")[1:3] == ["cd evenhand", "make setup"]
+    home: dict[str, Any] = {"HOME": str(tmp_path / "home"), "EVENHAND_TRACKING": "off"}
     said = {}
-    for command in commands:
-        ready = command.replace("make ", "make -o setup ")  # this environment is set up
-        said[command] = tiny.run(place, "bash", "-c", ready, HOME=str(tmp_path / "home"), EVENHAND_TRACKING="off")
-        if command.startswith("make new"):
-            tiny.edit(place / "studies/mine/params.yaml", _few)
+    with contextlib.ExitStack() as servers:
+        for command in commands:
+            ready = command.replace("make ", "make -o setup ").replace("5001", str(port))  # this environment is set up
+            if answer := SERVERS.get(command.split(" -m ")[0]):
+                servers.enter_context(_serving(place, ready, home, answer.format(port)))
+                continue
+            said[command] = tiny.run(place, "bash", "-c", ready, **home)
+            if command.startswith("make new"):
+                tiny.edit(place / "studies/mine/params.yaml", _few)
     assert "24 pictures, 2 classes" in said["make new IMAGES=~/pictures NAME=mine"]
     assert re.search(r"It will take about \d+ (seconds|minutes)", said["make new IMAGES=~/pictures NAME=mine"])
     assert "up to date" in said["dvc status studies/mine/dvc.yaml"]
     assert said["head -5 studies/mine/reports/summary.csv"].startswith("variant,split,metric")
+    printed = said["make predict STUDY=mine IMAGES=~/pictures"]
+    predicted = list(csv.DictReader(printed[printed.index("path,") :].splitlines()))
+    assert [Path(row["path"]).parent.name for row in predicted[:24]] == ["cat"] * 12 + ["dog"] * 12
+    served = json.loads(re.search(r"\{.*\}", said[commands[-3]])[0])["predictions"][0]  # type: ignore[index]
+    asked = next(row for row in predicted if row["path"].endswith("cat/1.jpg"))
+    assert served["label"] == asked["label"]
+    assert served["probability"] == pytest.approx(float(asked["probability"]), abs=1e-6)
     listed = tiny.run(place, "git", "ls-files", "studies/mine").splitlines()
     assert "studies/mine/reports/index.html" in listed
     assert not [path for path in listed if path.endswith((".safetensors", "/source")) or "data/raw" in path]
     assert str(tmp_path) not in "".join(
         (place / p).read_text() for p in listed if p.endswith((".yaml", ".md", ".lock"))
     )
+
+
+@contextlib.contextmanager
+def _serving(place: Path, command: str, home: dict[str, str], address: str) -> Iterator[None]:
+    """A command that serves a page until Ctrl-C."""
+    log = place.parent / "server.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["bash", "-c", command], cwd=place, env=tiny.surroundings() | home, stdout=out, stderr=out,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        for _ in range(600):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(address, timeout=5)  # noqa: S310 - ours
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        else:
+            pytest.fail(f"{command} does not answer: {log.read_text()}")
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
 
 
 def _few(raw: dict[str, Any]) -> None:
