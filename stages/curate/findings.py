@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "conflict": "one picture under several labels",
-    "suspect": "label that most networks contradict",
+    "suspect": "label that most networks or the audit contradict",
     "copies": "copies",
     "alike": "look-alikes",
     "near": "just not similar enough",
@@ -191,14 +191,26 @@ def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
 
 
 def _suspects(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
+    """Labels that most networks contradict, then those that the audit of all images does; a picture stands once."""
     known = {p.image_id: p for p in pictures if p.image_id}
+    shown: set[str] = set()
+    for row, said in [*_contradicted(root), *_audited(root)]:
+        image = row["image_id"]
+        if image not in shown and image in known and row["label"] == known[image].label:
+            shown.add(image)
+            yield Finding("suspect", [known[image]], said, hint=row["predicted"])
+
+
+def _contradicted(root: Path) -> Iterator[tuple[Row, str]]:
     for row in _rows(root / "reports/suspects.csv"):
-        if row["image_id"] in known and row["label"] == known[row["image_id"]].label:
-            said = (
-                f"{row['wrong']} of {row['cells']} networks say {row['predicted']}, "
-                f"with a mean confidence of {float(row['confidence'] or 0):.0%}."
-            )
-            yield Finding("suspect", [known[row["image_id"]]], said, hint=row["predicted"])
+        sure = f"with a mean confidence of {float(row['confidence'] or 0):.0%}"
+        yield row, f"{row['wrong']} of {row['cells']} networks say {row['predicted']}, {sure}."
+
+
+def _audited(root: Path) -> Iterator[tuple[Row, str]]:
+    for row in _rows(root / "reports/audit/suspects.csv"):
+        own, other = float(row["label_probability"] or 0), float(row["predicted_probability"] or 0)
+        yield row, f"The audit of all images says {row['predicted']} ({other:.0%}; {row['label']} {own:.0%})."
 
 
 def _odd_sizes(pictures: list[Picture]) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import classes, training, uncertainty
+from stages.report import audited, classes, training, uncertainty
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.section import Section
@@ -158,7 +158,7 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
 
 
 def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
-    """The most suspicious first, with a picture where a cell shows one."""
+    """The most suspicious first, with a picture where a cell shows one; then what the audit of all images found."""
     rows = table(REPORTS / "suspects.csv", text=True).to_dict("records")
     paths = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
@@ -176,7 +176,7 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
             "Look at them: the labels may be wrong or the images hard. "
             f"`reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
         )
-    return {"sentence": sentence, "shown": shown}
+    return {"sentence": sentence, "shown": shown, "audit": audited.build(evidence, paths)}
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.core import files, planted
+from stages.report import audited
 from stages.report.evidence import CLEAN, REPORTS, table
 from stages.report.wording import names, plural
 
@@ -36,7 +37,7 @@ class Study(NamedTuple):
         ledger: path -> its row.
         groups: image id -> group.
         listed: ids of likely label errors.
-        judged: ids of images that are in validation or test of some split.
+        judged: ids of images that are in validation or test of some split, or that the audit of all images judged.
     """
 
     ledger: dict[str, dict[str, str]]
@@ -54,7 +55,8 @@ def build(evidence: StudyEvidence) -> dict[str, Any] | None:
     groups = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     judged = {image for split in evidence.places for image, part in split.items() if part != "train"}
     listed = set(table(REPORTS / "suspects.csv", text=True)["image_id"])
-    return counted(planted.of_the_digits(), Study(ledger, groups, listed, judged))
+    more, audit = audited.seen(evidence)
+    return counted(planted.of_the_digits(), Study(ledger, groups, listed | more, judged | audit))
 
 
 def counted(found: Sequence[Planted], study: Study) -> dict[str, Any]:

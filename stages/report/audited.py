@@ -1,0 +1,131 @@
+"""Likely label errors among all kept images, from reports/audit; those of training are in it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from stages.core import files
+from stages.core.errors import UserError
+from stages.report.evidence import REPORTS
+from stages.report.figures import sprite_tiles
+from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import SpriteTile
+
+FOLDER = REPORTS / "audit"
+_NUMBERS = ("label_probability", "predicted_probability", "found", "judged")
+_NAMED = 5  # classes that were not judged
+
+
+def build(evidence: StudyEvidence, paths: dict[str, str]) -> dict[str, Any] | None:
+    """Sentences and pictures; None where the study asks for no audit.
+
+    Args:
+        evidence: of the study.
+        paths: image id -> path in the source.
+    """
+    if not _asked(evidence):
+        return None
+    with _made_by_audit():
+        told = files.read_json(FOLDER / "summary.json")
+        rows = files.read_rows(FOLDER / "suspects.csv", _NUMBERS)
+        _, tiles = sprite_tiles(FOLDER, "pictures")
+        return {"sentences": _sentences(evidence, told, rows), "shown": _shown(evidence, paths, rows, tiles)}
+
+
+def seen(evidence: StudyEvidence) -> tuple[set[str], set[str]]:
+    """The ids of the images that the audit lists, and of those that it judged; none where there is no audit."""
+    if not _asked(evidence):
+        return set(), set()
+    with _made_by_audit():
+        listed = {row["image_id"] for row in files.read_rows(FOLDER / "suspects.csv")}
+        small = files.read_json(FOLDER / "summary.json")["left_out"]
+    manifest = evidence.manifest
+    return listed, set(manifest[~manifest["label"].isin(list(small))]["image_id"])
+
+
+def _asked(evidence: StudyEvidence) -> bool:
+    return bool(evidence.study.raw["aggregate"].get("audit", {}).get("folds"))
+
+
+@contextlib.contextmanager
+def _made_by_audit() -> Iterator[None]:
+    """Name the stage that mends a damaged file: of the files in reports, core knows those of aggregate alone."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("`dvc repro aggregate`", "`dvc repro audit`")) from None
+
+
+def _shown(
+    evidence: StudyEvidence, paths: dict[str, str], rows: list[dict[str, str]], tiles: list[SpriteTile]
+) -> list[dict[str, Any]]:
+    """The most suspicious first, as many as have a picture."""
+    return [
+        tile.shown()
+        | {
+            "path": paths.get(row["image_id"], row["image_id"]),
+            "part": names([SPLIT_NAMES[part] for part in _parts(evidence, row["image_id"])] or ["no part"]),
+            "own": number(float(row["label_probability"]), "top1", 0),
+            "other": number(float(row["predicted_probability"]), "top1", 0),
+        }
+        for row, tile in zip(rows[: evidence.settings.suspects], tiles, strict=False)
+    ]
+
+
+def _sentences(evidence: StudyEvidence, told: dict[str, Any], rows: list[dict[str, str]]) -> list[str]:
+    folds, kept, judged = told["folds"], told["kept"], told["judged"]
+    left = _left_out(told)
+    if not judged:
+        return [f"None of the {plural(kept, 'kept image')} was audited, since fewer than two classes can be. {left}"]
+    together = evidence.audit.get("duplicates") != "ignore"
+    one_fold = f" {belonging(evidence.named).capitalize()} are in one fold, so none judges another." if together else ""
+    how = (
+        f"The labels of {f'all {kept:,}' if judged == kept else f'{judged:,} of {kept:,}'} kept images were audited, "
+        f"whether they are in training, validation or test. A logistic regression on features of "
+        f"`{told['architecture']}` with ImageNet weights was fitted to {folds - 1} of {folds} folds and judged the "
+        f"images of the other one, in turn.{one_fold} Its most probable class is the label for "
+        f"{number(told['top1'], 'top1')} % of the images that it was not fitted to."
+    )
+    rule = "by confident learning (Northcutt et al. 2021, library `cleanlab`)"
+    if not told["found"]:
+        return [f"{how} No label is a likely error {rule}.", *([left] if left else [])]
+    are = "is a likely error" if told["found"] == 1 else "are likely errors"
+    found = f"{plural(told['found'], 'label')} of these {judged:,} {are} {rule}. "
+    found += "Look at them: the labels may be wrong or the images hard. "
+    if rows:
+        tested = sum("test" in _parts(evidence, row["image_id"]) for row in rows)
+        where = "in the test part of at least one split" if len(evidence.parts) > 1 else "in the test part"
+        which = "all" if told["found"] == len(rows) else f"the first {len(rows):,}"
+        count = f"{tested:,} of those listed are" if tested > 1 else f"{tested or 'none'} of those listed is"
+        found += f"`reports/audit/suspects.csv` lists {which}; {count} {where}. "
+        found += "Decisions about them that are made after test results are known are counted among the caveats."
+    else:
+        found += "None is listed, because `aggregate.audit.most` is 0."
+    return [how, found, *([left] if left else [])]
+
+
+def _parts(evidence: StudyEvidence, image: str) -> list[str]:
+    """The parts that an image is in, over all splits of the study."""
+    found = {places[image] for places in evidence.places if image in places}
+    return [part for part in ("train", "val", "test") if part in found]
+
+
+def _left_out(told: dict[str, Any]) -> str:
+    """The classes that were not judged, with their groups of images."""
+    small = told["left_out"]
+    if not small:
+        return ""
+    named = [f"“{label}” ({count:,})" for label, count in list(small.items())[:_NAMED]]
+    more = len(small) - len(named)
+    which = "One class was" if len(small) == 1 else f"{len(small):,} classes were"
+    it_has = "it has" if len(small) == 1 else "they have"
+    return (
+        f"{which} left out of the audit, since {it_has} too few groups of images for {told['folds']} folds: "
+        f"{', '.join(named) if more else names(named)}{f' and {more:,} more' if more else ''}."
+    )
