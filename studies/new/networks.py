@@ -7,6 +7,7 @@ from dataclasses import dataclass
 TINY = 64  # px of the longer side, up to which pictures are trained on as they are
 FEW = 2000  # pictures, below which seeds are many and have splits of their own
 MANY = 5000  # pictures, from which on views of a frozen part cost more than they bring
+AUDITED = 20_000  # pictures, up to which all labels are audited: seven minutes on one core
 BACKBONE, BACKBONE_SIZE = "tf_efficientnet_lite0", 224
 
 _PRIOR = """\
@@ -179,6 +180,18 @@ train: # the defaults of every variant; a variant may override any of them
 def seeds(images: int, *, fixed: bool) -> int:
     """How many seeds: splits of few pictures differ most, so that more of them are needed."""
     return 3 if fixed or images >= FEW else 5
+
+
+def audited(setting: Setting) -> bool:
+    """Whether the labels of all pictures are audited: of photographs, by a backbone whose weights are here."""
+    return setting.pretrained and not setting.tiny and setting.images <= AUDITED
+
+
+def audit(setting: Setting) -> str:
+    """The key `aggregate.audit`; nothing where there is no audit."""
+    if not audited(setting):
+        return ""
+    return "  audit: { folds: 5 } # likely label errors among all pictures, those of training too; 0: no audit\n"
 
 
 def robustness(setting: Setting) -> str:

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from studies.new.proposal import Proposal
 
 CLEANED = 32  # pictures that are cleaned here
-STAGES = 8  # that are no cells
+STAGES = 9  # that are no cells
 # Multiples of what is measured here, held against whole studies of garments and bananas (docs/decisions/0611).
 START_TRAIN, START_EVALUATE = 1.15, 2.3  # of the time in which a process loads torch and a network
 LOGGED = 2.0  # of that time: MLflow gets the model of a cell
 DVC_STAGE = 1.0  # s, to look at a stage's files and to record them
 REPORT = 5.0  # starts of a process: aggregate and report draw and write much
+AUDIT = 0.02  # s for a picture and core: its features, and its share of the regressions
 GRADCAM = 4  # passes for each picture that is explained
 TIMED = 2.5  # s: evaluate measures how long a network takes for a picture
 
@@ -196,6 +197,8 @@ def _each(one: Callable[[], Any], seconds: float = 0.6) -> float:
 
 def predict(study: Study, proposal: Proposal, files_found: int, times: Times) -> Predicted:
     """What a study will take, from the times of its parts."""
+    from stages.aggregate.params import Aggregate
+    from stages.core.params import section
     from stages.evaluate.params import Evaluate
     from stages.track.log import WORKERS
     from stages.train import params as train
@@ -238,11 +241,12 @@ def predict(study: Study, proposal: Proposal, files_found: int, times: Times) ->
         else:
             learning += seeds * cell.total_epochs * (images - proposal.trained) * one / 2 / together
     cells = len(study.cells) * DVC_STAGE
+    audit = images * AUDIT if section(Aggregate, study.raw["aggregate"], "aggregate").audit.folds else 0.0
     return Predicted(
         data=3 * times.start + files_found * times.clean,
         train=begins * START_TRAIN + cells + learning,
         evaluate=begins * START_EVALUATE + cells + looking,
-        report=REPORT * times.start + logged + STAGES * DVC_STAGE,
+        report=REPORT * times.start + audit + logged + STAGES * DVC_STAGE,
     )
 
 

@@ -101,7 +101,7 @@ split:
 {networks.robustness(setting)}
 aggregate:
   compare: {compare}
-
+{networks.audit(setting)}
 report:
   published: ../published.csv
   leak: ../leak.csv

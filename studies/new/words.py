@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from studies.new import networks
 from studies.new.flaws import number
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def proposed(proposal: Proposal, variants: dict[str, str]) -> list[str]:
     """What will be done."""
     lines = [f"- {sentence}" for sentence in proposal.said]
     lines.append("- Networks: " + "; ".join(f"`{name}`, {what}" for name, what in variants.items()) + ".")
+    if networks.audited(proposal.setting):
+        lines.append(
+            "- Labels: all pictures are audited for wrong labels, those of training too (`aggregate.audit`). The page "
+            "shows what is found, and `make curate` lets you decide."
+        )
     if not proposal.setting.pretrained and not proposal.setting.tiny:
         lines.append(
             "- The ImageNet weights are not on this machine, so all networks start from random weights. `make setup` "

@@ -86,6 +86,7 @@ def test_every_proposal_is_valid(side: int, images: int, pretrained: bool, gpu: 
     raw = rendered.parse(study.params_text("x", _proposal(setting, Counter(a=5), balanced=True)).encode())
     _check(raw)
     assert raw["variants"]["prior"]["model"]["name"] == "random"
+    assert ("audit" in raw["aggregate"]) == (pretrained and side > networks.TINY and images <= 20_000)
     assert ("tuned_all" in raw["variants"]) == (gpu and side > networks.TINY)
 
 
