@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from stages.aggregate.values import Worth
+
 MANIFEST = "data/clean/manifest.csv"
 NEEDED = ("metrics.csv", "predictions.csv", "samples.json", "gradcam.json")
 
@@ -64,6 +66,11 @@ class Tested:
     def blocks(self) -> NDArray[Any]:
         """The values, one for each group of images."""
         return values.blocks(self.values, self.groups)
+
+    @property
+    def worth(self) -> Worth:
+        """What the blocks say about a variance."""
+        return values.worth(self.groups) if self.values.shape[-1] == len(self.groups) else values.Worth.alike(1)
 
 
 def read(wanted: list[tuple[str, int]]) -> list[CellResults]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.aggregate import joint
+from stages.aggregate.values import Worth
 from stages.core.metrics import LOWER_IS_BETTER, WHOLE_CELL
 
 if TYPE_CHECKING:
@@ -45,11 +46,12 @@ class Spread:
     """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
 
     `seed_*` is the mean square of the seeds of either variant, `image` that of the images in the differences, less what
-    is left when seeds and images are taken away.
+    is left when seeds and images are taken away. `worth` is how many images, or groups of one size, say as much.
     """
 
     seeds: int
     images: int
+    worth: float
     difference: Floats
     seed_a: Floats
     seed_b: Floats
@@ -60,9 +62,9 @@ class Spread:
         a, b = self.seed_a, self.seed_b
         total = a + b + self.image
         if self.seeds == 1:
-            return total / self.images, np.full(len(total), float(self.images - 1))
+            return total / self.images, np.full(len(total), self.worth - 1.0)
         squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
-        squares += self.image**2 / max(self.images - 1, 1)
+        squares += self.image**2 / max(self.worth - 1, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             freedom = np.where(squares > 0, total**2 / squares, np.inf)
         return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
@@ -92,12 +94,13 @@ def all_pairs(variants: int) -> Pairs:
     return list(itertools.combinations(range(variants), 2))
 
 
-def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
+def spread(values: NDArray[Any], pairs: Pairs, worth: Worth | None = None) -> Spread:
     """What varies between the variants of every pair; of whole numbers to the bit, since their sums are exact.
 
     Args:
         values: (variants, seeds, images), see `values`.
         pairs: indices of the variants compared.
+        worth: what the groups say, if the images are groups that differ in size.
     """
     count, seeds, images = values.shape
     table = values.astype(np.float64)
@@ -112,9 +115,13 @@ def spread(values: NDArray[Any], pairs: Pairs) -> Spread:
     left = np.maximum(every - middle - of_seeds - of_images, 0.0) / max((seeds - 1) * (images - 1), 1)
     left = left if seeds > 1 else np.zeros(len(first))
     image = np.maximum(of_images / max(images - 1, 1) - left, 0.0)
+    if worth is None:
+        worth = Worth.alike(images)
+    else:
+        image = image * (worth.small_sample / Worth.alike(images).small_sample)
     total = table.sum(axis=(1, 2))
     difference = (total[first] - total[second]) / (seeds * images)
-    return Spread(seeds, images, difference, seed[first], seed[second], image)
+    return Spread(seeds, images, worth.groups, difference, seed[first], seed[second], image)
 
 
 def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
@@ -150,7 +157,7 @@ def interval(difference: Floats, variance: Floats, freedom: Floats, alpha: float
     return difference - half, difference + half, p
 
 
-def over_images(values: NDArray[Any], pairs: Pairs, alpha: float) -> Floats:
+def over_images(values: NDArray[Any], pairs: Pairs, alpha: float, worth: Worth | None = None) -> Floats:
     """Half the width of the interval of every difference over the images alone, for these very networks.
 
     Two images are added on which one variant of a pair, and then the other, does better by as much as one seed of it
@@ -159,12 +166,15 @@ def over_images(values: NDArray[Any], pairs: Pairs, alpha: float) -> Floats:
     from scipy.special import stdtrit
 
     seeds, images = values.shape[1:]
+    plain = Worth.alike(images)
+    worth = plain if worth is None else worth
     scale = float(values.max() - values.min()) if values.size else 0.0
     mean = values.mean(axis=1, dtype=np.float64)
     first, second = np.array(pairs).T
     squares = _between(mean - mean.mean(axis=1, keepdims=True), first, second)
+    squares = squares * (worth.small_sample / plain.small_sample)
     variance = (squares + 2 * scale**2 / seeds) / images**2
-    return np.asarray(stdtrit(images - 1.0, 1 - alpha / 2) * np.sqrt(variance))
+    return np.asarray(stdtrit(worth.groups - 1.0, 1 - alpha / 2) * np.sqrt(variance))
 
 
 def cohens_h(first: Floats, second: Floats) -> Floats:
@@ -173,21 +183,24 @@ def cohens_h(first: Floats, second: Floats) -> Floats:
     return np.asarray(2 * angle[0] - 2 * angle[1])
 
 
-def one_split(values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate) -> Estimate:
+def one_split(
+    values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate, worth: Worth | None = None
+) -> Estimate:
     """Compare all pairs on the one split of a study.
 
     Args:
         values: (variants, seeds, images or groups of them), see `values`.
         predicted: what the cells call every image (variants, seeds, images).
         settings: the section `aggregate`.
+        worth: what the groups say, if there are some that differ in size.
     """
     pairs = all_pairs(len(values))
-    parts = spread(values, pairs)
+    parts = spread(values, pairs, worth)
     variance, freedom = parts.variance()
     low, high, p = interval(parts.difference, variance, freedom, settings.alpha)
     seed, _, rest = mean_squares(values.astype(np.float64))
     family = joint.family(
-        parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images)
+        parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images), parts.worth
     )  # fmt: skip
     whole = settings.compare in WHOLE_CELL
     of_one, of_more = (NOTHING, "seeds") if whole else (IMAGES_ALONE, "images and seeds")
@@ -197,7 +210,7 @@ def one_split(values: NDArray[Any], predicted: NDArray[Any], settings: Aggregate
     return Estimate(
         values.mean(axis=(1, 2), dtype=np.float64),
         pairs, low, high, p,
-        np.full(len(pairs), np.nan) if whole else over_images(values, pairs, settings.alpha),
+        np.full(len(pairs), np.nan) if whole else over_images(values, pairs, settings.alpha, worth),
         np.array([bool((predicted[a] == predicted[b]).all() and (values[a] == values[b]).all()) for a, b in pairs]),
         covers,
         family,

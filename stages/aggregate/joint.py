@@ -89,7 +89,13 @@ class Family:
 
 
 def family(
-    difference: Floats, seed: Floats, rest: Floats, image: Floats, pairs: list[tuple[int, int]], size: tuple[int, int]
+    difference: Floats,
+    seed: Floats,
+    rest: Floats,
+    image: Floats,
+    pairs: list[tuple[int, int]],
+    size: tuple[int, int],
+    worth: float | None = None,
 ) -> Family:
     """Judge all pairs of one split together.
 
@@ -100,13 +106,15 @@ def family(
         image: what the images add to a difference beyond that, as a mean square (pairs,).
         pairs: indices of the variants.
         size: seeds and images.
+        worth: how many groups of one size say as much as the images, which are groups then.
     """
     seeds, images = size
+    of_worth = max((images if worth is None else worth) - 1.0, 1.0)
     first, second = np.array(pairs).T
     if seeds == 1:
         error = np.sqrt(image / images)
         none = np.zeros(len(pairs), dtype=np.bool_)
-        freedom_of_images = np.full(len(pairs), max(images - 1.0, 1.0))
+        freedom_of_images = np.full(len(pairs), of_worth)
         return Family(len(seed), difference, error, freedom_of_images, ~none, np.zeros(len(pairs)), np.ones(len(pairs)))
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
@@ -118,7 +126,7 @@ def family(
     squares = pooled**2 / (sharing * freedom)
     squares += np.where(own[first], a**2, 0.0) / freedom + np.where(own[second], b**2, 0.0) / freedom
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
-    of_images = image**2 / max(images - 1, 1)
+    of_images = image**2 / of_worth
     squares += of_images
     with np.errstate(divide="ignore", invalid="ignore"):
         satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)

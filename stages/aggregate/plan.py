@@ -89,19 +89,22 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
             f"`aggregate.compare: {settings.compare}` is one number for each run, so a pilot does not show how it "
             "varies with the number of test images; plan for another metric"
         )
-    values = found[0].blocks.astype(np.float64)
+    values, worth = found[0].blocks.astype(np.float64), found[0].worth
     seed, _, rest = compare.mean_squares(values)
-    spread = compare.spread(values, compare.all_pairs(len(values)))
-    left, image = float(rest.mean()), float(spread.image.mean()) / values.shape[1]
+    spread = compare.spread(values, compare.all_pairs(len(values)), worth)
+    size = (
+        worth.groups / values.shape[2]
+    )  # 1, or less where groups differ in size: then fewer, of one size, say as much
+    left, image = float(rest.mean()) * size, float(spread.image.mean()) * size / values.shape[1]
     if not (seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
     share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
     return Parts(
-        max(float(seed.mean()) - left, 0.0) / values.shape[2],
+        max(float(seed.mean()) * size - left, 0.0) / worth.groups,
         left,
         image,
         share,
-        len(found[0].images) / values.shape[2],
+        len(found[0].images) / worth.groups,
     )
 
 

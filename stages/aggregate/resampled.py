@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.aggregate import compare, joint
+from stages.aggregate import compare, joint, values
 from stages.core.metrics import WHOLE_CELL
 
 if TYPE_CHECKING:
@@ -72,7 +72,12 @@ def influence(tested: list[Tested]) -> Floats:
         share = (each - each.mean(axis=1, keepdims=True)) / (each.shape[1] * len(tested))
         if each.shape[1] == len(one.groups):  # not for a metric that is one number a cell
             np.add.at(total.T, [index[group] for group in one.groups], share.T)
-    return np.asarray(total * np.sqrt(len(names) / max(len(names) - 1, 1)))
+    return np.asarray(total * np.sqrt(worth(tested).small_sample))
+
+
+def worth(tested: list[Tested]) -> values.Worth:
+    """What the groups of all splits say; one that is tested twice as often counts as one of twice the size."""
+    return values.worth(group for one in tested for group in one.groups)
 
 
 def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
@@ -96,7 +101,7 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     least = ((shares[first] - shares[second]) ** 2).sum(axis=1)
     low, high, p = interval(each, held_out, settings.alpha, least)
     scale = max(float(one.values.max() - one.values.min()) for one in tested)
-    images, seeds = shares.shape[1], tested[0].values.shape[1]
+    images, seeds = worth(tested).groups, tested[0].values.shape[1]
     around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
     same = [
         all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stages.aggregate.collect import Tested
+    from stages.aggregate.values import Worth
 
     _Interval = tuple[float | None, float | None]
 
@@ -41,18 +42,29 @@ def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> l
     }
     if len(tested) == 1:
         every = zip(tested[0].blocks, tested[0].added, strict=True)
-        found = [of_one(table, metric, alpha, float(added)) for table, added in every]
+        found = [of_one(table, metric, alpha, float(added), tested[0].worth) for table, added in every]
     else:
         found = over_splits(tested, metric, alpha)
     return [{"variant": name, **about, **one} for name, one in zip(names, found, strict=True)]
 
 
-def of_one(table: NDArray[Any], metric: str, alpha: float, added: float = 0.0) -> dict[str, float | None]:
-    """Mean and intervals of one variant on one split: values (seeds, images or groups), `values.two_more` of it."""
-    seeds, images = table.shape
+def of_one(
+    table: NDArray[Any], metric: str, alpha: float, added: float = 0.0, worth: Worth | None = None
+) -> dict[str, float | None]:
+    """Mean and intervals of one variant on one split.
+
+    Args:
+        table: values (seeds, images or groups).
+        metric: whose values they are.
+        alpha: the intervals cover 1 - alpha.
+        added: `values.two_more` of it.
+        worth: what the groups say, if there are some that differ in size.
+    """
+    seeds = len(table)
+    images = float(table.shape[1]) if worth is None else worth.groups
     mean = float(table.mean(dtype=np.float64))
-    still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64))
-    variance, freedom = _variance(table)
+    still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64), worth)
+    variance, freedom = _variance(table, worth)
     around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
     whole: _Interval = (None, None)
     if seeds >= FEWEST:
@@ -65,7 +77,7 @@ def of_one(table: NDArray[Any], metric: str, alpha: float, added: float = 0.0) -
 def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[str, float | None]]:
     """The same of every variant over several splits, with the correction of Nadeau and Bengio (2003)."""
     table, shares, ratio = resampled.means(tested), resampled.influence(tested), resampled.ratio(tested)
-    splits, images = table.shape[1], shares.shape[1]
+    splits, images = table.shape[1], resampled.worth(tested).groups
     different = len({image for one in tested for image in one.images}) / np.mean([len(one.images) for one in tested])
     hidden = np.mean([one.added for one in tested], axis=0) / different**2
     found = []
@@ -98,10 +110,10 @@ def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Int
     return mean - half, mean + half
 
 
-def _variance(table: NDArray[Any]) -> tuple[float, float]:
+def _variance(table: NDArray[Any], worth: Worth | None) -> tuple[float, float]:
     """Variance of the mean over seeds and images, and its degrees of freedom."""
     both = np.stack([table, np.zeros_like(table)])  # the difference to a variant that is always 0
-    variance, freedom = compare.spread(both, [(0, 1)]).variance()
+    variance, freedom = compare.spread(both, [(0, 1)], worth).variance()
     return float(variance[0]), float(freedom[0])
 
 

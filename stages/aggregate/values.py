@@ -7,21 +7,52 @@ robustness is known for a whole cell alone, so that only the seeds show how it v
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.core.metrics import OVER_CLASSES, WHOLE_CELL
+from stages.core.metrics import OVER_CLASSES, WHOLE_CELL, equal_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from stages.aggregate.collect import CellResults
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What groups of images say about a variance.
+
+    Large groups are a large part of the mean that their own distance is taken from, so that a sum of squares falls
+    short by more than one part in the number of groups, and says less. `groups` is how many groups of one size say as
+    much: their number less 1 is the degrees of freedom. `small_sample` makes up for the shortfall, if the means of the
+    groups vary alike; it is G / (G - 1) for G groups of one size.
+    """
+
+    groups: float
+    small_sample: float
+
+    @classmethod
+    def alike(cls, groups: int) -> Worth:
+        """Of groups of one size, or of single images."""
+        return cls(float(groups), groups / max(groups - 1, 1))
+
+
+def worth(groups: Iterable[str]) -> Worth:
+    """What images say of which these are the groups."""
+    sizes = Counter(groups).values()
+    if len(set(sizes)) == 1:
+        return Worth.alike(len(sizes))
+    total = sum(sizes)
+    squares, cubes = (sum((size / total) ** power for size in sizes) for power in (2, 3))
+    return Worth(equal_groups(sizes), 1 / (1 - 2 * cubes / squares + squares))
 
 
 def of(found: list[CellResults], metric: str) -> NDArray[Any]:
