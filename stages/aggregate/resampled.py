@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 STANDS_OUT = 0.2  # level of the F test that a pair varies more over the splits than all pairs do
-UNEQUAL = 0.2  # level of Bartlett's test: with three splits, whether the variants may vary unequally
+UNEQUAL = 0.5  # level of Bartlett's test: with three splits, whether the variants may vary unequally
 
 
 def fixed(tested: list[Tested]) -> bool:
@@ -142,7 +142,7 @@ def family(
     with np.errstate(divide="ignore", invalid="ignore"):
         alone = (own > pool) & (f.sf(own / pool, splits - 1, shared) < STANDS_OUT)
     squares = (residual**2).sum(axis=1) / (splits - 1)
-    few = len(some) > 2 and (splits == 2 or (splits == 3 and joint.unequal(squares, splits - 1, UNEQUAL)))
+    few = splits == 2 or (splits == 3 and len(some) > 2 and joint.unequal(squares, splits - 1, UNEQUAL))
     alone |= few
     used = np.where(alone, own, pool)
     freedom = np.where(alone, splits - 1.0, float(shared))

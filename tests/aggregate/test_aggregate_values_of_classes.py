@@ -55,4 +55,5 @@ def test_two_splits_decide_nothing_between_many() -> None:
     family = resampled.family(table, pairs, 0.11, np.zeros(len(pairs)), np.zeros(10))
     assert family.alone
     two = resampled.family(table[:2], all_pairs(2), 0.11, np.zeros(1), np.zeros(2))
-    assert not two.alone
+    assert two.alone  # and with the interval that it had: that of its own differences
+    assert two.half(0.05) == pytest.approx(resampled.interval(table[:1] - table[1:2], 0.11, 0.05)[1] - two.difference)
