@@ -69,8 +69,10 @@ def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
 
 
 def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, float]) -> dict[str, Any]:
+    """As standard deviations; no interval where even its upper limit is not above 0: it would be one of no width."""
     low, high = (math.sqrt(max(limit, 0.0)) for limit in limits)
-    return {"part": part, "n": n, "df": freedom, "sd": math.sqrt(spread), "sd_low": low, "sd_high": high}
+    ends = {"sd_low": low if high else None, "sd_high": high or None}
+    return {"part": part, "n": n, "df": freedom, "sd": math.sqrt(spread), **ends}
 
 
 def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, float]:

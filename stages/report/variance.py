@@ -46,7 +46,7 @@ def _cell(row: dict[str, str], digits: int) -> dict[str, str]:
     low, high = (float(row[end]) if row[end] else None for end in ("sd_low", "sd_high"))
     return {
         "value": number(float(row["sd"]), METRIC[1], digits + 1),
-        "interval": interval(low, high and min(high, MOST), METRIC[1], digits + 1),
+        "interval": interval(low, high and min(high, MOST), METRIC[1], digits + 1) or MISSING,
     }
 
 
@@ -84,10 +84,7 @@ def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
     parts = [part.capitalize() for part in context["variance"]["parts"]]
     table = context["variance"]["rows"]
-    rows = [
-        [row["variant"], *(f"{cell['value']} ({cell['interval'] or MISSING})" for cell in row["cells"])]
-        for row in table
-    ]
+    rows = [[row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])] for row in table]
     level = context["results"]["confidence"]
     caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
     return [PaperTable("variance", ["Variant", *parts], rows, caption)]
