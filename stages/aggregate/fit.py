@@ -73,7 +73,7 @@ def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Inte
     rises = _both(_above(rise, rules.rise), _above(over("rise_of_chance"), rules.floor))
     of_gap = f"top-1 on train is {_gap(gap)} validation (rule: more than {rules.gap * 100:g})"
     of_train = f"top-1 on train is {_words(train, '%')} (rule: less than {rules.low * 100:g} %)"
-    of_fall = f"validation loss still fell by {_words(fall, '%')} in the last quarter of the epochs "
+    of_fall = f"validation loss {_fell(fall)} in the last quarter of the epochs "
     of_fall += f"(rule: more than {rules.fall * 100:g} %, and than {floor})"
     of_rise = f"validation loss ended {_words(rise, '%')} above its lowest "
     of_rise += f"(rule: more than {rules.rise * 100:g} %, and than {floor})"
@@ -134,6 +134,12 @@ def _both(first: bool | None, second: bool | None) -> bool | None:
 def _gap(values: _Interval) -> str:
     mean, low, high = values
     return f"{_words((-mean, -high, -low), 'points')} below" if mean < 0 else f"{_words(values, 'points')} above"
+
+
+def _fell(values: _Interval) -> str:
+    """The change of a loss in words that fit the sign of its mean."""
+    mean, low, high = values
+    return f"rose by {_words((-mean, -high, -low), '%')}" if mean < 0 else f"still fell by {_words(values, '%')}"
 
 
 def _words(values: _Interval, unit: str) -> str:

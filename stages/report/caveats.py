@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
 UNBALANCED = 3  # times as many test images in the largest class as in the smallest
+MOST_CLASSES = 10  # that are named
 SPEED = ("threads", "channels_last")  # they change the time and the rounding, not the recipe
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
@@ -143,7 +144,24 @@ def _data(evidence: StudyEvidence) -> list[str]:
         ),
         *([_fitted(evidence)] if knobs.trained(evidence) else []),
     ]
-    return found + _unbalanced(evidence)
+    return found + _absent(evidence) + _unbalanced(evidence)
+
+
+def _absent(evidence: StudyEvidence) -> list[str]:
+    """Classes of which some test set has no image."""
+    splits = [split["counts"]["test"] for split in evidence.split["splits"]]
+    missing = [label for label in splits[0] if not all(split.get(label) for split in splits)]
+    if not missing:
+        return []
+    shown = names(missing if len(missing) <= MOST_CLASSES else [*missing[:MOST_CLASSES], "others"])
+    where = "the test set" if len(splits) == 1 else "some test sets"
+    return [
+        (
+            f"Without an image in {where}: {len(missing)} of {len(splits[0])} classes ({shown}). No figure says how "
+            "well these are recognised there. Macro F1 and balanced accuracy are means over the classes that have "
+            "test images, in all runs; macro precision and recall count such a class as 0 in the runs that name it."
+        )
+    ]
 
 
 def _fitted(evidence: StudyEvidence) -> str:

@@ -56,7 +56,8 @@ def test_the_intervals_cover_the_parts(of_split: float, of_seed: float, splits: 
     covered = dict.fromkeys(truth, 0)
     for _ in range(studies):
         for row in variance.parts(nested(rng, splits, 3, of_split, of_seed), 0.05):
-            covered[row["part"]] += row["sd_low"] <= truth[row["part"]] <= row["sd_high"]
+            if row["sd_high"] is not None:
+                covered[row["part"]] += row["sd_low"] <= truth[row["part"]] <= row["sd_high"]
     assert 0.93 <= covered["initialisation"] / studies <= 0.97
     assert 0.93 <= covered["split"] / studies <= 0.98  # Williams: at least 1 - alpha
     assert 0.93 <= covered["total"] / studies <= 0.99  # Graybill and Wang: nearly 1 - alpha or more

@@ -6,11 +6,13 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from stages.aggregate import __main__ as stage
-from stages.aggregate import collect, compare, resampled, values
-from stages.aggregate.params import Aggregate
+from stages.aggregate import collect, compare, fit, resampled, values, variance
+from stages.aggregate.params import Aggregate, Fit
 
 UNEQUAL = [40] * 10 + [1] * 60
 NLL = Aggregate(compare="nll")
@@ -76,3 +78,54 @@ def test_one_of_four_variants_that_varies_more_on_three_splits_is_rarely_called_
         judged = resampled.family(table, pairs, ratio, np.zeros(len(pairs)), np.zeros(4))
         found += bool((judged.p() < 0.05).any())
     assert found / 1000 <= 0.075
+
+
+def test_a_part_of_the_variance_has_no_interval_of_no_width() -> None:
+    """The splits agree by more than their seeds allow, so that even the upper limit is below 0."""
+    rows = {row["part"]: row for row in variance.parts(np.array([[0.7, 0.9], [0.71, 0.89]]), 0.05)}
+    assert (rows["split"]["sd"], rows["split"]["sd_low"], rows["split"]["sd_high"]) == (0, None, None)
+    assert rows["initialisation"]["sd_low"] < rows["initialisation"]["sd"] < rows["initialisation"]["sd_high"]
+
+
+def test_macro_f1_is_a_mean_over_the_classes_that_have_test_images() -> None:
+    """Whether a run names a class without images or not; and the influence of an image is the slope of its weight."""
+    rng = np.random.default_rng(0)
+    label, there = rng.choice(list("abc"), 60), list("abc")
+    for named in ("abc", "abcd"):
+        guess = np.where(rng.random(60) < 0.7, label, rng.choice(list(named), 60))
+        found = values.f1(label, guess)
+        assert found.mean() == pytest.approx(f1_score(label, guess, labels=there, average="macro"))
+        for image in range(5):
+            weight = np.ones(60)
+            weight[image] += 1e-6
+            ahead = f1_score(label, guess, labels=there, average="macro", sample_weight=weight) - found.mean()
+            assert found[image] - found.mean() == pytest.approx(60 * ahead / 1e-6, abs=1e-3)
+
+
+def test_runs_that_name_a_class_without_images_are_averaged_as_the_others() -> None:
+    table = pd.DataFrame({"split": ["val"] * 2 + ["test"] * 4, "label": list("ababab"), "predicted": list("abcbab")})
+    found = collect._over_the_same_classes(table)
+    assert list(found) == [("test", "macro_f1")]
+    rest = table[2:]
+    assert found["test", "macro_f1"] == pytest.approx(
+        f1_score(rest["label"], rest["predicted"], labels=["a", "b"], average="macro")
+    )
+
+
+def test_a_loss_that_rose_is_not_said_to_have_fallen() -> None:
+    ends = {"val_loss_fall": (-0.043, -0.407, 0.32), "train_top1": (0.9, 0.85, 0.95), "fall_of_chance": (0, -1, 1)}
+    verdict, rule = fit._judge({"gap": [0.1] * 3}, Fit(), lambda key: ends.get(key, (0.0, 0.0, 0.0)), 1)
+    assert verdict == "not decided"
+    assert "validation loss rose by 4.3 (−32.0 to 40.7) % in the last quarter" in rule  # noqa: RUF001
+
+
+def test_runs_that_agree_to_the_last_digit_are_judged_where_another_variant_varies() -> None:
+    """As docs/statistics.md has it: the variance of the third is lent to the two whose runs agree."""
+    rng = np.random.default_rng(1)
+    still = np.stack([np.repeat((np.arange(300) < n)[None], 5, axis=0) for n in (290, 180)])
+    moving = rng.random((1, 5, 300)) < 0.5
+    right = np.concatenate([still, moving]).astype(int)
+    rows = compare.rows(compare.one_split(right, right, Aggregate()), list("abc"), Aggregate())
+    assert rows[0]["verdict"] == "a better"
+    (alone,) = compare.rows(compare.one_split(right[:2], right[:2], Aggregate()), list("ab"), Aggregate())
+    assert alone["verdict"] == "refused"
