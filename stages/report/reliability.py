@@ -66,10 +66,14 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
 
 def note(evidence: StudyEvidence) -> str:
     """What an ECE is read against."""
+    alike = f", and if {belonging(evidence.named)} were right or wrong together"
+    bound = " Pictures of one named group are rarely right or wrong all together, so this is an upper bound, and a "
+    bound += "smaller miscalibration may go unseen."
     return (
         "Even a perfectly calibrated network has an ECE above 0, because each bin holds few images. “ECE if "
-        "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated, and if "
-        f"{belonging(evidence.named)} were right or wrong together. A network is called miscalibrated if its ECE is "
+        "calibrated” is the mean ECE that these confidences would give if they were perfectly calibrated"
+        f"{'' if evidence.few_groups else alike}.{bound if evidence.named and not evidence.few_groups else ''} "
+        "A network is called miscalibrated if its ECE is "
         f"larger than chance explains: at most about {100 * evidence.alpha:g} % of calibrated networks are called so, "
         "each judged by itself."
     )
@@ -82,7 +86,9 @@ def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, s
         return {"null": MISSING, "verdict": MISSING}
     tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
     tests = [one[one["split"] == "test"] for one in tables]
-    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
+    group: dict[str, str] = {}  # too few groups are not drawn as one, here as in `aggregate.collect`
+    if not evidence.few_groups:
+        group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     runs = [([group.get(i, i) for i in one["image_id"]], one["confidence"].to_numpy(dtype=float)) for one in tests]
     mean = null_of_all(runs, bins)
     high = found.mean > np.quantile(mean, 1 - evidence.alpha) + ROUNDING

@@ -85,7 +85,7 @@ def test_a_calibrated_network_is_rarely_called_miscalibrated_whatever_the_groups
         table = pd.DataFrame({"image_id": manifest["image_id"], "split": "test", "confidence": confidence})
         known: Any = SimpleNamespace(
             summary={("a", "test", "ece"): SimpleNamespace(mean=ece)}, alpha=alpha, manifest=manifest,
-            study=SimpleNamespace(seeds=[0]),
+            study=SimpleNamespace(seeds=[0]), few_groups=0,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(reliability, "table", lambda *_, found=table: found)

@@ -222,7 +222,7 @@ def test_a_network_without_doubt_or_error_shows_no_miscalibration() -> None:
     table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": np.full(60, 0.9999)})
     known: Any = SimpleNamespace(
         summary={("a", "test", "ece"): SimpleNamespace(mean=0.0001 + 1e-9)}, alpha=0.05,
-        study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}),
+        study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}), few_groups=0,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(reliability, "table", lambda *_: table)
