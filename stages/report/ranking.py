@@ -224,10 +224,13 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
         verdict = f"are equal within {exactly(evidence.margin, metric)}" if equal else "are statistically tied"
         first = f"{names(best)} {verdict} {where}: their means of {spoken(metric)} differ by {spread}."
     else:
-        others = names(best[1:]) if len(best) <= 4 else f"{len(best) - 1} other variants"
+        top = [v for v in best if ranks.rank[v] == 1]
+        others = names(best[len(top) :]) if len(best) <= 4 else plural(len(best) - len(top), "other variant")
+        verb, whose, s = ("is", "its mean", "s") if len(best) - len(top) == 1 else ("are", "their means", "")
+        which = f"shares the best mean with {names(top[1:])}" if len(top) > 1 else "has the best mean"
         first = (
-            f"{others} are statistically tied with {best[0]}, which has the best mean, {where}: their means of "
-            f"{spoken(metric)} differ from that of {best[0]} by at most {spread}."
+            f"{others} {verb} statistically tied with {best[0]}, which {which}, {where}: {whose} of {spoken(metric)} "
+            f"differ{s} from that of {best[0]} by at most {spread}."
         )
     if not rest:
         return [first, "No variant of this study can be called the best."]
@@ -286,7 +289,7 @@ def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> 
 
 def _p(p: float) -> str:
     text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
+    return text if text.startswith(("<", ">")) else f"= {text}"
 
 
 def _comparison(row: dict[str, str]) -> Comparison:

@@ -21,6 +21,10 @@ COVERED = {
     "seeds and splits": "the effect, on this test set, of other training images of this kind, split anew, with other "
     "seeds",
 }
+IDENTICAL = (
+    "Identical predictions: both variants gave the same answer to each of these test images in every run; others may "
+    "still tell them apart, so there is no interval."
+)
 OF_IMAGES = ("images", "images and seeds", "images, seeds and splits")
 POPULATION = {
     "images and seeds": "new seeds and new test images, with this split and the same training images",
@@ -48,7 +52,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
 def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """Of the other columns of the results table."""
     level, metric = ranking.confidence(evidence), wording.spoken(evidence.metric)
-    text = f"Column “{metric}, {level}”: {whole(evidence)}."
+    text = f"Column “{metric}, {level}”: {_mean(evidence)}{whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
     if ranks.silent:
@@ -61,12 +65,25 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
 
 
+def _mean(evidence: StudyEvidence) -> str:
+    """What stands before the interval where the mean has no column of its own (`results._whole`)."""
+    if evidence.metric in evidence.settings.metrics:
+        return ""
+    return "the mean, " if _empty(evidence) else "the mean and, in brackets, "
+
+
+def _empty(evidence: StudyEvidence) -> bool:
+    """Whether a single variant has no interval."""
+    return covered(evidence) == "nothing" or (len(evidence.study.seeds) == 2 and not several(evidence))
+
+
 def whole(evidence: StudyEvidence) -> str:
     """What the interval of a single variant covers."""
     seeds, kind = len(evidence.study.seeds), covered(evidence)
     name = "Wilson's" if evidence.metric in SHARES else "Student's"
+    none = "left empty" if evidence.metric in evidence.settings.metrics else "without an interval"
     if kind == "nothing":
-        return "left empty, because one run gives one number"
+        return f"{none}, because one run gives one number"
     if seeds == 1:
         alone = f"{name} interval over the test images, for this trained network alone"
         return f"{alone}{_conditions(evidence)}{_groups(evidence)}"
@@ -74,7 +91,7 @@ def whole(evidence: StudyEvidence) -> str:
         least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
         return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
     if seeds == 2:
-        return f"left empty, because two seeds agree by chance too often for an interval over {kind}"
+        return f"{none}, because two seeds agree by chance too often for an interval over {kind}"
     how = "over the seeds" if kind == "seeds" else "widened by the variation between seeds"
     return f"the interval for {population(evidence)} ({name} interval, {how}){_groups(evidence)}"
 
@@ -117,10 +134,15 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
             f"One run gives one {metric}, so there is no interval and no p. No variant is called better: "
             f"{ranking.ONE_SEED}."
         )
+    verdicts = [row["verdict"] for row in evidence.comparisons]
+    if set(verdicts) == {"identical"}:
+        return f"{IDENTICAL} {first(evidence, ranks)}".rstrip()
     text = (
         f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_conditions(evidence)}. {own}: the "
         "interval of the pair by itself."
     )
+    if "identical" in verdicts:
+        text = f"{IDENTICAL} {text}"
     if ranks.silent == ranking.AGREE:
         return (
             f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
@@ -131,19 +153,18 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     if len(evidence.comparisons) == 1:
-        text += f" “All pairs at once”: the interval that decides ({method})."
+        text += f" “All pairs at once”: the interval that decides ({method}).{_wider(evidence)}"
     else:
         text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
-    text = (
-        f"Every verdict is for {population(evidence)}. {text} They decide: if the interval of a pair by itself "
-        "excludes 0 and the interval for all pairs does not, the pair is not decided."
-    )
-    if not alone:
+    every = "Every other verdict" if "identical" in verdicts else "Every verdict"
+    text = f"{every} is for {population(evidence)}. {text}"
+    if len(evidence.comparisons) > 1:
         text += (
-            " The reverse is rare and counts as decided: all variants together may show a smaller variation between "
-            "runs than the two of a pair do."
+            " They decide: if the interval of a pair by itself excludes 0 and the interval for all pairs does not, the "
+            "pair is not decided."
         )
-    else:
+    text += _reverse(ranks)
+    if alone:
         text += (
             f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
             "pair is judged by its own two variants alone, which decides large differences only. More "
@@ -153,11 +174,41 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
     where = "on a new split" if several(evidence) else "on these test images"
     text += (
         f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
-        f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). All other pairs "
-        "are not decided, which does not mean that they are equal. “New run %”: the probability that "
+        f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). Not decided: "
+        "neither of these, which does not mean that the two are equal. “New run %”: the probability that "
         f"one new run of the first variant is better than one new run of the second {where}."
     )
     return f"{text} {first(evidence, ranks)}".rstrip()
+
+
+def _wider(evidence: StudyEvidence) -> str:
+    """Why the interval of the only pair that decides is not that of the pair by itself, where they differ."""
+    (row,) = evidence.comparisons
+    ends = [float(row[key] or "nan") for key in ("ci_low", "ci_high", "joint_ci_low", "joint_ci_high")]
+    low, high, wide_low, wide_high = ends
+    if not wide_high - wide_low > (high - low) * (1 + 1e-6):
+        return ""
+    few = "few seeds agree by chance now and then, so it takes no less variation between seeds than the images alone "
+    few += "would leave" + (", and fewer degrees of freedom" if row["variances"] == "own" else "")
+    return f" It is wider than the interval of the pair by itself: {few}."
+
+
+def _reverse(ranks: ranking.Ranking) -> str:
+    """How many pairs are decided although the interval of the pair by itself includes 0, and why; empty for none."""
+    found = [ranks.pairs[a, b] for i, a in enumerate(ranks.order) for b in ranks.order[i + 1 :]]
+    decided = [pair for pair in found if pair.decided]
+    reverse = sum(pair.low <= 0 <= pair.high for pair in decided)
+    if not reverse:
+        return ""
+    if len(found) == 1:
+        return (
+            " The interval of the pair by itself includes 0. The pair counts as decided: both variants together show "
+            "the variation between runs more surely than each alone."
+        )
+    return (
+        f" The reverse counts as decided, here {reverse} of {plural(len(decided), 'decided pair')}: all variants "
+        "together may show a smaller variation between runs than the two of a pair do, or show it more surely."
+    )
 
 
 def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:

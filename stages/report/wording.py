@@ -116,10 +116,10 @@ def spread(seeds: int) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """As journals print it."""
+    """As journals print it: three decimals, and never 0 or 1, which a figure of three decimals cannot tell."""
     if p is None or math.isnan(p):
         return MISSING
-    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+    return "< .001" if p < 0.001 else "> .999" if p > 0.999 else f"{p:.3f}".lstrip("0")
 
 
 def names(items: Sequence[str]) -> str:

@@ -70,7 +70,9 @@ def test_numbers_are_printed_in_their_unit(value: float, metric: str, text: str)
     assert wording.number(value, metric) == text
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0004, "< .001"), (0.0456, ".046"), (1.0, "1"), (0.9999, "1.000")])
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0004, "< .001"), (0.0456, ".046"), (0.9989, ".999"), (1.0, "> .999"), (0.9999, "> .999")]
+)
 def test_p_values(p: float, text: str) -> None:
     assert wording.p_value(p) == text
 

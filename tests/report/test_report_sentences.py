@@ -63,7 +63,7 @@ def compared(right: np.ndarray, metric: str = "top1") -> Any:
     return SimpleNamespace(
         comparisons=text, variants=names, intervals=means, metric=metric, margin=0.01, alpha=0.05, named=False,
         summary={}, study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]},
-        images=lambda _: right.shape[2], parts=[], few_groups=0,
+        images=lambda _: right.shape[2], parts=[], few_groups=0, settings=SimpleNamespace(metrics=[metric]),
     )  # fmt: skip
 
 

@@ -1,0 +1,143 @@
+"""Claims of the page about pairs, intervals and means: each is counted, or left out where it would not be true."""
+
+from __future__ import annotations
+
+import contextlib
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.report import caveats, ranking, reliability, uncertainty, variance
+from tests.report.made_study import Made
+from tests.report.test_report_ranking import of_splits
+from tests.report.test_report_sentences import compared, said, studied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def steps(rng: np.random.Generator, share: list[float], seeds: int = 3, images: int = 400) -> np.ndarray:
+    """Right or wrong (variants, seeds, images)."""
+    return (rng.random((len(share), seeds, images)) < np.array(share)[:, None, None]).astype(int)
+
+
+def pairs(known: Any) -> str:
+    return uncertainty.pairs(known, ranking.ranking(known), "Small print")
+
+
+def test_decided_pairs_whose_own_interval_includes_0_are_counted() -> None:
+    known = compared(steps(np.random.default_rng(1), [0.5, 0.7, 0.9]))
+    assert [row["verdict"] for row in known.comparisons] == ["b better"] * 3
+    assert "reverse" not in pairs(known)
+    known.comparisons[1]["ci_high"] = "0.01"
+    text = pairs(known)
+    assert "The reverse counts as decided, here 1 of 3 decided pairs: all variants together" in text
+    assert "rare" not in text
+
+
+def test_a_single_pair_on_several_splits_has_one_interval_and_no_reverse() -> None:
+    known = of_splits([400] * 5, np.random.default_rng(2), variants=2)
+    (row,) = known.comparisons
+    assert float(row["ci_low"]) == pytest.approx(float(row["joint_ci_low"]), abs=1e-4)
+    text = pairs(known)
+    assert "reverse" not in text
+    assert "It is wider" not in text
+    assert "the pair is not decided" not in text
+
+
+def test_a_single_pair_says_why_the_interval_that_decides_is_wider() -> None:
+    """Three runs that agree by chance: by itself the pair is clear, and the images would leave more variation."""
+    rng = np.random.default_rng(0)
+    right = np.array([[rng.permutation(200) < n for _ in range(3)] for n in (100, 108)]).astype(int)
+    known = compared(right)
+    (row,) = known.comparisons
+    assert float(row["joint_ci_high"]) > float(row["ci_high"]) + 0.01
+    assert "It is wider than the interval of the pair by itself: few seeds agree by chance now and then" in pairs(known)
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_identical_predictions_are_explained_and_no_interval_is_promised(copies: int) -> None:
+    one = steps(np.random.default_rng(3), [0.8])
+    text = pairs(compared(np.repeat(one, copies, axis=0)))
+    assert text.startswith("Identical predictions: both variants gave the same answer to each of these test images")
+    for word in ("All pairs at once", "verdict is for", "decided", "New run"):
+        assert word not in text
+    text = pairs(compared(np.concatenate([np.repeat(one, copies, axis=0), steps(np.random.default_rng(4), [0.6])])))
+    assert "Identical predictions: " in text
+    assert text.startswith("Every other verdict is for new seeds")
+    assert "All other pairs are not decided" not in text
+    assert "Not decided: neither of these" in text
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_the_column_of_a_metric_without_one_of_its_own_has_the_mean(seeds: int, tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        found = studied(tmp_path, Made(variants=2, seeds=seeds), compare="nll")
+        built, text = said(found, tmp_path)
+    cell = built["splits"][0]["rows"][0]["whole"]
+    assert ("(" in cell) == (seeds != 2)
+    start = "the mean, without an interval, because two seeds" if seeds == 2 else "the mean and, in brackets, "
+    assert f"Column “NLL, 95 %”: {start}" in text
+    assert "left empty" not in text
+
+
+def test_all_that_share_the_best_mean_are_named() -> None:
+    one = steps(np.random.default_rng(5), [0.8])
+    other = one.copy()
+    other[:, :, :3] = 1 - other[:, :, :3]
+    other[0, 0, 3] = 0 if one[0, 0, 3] else 1
+    right = np.concatenate([one, one, other])
+    right[2, :, :20] = 0
+    known = compared(right)
+    ranks = ranking.ranking(known)
+    assert [ranks.rank[v] for v in "abc"] == [1, 1, 3]
+    assert ranking.answer(known, ranks, 1)[0].startswith(
+        "c is statistically tied with a, which shares the best mean with b, on this test set"
+    )
+
+
+def test_two_variants_on_two_splits_are_not_called_tied() -> None:
+    """30 points apart: before, "are statistically tied". The interval is Student's with one degree of freedom."""
+    known = of_splits([60] * 2, np.random.default_rng(7), variants=2)
+    (row,) = known.comparisons
+    assert (row["verdict"], row["variances"]) == ("undecided", "own")
+    assert float(row["joint_ci_low"]) == pytest.approx(float(row["ci_low"]))
+    ranks = ranking.ranking(known)
+    text = " ".join([*ranking.answer(known, ranks, 1), pairs(known)])
+    assert "tied with" not in text
+    assert "are statistically tied" not in text
+    assert "so few splits cannot show how much each variant varies" in text
+
+
+def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_of_one_site() -> None:
+    """Sure to .85 and right in .45: a site is not right or wrong as a whole, and aggregate draws its images, too."""
+    rng, ids = np.random.default_rng(0), [str(i) for i in range(200)]
+    table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": rng.uniform(0.8, 0.9, 200)})
+    for few, verdict in ((1, "miscalibrated"), (0, "no sign of miscalibration")):
+        known: Any = SimpleNamespace(
+            summary={("a", "test", "ece"): SimpleNamespace(mean=0.4)}, alpha=0.05, study=SimpleNamespace(seeds=[0]),
+            manifest=pd.DataFrame({"image_id": ids, "group_id": "site"}), few_groups=few, named=True,
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(reliability, "table", lambda *_: table)
+            assert reliability._calibrated(known, "a", 15)["verdict"] == verdict
+        assert ("upper bound" in reliability.note(known)) == (not few)
+        assert ("right or wrong together" in reliability.note(known)) == (not few)
+
+
+def test_a_part_without_an_interval_has_a_dash() -> None:
+    cell = variance._cell({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
+    assert cell == {"value": "0.00", "interval": "–"}  # noqa: RUF001
+
+
+def test_classes_without_test_images_are_named() -> None:
+    splits = [{"counts": {"test": {"a": 5, "b": 0, "c": 1}}}, {"counts": {"test": {"a": 5, "b": 2, "c": 1}}}]
+    known: Any = SimpleNamespace(split={"splits": splits})
+    assert caveats._absent(known)[0].startswith("Without an image in some test sets: 1 of 3 classes (b).")
+    known.split["splits"] = splits[:1]
+    assert caveats._absent(known)[0].startswith("Without an image in the test set: 1 of 3 classes (b).")
+    known.split["splits"] = splits[1:]
+    assert caveats._absent(known) == []
