@@ -288,8 +288,7 @@ def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> 
 
 
 def _p(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith(("<", ">")) else f"= {text}"
+    return text if (text := p_value(p))[0] in "<>" else f"= {text}"
 
 
 def _comparison(row: dict[str, str]) -> Comparison:
