@@ -243,8 +243,7 @@ def answer(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]:
 def _undecided(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], where: str, digits: int) -> list[str]:
     """Which variant has the best result, and why this decides nothing: one seed, or too few."""
     metric = evidence.metric
-    first = [v for v in ranks.order if ranks.rank[v] == 1]
-    rest = ranks.order[len(first) :]
+    first, rest = ([v for v in ranks.order if (ranks.rank[v] == 1) == top] for top in (True, False))
     has = "has" if len(first) == 1 else "share"
     text = f"{names(first)} {has} the best {spoken(metric)} {where}: {amount(means[first[0]], metric, digits)}"
     if rest:
