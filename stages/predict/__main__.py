@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import console, errors, params
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +65,12 @@ def run(arguments: argparse.Namespace) -> None:
         kind = arguments.format or ("table" if file.isatty() else "csv")
         counts = {"unlike": 0, "problem": 0}
         output.write(_counted(output.rows(bar, ensemble, top), counts), kind, top, file)
+    count = len(ensemble.members)
+    rule = f"its largest logit is below that of all but {arguments.unlike:.0%} of the network's validation pictures"
+    most = rule if count == 1 else f"for most of the {count} networks {rule}"
     console.say(
         f"{len(files)} files, {counts['problem']} of them not read; {counts['unlike']} pictures unlike anything in "
-        f"training, by a rule that says so of {arguments.unlike:.0%} of the validation pictures"
+        f"training. A picture is called unlike if {most}; others may be unlike too"
     )
 
 
@@ -99,8 +103,20 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(errors=how)
         yield sys.stdout
         return
-    with files.atomic(path) as partial, partial.open("w", encoding="utf-8", newline="", errors=how) as file:
-        yield file
+    try:
+        if path.is_dir():
+            raise UserError(f"--out {path} is a folder; name a file in it")
+        if path.exists() and not path.is_file():  # a device or a pipe stays what it is
+            with path.open("w", encoding="utf-8", newline="", errors=how) as file:
+                yield file
+            return
+        target = path.resolve()  # a link stays a link
+        with files.atomic(target) as partial, partial.open("w", encoding="utf-8", newline="", errors=how) as file:
+            yield file
+    except OSError as error:
+        if error.filename is None or Path(error.filename).parent != path.resolve().parent:
+            raise
+        raise UserError(f"cannot write {path} ({error.strerror}); name another file with --out") from None
 
 
 if __name__ == "__main__":

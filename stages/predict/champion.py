@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.aggregate.params import Aggregate
@@ -68,6 +69,8 @@ def choose(study: Study) -> Choice:
     Raises:
         UserError: the study has no report yet, or no variant with a trained network.
     """
+    if not Path("reports/summary.csv").exists():
+        raise UserError(f"reports/summary.csv is not here; {again()} makes it")
     compare = params.section(Aggregate, study.raw["aggregate"], "aggregate").compare
     metric = ON_VALIDATION.get(compare, compare)
     found = _candidates(study, metric)
@@ -85,6 +88,12 @@ def choose(study: Study) -> Choice:
         f"{why}, within one standard error ({best.error:.4f}) of the best ({best.variant}, {best.mean:.4f}), and the "
         f"cheapest of the {len(tied)} that are",
     )
+
+
+def again() -> str:
+    """The command that makes what a study lacks, as it is typed in the repository's folder."""
+    here = Path.cwd()
+    return f"`make study STUDY={here.name}`" if here.parent.name == "studies" else "`dvc repro`"
 
 
 def _candidates(study: Study, metric: str) -> list[Candidate]:

@@ -94,6 +94,8 @@ def _read(path: Path) -> bytes:
     """A list of paths."""
     try:
         return path.read_bytes()
+    except IsADirectoryError:
+        raise UserError(f"@{path} is a folder; name it without the @, which stands before a list of paths") from None
     except FileNotFoundError:
         raise UserError(f"the list {path} is not there") from None
 

@@ -116,6 +116,35 @@ def test_whatever_cannot_be_read_is_named_and_the_rest_goes_on(study: Path, tmp_
     assert not any(value.startswith(("=", "+", "-", "@")) for row in written for value in row.values())
 
 
+def test_the_output_may_be_a_pipe_or_a_link_but_no_folder(study: Path, tmp_path: Path) -> None:
+    """A device or pipe is written to and not replaced; so is the file behind a link."""
+    picture = str(next((study.parent / "source").rglob("*.png")))
+    pipe, link, folder = tmp_path / "pipe", tmp_path / "link.csv", tmp_path / "folder"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        predict(study, picture, "--variant", "mlp", "--format", "csv", "--out", str(pipe))
+        assert reader.communicate(timeout=60)[0].startswith("path,label")
+    assert pipe.is_fifo()
+    link.symlink_to(tmp_path / "real.csv")
+    predict(study, picture, "--variant", "mlp", "--format", "csv", "--out", str(link))
+    assert link.is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("path,label")
+    folder.mkdir()
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        predict(study, picture, "--variant", "mlp", "--out", str(folder))
+    with pytest.raises(UserError, match=r"cannot write /proc/none\.csv"):
+        predict(study, picture, "--variant", "mlp", "--out", "/proc/none.csv")
+    with pytest.raises(UserError, match="is a folder; name it without the @"):
+        predict(study, f"@{folder}", "--variant", "mlp")
+
+
+def test_what_is_missing_is_made_by_the_command_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, command in (("studies/mine", "`make study STUDY=mine`"), ("mine", "`dvc repro`")):
+        (tmp_path / place).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / place)
+        assert champion.again() == command
+
+
 def test_a_strange_picture_is_called_unlike_and_few_known_ones_are(study: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "grey.png")
     assert table(study, str(tmp_path / "grey.png"), "--variant", "mlp")[0]["unlike"] == "1"
