@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from stages.predict import champion
-from stages.report import caveats, classes, cost, data_page, page, results, training, wording
+from stages.report import caveats, classes, cost, data_page, page, ranking, results, training, wording
 from stages.report.figures import drawing
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "classes": evidence.classes,
         "data": data,
         "figures": _figures(told, variant),
+        "confidence": ranking.confidence(evidence),
         "spread": wording.spread(len(evidence.study.seeds)),
         "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],

@@ -138,8 +138,8 @@ def sentence(stated: dict[str, Any]) -> str:
     """What a person wants to know of parity.json."""
     found = stated["model.onnx"]
     said = (
-        f"export/model.onnx: no label of {found['test_images']} test pictures differs from torch, and no logit by more "
-        f"than {found['against_torch']['largest_logit_difference']:.2g}"
+        f"export/model.onnx: no label differs from torch over the test sets of the seeds ({found['test_images']} "
+        f"predictions); the largest difference of a logit is {found['against_torch']['largest_logit_difference']:.2g}"
     )
     if small := stated.get("model.int8.onnx", {}).get("validation"):
         said += f"; int8 costs {100 * small['top1_lost']:.2f} points of top-1 on validation"

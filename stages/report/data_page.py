@@ -205,13 +205,14 @@ def _outside(evidence: StudyEvidence) -> str:
 
 
 def _per_seed(evidence: StudyEvidence) -> str:
-    """Where seeds have splits of their own: which, and that the table holds means."""
+    """Where seeds have splits of their own: which, and their mean sizes."""
     splits = [names([str(seed) for seed in split["seeds"]]) for split in evidence.split["splits"]]
     if len(splits) == 1:
         return ""
     each = len(evidence.split["splits"][0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
-    return f" {whose}: {len(splits)} splits. The table gives mean counts over the splits."
+    means = names([f"{_mean(evidence.sizes(part))} in {SPLIT_NAMES[part]}" for part in SPLITS])
+    return f" {whose}: {len(splits)} splits, with these images on average: {means}."
 
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
