@@ -64,7 +64,10 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
             f"{counts['quarantined']:,} quarantined; {len(evidence.classes)} classes."
         ),
         license=[licence],
-        cite_as=f"{cited['authors']}: {cited['title']}, version {cited['version']}, {cited['year']}",
+        cite_as=(
+            "Pictures: cite their source, which this study does not record. Cleaning and split: "
+            f"{cited['authors']}: {cited['title']}, version {cited['version']}, {cited['year']}"
+        ),
         data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
         data_biases=_biases(evidence),
         data_limitations=findings.copies(evidence),

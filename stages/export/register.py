@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
-ALIAS = "champion"
+ALIAS, OTHER = "champion", "chosen"  # of the champion on validation; of another variant that was asked for
 # What the served model imports of this project: decoding, networks, and the folders that these need.
 _CODE = ("core", "clean", "train", "predict", "export")
 _PACKAGES = (
@@ -49,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
+    alias = ALIAS if variant == champion.choose(study).variant else OTHER
     same_data.check(variant, seeds)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder)
@@ -56,11 +57,12 @@ def main() -> None:
         try:
             with store.experiment(study) as (client, experiment_id):
                 number = _registered(client, experiment_id, study.name, whole, tags(variant, seeds, whole))
+                client.set_registered_model_alias(study.name, alias, number)
         except store.failures() as error:
             raise UserError(f"MLflow did not take the model: {' '.join(str(error).split())[:300]}") from None
     console.say(
-        f"MLflow has the model {study.name}, version {number}, alias {ALIAS}; "
-        f"`mlflow models serve -m 'models:/{study.name}@{ALIAS}' --env-manager local` serves it"
+        f"MLflow has the model {study.name}, version {number}: {variant}, alias {alias}; "
+        f"`mlflow models serve -m 'models:/{study.name}@{alias}' --env-manager local` serves it"
     )
 
 
@@ -104,7 +106,7 @@ def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int],
 
 
 def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
-    """The version that has the alias now; a new one only where its content is new."""
+    """The version of this content; a new one only where it is new."""
     from stages.track.store import FINGERPRINT_TAG
 
     known = client.search_model_versions(f"name = '{name}'")  # the newest first; a study's name has no quotes
@@ -115,7 +117,6 @@ def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Pat
         client.update_model_version(name, number, description=card[:5000])  # MLflow's column; the file has all
         for key, value in marks.items():
             client.set_model_version_tag(name, number, key, value)
-    client.set_registered_model_alias(name, ALIAS, number)
     return number
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
-from stages.predict import champion
+from stages.predict import missing
 from stages.train import data
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def check(variant: str, seeds: Sequence[int]) -> None:
     for seed in seeds:
         folder = cells.run_folder(variant, seed)
         if not (folder / "logits.npz").exists():
-            raise UserError(f"{folder} is not here; {champion.again()} makes it, or `dvc pull` fetches it")
+            raise UserError(f"{folder} is not here; {missing.again()} makes it, or `dvc pull` fetches it")
         now = data.load(seed)
         logits = intact.arrays(folder / "logits.npz", data.SPLITS)
         predictions = files.read_rows(cells.evaluate_folder(variant, seed) / "predictions.csv")

@@ -9,6 +9,7 @@ from stages.aggregate.params import Aggregate
 from stages.core import cells, console, files, params
 from stages.core.errors import UserError
 from stages.core.metrics import LOWER_IS_BETTER
+from stages.predict import missing
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +71,7 @@ def choose(study: Study) -> Choice:
         UserError: the study has no report yet, or no variant with a trained network.
     """
     if not Path("reports/summary.csv").exists():
-        raise UserError(f"reports/summary.csv is not here; {again()} makes it")
+        raise UserError(f"reports/summary.csv is not here; {missing.again()} makes it")
     compare = params.section(Aggregate, study.raw["aggregate"], "aggregate").compare
     metric = ON_VALIDATION.get(compare, compare)
     found = _candidates(study, metric)
@@ -88,12 +89,6 @@ def choose(study: Study) -> Choice:
         f"{why}, within one standard error ({best.error:.4f}) of the best ({best.variant}, {best.mean:.4f}), and the "
         f"cheapest of the {len(tied)} that are",
     )
-
-
-def again() -> str:
-    """The command that makes what a study lacks, as it is typed in the repository's folder."""
-    here = Path.cwd()
-    return f"`make study STUDY={here.name}`" if here.parent.name == "studies" else "`dvc repro`"
 
 
 def _candidates(study: Study, metric: str) -> list[Candidate]:

@@ -13,7 +13,7 @@ from scipy.special import softmax
 from stages.core import cells, files, intact
 from stages.core.children import cores
 from stages.core.errors import UserError
-from stages.predict import champion
+from stages.predict import missing
 from stages.train import feed, machine, normalise, predict, zoo
 from stages.train.data import Data
 from stages.train.params import Cell
@@ -113,7 +113,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     """
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
-        raise UserError(f"{path} is not here; {champion.again()} makes it, `dvc pull` fetches it")
+        raise UserError(f"{path} is not here; {missing.again()} makes it, `dvc pull` fetches it")
     loaded = network(cells.train_folder(variant, seed) / "config.json", path, seed)
     return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
 
@@ -166,6 +166,6 @@ def _threshold(variant: str, seed: int, unlike: float) -> float | None:
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
-        raise UserError(f"{path} is not here; {champion.again()} makes it, `dvc pull` fetches it")
+        raise UserError(f"{path} is not here; {missing.again()} makes it, `dvc pull` fetches it")
     logits = intact.arrays(path, ["val"])["val"]
     return float(np.quantile(logits.max(axis=1), unlike)) if len(logits) else None
