@@ -33,7 +33,10 @@ Row = dict[str, str]
 
 @dataclass
 class Picture:
-    """A row of the ledger. name: what it is called in data/curation.csv. file, image: where its bytes may lie."""
+    """A row of the ledger. name: what it is called in data/curation.csv. file, image: where its bytes may lie.
+
+    copy_of: the image that was kept in its place.
+    """
 
     number: int
     name: str
@@ -43,6 +46,7 @@ class Picture:
     reason: str
     detail: str
     image_id: str
+    copy_of: str = ""
     file: str = ""
     image: str = ""
     box: Box | None = None
@@ -126,7 +130,7 @@ def _pictures(root: Path) -> list[Picture]:
         box = _box(text)
         picture = Picture(
             number, curation.name(row["path"], box), row["sha256"], row["label"], row["status"], row["reason"],
-            row["detail"], row["image_id"], box=box,
+            row["detail"], row["image_id"], row["duplicate_of"], box=box,
         )  # fmt: skip
         if origin and origin["file"]:
             picture.file = f"data/raw/{origin['file']}"
@@ -191,14 +195,23 @@ def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
 
 
 def _suspects(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
-    """Labels that most networks contradict, then those that the audit of all images does; a picture stands once."""
+    """Labels that most networks contradict, then those that only the audit of all images does.
+
+    Left-out copies stand beside the picture: without it, one of them would be kept, with the same label.
+    """
     known = {p.image_id: p for p in pictures if p.image_id}
-    shown: set[str] = set()
+    copies: dict[str, list[Picture]] = {}
+    for p in pictures:
+        copies.setdefault(p.copy_of, []).append(p)
+    told: dict[str, tuple[str, list[str]]] = {}
     for row, said in [*_contradicted(root), *_audited(root)]:
         image = row["image_id"]
-        if image not in shown and image in known and row["label"] == known[image].label:
-            shown.add(image)
-            yield Finding("suspect", [known[image]], said, hint=row["predicted"])
+        if image in known and row["label"] == known[image].label:
+            told.setdefault(image, (row["predicted"], []))[1].append(said)
+    for image, (hint, sentences) in told.items():
+        if beside := copies.get(image, []):
+            sentences.append(f"Left-out copies: {len(beside)}. A decision holds for all of them, unless you mark some.")
+        yield Finding("suspect", [known[image], *beside], " ".join(sentences), hint=hint)
 
 
 def _contradicted(root: Path) -> Iterator[tuple[Row, str]]:

@@ -28,6 +28,27 @@ def test_everything_that_was_found_is_shown_once(root: Path) -> None:
     assert (found["total"], found["seen"]) == (len(found["findings"]), 0)
 
 
+def test_a_suspect_stands_with_its_left_out_copies(root: Path) -> None:
+    """Without its picture a left-out copy would be kept, with the same label."""
+    rows = files.read_rows(root / "reports/suspects.csv")
+    kept = next(row for row in files.read_rows(root / "data/clean/ledger.csv") if row["path"] == "a/1.png")
+    assert kept["status"] == "kept"
+    rows.append(rows[0] | {"image_id": kept["image_id"], "label": kept["label"], "predicted": "b"})
+    files.write_rows(root / "reports/suspects.csv", list(rows[0]), rows)
+    files.write_rows(
+        root / "reports/audit/suspects.csv",
+        ["image_id", "label", "predicted", "label_probability", "predicted_probability"],
+        [{"image_id": kept["image_id"], "label": kept["label"], "predicted": "b", "label_probability": 0.1,
+          "predicted_probability": 0.9}],
+    )  # fmt: skip
+    alone, together = [one for one in view(client(root))["findings"] if one["kind"] == "suspect"]
+    assert [p["name"] for p in alone["pictures"]] == ["b/10.png"]
+    assert [p["name"] for p in together["pictures"]] == ["a/1.png", "a/2.png"]
+    assert "networks say b" in together["said"]
+    assert "The audit of all images says b (90%" in together["said"]
+    assert "Left-out copies: 1." in together["said"]
+
+
 def test_a_session_with_undo_redo_and_a_reload(root: Path) -> None:
     tab = client(root)
     of = numbers(tab)

@@ -196,6 +196,8 @@ function target(decision) {
   const one = finding();
   let pictures = chosen();
   if (decision === "together" && pictures.length < 2) pictures = one.pictures;
+  // A suspect and its copies have one label, so one decision.
+  if (one.kind === "suspect" && !state.marked.size && decision !== "not_same") pictures = one.pictures;
   const others = decision === "not_same" ? one.pictures.filter((p) => !pictures.includes(p)) : [];
   return { one, pictures, others };
 }
@@ -288,7 +290,7 @@ function act(key) {
     j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
     l: () => go(state.at, (state.picture + 1) % count), ArrowRight: () => go(state.at, (state.picture + 1) % count),
     h: () => go(state.at, (state.picture + count - 1) % count), ArrowLeft: () => go(state.at, (state.picture + count - 1) % count),
-    a: () => one && one.hint && decide("relabel", one.hint, "as the networks say, after a look"),
+    a: () => one && one.hint && decide("relabel", one.hint, "as proposed, after a look"),
     c: () => decide(""), e: () => { state.asking = true; say("the next decision asks for a reason"); },
     x: mark, z: zoom, Enter: zoom, u: () => back("/api/undo"), U: () => back("/api/redo"),
     "[": () => turn(-1), "]": () => turn(1), "?": () => $("keys").showModal(),
