@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
 from stages.core.params import Section
 
@@ -34,7 +34,7 @@ class Audit(Section):
 
     folds: Annotated[int, Field(ge=0, le=100)] = 0  # 0: no audit; 5: each fifth is judged by the other four
     architecture: str = "tf_efficientnet_lite0"  # a name of timm, with ImageNet weights; it stays as it is
-    size: PositiveInt = 224  # px; every picture becomes a square of this side
+    size: Annotated[int, Field(ge=8, le=1024)] = 224  # px; every picture becomes a square of this side
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the folds
     most: Annotated[int, Field(ge=0)] = 200  # listed
 
