@@ -1,10 +1,17 @@
 """A copy of this repository, as it stands, with a study so small that a whole pipeline runs in seconds."""
 
+import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +97,41 @@ def run(study: Path, *command: str, check: bool = True, **environment: str) -> s
     if check:
         assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(study: Path, command: list[str], address: str, **environment: str) -> Iterator[None]:
+    """A command that serves until it is stopped; it answers at `address` when the block begins.
+
+    Raises:
+        AssertionError: it ended, or does not answer in two minutes; shows what it printed.
+    """
+    log = Path(tempfile.mkstemp(".log", dir=study.parent)[1])
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, cwd=study, env=surroundings() | environment, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        for _ in range(600):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(address, timeout=5)  # noqa: S310 - ours
+                break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        else:
+            raise AssertionError(f"{command} does not answer: {log.read_text()}")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
 
 
 def surroundings() -> dict[str, str]:

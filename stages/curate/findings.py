@@ -202,7 +202,8 @@ def _suspects(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
     known = {p.image_id: p for p in pictures if p.image_id}
     copies: dict[str, list[Picture]] = {}
     for p in pictures:
-        copies.setdefault(p.copy_of, []).append(p)
+        if p.copy_of:
+            copies.setdefault(p.copy_of, []).append(p)
     told: dict[str, tuple[str, list[str]]] = {}
     for row, said in [*_contradicted(root), *_audited(root)]:
         image = row["image_id"]

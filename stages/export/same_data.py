@@ -22,7 +22,7 @@ def check(variant: str, seeds: Sequence[int]) -> None:
     for seed in seeds:
         folder = cells.run_folder(variant, seed)
         if not (folder / "logits.npz").exists():
-            raise UserError(f"{folder} is not here; {missing.again()} makes it, or `dvc pull` fetches it")
+            raise missing.error(folder)
         now = data.load(seed)
         logits = intact.arrays(folder / "logits.npz", data.SPLITS)
         predictions = files.read_rows(cells.evaluate_folder(variant, seed) / "predictions.csv")

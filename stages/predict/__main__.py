@@ -65,12 +65,12 @@ def run(arguments: argparse.Namespace) -> None:
         kind = arguments.format or ("table" if file.isatty() else "csv")
         counts = {"unlike": 0, "problem": 0}
         output.write(_counted(output.rows(bar, ensemble, top), counts), kind, top, file)
-    count = len(ensemble.members)
-    rule = f"its largest logit is below that of all but {arguments.unlike:.0%} of the network's validation pictures"
-    most = rule if count == 1 else f"for most of the {count} networks {rule}"
+    count, share = len(ensemble.members), f"{1 - arguments.unlike:.0%} of the validation pictures"
+    most = f" for most of the {count} networks" if count > 1 else ""
     console.say(
         f"{len(files)} files, {counts['problem']} of them not read; {counts['unlike']} pictures unlike anything in "
-        f"training. A picture is called unlike if {most}; others may be unlike too"
+        f"training. A picture is called unlike if{most} its largest logit is lower than those of {share}. This finds "
+        "only some of them"
     )
 
 
@@ -103,20 +103,18 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(errors=how)
         yield sys.stdout
         return
-    try:
-        if path.is_dir():
-            raise UserError(f"--out {path} is a folder; name a file in it")
-        if path.exists() and not path.is_file():  # a device or a pipe stays what it is
-            with path.open("w", encoding="utf-8", newline="", errors=how) as file:
-                yield file
-            return
-        target = path.resolve()  # a link stays a link
-        with files.atomic(target) as partial, partial.open("w", encoding="utf-8", newline="", errors=how) as file:
-            yield file
-    except OSError as error:
-        if error.filename is None or Path(error.filename).parent != path.resolve().parent:
-            raise
-        raise UserError(f"cannot write {path} ({error.strerror}); name another file with --out") from None
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder; name a file in it")
+    # A device or a pipe is written to in place, and a link stays a link.
+    whole = path.is_file() or not path.exists()
+    place = files.atomic(path.resolve()) if whole else contextlib.nullcontext(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            target = stack.enter_context(place)
+            file = stack.enter_context(target.open("w", encoding="utf-8", newline="", errors=how))
+        except OSError as error:
+            raise UserError(f"cannot write {path} ({error.strerror}); name another file with --out") from None
+        yield file
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     """
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
-        raise UserError(f"{path} is not here; {missing.again()} makes it, `dvc pull` fetches it")
+        raise missing.error(path)
     loaded = network(cells.train_folder(variant, seed) / "config.json", path, seed)
     return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
 
@@ -166,6 +166,6 @@ def _threshold(variant: str, seed: int, unlike: float) -> float | None:
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
-        raise UserError(f"{path} is not here; {missing.again()} makes it, `dvc pull` fetches it")
+        raise missing.error(path)
     logits = intact.arrays(path, ["val"])["val"]
     return float(np.quantile(logits.max(axis=1), unlike)) if len(logits) else None

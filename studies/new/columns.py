@@ -40,7 +40,7 @@ _PART = re.compile(
 )
 LARGEST = 200_000_000  # bytes
 _WIDE = 60  # columns; of a wider table (pixels in columns) only the outer ones are read, and those with a telling name
-_MOST_PARTS = 20
+_MOST_PARTS = 20  # values of a column of folds
 _LOOKED_AT = 400  # rows, to tell which column names the files
 
 

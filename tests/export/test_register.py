@@ -3,13 +3,8 @@
 import base64
 import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -47,27 +42,10 @@ print("tags:", __import__("json").dumps(found.tags))
 @contextlib.contextmanager
 def server(study: Path) -> Iterator[str]:
     """MLflow's own server on a free port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHONPATH"))} | TRACKING
-    environment["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{environment['PATH']}"
-    with (study / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)],
-            cwd=study, env=environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    try:
-        for _ in range(600):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
-                break
-            assert process.poll() is None, (study / "server.log").read_text()
-            time.sleep(0.2)
+    port = tiny.free_port()
+    command = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
+    with tiny.serving(study, command, f"http://127.0.0.1:{port}/ping", **TRACKING, PYTHONPATH=""):
         yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
 
 
 def post(address: str, images: list[str]) -> list[dict[str, Any]]:

@@ -3,17 +3,9 @@
 import contextlib
 import csv
 import json
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +99,7 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     for name in ("__init__.py", ".gitignore"):
         shutil.copyfile(tiny.ROOT / "studies" / name, place / "studies" / name)
     tiny.commit(place, "make new")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = tiny.free_port()
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.S)
     commands = [line for block in blocks[1:] for line in block.strip().splitlines()]
     assert blocks[0].split("\n")[1:3] == ["cd evenhand", "make setup"]
@@ -119,7 +109,7 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
         for command in commands:
             ready = command.replace("make ", "make -o setup ").replace("5001", str(port))  # this environment is set up
             if answer := SERVERS.get(command.split(" -m ")[0]):
-                servers.enter_context(_serving(place, ready, home, answer.format(port)))
+                servers.enter_context(tiny.serving(place, ["bash", "-c", ready], answer.format(port), **home))
                 continue
             said[command] = tiny.run(place, "bash", "-c", ready, **home)
             if command.startswith("make new"):
@@ -141,30 +131,6 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     assert str(tmp_path) not in "".join(
         (place / p).read_text() for p in listed if p.endswith((".yaml", ".md", ".lock"))
     )
-
-
-@contextlib.contextmanager
-def _serving(place: Path, command: str, home: dict[str, str], address: str) -> Iterator[None]:
-    """A command that serves a page until Ctrl-C."""
-    log = place.parent / "server.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["bash", "-c", command], cwd=place, env=tiny.surroundings() | home, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        for _ in range(600):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                urllib.request.urlopen(address, timeout=5)  # noqa: S310 - ours
-                break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-        else:
-            pytest.fail(f"{command} does not answer: {log.read_text()}")
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(30)
 
 
 def _few(raw: dict[str, Any]) -> None:

@@ -69,9 +69,7 @@ def test_experiments_are_pushed_and_pulled(origin: Path, tmp_path: Path) -> None
 @pytest.fixture
 def s3() -> Iterator[str]:
     """The address of an S3-compatible store on this machine, with a bucket `evenhand`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = tiny.free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
