@@ -18,7 +18,7 @@ import threading
 import traceback
 import warnings
 from collections import deque
-from multiprocessing import connection, forkserver, get_context, spawn
+from multiprocessing import connection, forkserver, get_context, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stages.clean.decode import Refused
@@ -189,7 +189,8 @@ def _name(code: int) -> str:
 def _start_server(function: Callable[..., Any]) -> None:
     """Start the process that workers are forked from, once; it imports what they need, for one thread each.
 
-    It finds modules where this process does, and nothing in the working folder beside.
+    It finds modules where this process does, and nothing in the working folder beside. Ctrl-C reaches every process of
+    a terminal; the server and its workers inherit that SIGINT is blocked, so that this process alone acts on it.
     """
     inner = getattr(function, "func", function)  # of a partial
     needed = [inner, *(type(value) for value in getattr(function, "keywords", {}).values())]
@@ -199,10 +200,13 @@ def _start_server(function: Callable[..., Any]) -> None:
         children.short_sockets()
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
+        resource_tracker.ensure_running()  # the server starts it otherwise, and that would unblock SIGINT again
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             _FORK.set_forkserver_preload([__name__, *dict.fromkeys(one.__module__ for one in needed)])
             forkserver.ensure_running()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
@@ -228,7 +232,6 @@ def _without_the_script() -> Iterator[None]:
 
 def _serve(function: Callable[[Any], Any], limits: _Limits, pipe: Connection) -> None:
     """What a worker does: chunks in, results out, until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and its end ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     warnings.simplefilter("ignore")
     room = int(limits.gigabytes * 2**30)
