@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 import warnings
 from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from stages.clean import filebytes
-from stages.clean.decode import open_header
+from stages.clean import filebytes, isolate
+from stages.clean.decode import Refused, open_header
 from stages.core import console
+from stages.core.children import cores
 from studies.new import listing as names
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ MOST = 3000  # pictures that are opened
 SECONDS = 20.0  # that opening them may take
 NEAR = 2  # bits of 64 that the hashes of a copy may differ by, in both of two hashes
 MAX_PIXELS = 100_000_000  # as `clean.max_pixels`
+LIMITS: dict[str, float] = {"seconds": 10, "gigabytes": 4}  # of one picture; `clean` has limits of its own
 _SUFFIXES = {"JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"}, "PNG": {".png"}, "WEBP": {".webp"}, "GIF": {".gif"}}
 
 
@@ -73,26 +73,28 @@ class _One:
     """A picture that was opened; `hashes` are None where it cannot be."""
 
     path: str
-    digest: str
+    digest: str = ""
     size: tuple[int, int] = (0, 0)
     format: str = ""
     hashes: tuple[int, int] | None = None
 
 
 def look(listing: Listing) -> Looked:
-    """Open the pictures of a folder, or a sample of them."""
+    """Open the pictures of a folder, or a sample of them, in worker processes: a file may crash or block a decoder."""
     chosen = names.sample(listing, MOST)
     deadline = time.monotonic() + SECONDS
     ones: list[_One] = []
+    workers: list[Any] = []
+    stream = names.read(listing, chosen)
     bar: tqdm[str]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        stream = names.read(listing, chosen)
-        with console.progress(total=len(chosen), desc="opening", unit=" pictures") as bar:
-            while batch := [pair for _, pair in zip(range(64), stream, strict=False)]:
-                ones += pool.map(lambda pair: _open(*pair), batch)
-                bar.update(len(batch))
-                if time.monotonic() > deadline:
-                    break
+    with console.progress(total=len(chosen), desc="opening", unit=" pictures") as bar:
+        while batch := [pair for _, pair in zip(range(64), stream, strict=False)]:
+            found = isolate.each(_open, batch, workers=cores(), kept=workers, **LIMITS)
+            for (path, _), one in zip(batch, found, strict=True):
+                ones.append(_One(path) if isinstance(one, Refused) else one)
+                bar.update()
+            if time.monotonic() > deadline:
+                break
     good = [one for one in ones if one.hashes is not None]
     copies = _same_digest(ones) if listing.is_archive else _same_bytes(listing)
     return Looked(
@@ -106,9 +108,10 @@ def look(listing: Listing) -> Looked:
     )
 
 
-def _open(path: str, data: bytes) -> _One:
+def _open(pair: tuple[str, bytes]) -> _One:
     import imagehash
 
+    path, data = pair
     digest = hashlib.sha256(data).hexdigest()
     try:
         with warnings.catch_warnings():
@@ -122,6 +125,8 @@ def _open(path: str, data: bytes) -> _One:
                 return _One(path, digest)
             picture.draft("RGB", (256, 256))
             small = picture.convert("L").resize((64, 64), Image.Resampling.BOX)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - a damaged file may raise anything
         return _One(path, digest)
     return _One(
