@@ -53,7 +53,7 @@ def _seconds(folder: Path, number: int, *, isolated: bool) -> float:
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     chosen = draw(found, min(1, number / len(found)))[:number]
     rows = [
-        {"path": p, "file": p, "label": p.split("/")[0], "source": "", "group": "", "box": "", "problem": ""}
+        {"path": p, "file": f"files/{p}", "label": p.split("/")[0], "source": "", "group": "", "box": "", "problem": ""}
         for p in chosen
     ]
     if not isolated:
@@ -62,8 +62,8 @@ def _seconds(folder: Path, number: int, *, isolated: bool) -> float:
         raw = Path(scratch, "raw")
         raw.mkdir()
         for row in rows:
-            (raw / row["path"]).parent.mkdir(parents=True, exist_ok=True)
-            (raw / row["path"]).write_bytes((folder / row["path"]).read_bytes())
+            (raw / row["file"]).parent.mkdir(parents=True, exist_ok=True)
+            (raw / row["file"]).write_bytes((folder / row["path"]).read_bytes())
         files.write_rows(raw / "manifest.csv", list(rows[0]), rows)
         before = _used()
         run(Clean(workers=2), raw, Path(scratch, "clean"), Path(scratch, "report"), None)
