@@ -195,12 +195,12 @@ def _outside(evidence: StudyEvidence) -> str:
     sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
     group = "that is held out" if sites else "of a published part (a copy or a similar picture)"
     for key, why in (
-        ("left_out", f"each is in one group with an image {group}"),
+        ("left_out", f"{{each}} is in one group with an image {group}"),
         ("unused", "split.train asks for fewer images than were left"),
     ):
         counts = [split[key] for split in evidence.split["splits"]]
-        verb = "is" if max(counts) == 1 else "are"
-        text += f" {span(counts, 'image')} {verb} in no part, because {why}." if any(counts) else ""
+        verb, each = ("is", "it") if max(counts) == 1 else ("are", "each")
+        text += f" {span(counts, 'image')} {verb} in no part, because {why.format(each=each)}." if any(counts) else ""
     return text
 
 
