@@ -108,6 +108,7 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.train
 	python -m benchmarks.report
 	python -m benchmarks.statistics
+	python -m benchmarks.designs
 
 plan: setup ## the smallest difference a design decides, from this study as a pilot or ARGS="--accuracy 0.85 --seed-sd 1"
 	python -m stages.aggregate.plan $(ARGS)
