@@ -62,7 +62,7 @@ def main() -> None:
     page += [f"- {flaw}" for flaw in flaws.of_tables(found, unread, layout)]
     page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
-    together = groups.choose(layout, parts, options, _ask)
+    together = groups.choose(layout, parts, looked, options, _ask)
     plan = proposal.propose(listing, together, parts, looked, options, machine.look())
     _finish(folder, plan, listing, page[2:], options)
 
@@ -101,7 +101,8 @@ def _options() -> Any:
     parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
     parser.add_argument(
         "--group",
-        help="what keeps pictures together: auto, none, the column of a table, or a pattern with (?P<group>...)",
+        help="what keeps pictures together: auto (what is seen, however few groups that are), none, the column of a "
+        "table, or a pattern with (?P<group>...)",
     )
     parser.add_argument("--seeds", type=int, help="how many times each network is trained")
     parser.add_argument("--yes", action="store_true", help="ask nothing, accept every proposal")

@@ -37,6 +37,7 @@ _VERSION = re.compile(
     r"[a-z]{0,2}\d+|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|"
     r"small|large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|\d+x\d+",
     re.I)  # fmt: skip
+FOLD = r"((cv|k|x)[\s_.-]?)?(fold|split)s?[\s_.-]?\d+|(cv|xval)[\s_.-]?\d+"  # of a cross-validation
 _DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
@@ -50,6 +51,16 @@ class Found(NamedTuple):
 def after(pattern: str, folders: int) -> str:
     """The pattern, from behind so many folders on: what it names may stand below each of them."""
     return f"^(?:[^/]+/){{{folders}}}{pattern[1:]}" if folders else pattern
+
+
+def folds(paths: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The pattern of folders that are named like folds, and their names; None where no level has such folders alone."""
+    trails = [path.split("/")[:-1] for path in paths]
+    for level in range(min(map(len, trails), default=0)):
+        found = sorted({trail[level] for trail in trails})
+        if len(found) > 1 and all(re.fullmatch(FOLD, one, re.I) for one in found):
+            return after(UPPER, level), found
+    return None
 
 
 def labels(paths: Sequence[str], judged: Sequence[str]) -> Found | None:

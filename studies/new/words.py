@@ -24,8 +24,9 @@ _FEW = 12  # classes that are all named
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
-    """Paragraphs as lines of a terminal."""
-    return [part for line in lines for part in (textwrap.wrap(line, WIDTH, subsequent_indent="  ") or [""])]
+    """Paragraphs as lines of a terminal; a flag, name or pattern stays whole."""
+    wrapper = textwrap.TextWrapper(WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    return [part for line in lines for part in (wrapper.wrap(line) or [""])]
 
 
 def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
