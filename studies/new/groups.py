@@ -80,12 +80,12 @@ def choose(layout: Layout, parts: Parts | None, looked: Looked, options: Any, as
     if chosen is None or len(groups) < 2:
         return Groups(without)
     parts = None if options.split == "new" or not (parts and parts.usable) else parts
-    chosen = replace(chosen, few=_few(layout, chosen.values, parts, looked.alike))
+    chosen = replace(chosen, few=_few(layout, chosen.values, parts, [*looked.alike, *looked.turned]))
     if options.group is not None:
         return chosen
     why = (
-        f" {_have(chosen.few)} so few of them that a split may not be able to give some to each part. If they are not "
-        "kept together, pictures of one group may be in both training and test."
+        f" {_have(chosen.few)} too few of them for a split that is certain to give some to each part (those that share "
+        "a picture count as one). If they are not kept together, pictures of one group may be in training and in test."
         if chosen.few
         else ""
     )

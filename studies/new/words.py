@@ -74,10 +74,11 @@ def _copies(listing: Listing, looked: Looked) -> str:
     same = sum(len(group) - 1 for group in looked.copies)
     of = "" if looked.opened == len(listing.pictures) else f" (in a sample of {looked.opened:,})"
     one = looked.alike[0]
+    copies = number(looked.extra, "picture is a copy", "pictures are copies")
     return (
-        f"About {looked.extra:,} pictures are copies of another picture{of}: {same:,} have the same bytes, the others "
-        f"nearly the same hashes. An example is {one[0]!r} and {one[1]!r}. The study keeps the best copy of each, "
-        "so that no picture is in both training and test. It compares more closely than this, and lists what it finds."
+        f"About {copies} of another picture{of}: {same:,} with the same bytes, the others with nearly the same hashes. "
+        f"An example is {one[0]!r} and {one[1]!r}. The study keeps the best copy of each, so that no picture is in "
+        "both training and test. It compares more closely than this, and lists what it finds."
     )
 
 

@@ -1,12 +1,12 @@
 """What `make new` keeps together: the groups of a table, of folders and of names, in a split that works."""
 
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.studies.new_folders import divided, labels, make, raw, several, table
 
@@ -53,7 +53,7 @@ def test_groups_that_a_split_may_not_divide_are_not_proposed(
     said = new()
     assert "The folders look like" in said
     assert ("Taken: yes (--group none changes it)" in said) == (each == 6)
-    assert ("'cat', 'dog' have so few of them" in said) == (each < 6)
+    assert ("'cat', 'dog' have too few of them" in said) == (each < 6)
     assert ("Taken: no (--group auto changes it)" in said) == (each < 6)
     rows = brought()
     assert {bool(row["group"]) for row in rows.values()} == {each == 6}
@@ -63,12 +63,15 @@ def test_groups_that_a_split_may_not_divide_are_not_proposed(
     assert all(row["group"] for row in brought("auto").values())
 
 
-def test_groups_that_share_copies_are_counted_as_one(tmp_path: Path, new: Any) -> None:
+@pytest.mark.parametrize("way", [None, *Image.Transpose])
+def test_groups_that_share_copies_are_counted_as_one(way: Any, tmp_path: Path, new: Any) -> None:
     root = make(tmp_path / "pictures", several([f"{c}/session_{i}" for c in ("cat", "dog") for i in range(7)]))
-    assert "Taken: yes" in new(name="before")
+    picture = Image.open(root / "cat/session_0/cata.png")
     for i in range(1, 3):
-        shutil.copyfile(next(root.glob("cat/session_0/*")), root / f"cat/session_{i}/copy.png")
-    assert "'cat' has so few of them" in new()
+        (picture.transpose(way) if way is not None else picture).save(root / f"cat/session_{i}/copy.png")
+    said = new()
+    assert "'cat' has too few of them" in said, "seven, of which three are one"
+    assert "'dog'" not in said.partition("too few of them")[0].rpartition("one thing.")[2]
 
 
 @pytest.mark.parametrize("fold", ["fold{i}", "Fold_{i}", "cv{i}", "split-{i}", "k-fold {i}"])
