@@ -22,8 +22,6 @@ _ARRAYS = (".parquet", ".arrow", ".npy", ".npz", ".h5", ".hdf5", ".pkl", ".tfrec
 
 def labels(listing: Listing) -> str:
     """That a file beside the pictures may say the labels."""
-    if boxes := _boxes(listing):
-        return boxes
     found = [name for name in (*listing.tables, *listing.rest) if not _ABOUT.fullmatch(name) and not _is_packed(name)]
     if not found:
         return ""
@@ -34,17 +32,17 @@ def labels(listing: Listing) -> str:
     )
 
 
-def _boxes(listing: Listing) -> str:
-    """That files beside the pictures are boxes, one file for each picture."""
+def boxes(listing: Listing) -> str:
+    """That files beside the pictures are boxes, one file for each picture; an empty text where none are."""
     stems = {PurePosixPath(path).stem for path in listing.pictures}
     for kind, suffix, like in (("YOLO", ".txt", _YOLO), ("Pascal VOC", ".xml", _VOC)):
         found = [name for name in listing.rest if name.lower().endswith(suffix) and PurePosixPath(name).stem in stems]
         told = next((head for name in found if (head := listing.head(name)).strip()), b"")
         if like.match(told):
             return (
-                f"; {found[0]!r} and {len(found) - 1:,} further files say which boxes a picture has, in the form of "
-                f"{kind}. A study needs one label for each picture: write a CSV from them with a first line "
-                "`file,label` (docs/howto.md, 'Make a table from boxes', has the lines that do it)"
+                f"{found[0]!r} and {len(found) - 1:,} further files say which boxes a picture has, in the form of "
+                f"{kind}, and nothing else says the labels. A study needs one label for each picture: write a CSV from "
+                "them with a first line `file,label` (docs/howto.md, 'Make a table from boxes', has the lines for it)"
             )
     return ""
 

@@ -74,7 +74,7 @@ def test_groups_that_share_copies_are_counted_as_one(way: Any, tmp_path: Path, n
     assert "'dog'" not in said.partition("too few of them")[0].rpartition("one thing.")[2]
 
 
-@pytest.mark.parametrize("fold", ["fold{i}", "Fold_{i}", "cv{i}", "split-{i}", "k-fold {i}"])
+@pytest.mark.parametrize("fold", ["fold{i}", "Fold_{i}", "cv{i}", "split-{i}", "k-fold {i}", "{i}_fold"])
 @pytest.mark.parametrize("order", ["{fold}/{c}", "{c}/{fold}"])
 def test_folds_are_told_and_no_groups(order: str, fold: str, tmp_path: Path, new: Any, brought: Any) -> None:
     folds = [fold.format(i=i) for i in range(10)]

@@ -240,6 +240,7 @@ def test_boxes_are_told_and_the_documented_lines_make_a_table_of_them(
     with pytest.raises(UserError, match=said) as error:
         new()
     assert "docs/howto.md, 'Make a table from boxes'" in str(error.value)
+    assert "one class" not in str(error.value)
     text = (
         (Path(__file__).parents[2] / "docs/howto.md").read_text(encoding="utf-8").split("## Make a table from boxes")[1]
     )
