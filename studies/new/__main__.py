@@ -83,7 +83,7 @@ def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], opt
     readme = study.readme_text(folder.name, plan, [*page, *shown])
     study.write(folder, plan, text, readme, listing.root, [])
     said = probe.said(predicted.total) if predicted else ""
-    _say(["", *words.ending(folder.name, predicted, said)], keep=True)
+    _say(["", *words.ending(folder.name, predicted, said)])
 
 
 def _options() -> Any:
@@ -162,7 +162,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     _say(["", "Proposed", "", *shown])
     rows = [row for row in found.rows if row["label"] in plan.counts]
     study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, rows)
-    _say(["", *words.ending(folder.name, None, "")], keep=True)
+    _say(["", *words.ending(folder.name, None, "")])
     return file
 
 
@@ -242,8 +242,8 @@ def _variants(text: str) -> dict[str, str]:
     return dict(re.findall(r"^  (\w+): # (.+)$", text.partition("\nvariants:")[2].partition("\nevaluate:")[0], re.M))
 
 
-def _say(lines: list[str], *, keep: bool = False) -> None:
-    for line in lines if keep else words.wrapped(lines):
+def _say(lines: list[str]) -> None:
+    for line in words.wrapped(lines):
         print(console.shown(line))  # a name from disk may be any bytes
     sys.stdout.flush()
 

@@ -24,9 +24,13 @@ _FEW = 12  # classes that are all named
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
-    """Paragraphs as lines of a terminal; a flag, name or pattern stays whole."""
-    wrapper = textwrap.TextWrapper(WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
-    return [part for line in lines for part in (wrapper.wrap(line) or [""])]
+    """Paragraphs as lines of a terminal; a flag, a name or a pattern stays whole."""
+    wrapper = textwrap.TextWrapper(WIDTH, break_on_hyphens=False, break_long_words=False)
+    found = []
+    for line in lines:
+        wrapper.subsequent_indent = "  " * line.startswith("- ")
+        found += wrapper.wrap(line) or [""]
+    return found
 
 
 def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
