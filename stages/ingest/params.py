@@ -24,15 +24,22 @@ class Table(Section):
 
     file: str  # relative to `ingest.path`; `*` stands for anything: `*/metadata.csv`
     path: str = "file_name"  # the column with the path, or the name, of a picture
-    label: str | None = "label"
+    label: str | list[str] | None = "label"  # several columns: the one with a 1 names the label
     part: str | None = None  # train, test ...: the picture is listed in a folder of that name
     group: str | None = None
+    header: bool = True  # of a CSV or TSV; false: the first line is a row too, and the columns are called 1, 2, 3
 
     @property
     def columns(self) -> dict[str, str]:
         """What a row says -> the name of its column."""
-        named = {"path": self.path, "label": self.label, "part": self.part, "group": self.group}
+        label = self.label if isinstance(self.label, str) else None
+        named = {"path": self.path, "label": label, "part": self.part, "group": self.group}
         return {field: column for field, column in named.items() if column}
+
+    @property
+    def flags(self) -> list[str]:
+        """The columns of which one says 1, where each label has its own."""
+        return self.label if isinstance(self.label, list) else []
 
 
 class Group(Section):
@@ -71,7 +78,7 @@ class Tree(Section):
     def _fit(self) -> Self:
         if (self.label == "name") != (self.name_pattern is not None):
             raise ValueError("`label: name` and `name_pattern` need each other")
-        if self.label == "table" and (self.table is None or self.table.label is None):
+        if self.label == "table" and (self.table is None or not self.table.label):
             raise ValueError("`label: table` needs `table`, with a file and a column `label`")
         if self.group and self.table and self.table.group:
             raise ValueError("`group` and `table.group` exclude each other; name one of them")

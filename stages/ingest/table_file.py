@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 TOO_MANY = "too_many_fields"
 MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
+HOLDS = {"1", "1.0", "true"}  # what says that the label of a column holds
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -51,16 +53,24 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
     if not records:
         raise UserError(f"{name} has no rows; give it one for every picture")
     asked = table.columns
-    if missing := [column for column in asked.values() if column not in known]:
+    if missing := [column for column in (*asked.values(), *table.flags) if column not in known]:
         raise UserError(
             f"{name} has no column `{missing[0]}`, but {', '.join(f'`{key}`' for key in known[:20])}; "
             "`ingest.table` names the columns"
         )
     return [
         Row(**{field: _text(record.get(column), name, column) for field, column in asked.items()},
-            problem=str(record.get(PROBLEM, "")))
+            **_flagged(record, name, table.flags) | ({"problem": str(record[PROBLEM])} if PROBLEM in record else {}))
         for record in records
     ]  # fmt: skip
+
+
+def _flagged(record: dict[str, Any], name: str, flags: Sequence[str]) -> dict[str, str]:
+    """The label of a row in which each label has a column, with a 1 where it holds."""
+    held = [column for column in flags if _text(record.get(column), name, column).strip().lower() in HOLDS]
+    if len(held) > 1:
+        return {"problem": "several_labels"}
+    return {"label": "".join(held)} if flags else {}
 
 
 def _text(value: Any, name: str, column: str) -> str:
@@ -74,15 +84,21 @@ def _text(value: Any, name: str, column: str) -> str:
     raise UserError(f"{name} has no text in its column `{column}`, but {type(value).__name__}; name another column")
 
 
+def encoding(file: Path) -> str:
+    """UTF-16 where the file begins with its mark, as spreadsheets write it; else UTF-8."""
+    with file.open("rb") as start:
+        return "utf-16" if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def utf8(file: Path, name: str) -> str:
-    """The text of a file.
+    """The text of a file in UTF-8, or in UTF-16 with its mark.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: it is neither.
     """
     data = file.read_bytes()
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding(file))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"{name} is not UTF-8 in line {line}; save it as UTF-8 text") from None
@@ -113,10 +129,11 @@ def _delimited(file: Path, name: str, table: Table) -> _Read:
     """A CSV; its delimiter is the one at which the first line has the columns that are asked for."""
     text = utf8(file, name)
     first = text.lstrip().partition("\n")[0]
-    wanted = set(table.columns.values())
+    wanted = {*table.columns.values(), *table.flags}
     fits = [mark for mark in ",;\t" if wanted <= {title.strip() for title in first.replace('"', "").split(mark)}]
-    header, *body = lines(text, name, fits[0] if fits else ",") or [[]]
-    titles = [title.strip() for title in header]
+    delimiter = (fits or [","])[0] if table.header else max(",;\t", key=first.count)
+    body = lines(text, name, delimiter) or [[]]
+    titles = [title.strip() for title in body.pop(0)] if table.header else [str(k + 1) for k in range(len(body[0]))]
     return titles, [dict(zip(titles, row, strict=False)) | _surplus(row, len(titles)) for row in body]
 
 
@@ -141,7 +158,7 @@ def _parquet(file: Path, name: str, table: Table) -> _Read:
 
     try:
         known = parquet.read_schema(file).names
-        asked = [column for column in table.columns.values() if column in known]
+        asked = [column for column in (*table.columns.values(), *table.flags) if column in known]
         check_parquet(file, name, asked)
         # Each text once, with a number in each of its rows: a long one in many rows takes its room when it is listed.
         found = parquet.read_table(file, columns=asked, read_dictionary=asked)
@@ -198,11 +215,11 @@ def _coco(file: Path, name: str, table: Table) -> _Read:
         raise UserError(
             f"{name} is no COCO file ({type(error).__name__}: {error}); it needs images, annotations and categories"
         ) from None
-    return [*_keys(images), *([table.label] if table.label else [])], images
+    return [*_keys(images), *([table.label] if isinstance(table.label, str) else [])], images
 
 
 def _category(names: set[str], table: Table) -> dict[str, Any]:
-    if not table.label:
+    if not isinstance(table.label, str):
         return {}
     return {PROBLEM: "several_labels"} if len(names) > 1 else {table.label: "".join(names)}
 

@@ -84,7 +84,7 @@ def assign(
         inside = np.flatnonzero(parts == "train")
         kept = _subset(classes[inside], members[inside], params, len(labels), draw)
         parts[inside[~kept]] = "unused"
-    _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params)
+    _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params, by_user=any(named))
     return [str(part) for part in parts]
 
 
@@ -256,8 +256,10 @@ def _deal(sizes: npt.NDArray[np.int64], share: float | HeldOut | None, total: in
     return dealt
 
 
-def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.int64], params: Split) -> None:
-    """Every class in every part, no group in two."""
+def _check_whole(
+    parts: list[str], labels: list[str], members: npt.NDArray[np.int64], params: Split, *, by_user: bool
+) -> None:
+    """Every class in every part, no group in two; `by_user`: some groups are the user's and can be given up."""
     images, groups = Counter(labels), Counter(label for label, _ in set(zip(labels, members.tolist(), strict=True)))
     present = set(zip(labels, parts, strict=True))
     for label in sorted(images):
@@ -271,10 +273,16 @@ def _check_whole(parts: list[str], labels: list[str], members: npt.NDArray[np.in
                 "out of the source, or let the part be a share"
             )
         if missing:
+            way = "leave small classes out (`ingest.min_images`), or raise the share"
+            if by_user:
+                way = (
+                    "raise the share, or give up the groups: remove `group` from `ingest` or `ingest.table` in "
+                    "params.yaml (`--group none` of `make new`); copies and look-alikes still stay together"
+                )
             raise UserError(
                 f"the class `{label}` has {images[label]} images in {groups[label]} groups that stay whole, too few "
                 f"for the split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
-                f"{params.test}; add images of it, leave small classes out (`ingest.min_images`), or raise the share"
+                f"{params.test}; add images of it, {way}"
             )
     inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
     if len(inside) != len({group for group, _ in inside}):

@@ -62,7 +62,7 @@ def main() -> None:
     page += [f"- {flaw}" for flaw in flaws.of_tables(found, unread, layout)]
     page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
-    together = groups.choose(layout, parts, options, _ask)
+    together = groups.choose(layout, parts, looked, options, _ask)
     plan = proposal.propose(listing, together, parts, looked, options, machine.look())
     _finish(folder, plan, listing, page[2:], options)
 
@@ -83,7 +83,7 @@ def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], opt
     readme = study.readme_text(folder.name, plan, [*page, *shown])
     study.write(folder, plan, text, readme, listing.root, [])
     said = probe.said(predicted.total) if predicted else ""
-    _say(["", *words.ending(folder.name, predicted, said)], keep=True)
+    _say(["", *words.ending(folder.name, predicted, said)])
 
 
 def _options() -> Any:
@@ -101,7 +101,8 @@ def _options() -> Any:
     parser.add_argument("--split", choices=["published", "new"], help="use parts that the folder has, or draw new ones")
     parser.add_argument(
         "--group",
-        help="what keeps pictures together: auto, none, the column of a table, or a pattern with (?P<group>...)",
+        help="what keeps pictures together: auto (what is seen, however few groups that are), none, the column of a "
+        "table, or a pattern with (?P<group>...)",
     )
     parser.add_argument("--seeds", type=int, help="how many times each network is trained")
     parser.add_argument("--yes", action="store_true", help="ask nothing, accept every proposal")
@@ -161,7 +162,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     _say(["", "Proposed", "", *shown])
     rows = [row for row in found.rows if row["label"] in plan.counts]
     study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, rows)
-    _say(["", *words.ending(folder.name, None, "")], keep=True)
+    _say(["", *words.ending(folder.name, None, "")])
     return file
 
 
@@ -241,8 +242,8 @@ def _variants(text: str) -> dict[str, str]:
     return dict(re.findall(r"^  (\w+): # (.+)$", text.partition("\nvariants:")[2].partition("\nevaluate:")[0], re.M))
 
 
-def _say(lines: list[str], *, keep: bool = False) -> None:
-    for line in lines if keep else words.wrapped(lines):
+def _say(lines: list[str]) -> None:
+    for line in words.wrapped(lines):
         print(console.shown(line))  # a name from disk may be any bytes
     sys.stdout.flush()
 

@@ -38,19 +38,21 @@ _PART = re.compile(
     r"((cv|k)[_ .-]?)?folds?[_ .-]?(id|no)?|(data)?[_ .-]?(split|subset|partition|set|usage)[_ .-]?(id|name)?",
     re.I,
 )
+_FLAG = re.compile(r"\s*(\d+(\.0)?|true|false|yes|no|y|n|t|f)\s*", re.I)
 LARGEST = 200_000_000  # bytes
 _WIDE = 60  # columns; of a wider table (pixels in columns) only the outer ones are read, and those with a telling name
 _MOST_PARTS = 20  # values of a column of folds
 _LOOKED_AT = 400  # rows, to tell which column names the files
 
 
-def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | None:
+def read(file: Path, name: str, wanted: Sequence[str] = (), *, header: bool = True) -> pd.DataFrame | None:
     """A table as text, an empty text where it has no value; None where it is no table.
 
     Args:
         file: where it lies.
         name: what to call it.
         wanted: columns that are read however many there are.
+        header: whether a CSV has names of columns; without, they are called 1, 2, 3.
 
     Raises:
         UserError: it is damaged.
@@ -62,7 +64,7 @@ def read(file: Path, name: str, wanted: Sequence[str] = ()) -> pd.DataFrame | No
         if not 0 < file.stat().st_size <= LARGEST:
             return None
         if suffix in (".csv", ".tsv"):
-            frame = _delimited(file, suffix, wanted)
+            frame = _delimited(file, suffix, wanted) if header else _bare(file, suffix)
         elif suffix == ".parquet":
             table_file.check_parquet(file, name)
             frame = pd.read_parquet(file)
@@ -89,20 +91,33 @@ def _delimited(file: Path, suffix: str, wanted: Sequence[str]) -> pd.DataFrame:
     """A CSV; columns without a name are an index that some program wrote, and are left out."""
     import pandas as pd
 
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        head = text.readline()
-    separator = "\t" if suffix == ".tsv" else max(",;\t", key=head.count)
-    frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", nrows=0)
+    told = _told(file, suffix)
+    frame: pd.DataFrame = pd.read_csv(file, **told, nrows=0)
     titles = [str(title) for title in frame.columns]
     kept = [title for title in titles if not re.fullmatch(r"\s*|Unnamed: \d+(_level_\d+)?", title)]
     if len(kept) > _WIDE:
         telling = (LABEL, GROUP, PATH)
         outer = {*kept[: _WIDE // 2], *kept[-_WIDE // 2 :], *wanted}
         kept = [one for one in kept if one.strip() in outer or any(like.fullmatch(one.strip()) for like in telling)]
-    frame = pd.read_csv(
-        file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", usecols=kept, index_col=False
-    )
+    frame = pd.read_csv(file, **told, usecols=kept, index_col=False)
     return frame.rename(columns=str.strip)
+
+
+def _bare(file: Path, suffix: str) -> pd.DataFrame:
+    """A CSV without names of columns."""
+    import pandas as pd
+
+    frame: pd.DataFrame = pd.read_csv(file, **_told(file, suffix), header=None)
+    return frame.rename(columns=lambda place: str(place + 1))
+
+
+def _told(file: Path, suffix: str) -> dict[str, Any]:
+    """What pandas is told of a CSV: values stay text, as `stages.ingest.table_file` reads them."""
+    encoding = table_file.encoding(file)
+    with file.open(encoding=encoding, newline="") as text:
+        head = text.readline()
+    separator = "\t" if suffix == ".tsv" else max(",;\t", key=head.count)
+    return {"sep": separator, "dtype": str, "keep_default_na": False, "encoding": encoding}
 
 
 def _text(value: Any) -> str:
@@ -118,6 +133,7 @@ class Index:
     """Finds the picture that a value of a table means, as `stages.ingest.table` does: a path, or a name known once."""
 
     def __init__(self, pictures: Sequence[str], table: str) -> None:
+        self.pictures = pictures
         beside = str(PurePosixPath(table).parent)
         self.beside = "" if beside == "." else f"{beside}/"
         self.part = part_of_table(table)
@@ -153,7 +169,8 @@ def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
     for name in frame.columns:
         values = frame[name][frame[name].str.strip() != ""]
         distinct = values.nunique()
-        if name in taken or not 1 <= distinct <= max(2, len(values) / 2) or is_parts(values):
+        flags = bool(_PART.fullmatch(name)) and values.str.fullmatch(_FLAG).all()  # is_train, fold
+        if name in taken or not 1 <= distinct <= max(2, len(values) / 2) or is_parts(values) or flags:
             continue
         if is_group(name, values):
             either |= {name: distinct} if EITHER.fullmatch(name) and distinct <= len(values) / 3 else {}
@@ -180,10 +197,16 @@ def is_label(name: str) -> bool:
 
 def one_hot(frame: pd.DataFrame) -> list[str]:
     """Columns that say one class together: 1 in one of them, 0 in the others."""
-    flags = [name for name in frame.columns if set(frame[name].str.strip()) == {"0", "1"}]
-    flags = flags or [name for name in frame.columns if set(frame[name].str.strip()) == {"0.0", "1.0"}]
-    ones = frame[flags].apply(lambda column: column.str.strip().str.startswith("1")).sum(axis=1)
-    return flags if len(flags) > 2 and (ones == 1).mean() > 0.9 else []
+    said = {name: set(frame[name].str.strip().str.lower()) for name in frame.columns if not _PART.fullmatch(name)}
+    pairs = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"})
+    flags = next((found for pair in pairs if (found := [name for name in said if said[name] == pair])), [])
+    share = (frame[flags].apply(holds).sum(axis=1) == 1).mean()
+    return flags if (len(flags) > 2 and share > 0.9) or (len(flags) == 2 and share == 1) else []
+
+
+def holds(flags: pd.Series[str]) -> pd.Series[bool]:
+    """Where a column says that its label holds."""
+    return flags.str.strip().str.lower().isin(table_file.HOLDS)
 
 
 def is_parts(values: pd.Series[str]) -> bool:

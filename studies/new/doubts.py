@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stages.core.folders import part_named
 from stages.ingest.entry import named
 from stages.ingest.table import part_of_table
+from studies.new import names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,11 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
         found.append(
             f"The folders {_listed(foreign)} may be parts of a data set. A new split is drawn; to keep the parts, name "
             "the folders train, val and test."
+        )
+    if folds := names.folds([path for path, label in layout.labels.items() if label]):
+        found.append(
+            f"The folders {_listed(folds[1])} are folds of a cross-validation, as their names say. They are not used, "
+            f"since a new split is drawn; `--group '{folds[0]}'` keeps each fold in one part of it."
         )
     if left := [label for label in counts if _LEFT_OVER.fullmatch(re.sub(r"[\W_]+", " ", label).strip())]:
         found.append(
@@ -76,20 +82,20 @@ def _is_part(folder: str) -> bool:
     return bool(part_named(folder) or _PARTS.fullmatch(plain.strip(" _-0123456789")))
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _listed(items: Sequence[str]) -> str:
+    return ", ".join(map(repr, items[:5])) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def _masks(layout: Layout) -> list[str]:
     """Pictures that are named as masks of others: 1_mask.png beside 1.png, masks/1.png beside images/1.png."""
     bare = {path.rpartition(".")[0] for path in layout.labels}
-    names = Counter(path.rpartition("/")[2] for path in bare)
+    called = Counter(path.rpartition("/")[2] for path in bare)
     found = []
     for path, label in layout.labels.items():
         *folders, name = path.rpartition(".")[0].split("/")
         own = _MASK.fullmatch(name)
         beside = own and own["of"] and "/".join([*folders, own["of"]]) in bare
-        apart = any((hit := _MASK.fullmatch(folder)) and not hit["of"] for folder in folders) and names[name] > 1
+        apart = any((hit := _MASK.fullmatch(folder)) and not hit["of"] for folder in folders) and called[name] > 1
         if label and (beside or (apart and not _MASK.fullmatch(label))):
             found.append(path)
     return sorted(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest.entry import alike
-from studies.new import doubts, hints
+from studies.new import doubts, hints, names
 from studies.new import parts as published
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
         raise UserError(f"{root} holds no pictures{other}{hidden}{closed}; {hints.pictures(listing)}")
+    unlabelled = layout is None or len(layout.counts) < 2 or published.named_like_parts(layout.counts)
+    if unlabelled and (boxes := hints.boxes(listing)):
+        raise UserError(f"{root}: {boxes}")
     if layout is None or not layout.counts:
         raise UserError(_unlabelled(listing, parts))
     counts = layout.counts
@@ -120,6 +123,8 @@ def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> 
 def _unlabelled(listing: Listing, parts: Parts | None) -> str:
     if parts:
         return _parts_alone(listing, [folder for folders in parts.folders.values() for folder in folders])
+    if folds := names.folds(listing.pictures):
+        return _parts_alone(listing, folds[1])
     return (
         f"{listing.root} holds {number(len(listing.pictures), 'picture', 'pictures')}, and neither folders, nor the "
         f"names of the files (for example {listing.pictures[0]!r}), nor a table say their labels; put the pictures of "

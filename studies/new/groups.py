@@ -7,17 +7,20 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from stages.core.errors import UserError
 from studies.new import names
 from studies.new.flaws import listed, number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from studies.new.layout import Layout
     from studies.new.parts import Parts
+    from studies.new.pictures import Looked
 
-GROUPS = 3  # of a class: one for each part of the split
+GROUPS = 2  # of a class for each part of the split that is drawn, since `clean` joins groups that share a picture
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Groups:
         pattern: what `ingest.group` is told; None where nothing or a column is taken.
         values: picture -> group, of those that have one.
         note: what else is to be said.
+        few: labels that have too few groups to be divided with certainty.
     """
 
     layout: Layout
     pattern: str | None = None
     values: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    few: Sequence[str] = ()
 
     def crossing(self, parts: Parts) -> int:
         """How many training pictures belong to a group that stands in another published part too."""
@@ -48,72 +53,93 @@ class Groups:
             return []
         together = number(len(found), "group", "groups")
         said = [f"Pictures of one group stay together in every split: {together}, for example {found[0]!r}.{self.note}"]
-        if few := _few(self.layout, self.values):
+        if self.few:
             said.append(
-                f"{listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS} groups, so that not every "
-                "part of the split can have one; if the study stops there, gather more of them or use `--group none`."
+                f"{_have(self.few)} few groups. If the study stops at the split, gather more of them, or use "
+                "`--group none`."
             )
         return said
 
 
-def choose(layout: Layout, parts: Parts | None, options: Any, ask: Callable[..., str]) -> Groups:
+def choose(layout: Layout, parts: Parts | None, looked: Looked, options: Any, ask: Callable[..., str]) -> Groups:
     """What is kept together: what the flag says, else what is seen and the user confirms.
 
     Args:
         layout: the labels.
         parts: the published ones.
-        options: `group`: auto, none, a column, or a pattern.
+        looked: which pictures are copies.
+        options: `group`: auto, none, a column, or a pattern; `split`.
         ask: asks the user.
 
     Raises:
         UserError: the flag is no pattern, or matches nothing.
     """
-    column = (layout.keys.get("table") or {}).get("group")
     without = _without_column(layout)
-    if options.group == "none":
+    chosen, what = (None, "") if options.group == "none" else _possible(layout, without, parts, options)
+    groups = sorted({group for path, group in chosen.values.items() if layout.labels.get(path)}) if chosen else []
+    if chosen is None or len(groups) < 2:
         return Groups(without)
-    if column and options.group in (None, "auto", column):
-        assert layout.table is not None  # noqa: S101 - its keys are there
-        chosen = Groups(layout, None, {path: group for path, group in layout.table.groups.items() if group})
-        what = f"The column {column!r} of {layout.table.file!r} names {{}} groups"
-    elif options.group not in (None, "auto"):
-        return Groups(without, str(options.group), _given(layout, options.group))
-    else:
-        paths = [path for path, label in layout.labels.items() if label]
-        found, what = _seen(layout, paths, parts.level if parts else 0)
-        note = ""
-        if found and parts and options.split != "new" and _restarts(parts, found.values):
-            found, what = _seen(layout, paths, 0)
-            note = (
-                " Most group names occur in several parts of the data set, so the same name in two parts is taken for "
-                "two groups."
-            )
-        if found is None:
-            return Groups(without)
-        chosen = Groups(without, found.pattern, {path: group for path, group in found.values.items() if group}, note)
-    if options.group == column and column:
+    parts = None if options.split == "new" or not (parts and parts.usable) else parts
+    chosen = replace(chosen, few=_few(layout, chosen.values, parts, [*looked.alike, *looked.turned]))
+    if options.group is not None:
         return chosen
-    groups = sorted({group for path, group in chosen.values.items() if layout.labels.get(path)})
-    if len(groups) < 2:
-        return Groups(without)
-    few = _few(layout, chosen.values)
-    why = f" {listed(few)} {'has' if len(few) == 1 else 'have'} fewer than {GROUPS}, one for each part." if few else ""
+    why = (
+        f" {_have(chosen.few)} too few of them for a split that is certain to give some to each part (those that share "
+        "a picture count as one). If they are not kept together, pictures of one group may be in training and in test."
+        if chosen.few
+        else ""
+    )
     question = (
         f"{what.format(len(groups))} (for example {groups[0]!r} and {groups[-1]!r}), such as the frames of a video or "
         f"several pictures of one thing.{why} Keep each group in one part of the split?"
     )
-    return (
-        chosen if ask(question, ["yes", "no"], "no" if few else "yes", "--group", options) == "yes" else Groups(without)
-    )
+    answer, flag = ("no", "--group auto") if chosen.few else ("yes", "--group none")
+    return chosen if ask(question, ["yes", "no"], answer, flag, options) == "yes" else Groups(without)
+
+
+def _possible(layout: Layout, without: Layout, parts: Parts | None, options: Any) -> tuple[Groups | None, str]:
+    """The groups that the flag names or that are seen, and what shows them."""
+    column = (layout.keys.get("table") or {}).get("group")
+    if column and options.group in (None, "auto", column):
+        assert layout.table is not None  # noqa: S101 - its keys are there
+        values = {path: group for path, group in layout.table.groups.items() if group}
+        return Groups(layout, None, values), f"The column {column!r} of {layout.table.file!r} names {{}} groups"
+    if options.group not in (None, "auto"):
+        return Groups(without, str(options.group), _given(layout, options.group)), ""
+    paths = [path for path, label in layout.labels.items() if label]
+    found, what = _seen(layout, paths, parts.level if parts else 0)
+    note = ""
+    if found and parts and options.split != "new" and _restarts(parts, found.values):
+        found, what = _seen(layout, paths, 0)
+        note = (
+            " Most group names occur in several parts of the data set, so the same name in two parts is taken for two "
+            "groups."
+        )
+    if found is None:
+        return None, ""
+    return Groups(without, found.pattern, {path: group for path, group in found.values.items() if group}, note), what
 
 
 def _seen(layout: Layout, paths: list[str], level: int) -> tuple[names.Found | None, str]:
-    """The pattern that folders or names of files show, and what shows it."""
-    if layout.group is None:
-        return names.series(paths, layout.labels, level), "File names look like {} series"
-    folders = (names.FOLDER, names.FOLDER_ABOVE)
-    pattern = names.after(layout.group, level) if layout.group in folders else layout.group
-    return names.Found(pattern, names.groups_of(paths, pattern)), "The folders look like {} series"
+    """The pattern that folders or names of files show, and what shows it; folds of a cross-validation are no groups."""
+    if layout.group is not None:
+        folders = (names.FOLDER, names.FOLDER_ABOVE)
+        pattern = names.after(layout.group, level) if layout.group in folders else layout.group
+        found = names.Found(pattern, names.groups_of(paths, pattern))
+        if not _are_folds(layout, paths, found.values):
+            return found, "The folders look like {} series"
+    by_name = names.series(paths, layout.labels, level)
+    if by_name and _are_folds(layout, paths, by_name.values):
+        by_name = None
+    return by_name, "File names look like {} series"
+
+
+def _are_folds(layout: Layout, paths: list[str], values: Mapping[str, str]) -> bool:
+    folds = names.folds(paths)
+    if folds is None:
+        return False
+    fold = names.groups_of(paths, folds[0])
+    return len({values[path] for path in paths}) <= len({(fold[path], layout.labels[path]) for path in paths})
 
 
 def _restarts(parts: Parts, values: dict[str, str]) -> bool:
@@ -124,11 +150,32 @@ def _restarts(parts: Parts, values: dict[str, str]) -> bool:
     return len(inside["train"] & (inside["val"] | inside["test"])) > 0.5 * len(inside["train"])
 
 
-def _few(layout: Layout, values: dict[str, str]) -> list[str]:
-    """Labels with fewer groups than a split has parts; a picture without a group is one by itself."""
-    found = {(label, values.get(path) or f"/{path}") for path, label in layout.labels.items() if label}
+def _few(layout: Layout, values: Mapping[str, str], parts: Parts | None, alike: Sequence[Sequence[str]]) -> list[str]:
+    """Labels with fewer groups than the parts that are drawn want; a picture without a group is one by itself.
+
+    Groups that share a picture are one, as they are for `clean`.
+    """
+    drawn = 3 - len({"val", "test"} & set(parts.folders)) if parts else 3
+    if drawn == 1:  # all parts are published
+        return []
+    group = {path: values.get(path) or f"/{path}" for path in layout.labels}
+    joined = DisjointSet(group.values())
+    for first, *others in alike:
+        for other in others:
+            if first in group and other in group:
+                joined.merge(group[first], group[other])
+    found = {
+        (label, joined[group[path]])
+        for path, label in layout.labels.items()
+        if label and (parts is None or parts.of(path) == "train")
+    }
     counts = Counter(label for label, _ in found)
-    return [label for label, pictures in layout.counts.items() if counts[label] < GROUPS <= pictures]
+    least = GROUPS * drawn
+    return [label for label, pictures in layout.counts.items() if counts[label] < least <= pictures]
+
+
+def _have(labels: Sequence[str]) -> str:
+    return f"{listed(list(labels))} {'has' if len(labels) == 1 else 'have'}"
 
 
 def _without_column(layout: Layout) -> Layout:

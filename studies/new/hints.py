@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
@@ -12,6 +13,9 @@ from studies.new.listing import ARCHIVES, PACKED
 if TYPE_CHECKING:
     from studies.new.listing import Listing
 
+# How a file of boxes of one picture begins: with a class and four shares or more, or as XML.
+_YOLO = re.compile(rb"\s*\d+([ \t]+[\d.]+){4}")
+_VOC = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<annotation\b")
 _ABOUT = re.compile(r"(.*/)?(readme|licen[cs]e|requirements|change|notice|copying|package)[^/]*", re.I)
 _ARRAYS = (".parquet", ".arrow", ".npy", ".npz", ".h5", ".hdf5", ".pkl", ".tfrecord", ".mat", ".db", ".lmdb")
 
@@ -26,6 +30,21 @@ def labels(listing: Listing) -> str:
         f"; if {found[0]!r}{more} says the labels, write a CSV from it with a first line `file,label` and a row for "
         "each picture"
     )
+
+
+def boxes(listing: Listing) -> str:
+    """That files beside the pictures are boxes, one file for each picture; an empty text where none are."""
+    stems = {PurePosixPath(path).stem for path in listing.pictures}
+    for kind, suffix, like in (("YOLO", ".txt", _YOLO), ("Pascal VOC", ".xml", _VOC)):
+        found = [name for name in listing.rest if name.lower().endswith(suffix) and PurePosixPath(name).stem in stems]
+        told = next((head for name in found if (head := listing.head(name)).strip()), b"")
+        if like.match(told):
+            return (
+                f"{found[0]!r} and {len(found) - 1:,} further files say which boxes a picture has, in the form of "
+                f"{kind}, and nothing else says the labels. A study needs one label for each picture: write a CSV from "
+                "them with a first line `file,label` (docs/howto.md, 'Make a table from boxes', has the lines for it)"
+            )
+    return ""
 
 
 def pictures(listing: Listing) -> str:

@@ -33,7 +33,7 @@ _PLACES = (
     r"chunk|shot|run|take|clinic|hospital|scanner|device|side|left|right|front|back|top|bottom|view|angle"
 )
 _END = r"[\s_.-]*\w?\d*(x\d+)?(px)?"
-_SORTED_BY = re.compile(rf"(({_VERSIONS}|{_PLACES})s?[\s_.-]*)+?{_END}", re.I)
+_SORTED_BY = re.compile(rf"(({_VERSIONS}|{_PLACES})s?[\s_.-]*)+?{_END}|{names.FOLD}", re.I)
 _VERSION = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_VERSIONS})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
 _MASKS = re.compile(rf"(({_PLACES})s?[\s_.-]+)?({_DRAWN})s?([\s_.-]+({_PLACES})s?)?{_END}", re.I)
 _NUMBER = re.compile(r"([\d\s_.:-]+x)?[\d\s_.:-]+(x|px)?", re.I)  # 2023-05, 40X, 256x256
@@ -179,7 +179,7 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     sorted_above = numbered or all(_SORTED_BY.fullmatch(name) or _NUMBER.fullmatch(name) for name in above)
     first, parent = _of_folders(paths, before + 1), _of_folders(paths, "parent")
     if sorted_above and repeated > 0.5:  # site1/cat, site2/cat; 10253/0, 10254/0
-        parent = replace(parent, group=_versions(paths, above, before) or _upper(above, before))
+        parent = replace(parent, group=_versions(paths, above, before) or _upper(above, before, numbered=numbered))
         if sorting < 0.9 * deep:
             return parent
         if all(map(_NUMBER.fullmatch, places)):
@@ -199,8 +199,10 @@ def _nested(paths: Sequence[str], inner: Sequence[tuple[str, ...]], before: int)
     return found
 
 
-def _upper(above: set[str], before: int) -> str | None:
-    return names.after(names.UPPER, before) if len(above) >= UPPER else None
+def _upper(above: set[str], before: int, *, numbered: bool) -> str | None:
+    """camera1/cat, camera2/cat: the upper folder is a place or time, unless it is a version of the pictures."""
+    places = all(map(_SORTED_BY.fullmatch, above)) and not any(map(_VERSION.fullmatch, above))
+    return names.after(names.UPPER, before) if numbered or places or len(above) >= UPPER else None
 
 
 def _versions(paths: Sequence[str], above: set[str], before: int) -> str | None:

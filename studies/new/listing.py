@@ -70,6 +70,16 @@ class Listing:
         """Where a table can be read."""
         return self.unpacked.get(name, self.root / name)
 
+    def head(self, name: str) -> bytes:
+        """The first bytes of a file that lies in a folder; none of an archive's member."""
+        if self.is_archive:
+            return b""
+        try:
+            with (self.root / name).open("rb") as file:
+                return file.read(4096)
+        except OSError:
+            return b""
+
     @property
     def is_archive(self) -> bool:
         """Whether the names are those of an archive."""

@@ -37,6 +37,9 @@ _VERSION = re.compile(
     r"[a-z]{0,2}\d+|ver(sion)?\d*|left|right|front|back|top|bottom|side|copy|crop(ped)?|orig(inal)?|aug(mented)?\d*|"
     r"small|large|thumb(nail)?|mask|seg|gt|label|flip(ped)?|rot(ated)?\d*|gr[ae]y|final|edited|\d+x\d+",
     re.I)  # fmt: skip
+FOLD = (  # of a cross-validation
+    r"((cv|k|x)[\s_.-]?)?(fold|split)s?([\s_.-]?\d+|[\s_.-][a-z])|(cv|xval)[\s_.-]?\d+|\d+(st|nd|rd|th)?[\s_.-]?fold"
+)
 _DATE = re.compile(r"\d{6,}")  # or the number of a phone's picture: no label
 
 
@@ -50,6 +53,21 @@ class Found(NamedTuple):
 def after(pattern: str, folders: int) -> str:
     """The pattern, from behind so many folders on: what it names may stand below each of them."""
     return f"^(?:[^/]+/){{{folders}}}{pattern[1:]}" if folders else pattern
+
+
+def is_fold(folder: str) -> bool:
+    """Whether a folder is named like a fold of a cross-validation."""
+    return bool(re.fullmatch(FOLD, folder, re.I))
+
+
+def folds(paths: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The pattern of folders that are named like folds, and their names; None where no level has such folders alone."""
+    trails = [path.split("/")[:-1] for path in paths]
+    for level in range(min(map(len, trails), default=0)):
+        found = sorted({trail[level] for trail in trails})
+        if len(found) > 1 and all(map(is_fold, found)):
+            return after(UPPER, level), found
+    return None
 
 
 def labels(paths: Sequence[str], judged: Sequence[str]) -> Found | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stages.core.folders import part_level, part_named
+from studies.new import names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -81,5 +82,5 @@ def leaks(parts: Parts, groups: Iterable[Sequence[str]]) -> dict[str, int]:
 
 
 def named_like_parts(labels: Collection[str]) -> bool:
-    """Whether all labels are the names of parts: somebody took a divided folder for labels."""
-    return len(labels) > 1 and all(part_named(label) for label in labels)
+    """Whether all labels are the names of parts or of folds: somebody took a divided folder for labels."""
+    return len(labels) > 1 and (all(map(part_named, labels)) or all(map(names.is_fold, labels)))

@@ -21,6 +21,8 @@ from stages.core.children import cores
 from studies.new import listing as names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from tqdm import tqdm
 
@@ -46,6 +48,7 @@ class Looked:
         broken: that cannot be opened.
         copies: groups of files with the same bytes, among all files; of an archive, among those that were opened.
         alike: groups of pictures that look the same, with their byte copies, among those that were opened.
+        ones: those that could be opened.
     """
 
     opened: int = 0
@@ -55,11 +58,21 @@ class Looked:
     broken: list[str] = field(default_factory=list)
     copies: list[list[str]] = field(default_factory=list)
     alike: list[list[str]] = field(default_factory=list)
+    ones: Sequence[_One] = ()
 
     @property
     def side(self) -> int:
         """The median of the longer sides, px."""
         return int(np.median([max(size) for size in self.sizes])) if self.sizes else 0
+
+    @property
+    def turned(self) -> list[list[str]]:
+        """Pairs of pictures of which one is a copy of the other, turned or mirrored."""
+        found: list[list[str]] = []
+        for way in Image.Transpose:
+            hashes = [_hashes(one.small.transpose(way)) for one in self.ones if one.small]
+            found += _near(self.ones, hashes)
+        return found
 
     @property
     def extra(self) -> int:
@@ -70,13 +83,14 @@ class Looked:
 
 @dataclass(frozen=True)
 class _One:
-    """A picture that was opened; `hashes` are None where it cannot be."""
+    """A picture that was opened; `hashes` and `small` are None where it cannot be."""
 
     path: str
     digest: str = ""
     size: tuple[int, int] = (0, 0)
     format: str = ""
     hashes: tuple[int, int] | None = None
+    small: Image.Image | None = None
 
 
 def look(listing: Listing) -> Looked:
@@ -105,12 +119,11 @@ def look(listing: Listing) -> Looked:
         [one.path for one in ones if one.hashes is None],
         copies,
         _alike(good, copies),
+        good,
     )
 
 
 def _open(pair: tuple[str, bytes]) -> _One:
-    import imagehash
-
     path, data = pair
     digest = hashlib.sha256(data).hexdigest()
     try:
@@ -129,13 +142,13 @@ def _open(pair: tuple[str, bytes]) -> _One:
         raise
     except Exception:  # noqa: BLE001 - a damaged file may raise anything
         return _One(path, digest)
-    return _One(
-        path, digest, size, picture.format or "", (_bits(imagehash.phash(small)), _bits(imagehash.dhash(small)))
-    )
+    return _One(path, digest, size, picture.format or "", _hashes(small), small)
 
 
-def _bits(found: object) -> int:
-    return int(str(found), 16)
+def _hashes(small: Image.Image) -> tuple[int, int]:
+    import imagehash
+
+    return int(str(imagehash.phash(small)), 16), int(str(imagehash.dhash(small)), 16)
 
 
 def _misnamed(one: _One) -> bool:
@@ -181,7 +194,7 @@ def _alike(ones: list[_One], copies: list[list[str]]) -> list[list[str]]:
     for group in copies:
         for path in group[1:]:
             leader[find(path)] = find(group[0])
-    for a, b in _near(ones):
+    for a, b in _near(ones, [one.hashes for one in ones if one.hashes]):
         leader[find(a)] = find(b)
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for path in leader:
@@ -189,16 +202,17 @@ def _alike(ones: list[_One], copies: list[list[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
 
-def _near(ones: list[_One]) -> list[tuple[str, str]]:
+def _near(ones: Sequence[_One], hashes: Sequence[tuple[int, int]]) -> list[list[str]]:
+    """Pairs of pictures: the hashes of the first are near those that are given for the second."""
     if not ones:
         return []
-    hashes = [one.hashes for one in ones if one.hashes is not None]
-    columns: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)
+    first: NDArray[np.uint64] = np.array([one.hashes for one in ones if one.hashes], dtype=np.uint64)
+    second: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)
     # A picture of one colour has hashes without a bit, which tell nothing.
-    told = (np.bitwise_count(columns[:, 1]) > 4) & (np.bitwise_count(columns[:, 0]) > 4)
+    told = np.bitwise_count(first).min(axis=1) > 4
     found = []
     for i, one in enumerate(ones):
-        far = np.bitwise_count(columns[i + 1 :] ^ columns[i]).max(axis=1, initial=0)
+        far = np.bitwise_count(second[i + 1 :] ^ first[i]).max(axis=1, initial=0)
         for j in np.flatnonzero((far <= NEAR) & told[i + 1 :] & told[i]) + i + 1:
-            found.append((one.path, ones[j].path))  # noqa: PERF401 - two loops in one comprehension read worse
+            found.append([one.path, ones[int(j)].path])  # noqa: PERF401 - two loops in one comprehension read worse
     return found

@@ -43,6 +43,8 @@ class Table:
         parts, groups: picture -> what the column of parts or of groups says.
         torn: pictures that stand in several rows with different labels.
         sure: the label's column is named like one, or the user named it.
+        flags: columns of which one says 1, and whose names are the labels; `label` then names them all.
+        header: whether it has names of columns.
     """
 
     file: str
@@ -60,6 +62,8 @@ class Table:
     groups: dict[str, str] = field(default_factory=dict)
     torn: frozenset[str] = frozenset()
     sure: bool = True
+    flags: tuple[str, ...] = ()
+    header: bool = True
     url: str = ""
     rows: list[dict[str, str]] = field(default_factory=list)  # of addresses
 
@@ -68,19 +72,27 @@ class Table:
         """How many labels there are."""
         return len(set(self.labels.values()) - {""})
 
-    def keys(self) -> dict[str, str | None]:
+    def keys(self) -> dict[str, Any]:
         """What `ingest.table` is told where the table says the label."""
-        return self.beside() | {"label": self.label}
+        return self.beside() | {"label": list(self.flags) or self.label}
 
-    def beside(self) -> dict[str, str | None]:
+    def beside(self) -> dict[str, Any]:
         """The same where something else says the label."""
-        found: dict[str, str | None] = {"file": self.file, "path": self.path, "label": None}
+        found: dict[str, Any] = {"file": self.file, "path": self.path, "label": None}
+        found |= {} if self.header else {"header": False}
         return found | {name: value for name in ("part", "group") if (value := getattr(self, name))}
 
     def said(self) -> str:
         """Where the label stands, in a sentence."""
         if self.kind == "coco":
             return f"The label is the category that {self.file!r} (COCO) gives each picture."
+        if self.flags:
+            return f"The label is the name of the column of {self.file!r} that says 1 ({self.label})."
+        if not self.header:
+            return (
+                f"The label is column {self.label} of {self.file!r}, whose first line names no columns; column "
+                f"{self.path} names the files."
+            )
         return f"The label is the column {self.label!r} of {self.file!r}, whose column {self.path!r} names the files."
 
 
@@ -99,7 +111,11 @@ def find(listing: Listing, label: str = "", group: str = "") -> tuple[list[Table
             if file.suffix.lower() == ".json" and (coco := _coco(file, name, listing)):
                 found.append(coco)
             elif (frame := columns.read(file, name, [label, group])) is not None:
-                found += _columns(frame, name, listing, label, group)
+                index = columns.Index(listing.pictures, name)
+                header = file.suffix.lower() not in (".csv", ".tsv") or not any(map(index, frame.columns))
+                if not header and (frame := columns.read(file, name, header=False)) is None:
+                    continue
+                found += _columns(frame, name, index, label, group, header=header)
         except UserError as error:
             unread.append(str(error))
     found = _joined(found, listing.tables)
@@ -122,7 +138,9 @@ def _joined(found: list[Table], tables: Sequence[str]) -> list[Table]:
 def _united(found: list[Table], tables: Sequence[str], named: Callable[[Table], str]) -> list[Table]:
     alike: dict[tuple[str, ...], list[Table]] = {}
     for one in found:
-        alike.setdefault((named(one), one.path, one.label, one.part, one.group, one.kind), []).append(one)
+        alike.setdefault((named(one), one.path, one.label, one.part, one.group, one.kind, str(one.header)), []).append(
+            one
+        )
     joined = []
     for (name, *_), same in alike.items():
         labelled = Counter(path for one in same for path, label in one.labels.items() if label or path in one.torn)
@@ -198,28 +216,30 @@ def _of_addresses(frame: pd.DataFrame, file: Path, name: str, wanted: str) -> Ta
     return Table(file.name, name, label, labels, [], len(rows), others, url=name, rows=rows)
 
 
-def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, group: str) -> list[Table]:
+def _columns(
+    frame: pd.DataFrame, file: str, index: columns.Index, wanted: str, group: str, *, header: bool
+) -> list[Table]:
     """The table by its columns; nothing where none of them names pictures."""
-    index = columns.Index(listing.pictures, file)
-    if any(map(index, frame.columns)):
-        raise UserError(
-            f"{file} begins with a picture and not with the names of its columns; add a first line, for example "
-            "`file,label`"
-        )
     path = columns.path_column(frame, index)
     if not path:
         return []
     places = [index(value) for value in frame[path]]
     label, others = (wanted, {}) if wanted and wanted in frame.columns else columns.label(frame, {path})
     part = next((c for c in frame.columns if c not in {path, label} and columns.is_parts(frame[c])), "")
-    sure = label == wanted or columns.is_label(label)
-    free = [c for c in frame.columns if c not in {path, part} and not (c == label and sure)]
+    sure = bool(label) and (label == wanted or columns.is_label(label))
+    flags = [] if sure else columns.one_hot(frame)
+    if flags:
+        label, others, sure = ", ".join(flags), {}, True
+        said_of = [[one for one in flags if row[one]] for row in frame[flags].apply(columns.holds).to_dict("records")]
+    else:
+        said_of = [[value] for value in frame[label]] if label else []
+    free = [c for c in frame.columns if c not in {path, part, *flags} and not (c == label and sure)]
     groups = [group] if group in free else [c for c in free if columns.is_group(c, frame[c])]
     group = next(iter(groups), "")
-    given: dict[str, set[str]] = {picture: set() for picture in listing.pictures}
-    for place, value in zip(places, frame[label] if label else [], strict=False):
-        if place and (said := printable(tidy(value))):
-            given[place].add(said)
+    given: dict[str, set[str]] = {picture: set() for picture in index.pictures}
+    for place, values in zip(places, said_of, strict=False):
+        if place:
+            given[place] |= {said for value in values if (said := printable(tidy(value)))}
     labels = {picture: "".join(values) if len(values) == 1 else "" for picture, values in given.items()}
     missing = [value for value, place in zip(frame[path], places, strict=True) if value and not place]
     return [
@@ -227,7 +247,8 @@ def _columns(frame: pd.DataFrame, file: str, listing: Listing, wanted: str, grou
             file, path, label, labels, missing, len(places), others, part, group,
             parts=_of(places, frame, part), groups=_of(places, frame, group),
             torn=frozenset(place for place, values in given.items() if len(values) > 1),
-            sure=sure, unread="" if part else columns.may_be_parts(frame, {path, label, group}),
+            sure=sure, flags=tuple(flags), header=header,
+            unread="" if part else columns.may_be_parts(frame, {path, label, group, *flags}),
         )
     ]  # fmt: skip
 

@@ -24,8 +24,13 @@ _FEW = 12  # classes that are all named
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
-    """Paragraphs as lines of a terminal."""
-    return [part for line in lines for part in (textwrap.wrap(line, WIDTH, subsequent_indent="  ") or [""])]
+    """Paragraphs as lines of a terminal; a flag, a name or a pattern stays whole."""
+    wrapper = textwrap.TextWrapper(WIDTH, break_on_hyphens=False, break_long_words=False)
+    found = []
+    for line in lines:
+        wrapper.subsequent_indent = "  " * line.startswith("- ")
+        found += wrapper.wrap(line) or [""]
+    return found
 
 
 def found(listing: Listing, layout: Layout, looked: Looked) -> list[str]:
@@ -73,10 +78,11 @@ def _copies(listing: Listing, looked: Looked) -> str:
     same = sum(len(group) - 1 for group in looked.copies)
     of = "" if looked.opened == len(listing.pictures) else f" (in a sample of {looked.opened:,})"
     one = looked.alike[0]
+    copies = number(looked.extra, "picture is a copy", "pictures are copies")
     return (
-        f"About {looked.extra:,} pictures are copies of another picture{of}: {same:,} have the same bytes, the others "
-        f"nearly the same hashes. An example is {one[0]!r} and {one[1]!r}. The study keeps the best copy of each, "
-        "so that no picture is in both training and test. It compares more closely than this, and lists what it finds."
+        f"About {copies} of another picture{of}: {same:,} with the same bytes, the others with nearly the same hashes. "
+        f"An example is {one[0]!r} and {one[1]!r}. The study keeps the best copy of each, so that no picture is in "
+        "both training and test. It compares more closely than this, and lists what it finds."
     )
 
 

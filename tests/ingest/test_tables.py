@@ -73,6 +73,34 @@ def test_every_format_gives_the_text_that_stands_in_it(tmp_path: Path, kind: str
     assert rows[name]["problem"] == "not_in_table"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_without_names_of_columns(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    folder = tree(tmp_path / "s", *(f"{i}.png" for i in range(3)))
+    text = "".join(f"{i}.png{delimiter}{label}\n" for i, label in enumerate(["cat", "แมว", "dog"]))
+    (folder / "l.csv").write_text(text, encoding=encoding)
+    rows = bring("folder", folder, label="table", table={"file": "l.csv", "header": False, "path": "1", "label": "2"})
+    assert {path: row["label"] for path, row in rows.items() if row["file"]} == {
+        "0.png": "cat", "1.png": "แมว", "2.png": "dog",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="has no column `3`, but `1`, `2`"):
+        bring("folder", folder, label="table", table={"file": "l.csv", "header": False, "path": "1", "label": "3"})
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("pair", [("0", "1"), ("0.0", "1.0"), ("false", "true")])
+def test_a_column_for_each_label(tmp_path: Path, kind: str, pair: tuple[str, str]) -> None:
+    """Of each row one says 1; a row with two is named, and one with none has no label."""
+    said = [[1, 0], [0, 1], [1, 1], [0, 0]]
+    folder = tree(tmp_path / "s", *(f"{i}.png" for i in range(4)))
+    name, write = WRITERS[kind]
+    write(folder / name, [{"id": f"{i}.png", "a b": pair[x], "c": pair[y]} for i, (x, y) in enumerate(said)])
+    rows = bring("folder", folder, label="table", table={"file": name, "path": "id", "label": ["a b", "c"]})
+    assert [(rows[f"{i}.png"]["label"], rows[f"{i}.png"]["problem"]) for i in range(4)] == [
+        ("a b", ""), ("c", ""), ("", "several_labels"), ("", ""),
+    ]  # fmt: skip
+
+
 def test_every_file_and_every_row_is_accounted_for(tmp_path: Path) -> None:
     folder = tree(
         tmp_path / "s",

@@ -143,6 +143,15 @@ def test_few_pictures_a_class_say_what_to_do() -> None:
     assert Counter(splits([0], test=10, val=10)[0].values()) == {"train": 10, "val": 10, "test": 10}
 
 
+def test_too_few_groups_say_how_to_give_them_up() -> None:
+    named = [f"fold {i // 2 % 3}" for i in range(60)]
+    cleaned(named, {0: 2})  # a copy joins two of the three
+    with pytest.raises(UserError, match=r"in 2 groups that stay whole, too few .*remove `group` from `ingest` or .*"):
+        splits([0])
+    cleaned([""] * 60, {0: 2})
+    assert set(splits([0])[0].values()) == {"train", "val", "test"}, "without them, the split is made"
+
+
 @pytest.mark.parametrize("frames", [5, 7, 12])
 def test_clips_that_are_larger_than_a_share_still_fill_every_part(frames: int) -> None:
     """Each held-out part takes one clip of each class, and two stay in train."""

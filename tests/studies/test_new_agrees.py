@@ -103,7 +103,9 @@ def test_names_of_the_training_part_tell(tmp_path: Path, new: Any, brought: Any)
 def test_copies_in_an_archive_are_counted(tmp_path: Path, new: Any) -> None:
     root = make(tmp_path / "made", several(["cat", "dog"]))
     shutil.copyfile(root / "cat/cata.png", root / "cat/again.png")
-    assert "1 have the same bytes" in new(at=zipped(root, tmp_path / "x.zip"))
+    assert "About 1 picture is a copy of another picture: 1 with the same bytes" in new(
+        at=zipped(root, tmp_path / "x.zip")
+    )
 
 
 def test_heic(tmp_path: Path, new: Any, brought: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from stages.core import params, rendered
 from stages.core.folders import part_named
 from studies.new import __main__ as new
-from studies.new import listing, networks, pictures, probe, study
+from studies.new import listing, networks, pictures, probe, study, words
 from studies.new.proposal import Proposal, Source
 from tests.studies.new_folders import make, several
 
@@ -103,6 +103,14 @@ def test_the_time_is_counted(cores: int, monkeypatch: pytest.MonkeyPatch) -> Non
     assert found[True].train - 4 * probe.DVC_STAGE == 4 * passes / cores, "cells with splits of their own share nothing"
     changes = 2 + 1 + 2 + 2 + 2 + 1 + 1 + 1
     assert found[True].evaluate - found[False].evaluate == (4 / cores - 1) * changes * 20
+
+
+def test_flags_patterns_and_commands_are_not_broken_by_the_end_of_a_line() -> None:
+    whole = ["'^(?:[^/]+/){1}(?P<group>[^/]+)/'`", "--label-column", "studies/" + "x" * 120 + "/index.html"]
+    lines = words.wrapped([f"- {'word ' * k}{part} and more" for k in range(30) for part in whole])
+    assert [sum(part in line for line in lines) for part in whole] == [30] * 3
+    assert all(len(line) <= words.WIDTH for line in lines if "x" * 120 not in line)
+    assert words.wrapped(words.ending("mine", None, ""))[2] == "    make study STUDY=mine"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(31, "30 seconds"), (130, "2 minutes"), (9000, "2.5 hours")])

@@ -1,10 +1,12 @@
 """What `make new` keeps together: the groups of a table, of folders and of names, in a split that works."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.studies.new_folders import divided, labels, make, raw, several, table
 
@@ -42,14 +44,61 @@ def test_groups_of_a_few_pictures_are_not_taken(tmp_path: Path, new: Any, brough
     assert labels(brought()) == {"cat": 30, "dog": 30}
 
 
-@pytest.mark.parametrize("each", [2, 3])
-def test_groups_that_no_split_can_hold_are_not_proposed(each: int, tmp_path: Path, new: Any, brought: Any) -> None:
-    make(tmp_path / "pictures", several([f"{c}/part{i}" for c in ("cat", "dog") for i in range(each)]))
+@pytest.mark.parametrize("each", [3, 5, 6])
+@pytest.mark.parametrize("order", ["{c}/session_{i}", "camera{i}/{c}"])
+def test_groups_that_a_split_may_not_divide_are_not_proposed(
+    order: str, each: int, tmp_path: Path, new: Any, brought: Any
+) -> None:
+    make(tmp_path / "pictures", several([order.format(c=c, i=i) for c in ("cat", "dog") for i in range(each)]))
     said = new()
     assert "The folders look like" in said
-    assert ("Taken: yes" in said) == (each == 3)
-    assert ("have fewer than 3" in said) == (each == 2)
-    assert set(divided(brought(), raw(tmp_path)["split"]).values()) == {"train", "val", "test"}
+    assert ("Taken: yes (--group none changes it)" in said) == (each == 6)
+    assert ("'cat', 'dog' have too few of them" in said) == (each < 6)
+    assert ("Taken: no (--group auto changes it)" in said) == (each < 6)
+    rows = brought()
+    assert {bool(row["group"]) for row in rows.values()} == {each == 6}
+    assert set(divided(rows, raw(tmp_path)["split"]).values()) == {"train", "val", "test"}
+    assert "few groups. If the study stops at the split" in new("--group", "auto", name="auto") or each == 6
+    assert all(row["group"] in path for path, row in brought("auto").items() if row["group"])
+    assert all(row["group"] for row in brought("auto").values())
+
+
+@pytest.mark.parametrize("way", [None, *Image.Transpose])
+def test_groups_that_share_copies_are_counted_as_one(way: Any, tmp_path: Path, new: Any) -> None:
+    root = make(tmp_path / "pictures", several([f"{c}/session_{i}" for c in ("cat", "dog") for i in range(7)]))
+    picture = Image.open(root / "cat/session_0/cata.png")
+    for i in range(1, 3):
+        (picture.transpose(way) if way is not None else picture).save(root / f"cat/session_{i}/copy.png")
+    said = new()
+    assert "'cat' has too few of them" in said, "seven, of which three are one"
+    assert "'dog'" not in said.partition("too few of them")[0].rpartition("one thing.")[2]
+
+
+@pytest.mark.parametrize("fold", ["fold{i}", "Fold_{i}", "cv{i}", "split-{i}", "k-fold {i}", "{i}_fold"])
+@pytest.mark.parametrize("order", ["{fold}/{c}", "{c}/{fold}"])
+def test_folds_are_told_and_no_groups(order: str, fold: str, tmp_path: Path, new: Any, brought: Any) -> None:
+    folds = [fold.format(i=i) for i in range(10)]
+    make(tmp_path / "pictures", several([order.format(c=c, fold=one) for c in ("cat", "dog") for one in folds], 3))
+    said = new()
+    assert "are folds of a cross-validation" in said
+    assert "Taken" not in said
+    assert labels(brought()) == {"cat": 30, "dog": 30}
+    assert "group" not in raw(tmp_path)["ingest"]
+    pattern = re.search(r"--group '([^']+)'", said)
+    assert pattern
+    new("--group", pattern[1], name="folds")
+    rows = brought("folds")
+    assert {row["group"] for row in rows.values()} == set(folds)
+    assert all(row["group"] in path.split("/") for path, row in rows.items())
+
+
+def test_clips_within_folds_are_groups(tmp_path: Path, new: Any, brought: Any) -> None:
+    make(
+        tmp_path / "pictures",
+        [f"fold{n}/{c}/clip{n}{k}_{f}.png" for n in range(3) for c in ("cat", "dog") for k in range(3) for f in "12"],
+    )
+    assert "18 series" in new()
+    assert len({row["group"] for row in brought().values()}) == 18
 
 
 LOCATED = [
@@ -119,8 +168,8 @@ def test_patients_in_several_published_parts(leaking: int, tmp_path: Path, new: 
 
 
 def test_folders_that_only_count_are_asked_about(tmp_path: Path, new: Any, brought: Any) -> None:
-    make(tmp_path / "pictures", several([f"{c}/v_{c}_g{g:02}" for c in ("Jump", "Run") for g in range(5)], 4))
+    make(tmp_path / "pictures", several([f"{c}/v_{c}_g{g:02}" for c in ("Jump", "Run") for g in range(6)], 4))
     assert "What is the label: 1" in new()
     rows = brought()
-    assert labels(rows) == {"Jump": 20, "Run": 20}
-    assert len({row["group"] for row in rows.values()}) == 10
+    assert labels(rows) == {"Jump": 24, "Run": 24}
+    assert len({row["group"] for row in rows.values()}) == 12

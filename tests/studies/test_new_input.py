@@ -33,6 +33,10 @@ def parts_alone(root: Path) -> None:
     make(root, several(["train", "Validation", "TEST"]))
 
 
+def folds_alone(root: Path) -> None:
+    make(root, several(["cv1", "cv2", "cv3"]))
+
+
 def two_of_each(root: Path) -> None:
     make(root, several(["cat", "dog", "cow"], 2))
 
@@ -41,6 +45,7 @@ REFUSED = [
     (nothing, "holds no pictures, but 1 other file;", "name a folder that holds"),
     (one_class, "has one class only, 'cat'", "name the folder above"),
     (flat, "holds 30 pictures, and neither folders", "put the pictures of each class into a folder of its own"),
+    (folds_alone, "'cv1', 'cv2', 'cv3', which are parts of a data set and no labels", "below them"),
     (parts_alone, "parts of a data set and no labels", "into a folder of its own below them"),
     (two_of_each, "3 of 3 classes have fewer than 3 pictures", "add pictures"),
 ]

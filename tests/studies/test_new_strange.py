@@ -112,17 +112,6 @@ def test_a_column_that_may_say_the_parts_is_told(column: str, values: str, told:
     assert (f"The column {column!r} of all.csv may say to which part" in said) == told
 
 
-def test_one_column_of_many_is_not_taken_for_the_label(tmp_path: Path) -> None:
-    make(tmp_path, [f"{k}.png" for k in range(12)])
-    table(
-        tmp_path, "truth.csv", [{"image": k, **{c: int(k % 3 == i) for i, c in enumerate(CLASSES)}} for k in range(12)]
-    )
-    listing = look(tmp_path)
-    found, _ = tables.find(listing)
-    with pytest.raises(UserError, match=r"if 'truth\.csv' says the labels, write a CSV"):
-        flaws.refuse(listing, layout.decide(listing.pictures, None, found, None), None)
-
-
 def test_a_table_of_each_part_names_its_own_files(tmp_path: Path, new: Any, brought: Any) -> None:
     for part, count in (("train", 18), ("test", 9)):
         make(tmp_path / "pictures", [f"{part}_images/{k}.png" for k in range(count)])
@@ -213,3 +202,52 @@ def test_files_of_an_archive_that_may_say_the_labels_are_named(tmp_path: Path) -
 
 def test_numbers_that_are_written_in_two_ways_look_the_same() -> None:
     assert alike({"1", "01", "1.0", "10", "2", "1.5"}) == [["01", "1", "1.0"]]
+
+
+def yolo(root: Path, place: str = "{of}/{part}") -> None:
+    part = ["train" if k < 12 else "val" for k in range(18)]
+    for k in range(18):
+        text = root / place.format(of="labels", part=part[k]) / f"{k}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        several = "0 0.5 0.5 0.2 0.2\n" * (k == 17)
+        text.write_text(f"{k % 2} 0.5 0.5 0.25 0.25\n{k % 2} 0.1 0.2 0.1 0.1\n{several}", encoding="utf-8")
+    make(root, [f"{place.format(of='images', part=part[k])}/{k}.jpg" for k in range(18)])
+    (root / "data.yaml").write_text("names: [cat, dog]", encoding="utf-8")
+
+
+def yolo_below_parts(root: Path) -> None:
+    yolo(root, "{part}/{of}")
+
+
+def voc(root: Path) -> None:
+    (root / "Annotations").mkdir()
+    make(root, [f"JPEGImages/{k}.jpg" for k in range(18)])
+    for k in range(18):
+        box = "<object><name>{}</name><bndbox><xmin>1</xmin></bndbox></object>"
+        boxes = box.format(CLASSES[k % 2]) + box.format("dog") * (k == 16)
+        xml = f"<annotation>\n<filename>{k}.jpg</filename>{boxes}</annotation>"
+        (root / f"Annotations/{k}.xml").write_text(xml, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [(yolo, "form of YOLO"), (yolo_below_parts, "form of YOLO"), (voc, "form of Pascal VOC")]
+)
+def test_boxes_are_told_and_the_documented_lines_make_a_table_of_them(
+    kind: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: Any, brought: Any
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    kind(tmp_path / "pictures")
+    with pytest.raises(UserError, match=said) as error:
+        new()
+    assert "docs/howto.md, 'Make a table from boxes'" in str(error.value)
+    assert "one class" not in str(error.value)
+    text = (
+        (Path(__file__).parents[2] / "docs/howto.md").read_text(encoding="utf-8").split("## Make a table from boxes")[1]
+    )
+    block = re.findall(r"```python\n(.*?)```", text, re.S)[kind is voc]
+    monkeypatch.chdir(tmp_path / "pictures")
+    exec(block, {})  # noqa: S102 - what the reader runs
+    new()
+    found = {path: row["label"] for path, row in brought().items()}
+    whole = {k: CLASSES[k % 2] for k in range(18) if k != (16 if kind is voc else 17)}
+    assert {int(Path(path).stem): label for path, label in found.items()} == whole
