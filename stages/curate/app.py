@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.core import curation
 from stages.core.errors import UserError
-from stages.curate import findings as finding
+from stages.curate import finding
+from stages.curate.findings import Study
 from stages.curate.guard import Guard
 from stages.curate.pictures import SIDES, Pictures
 from stages.curate.store import ConflictError, Store, pairs, refuse_to_keep, shown
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from stages.clean.params import Clean
     from stages.core.curation import Decision
-    from stages.curate.findings import Finding, Picture, Study
+    from stages.curate.finding import Finding, Picture
     from stages.curate.store import Step, Subject
 
 STATIC = Path(__file__).parent / "static"
@@ -271,4 +272,4 @@ def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision
 
 def open_study(root: Path, clean: Clean, title: str, who: str) -> Desk:
     """The desk of the study in a folder."""
-    return Desk(finding.Study.read(root), Pictures(root, clean), Store(root, who), title)
+    return Desk(Study.read(root), Pictures(root, clean), Store(root, who), title)

@@ -196,8 +196,8 @@ function target(decision) {
   const one = finding();
   let pictures = chosen();
   if (decision === "together" && pictures.length < 2) pictures = one.pictures;
-  // A suspect and its copies have one label, so one decision.
-  if (one.kind === "suspect" && !state.marked.size && decision !== "not_same") pictures = one.pictures;
+  // A suspect or outlier and its copies are one picture, so one decision.
+  if (["suspect", "outlier"].includes(one.kind) && !state.marked.size && decision !== "not_same") pictures = one.pictures;
   const others = decision === "not_same" ? one.pictures.filter((p) => !pictures.includes(p)) : [];
   return { one, pictures, others };
 }
