@@ -134,7 +134,7 @@ def test_without_folds_the_section_is_what_it_was() -> None:
         ({"found": 0, "left_out": {"a": 1}}, "One class was left out of the audit, since it has too few groups"),
         (
             {"outliers": {"neighbours": 10, "limit": 1.84, "found": 31, "listed": 20}, "found": 0},
-            "1.84 times as far from its 10 nearest as the median image. `reports/audit/outliers.csv` lists the first 20",
+            "1.84 times as far from its 10 nearest as the median image. `reports/audit/outliers.csv` lists the first ",
         ),
         (
             {"outliers": {"neighbours": 10, "limit": 2.0, "found": 1, "listed": 1}, "found": 0},
