@@ -1,1 +1,1 @@
-"""Likely label errors among all kept pictures, each judged by models that did not see it; pictures unlike all others."""
+"""Likely label errors among all kept pictures, each judged by models that did not see it; and outliers."""

@@ -1,7 +1,7 @@
 """Pictures unlike all others: far from their nearest neighbours in the features (Kuan and Mueller 2022).
 
-The method is `cleanlab`'s: the mean cosine distance to the ten nearest pictures. What counts as far was measured in
-docs/decisions/0434.
+The distance is that of `cleanlab.outlier`, which searches twice: the mean cosine distance to the ten nearest pictures.
+What counts as far was measured in docs/decisions/0434.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEIGHBOURS = 10  # the library's own number
+NEIGHBOURS = 10  # cleanlab's own number
 FAR = 3.0  # robust SDs above the median
+NONE = 1e-5  # a distance that rounding in float32 may leave between copies
 LEAST = 0.1  # of the robust SD, in medians: a spread of 10 % is ordinary
 MOST = 20  # listed
 
@@ -29,15 +30,14 @@ def distances(features: NDArray[np.float32]) -> NDArray[np.float64] | None:
         (images,), as multiples of their median, to three decimals. None where no picture has ten others, or where the
         median picture is one of so many copies that it has no distance.
     """
-    from cleanlab.outlier import OutOfDistribution
+    from sklearn.neighbors import NearestNeighbors
 
     if len(features) <= NEIGHBOURS:
         return None
-    method = OutOfDistribution({"k": NEIGHBOURS})
-    scores = method.fit_score(features=features.astype(np.float64), verbose=False)
-    # a score is exp(-distance / median), and 1 where there is no distance
-    far: NDArray[np.float64] = np.round(-np.log(np.maximum(scores, np.finfo(np.float64).tiny)), 3) + 0.0
-    return far if np.median(far) > 0 else None
+    nearest, _ = NearestNeighbors(n_neighbors=NEIGHBOURS, metric="cosine").fit(features).kneighbors()
+    found = nearest.mean(axis=1, dtype=np.float64)
+    usual = float(np.median(found))
+    return np.round(found / usual, 3) if usual > NONE else None
 
 
 def limit(found: NDArray[np.float64]) -> float:

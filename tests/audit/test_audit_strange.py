@@ -47,6 +47,14 @@ def test_strangers_are_named_first_and_next_to_no_one_else(strangers: int) -> No
     assert [found[k] for k in named] == sorted((found[k] for k in named), reverse=True)
 
 
+def test_the_order_is_that_of_cleanlab() -> None:
+    from cleanlab.outlier import OutOfDistribution
+
+    features = cloud(200, 5)
+    scores = OutOfDistribution({"k": 10}).fit_score(features=features.astype(np.float64), verbose=False)
+    assert strange.distances(features) == pytest.approx(-np.log(scores), abs=6e-4)
+
+
 def test_copies_that_were_kept_change_little_and_hide_no_stranger() -> None:
     """Each picture twice: the nearest other is itself. Ties keep the order of the manifest."""
     features = cloud(100, 3).repeat(2, 0)
