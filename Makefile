@@ -55,7 +55,7 @@ new: free setup ## your own pictures: look at a folder, write studies/NAME (IMAG
 undecided = test -e "$1/data/curation.csv" || { mkdir -p "$1/data" && echo path,sha256,decision,value,reason,who,when,seen > "$1/data/curation.csv"; }
 
 known:
-	@test -f studies/$(STUDY)/params.yaml || { echo "error: STUDY must be one of: $$(cd studies && ls -d */)"; exit 1; }
+	@test -f studies/$(STUDY)/params.yaml || { cd studies; echo "error: no study has this name; STUDY is one of: $$(echo */params.yaml | sed 's|/params.yaml||g; s/ /, /g')"; exit 1; }
 
 study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4)
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done

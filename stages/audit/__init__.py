@@ -1,1 +1,1 @@
-"""Likely label errors among all kept pictures, those of training too: each is judged by models that did not see it."""
+"""Likely label errors among all kept pictures, each judged by models that did not see it; and outliers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from stages.train.sections import Adam
 from stages.train.zoo.params import Backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,10 +50,26 @@ def weights(settings: Audit) -> dict[str, str] | None:
     Raises:
         UserError: the architecture is unknown, or its weights are not here and cannot be fetched.
     """
-    try:
+    with _keys_of_the_audit(settings):
         return zoo.pretrained(cell(settings).model)
-    except UserError as error:  # the audit has no key `weights`
-        raise UserError(str(error).replace(_OF_A_VARIANT, "or set `aggregate.audit.folds: 0`, for no audit")) from None
+
+
+@contextlib.contextmanager
+def _keys_of_the_audit(settings: Audit) -> Iterator[None]:
+    """Errors of a backbone name the keys of a variant; the audit has keys of its own, and none for weights."""
+    try:
+        yield
+    except UserError as error:
+        said, name = str(error), settings.architecture
+        own = f"params.yaml: `aggregate.audit.architecture: {name}`"
+        for before, after in (
+            (f"params.yaml: `architecture: {name}`", own),
+            (f"params.yaml: `{name}`", own),
+            ("; use `pooling: own` in its `head`", "; name another network"),
+            (_OF_A_VARIANT, "or set `aggregate.audit.folds: 0`, for no audit"),
+        ):
+            said = said.replace(before, after)
+        raise UserError(said) from None
 
 
 def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
@@ -80,7 +97,9 @@ def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
     }
 
     def build(target: Path) -> None:
-        np.save(target, _computed(pixels.load(paths, frozen.size, frozen.resize, known), frozen, device))
+        images = pixels.load(paths, frozen.size, frozen.resize, known)
+        with _keys_of_the_audit(settings):
+            np.save(target, _computed(images, frozen, device))
 
     return store.array("features", key, build)
 

@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from stages.audit import judge
+from stages.audit import judge, strange
 from stages.core import files, intact, sprite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stages.aggregate.params import Audit
 
 CLEAN, OUT = Path("data/clean"), Path("reports/audit")
 COLUMNS = ["image_id", "label", "predicted", "label_probability", "predicted_probability", "found", "judged"]
+OUTLIERS = ["image_id", "label", "distance", "found", "compared"]
 SHOWN, PX = 48, 96  # pictures in the sprite, and px of their longer side: 250 KB in git
 Row = dict[str, Any]
 
 
 def run(settings: Audit) -> None:
-    """Write suspects.csv, summary.json, pictures.json and, where anything was found, pictures.jpg.
+    """Write suspects.csv, outliers.csv, summary.json, pictures.json and, where labels were found, pictures.jpg.
 
-    Without folds the table has its first row alone, and no picture need be here.
+    Without folds suspects.csv has its first row alone, there is no outliers.csv, and no picture need be here.
 
     Raises:
         UserError: a picture or the weights are missing, or a file is damaged.
@@ -33,14 +37,17 @@ def run(settings: Audit) -> None:
     manifest = files.read_rows(CLEAN / "manifest.csv") if settings.folds else []
     paths = [_inside(row["path"]) for row in manifest]
     rows: list[Row] = []
+    odd: list[Row] = []
     told: dict[str, Any] = {"folds": settings.folds}
     if settings.folds:
-        rows, told = _audit(manifest, paths, settings)
+        rows, odd, told = _audit(manifest, paths, settings)
     of = {row["image_id"]: path for row, path in zip(manifest, paths, strict=True)}
     pictures = [_picture(of[row["image_id"]]) for row in rows[:SHOWN]]
     px = min(PX, max((max(picture.size) for picture in pictures), default=PX))
     with files.fresh_folder(OUT) as folder:
         files.write_rows(folder / "suspects.csv", COLUMNS, rows)
+        if settings.folds:
+            files.write_rows(folder / "outliers.csv", OUTLIERS, odd)
         files.write_json(folder / "summary.json", told)
         about = [{key: row[key] for key in ("image_id", "label", "predicted")} for row in rows[:SHOWN]]
         files.write_json(folder / "pictures.json", {"px": px, "columns": sprite.COLUMNS, "tiles": about})
@@ -48,8 +55,10 @@ def run(settings: Audit) -> None:
             sprite.write(folder / "pictures.jpg", [sprite.tile(picture, px) for picture in pictures])
 
 
-def _audit(manifest: Sequence[dict[str, str]], paths: Sequence[Path], settings: Audit) -> tuple[list[Row], Row]:
-    """The rows of suspects.csv, and what summary.json says."""
+def _audit(
+    manifest: Sequence[dict[str, str]], paths: Sequence[Path], settings: Audit
+) -> tuple[list[Row], list[Row], Row]:
+    """The rows of suspects.csv and of outliers.csv, and what summary.json says."""
     from stages.audit import features
 
     labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
@@ -57,6 +66,7 @@ def _audit(manifest: Sequence[dict[str, str]], paths: Sequence[Path], settings: 
     judged = judge.out_of_fold(made, labels, groups, settings.folds, settings.seed)
     places = judge.issues(judged)
     rows = [_row(place, judged, manifest, len(places)) for place in places[: settings.most].tolist()]
+    odd, unlike = _strange(made, manifest)
     right = judged.probabilities.argmax(axis=1) == judged.labels if len(judged.rows) else None
     told = {
         "folds": settings.folds,
@@ -70,8 +80,29 @@ def _audit(manifest: Sequence[dict[str, str]], paths: Sequence[Path], settings: 
         "listed": len(rows),
         "top1": None if right is None else float(right.mean()),
         "left_out": _left_out(labels, groups, judged.classes),
+        "outliers": unlike,
         "libraries": {name: metadata.version(name) for name in ("cleanlab", "scikit-learn")},
     }
+    return rows, odd, told
+
+
+def _strange(made: NDArray[np.float32], manifest: Sequence[dict[str, str]]) -> tuple[list[Row], Row | None]:
+    """The rows of outliers.csv, and what summary.json says of them; None where nothing can be said."""
+    far = strange.distances(made)
+    if far is None:
+        return [], None
+    places = strange.places(far).tolist()
+    rows = [
+        {
+            "image_id": manifest[k]["image_id"],
+            "label": manifest[k]["label"],
+            "distance": float(far[k]),
+            "found": len(places),
+            "compared": len(far),
+        }
+        for k in places[: strange.MOST]
+    ]
+    told = {"neighbours": strange.NEIGHBOURS, "limit": strange.limit(far), "found": len(places), "listed": len(rows)}
     return rows, told
 
 

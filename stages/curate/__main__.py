@@ -7,10 +7,14 @@ import secrets
 import socket
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.core import errors, params
 from stages.core.console import say
 from stages.core.errors import UserError
+
+if TYPE_CHECKING:
+    from stages.curate.app import Desk
 
 PORT = 8765
 
@@ -24,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--who", help="the name beside each decision; without it, git's user.name")
     arguments = parser.parse_args()
-    serve(arguments.host, arguments.port, _git_name() if arguments.who is None else arguments.who)
+    serve(arguments.host, arguments.port, git_name() if arguments.who is None else arguments.who)
 
 
 def serve(host: str, port: int, who: str) -> None:
@@ -35,11 +39,9 @@ def serve(host: str, port: int, who: str) -> None:
     """
     import uvicorn
 
-    from stages.clean.params import Clean
     from stages.curate import app
 
-    study = params.read()
-    desk = app.open_study(Path(), params.section(Clean, study.raw["clean"], "clean"), study.name, who)
+    desk = open_desk(who)
     desk.store.decisions()  # a damaged file is told now
     token = "" if host in ("127.0.0.1", "::1", "localhost") else secrets.token_urlsafe(24)
     try:
@@ -55,7 +57,24 @@ def serve(host: str, port: int, who: str) -> None:
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def _git_name() -> str:
+def open_desk(who: str) -> Desk:
+    """The desk of the study in the working folder.
+
+    Raises:
+        UserError: clean has not run, or a file is damaged.
+    """
+    from stages.clean.params import Clean
+    from stages.curate import app
+    from stages.split.params import Split
+
+    study = params.read()
+    split = params.section(Split, study.raw["split"], "split")
+    least = max(3, split.folds or 0)  # a picture for each part, or for each fold that is tested
+    return app.open_study(Path(), params.section(Clean, study.raw["clean"], "clean"), study.name, who, least)
+
+
+def git_name() -> str:
+    """Git's `user.name`; empty where there is none."""
     try:
         done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)  # noqa: S607
     except OSError:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.core import curation
 from stages.core.errors import UserError
-from stages.curate import findings as finding
+from stages.curate import finding
+from stages.curate.findings import Study
 from stages.curate.guard import Guard
+from stages.curate.labels import doubt
 from stages.curate.pictures import SIDES, Pictures
 from stages.curate.store import ConflictError, Store, pairs, refuse_to_keep, shown
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from stages.clean.params import Clean
     from stages.core.curation import Decision
-    from stages.curate.findings import Finding, Picture, Study
+    from stages.curate.finding import Finding, Picture
+    from stages.curate.labels import Doubt
     from stages.curate.store import Step, Subject
 
 STATIC = Path(__file__).parent / "static"
@@ -42,7 +45,8 @@ class Asked(BaseModel):
 
     pictures: their numbers. decision: empty to take all decisions on these pictures back. others: of `not_same`, those
     that none of the pictures is the same as; without them, no picture is the same as another. shown: what the page
-    showed of all that the step is about; of pictures to take back, also that there was no decision.
+    showed of all that the step is about; of pictures to take back, also that there was no decision. sure: the person
+    was asked whether an odd label is meant.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -52,6 +56,7 @@ class Asked(BaseModel):
     value: Text = ""
     reason: Text = ""
     shown: list[Shown] = Field(default=[], max_length=2000)
+    sure: bool = False
 
 
 class Looked(BaseModel):
@@ -75,9 +80,9 @@ class Filters(BaseModel):
 class Desk:
     """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
 
-    def __init__(self, study: Study, pictures: Pictures, store: Store, title: str) -> None:
-        """Lay it out."""
-        self.study, self.pictures, self.store, self.title = study, pictures, store, title
+    def __init__(self, study: Study, pictures: Pictures, store: Store, title: str, least: int) -> None:
+        """Lay it out; `least`: how many pictures of a label the split needs."""
+        self.study, self.pictures, self.store, self.title, self.least = study, pictures, store, title, least
 
     def view(self, filters: Filters) -> dict[str, Any]:
         """A page of findings and the state of everything around it."""
@@ -132,8 +137,8 @@ class Desk:
         age = "private, max-age=600" if mark else "no-store"
         return Response(data, media_type=kind, headers={"cache-control": age})
 
-    def decide(self, asked: Asked) -> bool:
-        """Make a step of decisions; False where there is nothing to change.
+    def decide(self, asked: Asked) -> bool | Doubt:
+        """Make a step of decisions; False where there is nothing to change, a doubt where a label is odd.
 
         Raises:
             UserError: it is none that can be made.
@@ -155,6 +160,11 @@ class Desk:
         expected = {tuple(sorted(one.names)): one.was for one in asked.shown}
         if expected and set(expected) != set(new):
             raise ConflictError("the page showed other pictures; it shows the new state")
+        if asked.decision == "relabel" and not asked.sure:
+            value = curation.label(asked.value)
+            odd = doubt(value, pictures, self.study.pictures, self.store.decisions(), self.least)
+            if odd:
+                return odd
         return self.store.decide(new, expected)
 
     def _single(self, asked: Asked, picture: Picture, more: dict[str, str]) -> Decision:
@@ -199,8 +209,9 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
         return desk.view(filters)
 
     @app.post("/api/decide")
-    def decide(asked: Asked) -> dict[str, bool]:
-        return {"done": desk.decide(asked)}
+    def decide(asked: Asked) -> dict[str, Any]:
+        done = desk.decide(asked)
+        return {"done": done} if isinstance(done, bool) else {"done": False, **done._asdict()}
 
     @app.post("/api/undo")
     def undo() -> dict[str, Any]:
@@ -269,6 +280,6 @@ def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision
     }  # fmt: skip
 
 
-def open_study(root: Path, clean: Clean, title: str, who: str) -> Desk:
-    """The desk of the study in a folder."""
-    return Desk(finding.Study.read(root), Pictures(root, clean), Store(root, who), title)
+def open_study(root: Path, clean: Clean, title: str, who: str, least: int = 3) -> Desk:
+    """The desk of the study in a folder; `least`: how many pictures of a label its split needs."""
+    return Desk(Study.read(root), Pictures(root, clean), Store(root, who), title, least)

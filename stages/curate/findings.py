@@ -2,76 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import curation, files
+from stages.curate import doubts
+from stages.curate.finding import KINDS, MOST, Finding, Picture, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from stages.clean.decode import Box
     from stages.core.curation import Decision
-
-KINDS = {
-    "conflict": "one picture under several labels",
-    "suspect": "label that most networks or the audit contradict",
-    "copies": "copies",
-    "alike": "look-alikes",
-    "near": "just not similar enough",
-    "quarantined": "left out",
-    "size": "unusual size",
-    "decided": "decided by hand before",
-}
-MOST = 60  # pictures of one finding that are shown
-ODD = 20  # pictures of unusual size
-Row = dict[str, str]
-
-
-@dataclass
-class Picture:
-    """A row of the ledger. name: what it is called in data/curation.csv. file, image: where its bytes may lie.
-
-    copy_of: the image that was kept in its place.
-    """
-
-    number: int
-    name: str
-    sha256: str
-    label: str
-    status: str
-    reason: str
-    detail: str
-    image_id: str
-    copy_of: str = ""
-    file: str = ""
-    image: str = ""
-    box: Box | None = None
-    size: tuple[int, int] | None = None
-
-    @property
-    def mark(self) -> str:
-        """Short for what the picture is: its number is another picture's in another study."""
-        return hashlib.sha256(f"{self.name}\0{self.sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-@dataclass
-class Finding:
-    """Some pictures to look at together. said: why. hint: a label that may be the right one."""
-
-    kind: str
-    pictures: list[Picture]
-    said: str
-    hint: str = ""
-    id: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Name it by what it is about: the same after clean has run again."""
-        text = "\0".join([self.kind, *sorted(picture.name for picture in self.pictures)])
-        self.id = hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -97,11 +41,11 @@ class Study:
         pictures = _pictures(root)
         decisions = curation.read(root / curation.FILE)
         not_applied = _not_applied(root, decisions)
-        found = [*_groups(root, pictures), *_suspects(root, pictures), *_near(root, pictures)]
+        found = [*_groups(root, pictures), *doubts.suspects(root, pictures), *_near(root, pictures)]
         shown = {p.number for f in found if f.kind == "conflict" for p in f.pictures}
         out = [p for p in pictures if p.status == "quarantined" and p.sha256 and p.number not in shown]
         found += [Finding("quarantined", [p], f"{p.reason.replace('_', ' ')}: {p.detail}") for p in out]
-        found += _odd_sizes(pictures)
+        found += [*doubts.outliers(root, pictures), *doubts.odd_sizes(pictures)]
         found += _decided(pictures, found, decisions, not_applied)
         order = {kind: place for place, kind in enumerate(KINDS)}
         found.sort(key=lambda f: order[f.kind])
@@ -111,15 +55,11 @@ class Study:
         return cls(pictures, found, sorted({p.label for p in pictures if p.label}), labels_of, not_applied)
 
 
-def _rows(path: Path) -> list[Row]:
-    return files.read_rows(path) if path.is_file() else []
-
-
 def _pictures(root: Path) -> list[Picture]:
     """The rows of the ledger; a clone without data has no raw manifest, and so no boxes and no files."""
-    raw = _rows(root / "data/raw/manifest.csv")
+    raw = rows(root / "data/raw/manifest.csv")
     raw.sort(key=lambda r: (curation.natural(r["path"]), curation.natural(r["box"]), r["label"]))  # as clean sorts them
-    kept = {row["image_id"]: row for row in _rows(root / "data/clean/manifest.csv")}
+    kept = {row["image_id"]: row for row in rows(root / "data/clean/manifest.csv")}
     ledger = files.read_rows(root / "data/clean/ledger.csv")
     if [r["path"] for r in raw] != [r["path"] for r in ledger]:
         raw = []  # another data set was brought in since
@@ -150,7 +90,7 @@ def _box(text: str) -> Box | None:
 
 def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
     """Groups of reports/clean/groups.csv that hold copies, look-alikes or a conflict, not those of the source alone."""
-    pairs = [row for row in _rows(root / "reports/clean/pairs.csv") if row["verdict"] != "different"]
+    pairs = [row for row in rows(root / "reports/clean/pairs.csv") if row["verdict"] != "different"]
     paired = {row[side] for row in pairs for side in ("a", "b")}
     places: dict[tuple[str, ...], list[Picture]] = {}
     for picture in reversed(pictures):
@@ -158,7 +98,7 @@ def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
         places.setdefault((path, picture.label, picture.status, picture.image_id), []).append(picture)
     groups: dict[str, list[tuple[str, Picture]]] = {}
     copied: set[str] = set()
-    for row in _rows(root / "reports/clean/groups.csv"):
+    for row in rows(root / "reports/clean/groups.csv"):
         key = row["path"], row["label"], row["status"], row["image_id"]
         if places.get(key):
             copied.add(row["duplicate_of"])
@@ -189,62 +129,9 @@ def _copied(one: Picture, copied: set[str]) -> bool:
 def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
     """Pairs that missed a threshold; pictures in boxes are left out, since the table names files alone."""
     named = {p.name: p for p in pictures if p.status == "kept" and not p.box}
-    for row in _rows(root / "reports/clean/pairs.csv"):
+    for row in rows(root / "reports/clean/pairs.csv"):
         if row["verdict"] == "different" and row["a"] in named and row["b"] in named:
             yield Finding("near", [named[row["a"]], named[row["b"]]], "Not similar enough to be kept together.")
-
-
-def _suspects(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
-    """Labels that most networks contradict, then those that only the audit of all images does.
-
-    Left-out copies stand beside the picture: without it, one of them would be kept, with the same label.
-    """
-    known = {p.image_id: p for p in pictures if p.image_id}
-    copies: dict[str, list[Picture]] = {}
-    for p in pictures:
-        if p.copy_of:
-            copies.setdefault(p.copy_of, []).append(p)
-    told: dict[str, tuple[str, list[str]]] = {}
-    for row, said in [*_contradicted(root), *_audited(root)]:
-        image = row["image_id"]
-        if image in known and row["label"] == known[image].label:
-            told.setdefault(image, (row["predicted"], []))[1].append(said)
-    for image, (hint, sentences) in told.items():
-        if beside := copies.get(image, []):
-            sentences.append(f"Left-out copies: {len(beside)}. A decision holds for all of them, unless you mark some.")
-        yield Finding("suspect", [known[image], *beside], " ".join(sentences), hint=hint)
-
-
-def _contradicted(root: Path) -> Iterator[tuple[Row, str]]:
-    for row in _rows(root / "reports/suspects.csv"):
-        sure = f"with a mean confidence of {float(row['confidence'] or 0):.0%}"
-        yield row, f"{row['wrong']} of {row['cells']} networks say {row['predicted']}, {sure}."
-
-
-def _audited(root: Path) -> Iterator[tuple[Row, str]]:
-    for row in _rows(root / "reports/audit/suspects.csv"):
-        own, other = float(row["label_probability"] or 0), float(row["predicted_probability"] or 0)
-        yield row, f"The audit of all images says {row['predicted']} ({other:.0%}; {row['label']} {own:.0%})."
-
-
-def _odd_sizes(pictures: list[Picture]) -> list[Finding]:
-    """Kept pictures whose area or shape is far from the rest: more than 5 times the median distance from the median."""
-    import numpy as np
-
-    kept = [(p, p.size) for p in pictures if p.size]
-    if len(kept) < 10:
-        return []
-    sides = np.log([size for _, size in kept])
-    measures = np.stack([sides.sum(axis=1), sides[:, 0] - sides[:, 1]], axis=1)
-    away = np.abs(measures - np.median(measures, axis=0))
-    usual = np.maximum(np.median(away, axis=0), 0.1)  # a spread of 10 % is ordinary
-    far = (away / usual).max(axis=1)
-    order = [int(k) for k in np.argsort(-far, kind="stable")[:ODD] if far[k] > 5]
-    middle = " x ".join(f"{value:.0f}" for value in np.exp(np.median(sides, axis=0)))
-    return [
-        Finding("size", [kept[k][0]], f"{kept[k][1][0]} x {kept[k][1][1]} px; the middle of all is {middle} px.")
-        for k in order
-    ]
 
 
 def _not_applied(root: Path, decisions: list[Decision]) -> dict[Decision, str]:
@@ -275,9 +162,3 @@ def _decided(
         said = f"Not applied: {not_applied[one]}." if one in not_applied else "Nothing else was found about it."
         found.append(Finding("decided", [known[name] for name in one.subject], said))
     return found
-
-
-def counts(findings: Iterable[Finding]) -> dict[str, int]:
-    """Findings of each kind, in the order of `KINDS`."""
-    found = Counter(finding.kind for finding in findings)
-    return {kind: found[kind] for kind in KINDS if found[kind]}

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stages.core.curation import Decision
-    from stages.curate.findings import Picture, Study
+    from stages.curate.finding import Picture
+    from stages.curate.findings import Study
 
 SEEN = Path(".cache/curate/seen.json")
 METRICS = Path("reports/metrics.json")

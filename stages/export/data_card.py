@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import cells, files
 from stages.core.errors import UserError
+from stages.export import doubts
 from stages.export.model_card import citation
 from stages.report import data_page, findings, wording
 from stages.report.evidence import CLEAN
@@ -52,7 +53,8 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
     for split in evidence.split["splits"]:
         seed = split["seeds"][0]
         seeds = wording.names([str(one) for one in split["seeds"]])
-        tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for seeds {seeds}.")
+        word = "seeds" if len(split["seeds"]) > 1 else "seed"
+        tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for {word} {seeds}.")
     cited = citation()
     counts = {status: int((evidence.ledger["status"] == status).sum()) for status in data_page.STATUSES}
     return mlcroissant.Metadata(
@@ -70,7 +72,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
         ),
         data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
         data_biases=_biases(evidence),
-        data_limitations=findings.copies(evidence),
+        data_limitations=[*findings.copies(evidence), *doubts.sentences(evidence)],
         distribution=[_file(context, key, path) for key, (path, _) in tables.items()],
         record_sets=[_records(context, key, path, about) for key, (path, about) in tables.items()],
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core.console import progress, say
 from stages.export.graph import IMAGES
 from stages.export.parity import Part
 
@@ -37,13 +38,14 @@ def write(path: Path, small: Path, graph: Graph, seeds: Sequence[int]) -> None:
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            starts = range(0, len(chosen), _BATCH)
+            starts = progress(range(0, len(chosen), _BATCH), desc="int8: ranges of activations")
             self.batches: Iterator[NDArray[np.uint8]] = (part.images(chosen[i : i + _BATCH]) for i in starts)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             batch = next(self.batches, None)
             return None if batch is None else {IMAGES: batch}
 
+    say(f"int8: quantizing with {len(chosen)} training pictures")
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         logging.getLogger().setLevel(logging.ERROR)  # it advises to do what is done here

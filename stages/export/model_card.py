@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
+from stages.export import doubts
 from stages.predict import champion
 from stages.report import caveats, classes, cost, data_page, page, ranking, results, training, wording
 from stages.report.figures import drawing
@@ -43,6 +44,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "settings": [(key, training.text(value)) for key, value in settings.items()],
         "classes": evidence.classes,
         "data": data,
+        "doubts": doubts.sentences(evidence),
         "figures": _figures(told, variant),
         "confidence": ranking.confidence(evidence),
         "spread": wording.spread(len(evidence.study.seeds)),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from stages.core import cells, intact
+from stages.core.console import progress
 from stages.core.errors import UserError
 from stages.export.graph import IMAGES, OUTPUTS
 from stages.train import data, feed, pixels
@@ -44,9 +45,10 @@ class Part:
         """uint8 (n, size, size, 3)."""
         return np.asarray(self._pixels[self._rows[chosen]])
 
-    def through(self, run: Run) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits and probabilities of all pictures, in order."""
-        parts = [run(self.images(chosen)) for chosen in feed.chunks(len(self), self._cell)]
+    def through(self, run: Run, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits and probabilities of all pictures, in order; `name`: of the bar that shows the progress."""
+        chunks = list(feed.chunks(len(self), self._cell))
+        parts = [run(self.images(chosen)) for chosen in progress(chunks, desc=name)]
         return np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts])
 
 
@@ -89,8 +91,8 @@ def against_torch(graph: Graph, variant: str, seeds: Sequence[int], path: Path) 
         if test.key not in seen:
             seen.append(test.key)
             count += len(test)
-            logits, probabilities = test.through(run)
-            own, own_probabilities = test.through(known)
+            logits, probabilities = test.through(run, f"{path.name} on test")
+            own, own_probabilities = test.through(known, "torch on test")
             _largest(here, "largest_logit_difference", logits, own)
             _largest(here, "largest_probability_difference", probabilities, own_probabilities)
             here["top1_changes"] += _changes(probabilities, own_probabilities)
@@ -127,7 +129,7 @@ def cost(graph: Graph, seeds: Sequence[int], path: Path, small: Path) -> dict[st
             return {"validation": None}  # the study has no validation images
         images = len(part)
         for name, file in (("float32", path), ("int8", small)):
-            logits, _ = part.through(by_onnx(file))
+            logits, _ = part.through(by_onnx(file), f"{file.name} on validation")
             scores[name].append(float((logits[:, place].argmax(axis=1) == part.labels).mean()))
     means = {f"top1_{name}": float(np.mean(values)) for name, values in scores.items()}
     means["top1_lost"] = means["top1_float32"] - means["top1_int8"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 from mlflow.pyfunc.model import PythonModel
 
 COLUMN = "image"
@@ -34,7 +35,8 @@ class Champion(PythonModel):
 
         Args:
             context: MLflow's.
-            model_input: a table with the column `image`: the bytes of a file, or these in base64.
+            model_input: a table with the column `image`: the bytes of a file, or these in base64, or a list of such,
+                as MLflow makes it of `{"inputs": [...]}`.
             params: none are known.
 
         Returns:
@@ -45,7 +47,7 @@ class Champion(PythonModel):
         from stages.clean.decode import Refused
         from stages.predict import output, pictures
 
-        values = [_bytes(value) for value in model_input[COLUMN]]
+        values = [_bytes(value) for cell in model_input[COLUMN] for value in _several(cell)]
         ensemble = self.ensemble
         readable = [value for value in values if isinstance(value, bytes)]
         workers = cleaned.workers(self.clean)
@@ -53,7 +55,15 @@ class Champion(PythonModel):
             done = pictures.decoded(readable, ensemble.size, ensemble.resize, self.clean, workers, self.kept)
             decoded = iter(list(done))
         found = [("", Refused("not_an_image", value) if isinstance(value, str) else next(decoded)) for value in values]
-        return [_said(row) for row in output.rows(found, ensemble, len(ensemble.classes))]
+        rows = output.rows(found, ensemble, len(ensemble.classes))
+        return [_said(row, number) for number, row in enumerate(rows, 1)]
+
+
+def _several(cell: Any) -> list[Any]:
+    """The pictures of a cell of the table."""
+    if isinstance(cell, np.ndarray):
+        return list(cell.ravel().tolist())
+    return cell if isinstance(cell, list) else [cell]
 
 
 def _bytes(value: Any) -> bytes | str:
@@ -66,14 +76,14 @@ def _bytes(value: Any) -> bytes | str:
         return "neither the bytes of a picture nor these in base64; addresses are not fetched"
 
 
-def _said(row: dict[str, Any]) -> dict[str, Any]:
+def _said(row: dict[str, Any], number: int) -> dict[str, Any]:
     label, probability = row["top"][0] if row["top"] else (None, None)
     return {
         "label": label,
         "probability": probability,
         "probabilities": dict(row["top"]),
         "unlike": row["unlike"],
-        "problem": row["problem"],
+        "problem": f"picture {number}: {row['problem']}" if row["problem"] else "",
     }
 
 

@@ -25,6 +25,14 @@ NAMES = ("test", "val", "train")  # held-out parts first: train takes what is le
 OUTSIDE = ("left_out", "unused")
 
 
+class TooFewError(UserError):
+    """A class has too few images for every part to have one. label: of the class."""
+
+    def __init__(self, message: str, label: str) -> None:
+        super().__init__(message)
+        self.label = label
+
+
 def assign(
     labels: Sequence[str],
     groups: Sequence[str],
@@ -57,8 +65,8 @@ def assign(
         group that is held out, and `unused` for what `train` does not want.
 
     Raises:
-        UserError: the shares leave no train images, a class is too small to stand in every part, or a published part
-            or a group that is held out is empty.
+        TooFewError: a class is too small to stand in every part.
+        UserError: the shares leave no train images, or a published part or a group that is held out is empty.
     """
     names, classes = np.unique(np.asarray(labels), return_inverse=True)
     if len(names) < 2:
@@ -119,10 +127,11 @@ def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.st
         return  # no class is to blame: nothing would be left
     for name, size, wanted in zip(names, sizes, asked, strict=True):
         if wanted > size:
-            raise UserError(
+            raise TooFewError(
                 f"the class `{name}` has {size} {'image' if size == 1 else 'images'}, but `split.test` = {params.test} "
                 f"and `split.val` = {params.val} of {total} images ask for {wanted} of it; add images of it, leave "
-                "small classes out (`ingest.min_images`), or lower the shares"
+                "small classes out (`ingest.min_images`), or lower the shares",
+                str(name),
             )
 
 
@@ -266,11 +275,12 @@ def _check_whole(
         missing = [part for part in reversed(NAMES) if (label, part) not in present]
         if missing and (held_out := [part for part in NAMES[:2] if isinstance(getattr(params, part), HeldOut)]):
             counts = Counter(part for part, of in zip(parts, labels, strict=True) if of == label)
-            raise UserError(
+            raise TooFewError(
                 f"the class `{label}` has no image in {' and '.join(missing)} (train {counts['train']}, val "
                 f"{counts['val']}, test {counts['test']}), and {' and '.join(f'`split.{part}`' for part in held_out)} "
                 "names whole folders or groups, which are taken as they are; add images of it there, take the class "
-                "out of the source, or let the part be a share"
+                "out of the source, or let the part be a share",
+                label,
             )
         if missing:
             way = "leave small classes out (`ingest.min_images`), or raise the share"
@@ -279,10 +289,11 @@ def _check_whole(
                     "raise the share, or give up the groups: remove `group` from `ingest` or `ingest.table` in "
                     "params.yaml (`--group none` of `make new`); copies and look-alikes still stay together"
                 )
-            raise UserError(
+            raise TooFewError(
                 f"the class `{label}` has {images[label]} images in {groups[label]} groups that stay whole, too few "
                 f"for the split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
-                f"{params.test}; add images of it, {way}"
+                f"{params.test}; add images of it, {way}",
+                label,
             )
     inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
     if len(inside) != len({group for group, _ in inside}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 from stages.core.folders import notes as notes_on
-from stages.split import NAMES, OUTSIDE, assign
+from stages.split import NAMES, OUTSIDE, TooFewError, assign
 from stages.split.params import Published, Split
+
+_RELABELLED = re.compile("(?:^|; )by hand, relabel to ")  # what clean writes into the ledger
 
 
 def main() -> None:
@@ -47,7 +50,10 @@ def main() -> None:
         for number, seeds in enumerate(drawn):
             # The first of its seeds names a split: a seed that is added at the end of the list changes no other's.
             draw = drawn[split.first_of(number)][:1] if split.own else ()
-            parts = assign(labels, groups, split, paths, draw, split.fold_of(number), named)
+            try:
+                parts = assign(labels, groups, split, paths, draw, split.fold_of(number), named)
+            except TooFewError as error:
+                raise UserError(f"{error}{_by_hand(error.label, ledger)}") from None
             rows = [
                 {"image_id": row["image_id"], "split": part}
                 for row, part in zip(manifest, parts, strict=True)
@@ -74,6 +80,21 @@ def main() -> None:
         console.say(note)
     summary = {"seed": split.seed, "groups": len(set(groups)), "splits": splits}
     files.write_json(cells.SPLIT / "summary.json", summary | ({"notes": notes} if notes else {}))
+
+
+def _by_hand(label: str, ledger: list[dict[str, str]]) -> str:
+    """Which images have a label by a decision of a person; empty where none has."""
+    found = [
+        row["path"]
+        for row in ledger
+        if row["status"] == "kept" and row.get("label") == label and _RELABELLED.search(row.get("detail", ""))
+    ]
+    if not found:
+        return ""
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"; {', '.join(found[:3])}{more} got this label by hand (data/curation.csv), and `make curate` takes that back"
+    )
 
 
 def _lost(where: set[tuple[str, str]]) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from stages.core import files, sprite
 from stages.core.errors import UserError
-from stages.curate.findings import Finding, Picture, _suspects
+from stages.curate import doubts
+from stages.curate.finding import Finding, Picture
 from stages.report import audited, evidence, galleries, page, planted
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make
@@ -131,12 +132,31 @@ def test_without_folds_the_section_is_what_it_was() -> None:
         ({"found": 0, "judged": 0, "top1": None}, "None of the 220 kept images was audited, since fewer than two"),
         ({"found": 0, "judged": 220, "left_out": {}}, "The labels of all 220 kept images were audited"),
         ({"found": 0, "left_out": {"a": 1}}, "One class was left out of the audit, since it has too few groups"),
+        (
+            {"outliers": {"neighbours": 10, "limit": 1.84, "found": 31, "listed": 20}, "found": 0},
+            "1.84 times as far from its 10 nearest as the median image. `reports/audit/outliers.csv` lists the first ",
+        ),
+        (
+            {"outliers": {"neighbours": 10, "limit": 2.0, "found": 1, "listed": 1}, "found": 0},
+            "1 image is unlike all others",
+        ),
+        (
+            {"outliers": {"neighbours": 10, "limit": 2.0, "found": 0, "listed": 0}, "judged": 0, "found": 0},
+            "No image is unlike all others: by cosine distance of the same features, none is 2.00 times as far",
+        ),
         ({"found": 0, "left_out": {f"c{k}": 1 for k in range(8)}}, "“c4” (1) and 3 more."),
     ],
 )
 def test_what_was_not_found_or_judged_is_said(told: dict[str, Any], words: str) -> None:
     written([], **told)
     assert words in " ".join(shown()["audit"]["sentences"])
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("told", [{"found": 0}, {"found": 0, "outliers": None}])
+def test_of_outliers_that_were_not_looked_for_nothing_is_said(told: dict[str, Any]) -> None:
+    written([], **told)
+    assert "unlike" not in " ".join(shown()["audit"]["sentences"])
 
 
 @pytest.mark.usefixtures("study")
@@ -170,7 +190,7 @@ def test_planted_labels_that_the_audit_lists_count_as_found() -> None:
 
 
 def found_in(root: Path, pictures: list[Picture]) -> list[Finding]:
-    found: Iterator[Finding] = _suspects(root, pictures)
+    found: Iterator[Finding] = doubts.suspects(root, pictures)
     return list(found)
 
 
@@ -189,3 +209,16 @@ def test_curate_shows_a_picture_that_both_lists_name_once(tmp_path: Path) -> Non
         ("suspect", "id1", "dog"), ("suspect", "id2", "cow"),
     ]  # fmt: skip
     assert found[1].said == "The audit of all images says cow (91%; cat 2%)."
+
+
+def test_curate_shows_outliers_with_their_copies_and_none_that_left(tmp_path: Path) -> None:
+    pictures = [Picture(n, f"{n}.png", "0", "cat", "kept", "", "", f"id{n}") for n in range(3)]
+    pictures.append(Picture(3, "3.png", "0", "cat", "duplicate", "", "", "", copy_of="id2"))
+    rows = [{"image_id": f"id{n}", "label": "cat", "distance": 2.345 - n / 10, "found": 3, "compared": 4}
+            for n in (1, 2, 9)]  # fmt: skip
+    files.write_rows(tmp_path / "reports/audit/outliers.csv", list(rows[0]), rows)
+    one, other = doubts.outliers(tmp_path, pictures)
+    assert [[p.name for p in found.pictures] for found in (one, other)] == [["1.png"], ["2.png", "3.png"]]
+    assert one.said == "The pictures most like it are 2.2 times as far away as those of the middle picture."
+    assert other.said.endswith("Left-out copies: 1. A decision holds for all of them, unless you mark some.")
+    assert list(doubts.outliers(tmp_path / "none", pictures)) == []

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
 from stages.aggregate.params import Audit
-from stages.audit import features, run
+from stages.audit import features, run, strange
 from stages.core import files
 from stages.core.errors import UserError
 from stages.train.zoo import weights
@@ -80,6 +82,32 @@ def test_the_pictures_are_those_of_the_table_in_its_order(audited: Path) -> None
         assert sheet["px"] == made.SIDE  # not magnified
 
 
+def test_pictures_of_something_else_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three striped pictures among 120 shapes; without them the rule lists few."""
+    rows = made.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run.run(Audit(folds=5, size=96))
+    usual = files.read_rows("reports/audit/outliers.csv")
+    assert len(usual) <= 3
+    stripes = np.indices((made.SIDE, made.SIDE)).sum(0)
+    planted = [5, 50, 90]
+    for step, number in enumerate(planted):
+        bands = ((stripes[:, :: (-1) ** step] // (3 + 2 * step)) % 2)[..., None] * np.array([250, 40 + 90 * step, 10])
+        Image.fromarray(bands.astype(np.uint8)).save(Path("data/clean", rows[number]["path"]))
+    run.run(Audit(folds=5, size=96))
+    found = files.read_rows("reports/audit/outliers.csv")
+    assert {int(row["image_id"], 16) for row in found[:3]} == set(planted)
+    assert len(found) <= 6
+    told = files.read_json("reports/audit/summary.json")["outliers"]
+    assert (told["found"], told["listed"]) == (len(found), len(found))
+    assert {(row["found"], row["compared"]) for row in found} == {(str(len(found)), "120")}
+    assert all(float(row["distance"]) > told["limit"] for row in found)
+    monkeypatch.setattr(strange, "MOST", 2)
+    run.run(Audit(folds=5, size=96))
+    assert files.read_rows("reports/audit/outliers.csv") == found[:2]
+    assert {row["image_id"]: row["label"] for row in rows}.items() >= {r["image_id"]: r["label"] for r in found}.items()
+
+
 def test_another_run_on_an_older_processor_leaves_the_same_bytes(audited: Path, tmp_path: Path) -> None:
     again = tmp_path / "elsewhere"
     shutil.copytree(audited, again, ignore=shutil.ignore_patterns(".cache", "reports"))
@@ -94,6 +122,7 @@ def test_another_run_on_an_older_processor_leaves_the_same_bytes(audited: Path, 
 def test_without_folds_there_need_be_nothing(tmp_path: Path) -> None:
     settings(tmp_path)
     command(tmp_path)
+    assert not (tmp_path / "reports/audit/outliers.csv").exists()
     assert (tmp_path / "reports/audit/suspects.csv").read_text() == ",".join(run.COLUMNS) + "\n"
     assert files.read_json(tmp_path / "reports/audit/summary.json") == {"folds": 0}
     assert not (tmp_path / "reports/audit/pictures.jpg").exists()
@@ -127,7 +156,7 @@ def test_too_few_groups_of_every_class_are_no_traceback(audited: Path, monkeypat
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = made.make(tmp_path, small=1)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="`architecture: no_such_net` is not in timm"):
+    with pytest.raises(UserError, match=r"params\.yaml: `aggregate\.audit\.architecture: no_such_net` is not in timm"):
         run.run(Audit(folds=5, architecture="no_such_net"))
     Path("data/clean", rows[5]["path"]).unlink()
     with pytest.raises(UserError, match=r"000000000005\.png is not here; `dvc repro` makes it"):
@@ -149,6 +178,28 @@ def test_missing_weights_are_said_in_the_words_of_the_audit(tmp_path: Path, monk
         UserError, match=r"are not on this machine .* or set `aggregate\.audit\.folds: 0`, for no audit$"
     ):
         features.weights(Audit(architecture="resnet18"))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("`resnet18` cannot be built for 8 px", "`aggregate.audit.architecture: resnet18` cannot be built for 8 px"),
+        ("`resnet18` gives (9, 9), no feature map; use `pooling: own` in its `head`",
+         "`aggregate.audit.architecture: resnet18` gives (9, 9), no feature map; name another network"),
+    ],
+)  # fmt: skip
+def test_a_backbone_that_cannot_be_built_is_named_by_the_key_of_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, words: str
+) -> None:
+    def refused(*_: object) -> None:
+        raise UserError(f"params.yaml: {said}")
+
+    made.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.train.zoo.build", refused)
+    monkeypatch.setattr(features, "weights", lambda _: None)
+    with pytest.raises(UserError, match=re.escape(f"params.yaml: {words}")):
+        run.run(Audit(folds=5, architecture="resnet18"))
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other kernels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -76,7 +77,21 @@ class Browser:
     def key(self, key: str, **more: Any) -> None:
         """Press a key, as a person does."""
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=key if len(key) == 1 else "", **more)
+            self.send(
+                "Input.dispatchKeyEvent", **({"type": kind, "key": key, "text": key if len(key) == 1 else ""} | more)
+            )
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Browser]:
+    browser = Browser(folder / "profile")
+    try:
+        yield browser
+    finally:
+        browser.process.kill()
+        browser.process.wait()
+        browser.source.close()
+        browser.sink.close()
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> None:
@@ -114,8 +129,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, dict[str, bool]]]:
 def test_keys_that_are_faster_than_the_server(served: tuple[Path, str, dict[str, bool]], tmp_path: Path) -> None:
     """`d`, then `j r` while the list is on its way: the dialog and the decision are about the second finding."""
     root, address, switch = served
-    browser = Browser(tmp_path / "profile")
-    try:
+    with opened(tmp_path) as browser:
         browser.send("Page.navigate", url=address)
         until(lambda: browser.js("document.querySelectorAll('article').length") == 2)
         until(lambda: browser.js("[...document.images].every((one) => one.complete && one.naturalWidth > 0)"))
@@ -130,6 +144,11 @@ def test_keys_that_are_faster_than_the_server(served: tuple[Path, str, dict[str,
         time.sleep(SLOW * 1.5)
         browser.js("document.getElementById('value').value = 'new'")
         browser.js("document.querySelector('#ask form').requestSubmit()")
+        until(lambda: browser.js("document.getElementById('sure').open"))
+        assert "“new” is a new label: 1 picture." in browser.js("document.getElementById('doubt').textContent")
+        assert browser.js("document.getElementById('instead').hidden")
+        assert len(curation.read(root / curation.FILE)) == 1
+        browser.key("Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
         until(lambda: len(curation.read(root / curation.FILE)) == 2)
         found = [(one.path, one.decision, one.value) for one in curation.read(root / curation.FILE)]
         assert found == [("a/1.png", "drop", ""), ("b/1.png", "relabel", "new")]
@@ -144,8 +163,40 @@ def test_keys_that_are_faster_than_the_server(served: tuple[Path, str, dict[str,
         until(lambda: len(curation.read(root / curation.FILE)) == 1)
         browser.key("u")
         until(lambda: "undone: taken back: b/1.png" in browser.js("document.getElementById('message').textContent"))
-    finally:
-        browser.process.kill()
-        browser.process.wait()
-        browser.source.close()
-        browser.sink.close()
+
+
+def test_caps_lock_changes_no_key_and_an_odd_label_is_asked_about(
+    served: tuple[Path, str, dict[str, bool]], tmp_path: Path
+) -> None:
+    root, address, _ = served
+
+    def said(words: str) -> None:
+        until(lambda: words in browser.js("document.getElementById('message').textContent"))
+
+    def relabel(value: str) -> None:
+        """With Caps Lock on; Enter takes what the question proposes."""
+        browser.key("R", text="")
+        browser.js(f"document.getElementById('value').value = '{value}'")
+        browser.js("document.querySelector('#ask form').requestSubmit()")
+        until(lambda: browser.js("document.getElementById('sure').open"))
+        browser.key("Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+
+    with opened(tmp_path) as browser:
+        browser.send("Page.navigate", url=address)
+        until(lambda: browser.js("document.querySelectorAll('article').length") == 2)
+        relabel("new")
+        said("decided: label: new")
+        browser.key("U", text="")
+        said("undone: a/1.png")
+        browser.key("u", modifiers=8)  # Caps Lock and Shift
+        said("redone: a/1.png")
+        browser.key("Z", modifiers=2, text="")
+        until(lambda: not curation.read(root / curation.FILE))
+        browser.key("z", modifiers=10, text="")
+        until(lambda: curation.read(root / curation.FILE))
+        browser.key("L", text="")
+        relabel("NEW")
+        said("decided: label: new")
+        assert [(one.path, one.value) for one in curation.read(root / curation.FILE)] == [
+            ("a/1.png", "new"), ("a/2.png", "new"),
+        ]  # fmt: skip

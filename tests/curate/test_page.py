@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stages.core import curation, files
+from stages.curate import labels
+from stages.curate.finding import Picture
 from stages.curate.findings import Study
 from tests.curate.tabs import LABEL, NAME, client, decide, numbers, stored, view
 
@@ -56,7 +58,7 @@ def test_a_session_with_undo_redo_and_a_reload(root: Path) -> None:
              (["a/3.png", "a/1.png"], "not_same", "")]  # fmt: skip
     states = [stored(root)]
     for paths, decision, value in steps:
-        assert decide(tab, [of[path] for path in paths], decision, value=value, reason="r").status_code == 200
+        assert decide(tab, [of[path] for path in paths], decision, value=value, reason="r", sure=True).json()["done"]
         states.append(stored(root))
     assert len(states[-1]) == 4
     assert "new <i>" in view(tab)["labels"]
@@ -72,6 +74,57 @@ def test_a_session_with_undo_redo_and_a_reload(root: Path) -> None:
     assert (row.who, row.seen) == ("Ann <b>", files.sha256(root / "reports/metrics.json")[:16])
     assert decide(tab, [of["a/1.png"]], "").status_code == 200
     assert {path for path, *_ in stored(root)} == {"b/10.png", "a/3.png"}, "taken back, with the pair"
+
+
+def test_an_odd_label_is_asked_about_before_it_is_taken(root: Path) -> None:
+    tab = client(root)
+    of = numbers(tab)
+    new = decide(tab, [of["b/10.png"]], "relabel", value="new").json()
+    assert new == {
+        "done": False, "instead": "",
+        "ask": "“new” is a new label: 1 picture. The split needs at least 3 of each label and stops with fewer.",
+    }  # fmt: skip
+    meant = decide(tab, [of["a/wide.png"]], "relabel", value="B ").json()
+    assert (meant["done"], meant["instead"]) == (False, "b")
+    assert meant["ask"] == "Did you mean “b”? “B” differs from it in case or spaces alone."
+    assert stored(root) == []
+    assert decide(tab, [of["b/10.png"]], "relabel", value="new", sure=True).json() == {"done": True}
+    assert (
+        decide(tab, [of["b/10.png"]], "relabel", value="new").json()["ask"].startswith("“new” is the label of no other")
+    )
+    both = decide(tab, [of["a/1.png"], of["a/2.png"]], "relabel", value="new").json()
+    assert both == {"done": True}, "the label was asked about, and has two pictures now: one of these is a copy"
+    two = decide(tab, [of["a/1.png"], of["a/2.png"]], "relabel", value="other").json()["ask"]
+    assert "“other” is a new label: 1 picture." in two, "a picture and its copy are one"
+
+
+@pytest.mark.parametrize(
+    ("label", "decisions", "known", "count"),
+    [
+        ("c", {}, True, 2),  # the one that is kept under it, and the chosen one
+        ("d", {}, True, 1),  # its only picture is left out
+        ("d", {"3": ("keep", "")}, True, 2),
+        ("c", {"2": ("drop", "")}, True, 1),
+        ("c", {"2": ("relabel", "x")}, True, 1),
+        ("x", {"2": ("relabel", "x")}, True, 2),
+        ("y", {}, False, 1),
+    ],
+)
+def test_pictures_of_a_label_are_counted_as_clean_would_keep_them(
+    label: str, decisions: dict[str, tuple[str, str]], known: bool, count: int
+) -> None:
+    rows = [("0", "a", "kept"), ("1", "a", "kept"), ("2", "c", "kept"), ("3", "d", "quarantined")]
+    pictures = [Picture(int(n), n, n, of, status, "", "", n if status == "kept" else "") for n, of, status in rows]
+    made: dict[tuple[str, ...], curation.Decision] = {
+        (n,): curation.Decision(n, n, *one) for n, one in decisions.items()
+    }
+    found = labels.doubt(label, pictures[:1], pictures, made, 5)
+    if known and count > 1:
+        assert found is None
+    else:
+        assert found is not None
+        assert f"{'the label of no other' if known else 'a new label'}" in found.ask
+        assert f": {count} picture. The split needs at least 5" in found.ask
 
 
 def test_no_metrics_no_test_figures_seen(root: Path) -> None:

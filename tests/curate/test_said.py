@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from stages.core import curation
@@ -37,3 +38,14 @@ def test_every_study_has_the_file_that_dvc_asks_for() -> None:
         assert (params.parent / curation.FILE).read_text().startswith(header + "\n"), params
     assert f"echo {header} >" in (ROOT / "Makefile").read_text()
     assert re.search(r"^      - data/curation.csv", (ROOT / "dvc.yaml").read_text(), re.MULTILINE)
+
+
+def test_a_wrong_name_of_a_study_is_answered_with_the_names_in_one_line() -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-o", "setup", "curate", "STUDY=wrong"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (line,) = done.stdout.splitlines()
+    names = sorted(path.parent.name for path in ROOT.glob("studies/*/params.yaml"))
+    assert line == f"error: no study has this name; STUDY is one of: {', '.join(names)}"
+    assert done.returncode

@@ -132,9 +132,9 @@ def test_what_clean_would_refuse_is_refused_in_words(root: Path) -> None:
         assert (answer.status_code, words in answer.json()["detail"]) == (400, True), answer.text
     assert stored(root) == []
     assert decide(tab, [of["a/cut.png"]], "drop").status_code == 200
-    assert decide(tab, [of["b/10.png"]], "relabel", value="cafe\u0301").status_code == 200
+    assert decide(tab, [of["b/10.png"]], "relabel", value="cafe\u0301", sure=True).status_code == 200
     assert stored(root)[-1] == ("b/10.png", "relabel", "caf\xe9")
-    assert decide(tab, [of["b/10.png"]], "relabel", value="\u0645\u06cc\u200c\u062e").status_code == 200
+    assert decide(tab, [of["b/10.png"]], "relabel", value="\u0645\u06cc\u200c\u062e", sure=True).status_code == 200
 
 
 def test_decisions_of_before_can_be_seen_and_taken_back(root: Path) -> None:

@@ -1,10 +1,12 @@
 """The cards say what the tables of the study say, in formats that other programs read."""
 
+import contextlib
 import csv
 import html
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import mlcroissant
 import pytest
 from ruamel.yaml import YAML
 
+from stages.core import files
 from stages.export import cards
 from stages.report import caveats, evidence
 from tests import tiny
@@ -113,6 +116,15 @@ def test_the_data_card_is_read_by_its_library_and_gives_the_tables() -> None:
         assert found == [row["image_id"] for row in rows(path)], name
     ledger = [row["status"] for row in rows("data/clean/ledger.csv")]
     assert f"{len(ledger):,} files in, {ledger.count('kept'):,} kept" in json.loads(text)["description"]
+    told = {one["name"]: one["description"] for one in json.loads(text)["recordSet"]}
+    assert told["split-2"] == "The part of each picture, for seeds 2 and 3."
+
+
+def test_a_split_of_one_seed_is_told_in_the_singular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, Made(variants=2, seeds=2, seeds_per_split=1))
+    monkeypatch.chdir(tmp_path)
+    told = {one["name"]: one["description"] for one in json.loads(write()[1])["recordSet"]}
+    assert told["split-1"] == "The part of each picture, for seed 1."
 
 
 def test_licences_are_unknown_until_someone_says_more_and_bytes_come_out_again() -> None:
@@ -120,6 +132,50 @@ def test_licences_are_unknown_until_someone_says_more_and_bytes_come_out_again()
     assert "Of the weights: unknown." in first[0]
     assert json.loads(first[1])["license"] == "unknown"
     assert write() == first
+
+
+def test_labels_in_doubt_and_decisions_by_hand_are_counted_on_both_cards(made: Path, tmp_path: Path) -> None:
+    """Seven by the networks, three by the audit, of which one is among the seven; two of the nine decided."""
+    shutil.copytree(made, tmp_path / "doubted")
+    with contextlib.chdir(tmp_path / "doubted"):
+        before = write()
+        assert "in doubt" not in before[0] + before[1]
+        assert "by hand" not in before[0] + before[1]
+        params = json.loads(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(json.dumps(params | {"aggregate": {"audit": {"folds": 5}}}))
+        suspect = rows("reports/suspects.csv")
+        images = [row for row in rows("data/clean/ledger.csv") if row["status"] == "kept"][:9]
+        columns = Path("reports/suspects.csv").read_text().partition("\n")[0].split(",")
+        assert suspect == []
+        files.write_rows(
+            "reports/suspects.csv", columns,
+            [dict.fromkeys(columns, "") | {"image_id": row["image_id"], "found": 12} for row in images[:7]],
+        )  # fmt: skip
+        files.write_rows(
+            "reports/audit/suspects.csv", ["image_id", "label"],
+            [{"image_id": row["image_id"], "label": row["label"]} for row in images[6:]],
+        )  # fmt: skip
+        files.write_json("reports/audit/summary.json", {"found": 3, "left_out": {}, "folds": 5})
+        ledger = rows("data/clean/ledger.csv")
+        decided = {images[0]["image_id"]: "by hand, keep: seen", images[8]["image_id"]: "x; by hand, relabel to 'a': r"}
+        for row in ledger:
+            row["detail"] = decided.get(row["image_id"], "not by hand, kept")
+        files.write_rows("data/clean/ledger.csv", list(ledger[0]), ledger)
+        told = files.read_json("data/clean/audit.json")
+        by_hand = {"decisions": 3, "applied": {"drop": 1, "keep": 1, "relabel": 1}, "after_test_figures": 0, "kept": 0,
+                   "left_out": 1, "relabelled": 1, "not_applied": []}  # fmt: skip
+        files.write_json("data/clean/audit.json", told | {"by_hand": by_hand})
+        card, data = write()
+        limits = json.loads(data)["rai:dataLimitations"]
+        for sentence in (
+            "Most networks contradict the label of 12 validation or test images (listed in `reports/suspects.csv`).",
+            "By an audit, 3 labels of all images are likely errors (listed in `reports/audit/suspects.csv`).",
+            "Of the 9 images listed, 2 were decided by hand.",
+        ):
+            assert sentence in card
+            assert sentence in limits
+        assert "3 decisions by hand on files (`data/curation.csv`); applied: 1 dropped, 1 kept and 1 relabelled" in card
+        mlcroissant.Dataset("export/croissant.json")
 
 
 def test_a_study_that_reaches_the_code_through_a_link_gets_its_cards(made: Path) -> None:

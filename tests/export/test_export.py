@@ -14,7 +14,7 @@ from PIL import Image
 
 from stages.core.errors import UserError
 from stages.export import __main__ as export
-from stages.export import graph, parity
+from stages.export import graph, int8, parity
 from stages.predict.model import Ensemble
 from stages.train import normalise
 from stages.train.sections import Featurewise, Samplewise, Scale, Standardise, Zca
@@ -29,10 +29,22 @@ def run(*arguments: str) -> None:
         export.main()
 
 
+BARS: dict[str, list[int]] = {}  # by their names: steps told in advance, steps taken
+
+
 @pytest.fixture(scope="module")
 def exported(trained: Path) -> Path:
+    def counted(items: Any, desc: str) -> Any:
+        bar = BARS.setdefault(desc, [0, 0])
+        bar[0] += len(items)
+        for item in items:
+            yield item
+            bar[1] += 1
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(trained)
+        patch.setattr(int8, "progress", counted)
+        patch.setattr(parity, "progress", counted)
         run("--int8")
     return trained
 
@@ -100,6 +112,13 @@ def test_what_int8_is_said_to_cost_is_what_it_costs() -> None:
         assert stated[key] == pytest.approx((guessed == np.array(labels)[:, None]).mean())
     assert stated["top1_lost"] == pytest.approx(stated["top1_float32"] - stated["top1_int8"])
     assert Path("export/model.int8.onnx").read_bytes() != Path("export/model.onnx").read_bytes()
+
+
+def test_the_long_steps_show_their_progress_to_the_end() -> None:
+    """The ranges, both files and torch on test, both files on validation."""
+    both = [f"{file} on {part}" for file in ("model.onnx", "model.int8.onnx") for part in ("test", "validation")]
+    assert set(BARS) == {"int8: ranges of activations", "torch on test", *both}
+    assert all(told == taken > 0 for told, taken in BARS.values())
 
 
 def test_the_same_study_gives_the_same_bytes() -> None:

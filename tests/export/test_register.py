@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,9 +49,10 @@ def server(study: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/invocations"
 
 
-def post(address: str, images: list[str]) -> list[dict[str, Any]]:
-    body = json.dumps({"dataframe_records": [{"image": image} for image in images]}).encode()
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310 - ours
+def post(address: str, images: list[str], body: Any = None) -> list[dict[str, Any]]:
+    body = body or {"dataframe_records": [{"image": image} for image in images]}
+    sent = json.dumps(body).encode()
+    request = urllib.request.Request(address, sent, {"Content-Type": "application/json"})  # noqa: S310 - ours
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return list(json.load(answer)["predictions"])
 
@@ -82,6 +84,12 @@ def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
         together = list(pool.map(lambda one: champion.predict(None, one), tables))  # type: ignore[no-untyped-call]
     assert together == alone
     assert len(started) == len(champion.kept) == 1
+    many = champion.predict(
+        None, pd.DataFrame({"image": [images[:2], np.array(["AAAA", "no base64"]), images[2], None]})
+    )  # type: ignore[no-untyped-call]
+    assert many[:2] + many[4:5] == alone[0]
+    assert [one["problem"][:24] for one in many] == ["", "", "picture 3: not_an_image:", "picture 4: not_an_image:", "",
+                                                    "picture 6: not_an_image:"]  # fmt: skip
     for worker in champion.kept:
         worker.end()
 
@@ -158,11 +166,17 @@ def test_the_server_answers_with_the_numbers_of_predict(trained: Path, monkeypat
     data = base64.b64encode(picture.read_bytes()).decode()
     with server(trained) as address:
         good, address_of, text, cut = post(address, [data, "http://127.0.0.1:1/x.png", "aGVsbG8=", data[:80]])
+        no_picture = post(address, [], {"inputs": ["AAAA"]})
+        listed = [post(address, [], {key: [data, "AAAA"]}) for key in ("inputs", "instances")]
+        listed.append(post(address, [], {"inputs": {"image": [data, "AAAA"]}}))
     chances = {one["label"]: one["probability"] for one in expected["top"]}
     assert good["probabilities"] == pytest.approx(chances, abs=1e-6)
     assert (good["label"], good["problem"]) == ("9", "")
     assert good["unlike"] == expected["unlike"]
     assert "addresses are not fetched" in address_of["problem"]
+    assert [one["problem"] for one in no_picture] == ["picture 1: not_an_image: no known image format in 3 bytes"]
+    for found in listed:
+        assert found == [good, {**no_picture[0], "problem": no_picture[0]["problem"].replace("1", "2", 1)}]
     for bad in (address_of, text, cut):
         assert bad["problem"]
         assert (bad["label"], bad["probabilities"]) == (None, {})

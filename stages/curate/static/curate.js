@@ -196,8 +196,8 @@ function target(decision) {
   const one = finding();
   let pictures = chosen();
   if (decision === "together" && pictures.length < 2) pictures = one.pictures;
-  // A suspect and its copies have one label, so one decision.
-  if (one.kind === "suspect" && !state.marked.size && decision !== "not_same") pictures = one.pictures;
+  // A suspect or outlier and its copies are one picture, so one decision.
+  if (["suspect", "outlier"].includes(one.kind) && !state.marked.size && decision !== "not_same") pictures = one.pictures;
   const others = decision === "not_same" ? one.pictures.filter((p) => !pictures.includes(p)) : [];
   return { one, pictures, others };
 }
@@ -210,7 +210,7 @@ function subjects(decision, { pictures, others }) {
   return names.flatMap((name, place) => names.slice(place + 1).map((other) => [name, other]));
 }
 
-async function decide(decision, value = "", reason = "", about = finding() && target(decision)) {
+async function decide(decision, value = "", reason = "", about = finding() && target(decision), sure = false) {
   if (!about) return;
   const { one, pictures, others } = about;
   if ((decision === "together" || decision === "not_same") && pictures.length + others.length < 2) return say("this needs two pictures");
@@ -221,12 +221,29 @@ async function decide(decision, value = "", reason = "", about = finding() && ta
   const shown = asked.map((names) => ({ names, was: known.has(key(names)) ? known.get(key(names)).shown : "" }));
   const numbers = (list) => list.map((p) => p.number);
   state.marked.clear();
-  const done = await call("/api/decide", { pictures: numbers(pictures), others: numbers(others), decision, value, reason, shown });
+  const done = await call("/api/decide", { pictures: numbers(pictures), others: numbers(others), decision, value, reason, shown, sure });
+  if (done && done.ask) return doubt(done, { decision, value, reason, about });
   await load(true);
   if (!done) return;
   if (!done.done) say("there is no decision to take back");
   else say(decision ? `decided: ${WORDS[decision]} ${value}`.trim() : "taken back");
 }
+
+// A label that is new, or nearly one that is there: asked before it is taken.
+function doubt({ ask: question, instead }, step) {
+  state.odd = { ...step, instead };
+  point(false);
+  $("doubt").textContent = question;
+  $("instead").hidden = !instead;
+  $("instead").textContent = `Label: ${instead}`;
+  $("sure").showModal();
+  $(instead ? "instead" : "anyway").focus();
+}
+
+$("sure").querySelector("form").addEventListener("submit", (event) => {
+  const { decision, value, reason, about, instead } = state.odd;
+  decide(decision, event.submitter && event.submitter.value === "instead" ? instead : value, reason, about, true);
+});
 
 function ask(decision) {
   if (!finding()) return;
@@ -306,13 +323,15 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && typing && !event.target.closest("dialog")) return typing.blur();
   if (document.querySelector("dialog[open]") || typing || event.altKey || event.metaKey) return;
   if (event.target.closest("button") && [" ", "Enter"].includes(event.key)) return;
-  if (event.repeat && !"jkhl[]".includes(event.key) && !event.key.startsWith("Arrow")) return; // a held key decides once
+  // Caps Lock changes the case of a letter; Shift alone says which key is meant.
+  const key = event.key.length > 1 ? event.key : event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase();
+  if (event.repeat && !"jkhl[]".includes(key) && !key.startsWith("Arrow")) return; // a held key decides once
   if (event.ctrlKey) {
-    const path = { z: event.shiftKey ? "/api/redo" : "/api/undo", Z: "/api/redo", y: "/api/redo" }[event.key];
+    const path = { z: "/api/undo", Z: "/api/redo", y: "/api/redo" }[key];
     if (path) { event.preventDefault(); back(path); }
     return;
   }
-  if (act(event.key) !== false) event.preventDefault();
+  if (act(key) !== false) event.preventDefault();
 });
 
 form.addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,48 @@
+"""A label that a person gave to too few pictures: the split stops and names the decision."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stages.core.errors import UserError
+from stages.split import __main__ as stage
+from tests.clean.conftest import Raw, photo
+from tests.curate.test_decisions import curated, one
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("split", [{"val": 0.2, "test": 0.2}, {"val": 0.4, "test": 0.4}, {"val": 0.2, "folds": 2}])
+def test_the_error_names_the_picture_and_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: dict[str, float]
+) -> None:
+    raw = Raw(tmp_path)
+    for seed in range(24):
+        raw.add(f"{'ab'[seed % 2]}/{seed}.png", photo(seed), "ab"[seed % 2])
+    raw.cache = raw.root / "cache.db"
+    raw.run()
+    curated(raw, one(raw, "a/0.png", "relabel", "new"))
+    params = {"study": "made", "lr": 0.1, "seeds": [0, 1], "variants": {"a": {}}, "split": {"seed": 0, **split}}
+    params |= dict.fromkeys(("ingest", "clean", "train", "evaluate", "aggregate", "report"))
+    (raw.root / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(raw.root)
+    with pytest.raises(UserError) as error:
+        stage.main()
+    assert str(error.value).startswith("the class `new` ")
+    assert "; a/0.png got this label by hand (data/curation.csv)" in str(error.value)
+    curated(raw)
+    stage.main()
+
+
+def test_a_small_class_of_the_source_is_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"path": "a/0.png", "label": "a", "status": "kept", "detail": "copy; not by hand, relabel to 'a'"}
+    monkeypatch.chdir(tmp_path)
+    assert stage._by_hand("a", [row]) == ""
+    decided = {**row, "detail": "copy; by hand, relabel to 'a': r"}
+    assert "a/0.png, a/0.png, a/0.png and 2 more got" in stage._by_hand("a", [decided] * 5 + [row])
+    assert stage._by_hand("b", [decided]) == ""
+    assert stage._by_hand("a", [{**decided, "status": "duplicate"}]) == ""
