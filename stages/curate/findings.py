@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from stages.core import curation, files
+from stages.core import curation, files, intact
 from stages.curate import doubts
 from stages.curate.finding import KINDS, MOST, Finding, Picture, rows
 
@@ -73,11 +73,21 @@ def _pictures(root: Path) -> list[Picture]:
             row["detail"], row["image_id"], row["duplicate_of"], box=box,
         )  # fmt: skip
         if origin and origin["file"]:
-            picture.file = f"data/raw/{origin['file']}"
+            picture.file = _inside("data/raw", origin["file"])
         if clean:
-            picture.image, picture.size = f"data/clean/{clean['path']}", (int(clean["width"]), int(clean["height"]))
+            picture.image, picture.size = (
+                _inside("data/clean", clean["path"]),
+                (int(clean["width"]), int(clean["height"])),
+            )
         found.append(picture)
     return found
+
+
+def _inside(folder: str, path: str) -> str:
+    """The path of a picture in the folder of its manifest, which may come from elsewhere and name any file."""
+    if ".." in PurePosixPath(path).parts:
+        raise intact.damaged(f"{folder}/manifest.csv", f"the path {path[:200]!r} does not lie in {folder}")
+    return f"{folder}/{path}"
 
 
 def _box(text: str) -> Box | None:

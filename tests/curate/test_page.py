@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stages.core import curation, files
+from stages.core.errors import UserError
 from stages.curate import labels
 from stages.curate.finding import Picture
 from stages.curate.findings import Study
@@ -165,6 +166,21 @@ def test_pictures_are_decoded_anew_also_damaged_ones(root: Path) -> None:
     assert client(root).get(f"/picture/{of['a/2.png']}").status_code == 404
     assert tab.get("/picture/99999").status_code == 404
     assert tab.get("/static/..%2fapp.py").status_code in (404, 422)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "column"), [("data/raw/manifest.csv", "file"), ("data/clean/manifest.csv", "path")]
+)
+def test_no_picture_outside_of_the_study_is_shown(root: Path, manifest: str, column: str) -> None:
+    secret = (root / "data/raw/files/a/1.png").read_bytes()
+    (root.parent / "secret.png").write_bytes(
+        secret
+    )  # with the bytes that the ledger names, so that no digest protects it
+    found = files.read_rows(root / manifest)
+    found[0][column] = "../../../secret.png"
+    files.write_rows(root / manifest, list(found[0]), found)
+    with pytest.raises(UserError, match=r"secret\.png' does not lie in data/"):
+        client(root)
 
 
 def test_html_in_names_and_labels_stays_text(root: Path) -> None:
