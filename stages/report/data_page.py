@@ -101,7 +101,8 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
         axes.set_xlabel("files")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
     largest, smallest = max(r["kept"] for r in classes), min(r["kept"] for r in classes)
-    alt = f"Files per class, kept and dropped: {len(classes)} classes of {smallest:,} to {largest:,} kept images."
+    kept = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    alt = f"Files per class, kept and dropped: {len(classes)} classes of {kept} kept images."
     return figures.add("classes", canvas, alt)
 
 
@@ -251,7 +252,14 @@ def _augmentation(augment: Any) -> str:
     """A preset's name, or the settings that are not off."""
     if not isinstance(augment, dict):
         return training.text(augment)
-    return ", ".join(f"{key} {training.text(value)}" for key, value in augment.items() if value)
+    return ", ".join(f"{key} {_setting(value)}" for key, value in training.flat(augment) if value)
+
+
+def _setting(value: Any) -> str:
+    """A number to four digits, a range as `0.75 to 1.333`."""
+    if isinstance(value, list):
+        return " to ".join(map(_setting, value))
+    return f"{value:.4g}" if isinstance(value, float) else training.text(value)
 
 
 def _picture(tile: SpriteTile) -> dict[str, Any]:

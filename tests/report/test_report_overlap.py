@@ -168,3 +168,8 @@ def test_what_is_left_out_is_in_one_group_with_a_published_image(left: list[int]
     assert text == f" {said} in one group with an image of a published part (a copy or a similar picture)."
     known.split = {"splits": [{"left_out": 0, "unused": 0}]}
     assert data_page._outside(known) == ""
+
+
+def test_an_augmentation_is_told_in_words_and_short_numbers() -> None:
+    given = {"crop": {"scale": [0.7, 1.0], "ratio": [0.75, 4 / 3]}, "flip": "horizontal", "noise": 0.0, "erase": None}
+    assert data_page._augmentation(given) == "crop.scale 0.7 to 1, crop.ratio 0.75 to 1.333, flip horizontal"
