@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.report import ranking as ranks
 from stages.report import uncertainty, wording
+from stages.report.answer import sentences
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.section import PaperTable, Section
 from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
@@ -23,7 +24,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
     return {
-        "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking, evidence.digits)],
+        "answer": [_unbroken(s) for s in sentences(evidence, ranking, evidence.digits)],
         "columns": _columns(evidence),
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
         "every": _every(evidence, ranking),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, ranking, reliability, uncertainty, variance
+from stages.report import answer, caveats, ranking, reliability, uncertainty, variance
 from tests.report.made_study import Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -94,7 +94,7 @@ def test_all_that_share_the_best_mean_are_named() -> None:
     known = compared(right)
     ranks = ranking.ranking(known)
     assert [ranks.rank[v] for v in "abc"] == [1, 1, 3]
-    assert ranking.answer(known, ranks, 1)[0].startswith(
+    assert answer.sentences(known, ranks, 1)[0].startswith(
         "c is statistically tied with a, which shares the best mean with b, on this test set"
     )
 
@@ -106,10 +106,26 @@ def test_two_variants_on_two_splits_are_not_called_tied() -> None:
     assert (row["verdict"], row["variances"]) == ("undecided", "own")
     assert float(row["joint_ci_low"]) == pytest.approx(float(row["ci_low"]))
     ranks = ranking.ranking(known)
-    text = " ".join([*ranking.answer(known, ranks, 1), pairs(known)])
+    text = " ".join([*answer.sentences(known, ranks, 1), pairs(known)])
     assert "tied with" not in text
     assert "are statistically tied" not in text
     assert "so few splits cannot show how much each variant varies" in text
+
+
+def test_far_variants_are_not_called_tied_where_each_pair_is_judged_by_its_own_runs() -> None:
+    """The runs of b are unsteady; a is ahead of c, which is steady, and not of b, though b is behind by a lot."""
+    right = steps(np.random.default_rng(1), [0.95, 0.5, 0.02], images=1000)
+    right[1, 0, :300] = 1
+    known = compared(right)
+    ranks = ranking.ranking(known)
+    assert {row["variances"] for row in known.comparisons} == {"own"}
+    assert [ranks.pairs["a", other].decided for other in "bc"] == [False, True]
+    first, second = answer.sentences(known, ranks, 1)
+    behind = 100 * (right[0].mean() - right[1].mean())
+    assert behind > 30
+    assert f"b is not decided against it: its mean is up to {behind:.1f} points away, but so few seeds cannot" in first
+    assert "a is ahead of c by" in second
+    assert "tied" not in first + second
 
 
 def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_of_one_site() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from stages.aggregate import collect, compare, resampled
 from stages.aggregate.params import Aggregate
-from stages.report import cost, ranking, results, wording
+from stages.report import answer, cost, ranking, results, wording
 from tests.report.test_report_sentences import compared, drawn
 
 SPLITS, IMAGES = 5, 120
@@ -67,10 +67,10 @@ def test_identical_variants_have_one_luck() -> None:
 def test_the_sizes_of_the_test_sets_are_not_rounded_to_one() -> None:
     rng = np.random.default_rng(7)
     known = of_splits([20, 21, 20, 21, 21], rng, variants=3)
-    text = " ".join(ranking.answer(known, ranking.ranking(known), 1))
+    text = " ".join(answer.sentences(known, ranking.ranking(known), 1))
     assert "over 5 splits of these images (20 to 21 test images in each, 5 seeds)" in text
     same = of_splits([1200] * 2, rng, variants=2)
-    assert "(1,200 test images in each, 2 seeds)" in " ".join(ranking.answer(same, ranking.ranking(same), 1))
+    assert "(1,200 test images in each, 2 seeds)" in " ".join(answer.sentences(same, ranking.ranking(same), 1))
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -83,7 +83,7 @@ def test_a_lead_in_a_loss_has_an_interval_of_its_sign(seeds: int) -> None:
     low, high = sorted(
         -float(row[key]) for key in (("joint_" if seeds > 1 else "") + f"ci_{e}" for e in ("low", "high"))
     )
-    text = ranking.answer(known, ranking.ranking(known), 1)[0]
+    text = answer.sentences(known, ranking.ranking(known), 1)[0]
     assert "ahead of b" in text
     assert f"{low:.3f} to {high:.3f}" in text
     assert "−" not in text
@@ -98,7 +98,7 @@ def test_identical_variants_end_no_silence() -> None:
     ranks = ranking.ranking(known)
     assert ranks.silent == ranking.FEW
     assert set(ranks.tied.values()) == {wording.MISSING}
-    assert "tied" not in " ".join(ranking.answer(known, ranks, 1))
+    assert "tied" not in " ".join(answer.sentences(known, ranks, 1))
 
 
 def test_equal_means_share_a_rank() -> None:

@@ -16,6 +16,7 @@ from stages.aggregate import compare
 from stages.aggregate.params import Aggregate
 from stages.core import files
 from stages.report import (
+    answer,
     caveats,
     evidence,
     galleries,
@@ -80,7 +81,7 @@ def test_seeds_far_apart_name_no_tie() -> None:
     ranks = ranking.ranking(known)
     assert ranks.silent == ranking.FEW
     assert {(row["verdict"], row["variances"]) for row in known.comparisons} == {("undecided", "own")}
-    first, second = ranking.answer(known, ranks, 1)
+    first, second = answer.sentences(known, ranks, 1)
     assert first == "a has the best top-1 on this test set (n = 100, 2 seeds): 70.0 %, 30.0 points ahead of b."
     assert second == f"This does not decide between the variants: {ranking.FEW}."
     assert set(ranks.tied.values()) == {wording.MISSING}
@@ -96,8 +97,8 @@ def test_a_large_difference_is_decided_though_seeds_vary_unequally() -> None:
     ranks = ranking.ranking(known)
     assert not ranks.silent
     assert [row["verdict"] for row in known.comparisons] == ["undecided", "a better", "a better"]
-    first, second = ranking.answer(known, ranks, 1)
-    assert first.startswith("a and b are statistically tied on this test set")
+    first, second = answer.sentences(known, ranks, 1)
+    assert "b is not decided against it" in first
     assert second.startswith("a is ahead of c by 77.0 points")
 
 
@@ -108,7 +109,7 @@ def test_runs_that_agree_to_the_last_digit_decide_nothing() -> None:
     (row,) = known.comparisons
     assert row["verdict"] == "refused"
     assert [row[key] for key in ("p_joint", "p_equal", "joint_ci_low", "probability_a_better")] == [""] * 4
-    assert ranking.answer(known, ranks, 1)[1] == f"This does not decide between the variants: {ranking.AGREE}."
+    assert answer.sentences(known, ranks, 1)[1] == f"This does not decide between the variants: {ranking.AGREE}."
     notes = uncertainty.pairs(known, ranks, "Small print")
     assert "No verdict is given here" in notes
     assert "New run" not in notes
@@ -176,7 +177,7 @@ def test_a_margin_stands_as_it_was_set(margin: float, metric: str, words: str) -
     known.margin = margin
     known.comparisons[0]["verdict"] = "equal"
     ranks = ranking.ranking(known)
-    assert f"are equal within {words} on this test set" in ranking.answer(known, ranks, 1)[0]
+    assert f"are equal within {words} on this test set" in answer.sentences(known, ranks, 1)[0]
     assert f"less than {words} (`aggregate.margin`)" in uncertainty.pairs(known, ranks, "Small print")
     assert results._verdict(known, ranks.pairs["a", "b"]) == f"equal within {words}"
 
