@@ -1,7 +1,7 @@
 """What cleaning finds of copies whose originals are known, what it takes for a copy that is none, and the cost.
 
     python -m benchmarks.copies [--seed 1] [--count 30] [--peers PYTHON]    copies of photographs, by kind
-    python -m benchmarks.copies hard [--sets clocks tags]                   pictures of which none may be dropped
+    python -m benchmarks.copies hard [--sets clocks cups] [--once]          pictures of which none may be dropped
     python -m benchmarks.copies cost --folder FOLDER [--peers PYTHON]       CPU seconds of the whole process
 
 A seed draws photographs and changes; another seed is another test. `--peers` is the Python of an environment of its
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(kinds.KINDS), choices=list(kinds.KINDS), metavar="KIND")
     parser.add_argument("--modes", nargs="+", default=["alone", "together"], choices=["alone", "together"])
     parser.add_argument("--sets", nargs="+", default=list(hard.SETS), choices=list(hard.SETS), metavar="SET")
+    parser.add_argument("--once", action="store_true", help="hard: without the second run, which adds copies")
     parser.add_argument(
         "--shared", type=Path, default=stage.CODE.parent / "shared/data", help="bananas, clothes, CIFAR"
     )
@@ -183,6 +184,8 @@ def _row(name: str, pictures: list[hard.Picture], arguments: argparse.Namespace)
         done = stage.outcome(root)
     lost = len(pictures) - len(done.homes) - len(done.conflicts)
     row = [len(pictures), len(done.dropped), len(done.conflicts), lost, len(done.same), len(done.similar), first]
+    if arguments.once:
+        return row
     with _folder(arguments.keep, f"{name} again") as root:
         stage.lay(root, [(p.path, p.content, p.label) for p in pictures + [hard.again(p) for p in pictures]])
         second = round(stage.process(root, arguments.settings))

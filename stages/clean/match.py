@@ -36,6 +36,7 @@ _PLAIN = 0.5  # the largest difference between pictures without detail, in the s
 _LEVEL = 3.0  # grey levels between the means of pictures without detail
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
 _CHUNK = 4096  # small pairs looked at together
+_WHOLE = 0.95  # share of the frame; what covers less is looked at frame on frame too
 
 
 class Candidate(NamedTuple):
@@ -214,7 +215,12 @@ def _large(row: Candidate, pictures: Pictures) -> Pair:
             return pair
         warp = fit.warp
         pair = replace(pair, degrees=float(np.degrees(np.arctan2(warp[1, 0], warp[0, 0]))))
-    return _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
+    pair = _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
+    if fit is None or pair.verdict != "same" or pair.evidence.overlap >= _WHOLE:
+        return pair
+    # a pattern that repeats agrees at many places: what differs may lie where this one does not reach
+    framed = _large(row._replace(by="hash"), pictures)
+    return framed if framed.proof and framed.evidence.overlap > pair.evidence.overlap else pair
 
 
 def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:

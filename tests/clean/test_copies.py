@@ -92,6 +92,15 @@ def test_copies_of_a_hard_set_are_kept_with_their_own_originals(name: str, tmp_p
     assert not done.conflicts
 
 
+def test_a_pattern_that_repeats_is_not_laid_on_itself_elsewhere(tmp_path: Path) -> None:
+    # knitting that lacks another stitch: three stitches further on, both faults lie beyond the overlap
+    left, right = (hard.again(p) for p in hard.SETS["stitches"](40, 7) if p.path in {"left/023.jpg", "right/029.jpg"})
+    stage.lay(tmp_path, [(p.path, p.content, p.label) for p in (left, right)])
+    done = stage.cleaned(tmp_path, {})
+    assert not done.conflicts
+    assert done.similar == [(left.path, right.path)]
+
+
 def together(root: Path, some: list[photographs.Photograph], names: list[str]) -> tuple[dict[str, float], int, int]:
     """Recall by kind; groups and drops that mix strangers."""
     pictures = copies.copies(some, names, 0)
