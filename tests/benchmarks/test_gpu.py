@@ -67,6 +67,7 @@ def test_the_pictures_travel_whole(tmp_path: Path) -> None:
         carry.pack(here, tmp_path / "c.tar.gz")
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_cells_come_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, home, out = study(tmp_path), tmp_path / "home", tmp_path / "out"

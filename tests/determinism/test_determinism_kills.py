@@ -151,6 +151,7 @@ def test_a_pipeline_killed_wherever_it_is_ends_with_the_same_lock(tmp_path: Path
     assert made[0] == made[1]
 
 
+@pytest.mark.weekly
 def test_a_checkpoint_of_other_settings_is_not_resumed(study: Path, whole: dict[str, str]) -> None:
     assert attempt(study, cell.TRAIN, trains_on(study), 0.2)
     text = (study / "params.yaml").read_text()

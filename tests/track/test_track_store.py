@@ -61,7 +61,7 @@ def test_a_kill_while_the_tables_are_made_is_made_good(tmp_path: Path, how: sign
     assert not began.exists()
 
 
-@pytest.mark.parametrize("tables", [0, 1, 5])
+@pytest.mark.parametrize("tables", [1, *(pytest.param(count, marks=pytest.mark.weekly) for count in (0, 5))])
 def test_what_an_older_version_left_half_made_is_made_again(tmp_path: Path, tables: int) -> None:
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
         for name in ("experiments", "runs", "tags", "metrics", "params")[:tables]:

@@ -97,6 +97,7 @@ def test_bits_that_differ_on_another_model_of_processor_are_judged_by_tolerance(
     assert "| a processor that is not here |" in output
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_what_not(clone: Path) -> None:
     tiny.run(clone, "git", "rm", "-r", "--quiet", "data/source")
@@ -114,6 +115,7 @@ def test_without_access_to_the_data_the_reviewer_is_told_what_was_checked_and_wh
     assert again["notes"][0].startswith("the raw data of this study is not in git (data/source is not here)")
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_a_lock_edited_beyond_repair_gets_a_certificate_that_says_so(clone: Path) -> None:
     verify(clone, "--no-rerun")

@@ -180,54 +180,60 @@ def other_hash(clone: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+FORGERIES = [
+    (
+        edited_metric,
+        [f"{CELL}: not what dvc.lock recorded: metrics.csv edited (row", "metric nll), value: recorded"],
+    ),
+    (edited_picture, ["reports/figures: not what dvc.lock recorded: curves_mlp.png edited (400 of"]),
+    (
+        swapped_label,
+        ["data/clean/manifest.csv: not what dvc.lock recorded: edited (row 1", "label: recorded 8, here"],
+    ),
+    (swapped_label_in_the_ledger, ["data/clean/ledger.csv: not what dvc.lock recorded: edited (row 1"]),
+    (picture_in_another_class, ["ingest: stale: data/source modified since it was run"]),
+    (
+        unlisted_seed,
+        ["results/mlp/7: an unlisted cell: ", "the cells of this study are mlp-0, mlp-1", "results modified"],
+    ),
+    (
+        hidden_seed,
+        [
+            "results/mlp/7: an unlisted cell: ",
+            "dvc.lock; the cells of this study",
+            "an ignore rule hides it from git",
+        ],
+    ),
+    (weights_of_a_seed, ["runs/mlp/7: an unlisted cell: this file is not the output of a stage"]),
+    (renamed_seed, ["results/mlp/1/train/config.json: not a run of this cell: seed: trained with 0, asked for 1"]),
+    (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited (row 1", "train@mlp-0: stale"]),
+    (edited_report, ["reports/report.md: not what dvc.lock recorded: edited (line ", "here '"]),
+    (edited_page, ["reports/index.html: not what dvc.lock recorded: edited (line "]),
+    (edited_table, ["reports/tables: not what dvc.lock recorded: ", ".tex edited (line "]),
+    (other_lr, ["train@mlp-0: stale: lr of params.yaml modified", "train@mlp-1: stale"]),
+    (
+        other_lr_in_the_lock_too,
+        ["config.json: not a run of this cell: cell.lr: trained with 0.001, asked for 0.002"],
+    ),
+    (other_code, ["train@mlp-0: stale: stages/train modified since it was run"]),
+    (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency stages/train, but dvc.yaml"]),
+    (frozen_stage, ["train@mlp-0: the stage is frozen in dvc.yaml, so DVC"]),
+    (dropped_variant, ["train@mlp-0: dvc.lock has this stage, but dvc.yaml"]),
+    (other_size, ["results/cells.csv: dvc.lock was edited: it says 5 bytes, the file has "]),
+    (link, [f"{CELL}: a link to another place"]),
+    (missing_cell, ["train@mlp-2: dvc.yaml and params.yaml ask for this stage", "evaluate@mlp-2: dvc.yaml"]),
+    (extra_cell, ["train@mlp-1: dvc.lock has this stage, but dvc.yaml"]),
+    (removed_result, [f"{CELL}: dvc.lock recorded this file, but it is not in git"]),
+    (other_hash, ["evaluate@mlp-0: stale: it was run on a runs/mlp/0/model.safetensors"]),
+]
+EACH_TIME = {
+    edited_metric, picture_in_another_class, unlisted_seed, changed_split, other_lr, dropped_dependency, removed_result,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("tamper", "words"),
-    [
-        (
-            edited_metric,
-            [f"{CELL}: not what dvc.lock recorded: metrics.csv edited (row", "metric nll), value: recorded"],
-        ),
-        (edited_picture, ["reports/figures: not what dvc.lock recorded: curves_mlp.png edited (400 of"]),
-        (
-            swapped_label,
-            ["data/clean/manifest.csv: not what dvc.lock recorded: edited (row 1", "label: recorded 8, here"],
-        ),
-        (swapped_label_in_the_ledger, ["data/clean/ledger.csv: not what dvc.lock recorded: edited (row 1"]),
-        (picture_in_another_class, ["ingest: stale: data/source modified since it was run"]),
-        (
-            unlisted_seed,
-            ["results/mlp/7: an unlisted cell: ", "the cells of this study are mlp-0, mlp-1", "results modified"],
-        ),
-        (
-            hidden_seed,
-            [
-                "results/mlp/7: an unlisted cell: ",
-                "dvc.lock; the cells of this study",
-                "an ignore rule hides it from git",
-            ],
-        ),
-        (weights_of_a_seed, ["runs/mlp/7: an unlisted cell: this file is not the output of a stage"]),
-        (renamed_seed, ["results/mlp/1/train/config.json: not a run of this cell: seed: trained with 0, asked for 1"]),
-        (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited (row 1", "train@mlp-0: stale"]),
-        (edited_report, ["reports/report.md: not what dvc.lock recorded: edited (line ", "here '"]),
-        (edited_page, ["reports/index.html: not what dvc.lock recorded: edited (line "]),
-        (edited_table, ["reports/tables: not what dvc.lock recorded: ", ".tex edited (line "]),
-        (other_lr, ["train@mlp-0: stale: lr of params.yaml modified", "train@mlp-1: stale"]),
-        (
-            other_lr_in_the_lock_too,
-            ["config.json: not a run of this cell: cell.lr: trained with 0.001, asked for 0.002"],
-        ),
-        (other_code, ["train@mlp-0: stale: stages/train modified since it was run"]),
-        (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency stages/train, but dvc.yaml"]),
-        (frozen_stage, ["train@mlp-0: the stage is frozen in dvc.yaml, so DVC"]),
-        (dropped_variant, ["train@mlp-0: dvc.lock has this stage, but dvc.yaml"]),
-        (other_size, ["results/cells.csv: dvc.lock was edited: it says 5 bytes, the file has "]),
-        (link, [f"{CELL}: a link to another place"]),
-        (missing_cell, ["train@mlp-2: dvc.yaml and params.yaml ask for this stage", "evaluate@mlp-2: dvc.yaml"]),
-        (extra_cell, ["train@mlp-1: dvc.lock has this stage, but dvc.yaml"]),
-        (removed_result, [f"{CELL}: dvc.lock recorded this file, but it is not in git"]),
-        (other_hash, ["evaluate@mlp-0: stale: it was run on a runs/mlp/0/model.safetensors"]),
-    ],
+    [one if one[0] in EACH_TIME else pytest.param(*one, marks=pytest.mark.weekly) for one in FORGERIES],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_lock_check_names_what_was_changed(clone: Path, tamper: Callable[[Path], None], words: list[str]) -> None:
