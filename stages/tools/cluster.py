@@ -75,6 +75,7 @@ class Cluster:
         self.devices, self.threads = room.devices(study), room.threads(study)
         self.memory = room.largest()
         self.versions = node.versions_of(pinned())
+        self.name = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]  # on the nodes
         self.idle: list[tuple[Needs, Any]] = []  # actors with loaded code, which hold their share of a node
         self.refusing: list[Any] = []  # actors kept where nothing can be done, so that no other is put there
         self.refused, self.quiet = "", 0
@@ -122,12 +123,19 @@ class Cluster:
     def stop(self, running: Collection[Remote]) -> None:
         """End what runs, and leave the cluster; where nothing runs, its nodes are left as they were found."""
         actors = [actor for _, actor in self.idle] + self.refusing
-        if not running:
-            with contextlib.suppress(self.ray.exceptions.RayError):
-                self.ray.get([actor.leave.remote() for actor in actors], timeout=60)
         for actor in [*actors, *(remote.actor for remote in running)]:
             self._kill(actor)
+        if not running:
+            self._leave()
         self.ray.shutdown()
+
+    def _leave(self) -> None:
+        strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        nodes = [strategy(known["NodeID"], soft=False) for known in self.ray.nodes() if known["Alive"]]
+        job = self.ray.remote(node.leave)
+        left = [job.options(num_cpus=0, scheduling_strategy=one).remote(self.name) for one in nodes]
+        with contextlib.suppress(self.ray.exceptions.RayError):
+            self.ray.get(left, timeout=60)
 
     def _place(self, remote: Remote) -> None:
         """Give a command to an actor that is idle, or to a new one, which Ray puts where there is room."""
@@ -137,9 +145,8 @@ class Cluster:
             return
         while self.idle:  # they hold what the new one may need
             self._kill(self.idle.pop()[1])
-        name = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]
         kind = self.ray.remote(node.Node).options(**remote.needs._asdict())
-        remote.actor = kind.remote(name, self.versions)
+        remote.actor = kind.remote(self.name, self.versions)
         remote.waits = remote.actor.hello.remote()
 
     def _begin(self, remote: Remote, actor: Any) -> None:

@@ -76,7 +76,8 @@ def serve() -> None:
         process = start(asked["module"], asked["environment"], Path(asked["log"]))
         connection.wait([process.sentinel, sys.stdin.fileno()])
         if process.exitcode is None:  # no line comes before the answer, so the input has ended
-            stop([process])
+            process.kill()  # nobody is left whom its output would reach
+            process.join()
             return
         print(process.exitcode, flush=True)
 

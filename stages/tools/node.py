@@ -20,12 +20,9 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from stages.tools.parcels import inside, pack, unpack  # not the module, which is not on the node
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Variables that decide about bits: a cell has those of the driver, and none of the node or of Ray.
 BITS = ("ATEN_", "CUBLAS_", "EVENHAND_", "MKL_", "NVIDIA_TF32", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHONHASHSEED")
@@ -64,11 +61,8 @@ class Node:
     """A place on a node where one command runs at a time. Ray makes an actor of it."""
 
     def __init__(self, study: str, versions: dict[str, str]) -> None:
-        import ray
-
         self.versions = versions
-        node = ray.get_runtime_context().get_node_id()
-        self.folder = own_folder(Path(tempfile.gettempdir()), f"{study}-{node[:8]}")
+        self.folder = folder_here(study)
         self.folder_of_study, self.cache = self.folder / "study", self.folder / "cache"
         self.helper: subprocess.Popen[str] | None = None
         self.code: list[str] = []  # keys of the code that the helper has loaded
@@ -83,6 +77,9 @@ class Node:
         self.work = work
         self.home = self.folder / "cells" / work.cell  # DVC_ROOT: checkpoints of its own, and the cache of all
         try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            # Ray lets actors of a driver that was killed go on for a while; their cells are not met at work.
+            self.busy = lock(self.home / "busy")
             self._receive(work)
             self.seen = self._checkpoint()
             self._ask(work)
@@ -102,6 +99,7 @@ class Node:
                     return Event("state", files={f"{path.parent.name}/{path.name}": path.read_bytes()})
         answer = self.helper.stdout.readline()
         code = int(answer) if answer else -9  # the helper is gone, and the command with it
+        self.busy.close()
         if not answer:
             self._end_helper()
         log = self.home / "log"
@@ -116,21 +114,16 @@ class Node:
                     packed |= part
         return Event("ended", said, code, packed)
 
-    def leave(self) -> None:
-        """Remove what the study left on this node."""
-        self._end_helper()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _receive(self, work: Work) -> None:
         """Unpack what is not here yet, or of other content; cells that begin at the same time wait for one another."""
         import ray
 
-        for folder in (self.folder_of_study, self.cache, self.home):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder_of_study, self.cache):
+            folder.mkdir(exist_ok=True)
         for shared in (self.folder_of_study, self.home):
             if not (shared / ".cache").is_symlink():
                 (shared / ".cache").symlink_to(self.cache)
-        with locked(self.folder / "lock"):
+        with lock(self.folder / "lock"):
             for parcel in work.parcels:
                 mark = self.folder / "marks" / hashlib.sha256(parcel.name.encode()).hexdigest()
                 if mark.exists() and mark.read_text() == parcel.key:
@@ -200,6 +193,18 @@ def surroundings(here: dict[str, str], given: dict[str, str]) -> dict[str, str]:
     return kept | {name: value for name, value in given.items() if name.startswith(BITS)}
 
 
+def folder_here(study: str) -> Path:
+    """The folder of a study on this node, and on no other node of the same machine."""
+    import ray
+
+    return own_folder(Path(tempfile.gettempdir()), f"{study}-{ray.get_runtime_context().get_node_id()[:8]}")
+
+
+def leave(study: str) -> None:
+    """Remove what a study left on this node."""
+    shutil.rmtree(folder_here(study), ignore_errors=True)
+
+
 def own_folder(top: Path, name: str) -> Path:
     """A folder below a temporary one that nobody else can read or has put there.
 
@@ -214,12 +219,11 @@ def own_folder(top: Path, name: str) -> Path:
     return mine / name
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """A lock that ends with this process, however that ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def lock(path: Path) -> TextIO:
+    """Wait for a lock, and hold it until what is returned is closed, or this process ends."""
+    file = path.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def _remove(path: Path) -> None:

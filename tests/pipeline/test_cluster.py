@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 # A cell has six epochs and a checkpoint after each. It writes down what it does, fails where `fail` says so, and waits
-# before its fourth epoch while `hold` is there.
+# before its fourth epoch while `hold` is there, and finds the disk full in the folder that `full` names.
 STAGE = """
 import os, sys, time
 from pathlib import Path
@@ -37,6 +36,8 @@ if name == "train":
             time.sleep(0.02)
         if cell in (signs / "fail").read_text().split():
             sys.exit(f"error: {cell} has no luck")
+        if (signs / "full").exists() and (signs / "full").read_text() == str(Path.cwd()):
+            sys.exit(f"error: {state}: No space left on device; free space on its disk, then run it again")
         time.sleep(0.1)
         epoch += 1
         with (signs / "ran").open("a") as ran:
@@ -54,7 +55,10 @@ folder.mkdir(exist_ok=True)
 """
 PIPELINE = """
 stages:
-  split: { cmd: mkdir -p data && cp source.txt data/list.txt, deps: [source.txt], outs: [data/list.txt: { cache: false }] }
+  split:
+    cmd: mkdir -p data && cp source.txt data/list.txt
+    deps: [source.txt]
+    outs: [data/list.txt: { cache: false }]
   train:
     matrix: { variant: "${variants}", seed: "${seeds}" }
     cmd: python -m stages.train
@@ -77,7 +81,7 @@ def study(tmp_path: Path) -> Path:
     return make(tmp_path / "study")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes with a core each, of which the first leads."""
     from ray.cluster_utils import Cluster
@@ -166,26 +170,50 @@ def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path, cluster
     assert same(study, tmp_path)
 
 
-def test_a_lost_node_costs_an_epoch_at_most(study: Path, cluster: Any, tmp_path: Path) -> None:
+def held(study: Path) -> list[list[str]]:
+    """What two cells wrote down when they were held before their fourth epoch, and the third checkpoint came back."""
+    until(lambda: sorted(line[0] for line in ran(study) if line[1] == "3") == ["a-0", "a-1"])
+    until(lambda: [p.read_text() for p in (study / ".checkpoints").rglob("last.pt")] == ["3", "3"])
+    return [line for line in ran(study) if line[1] == "3"]
+
+
+@pytest.mark.parametrize("lost", ["node", "worker", "cell", "disk"])
+def test_what_was_lost_goes_on_from_its_last_checkpoint(study: Path, cluster: Any, tmp_path: Path, lost: str) -> None:
     (study / "hold").touch()
     with begin(study, cluster) as process:
-        until(lambda: sorted(line[0] for line in ran(study) if line[1] == "3") == ["a-0", "a-1"])
-        until(lambda: len(list((study / ".checkpoints").rglob("last.pt"))) == 2)
-        time.sleep(1)  # the third checkpoint comes back
-        cluster.remove_node(cluster.second, allow_graceful=False)
+        cell, _, pid, folder = held(study)[0]
+        if lost == "node":
+            cluster.remove_node(cluster.second, allow_graceful=False)
+        elif lost == "worker":
+            os.kill(worker(int(pid)), signal.SIGKILL)
+        elif lost == "cell":
+            os.kill(int(pid), signal.SIGKILL)
+        else:
+            (study / "full").write_text(folder)
         (study / "hold").unlink()
         said = process.communicate()[0]
+    if lost == "node":
+        cluster.second = cluster.add_node(num_cpus=1)
     assert process.returncode == 0, said
     assert same(study, tmp_path), said
-    assert "begins again from its last checkpoint" in said
-    assert 6 * len(CELLS) <= len(ran(study)) <= 6 * len(CELLS) + 1, said
+    assert ("this node gets no more cells" if lost == "disk" else "begins again from its last checkpoint") in said
+    assert 6 * len(CELLS) <= len(ran(study)) <= 6 * len(CELLS) + 1, "one epoch may run twice"
+    if lost == "disk":
+        assert len([line for line in ran(study) if line[3] == folder]) == 3
+    if lost in ("worker", "cell"):
+        assert f"{cell}: " in said
+    assert not left(study) or lost == "node"
+
+
+def worker(pid: int) -> int:
+    """The process of Ray in which a cell's commands are started."""
+    return int(next(p.pid for p in psutil.Process(pid).parents() if "Node" in " ".join(p.cmdline())))
 
 
 def test_after_kill_9_the_same_command_goes_on(study: Path, cluster: Any, tmp_path: Path) -> None:
     (study / "hold").touch()
     with begin(study, cluster) as process:
-        until(lambda: sorted(line[0] for line in ran(study) if line[1] == "3") == ["a-0", "a-1"])
-        time.sleep(1)
+        held(study)
         process.send_signal(signal.SIGKILL)
         process.wait()
     until(lambda: not any(psutil.pid_exists(int(line[2])) for line in ran(study)))
@@ -198,7 +226,7 @@ def test_after_kill_9_the_same_command_goes_on(study: Path, cluster: Any, tmp_pa
 def test_ctrl_c_ends_the_cells_too(study: Path, cluster: Any) -> None:
     (study / "hold").touch()
     with begin(study, cluster) as process:
-        until(lambda: sorted(line[0] for line in ran(study) if line[1] == "3") == ["a-0", "a-1"])
+        held(study)
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 130, process.communicate()[0]
     until(lambda: not any(psutil.pid_exists(int(line[2])) for line in ran(study)))
@@ -206,8 +234,13 @@ def test_ctrl_c_ends_the_cells_too(study: Path, cluster: Any) -> None:
 
 
 def test_nodes_of_other_versions_are_refused(study: Path, cluster: Any) -> None:
-    program = "from stages.tools import node, side_by_side as s; from stages.core import errors; import sys; v = node.versions_of;"
-    program += "node.versions_of = lambda n: v(n) | ({'dvc': '1.0'} if isinstance(n, list) else {}); errors.run(s.main)"
+    program = """if True:
+        from stages.core import errors
+        from stages.tools import node, side_by_side
+        true = node.versions_of
+        node.versions_of = lambda names: true(names) | ({"dvc": "1.0"} if isinstance(names, list) else {})
+        errors.run(side_by_side.main)
+    """
     asked = [sys.executable, "-c", program, "--cluster", cluster.address]
     said = tiny.run(study, *asked, check=False, EVENHAND_SIGNS=str(study))
     assert "all nodes need the versions of this machine, but" in said
