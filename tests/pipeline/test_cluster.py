@@ -82,6 +82,14 @@ def study(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pipeline, run by DVC alone."""
+    study = make(tmp_path_factory.mktemp("serial") / "study")
+    tiny.run(study, "dvc", "repro", "--quiet", EVENHAND_SIGNS=str(study))
+    return study
+
+
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes with a core each, of which the first leads."""
     from ray.cluster_utils import Cluster
@@ -132,9 +140,7 @@ def ran(study: Path) -> list[list[str]]:
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def same(study: Path, folder: Path) -> bool:
-    serial = make(folder / "serial")
-    tiny.run(serial, "dvc", "repro", "--quiet", EVENHAND_SIGNS=str(serial))
+def same(study: Path, serial: Path) -> bool:
     made = ["dvc.lock", "all.txt", *(f"{folder}/{cell}" for folder in ("runs", "results") for cell in CELLS)]
     return all((study / name).read_bytes() == (serial / name).read_bytes() for name in made)
 
@@ -144,9 +150,9 @@ def left(study: Path) -> list[Path]:
     return [folder for folder in {Path(line[3]).parent for line in ran(study)} if folder.exists()]
 
 
-def test_both_nodes_work_and_the_bytes_are_those_of_dvc_repro(study: Path, cluster: Any, tmp_path: Path) -> None:
+def test_both_nodes_work_and_the_bytes_are_those_of_dvc_repro(study: Path, cluster: Any, serial: Path) -> None:
     said = tiny.run(study, *command(cluster), EVENHAND_SIGNS=str(study))
-    assert same(study, tmp_path), said
+    assert same(study, serial), said
     assert len(ran(study)) == 6 * len(CELLS)
     assert len({line[3] for line in ran(study)}) == 2, "one folder on each node"
     assert "train@a-0: about to begin a-0" in said
@@ -155,7 +161,7 @@ def test_both_nodes_work_and_the_bytes_are_those_of_dvc_repro(study: Path, clust
     assert "up to date" in tiny.run(study, *command(cluster))
 
 
-def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path, cluster: Any, tmp_path: Path) -> None:
+def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path, cluster: Any, serial: Path) -> None:
     (study / "fail").write_text("a-1")
     said = tiny.run(study, *command(cluster), check=False, EVENHAND_SIGNS=str(study))
     assert "1 of 4 cells failed" in said
@@ -167,7 +173,7 @@ def test_a_cell_that_fails_is_named_and_the_others_are_kept(study: Path, cluster
     }
     (study / "fail").write_text("")
     tiny.run(study, *command(cluster), EVENHAND_SIGNS=str(study))
-    assert same(study, tmp_path)
+    assert same(study, serial)
 
 
 def held(study: Path) -> list[list[str]]:
@@ -178,7 +184,7 @@ def held(study: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("lost", ["node", "worker", "cell", "disk"])
-def test_what_was_lost_goes_on_from_its_last_checkpoint(study: Path, cluster: Any, tmp_path: Path, lost: str) -> None:
+def test_what_was_lost_goes_on_from_its_last_checkpoint(study: Path, cluster: Any, serial: Path, lost: str) -> None:
     (study / "hold").touch()
     with begin(study, cluster) as process:
         cell, _, pid, folder = held(study)[0]
@@ -195,7 +201,7 @@ def test_what_was_lost_goes_on_from_its_last_checkpoint(study: Path, cluster: An
     if lost == "node":
         cluster.second = cluster.add_node(num_cpus=1)
     assert process.returncode == 0, said
-    assert same(study, tmp_path), said
+    assert same(study, serial), said
     assert ("this node gets no more cells" if lost == "disk" else "begins again from its last checkpoint") in said
     assert 6 * len(CELLS) <= len(ran(study)) <= 6 * len(CELLS) + 1, "one epoch may run twice"
     if lost == "disk":
@@ -210,7 +216,7 @@ def worker(pid: int) -> int:
     return int(next(p.pid for p in psutil.Process(pid).parents() if "Node" in " ".join(p.cmdline())))
 
 
-def test_after_kill_9_the_same_command_goes_on(study: Path, cluster: Any, tmp_path: Path) -> None:
+def test_after_kill_9_the_same_command_goes_on(study: Path, cluster: Any, serial: Path) -> None:
     (study / "hold").touch()
     with begin(study, cluster) as process:
         held(study)
@@ -219,7 +225,7 @@ def test_after_kill_9_the_same_command_goes_on(study: Path, cluster: Any, tmp_pa
     until(lambda: not any(psutil.pid_exists(int(line[2])) for line in ran(study)))
     (study / "hold").unlink()
     tiny.run(study, *command(cluster), EVENHAND_SIGNS=str(study))
-    assert same(study, tmp_path)
+    assert same(study, serial)
     assert len(ran(study)) == 6 * len(CELLS), "no epoch ran twice"
 
 
