@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]  # as weights.py finds the repository: by way of a study's link, the study itself
 CODE = (
     "stages/__init__.py", "stages/core", "stages/tools/__init__.py", "stages/tools/forked.py", "stages/tools/loaded.py",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stages.core import console
 from stages.core.errors import UserError
 from stages.tools import node, parcels, room
-from stages.tools.cargo import ROOT, Cargo
+from stages.tools.cargo import Cargo
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
+LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 TRIES = 3  # of a cell that leaves no checkpoint in between
 SECONDS = 10  # after which a node that has joined is seen
 PATIENCE = 12  # times SECONDS without a free node, where those that are there refuse
@@ -114,6 +115,8 @@ class Cluster:
         """Those that have ended, after some seconds at most."""
         waiting = {remote.waits: remote for remote in running}
         ready, _ = self.ray.wait(list(waiting), timeout=SECONDS)
+        if ready:  # and what else is
+            ready, _ = self.ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         for reference in ready:
             self._hear(waiting[reference])
         self._look_for_room(running, bool(ready))
@@ -277,5 +280,5 @@ def connected(address: str) -> Any:
 
 def pinned() -> list[str]:
     """The packages of requirements.lock that this machine has."""
-    names = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"^([\w.-]+)==", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     return [name for name, version in node.versions_of(names).items() if version != "none"]

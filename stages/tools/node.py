@@ -61,9 +61,7 @@ class Node:
     """A place on a node where one command runs at a time. Ray makes an actor of it."""
 
     def __init__(self, study: str, versions: dict[str, str]) -> None:
-        self.versions = versions
-        self.folder = folder_here(study)
-        self.folder_of_study, self.cache = self.folder / "study", self.folder / "cache"
+        self.study, self.versions = study, versions
         self.helper: subprocess.Popen[str] | None = None
         self.code: list[str] = []  # keys of the code that the helper has loaded
 
@@ -75,12 +73,17 @@ class Node:
     def begin(self, work: Work) -> Event:
         """Begin a command; the first that happens to it."""
         self.work = work
-        self.home = self.folder / "cells" / work.cell  # DVC_ROOT: checkpoints of its own, and the cache of all
         try:
+            self.folder = folder_here(self.study)
+            self.folder_of_study, self.cache = self.folder / "study", self.folder / "cache"
+            self.home = self.folder / "cells" / work.cell  # DVC_ROOT: checkpoints of its own, and the cache of all
             self.home.mkdir(parents=True, exist_ok=True)
             # Ray lets actors of a driver that was killed go on for a while; their cells are not met at work.
             self.busy = lock(self.home / "busy")
             self._receive(work)
+            for name in self._outputs():  # what an earlier attempt left is not taken for what this one makes
+                _remove(inside(self.folder_of_study, name))
+                self._mark(name).unlink(missing_ok=True)
             self.seen = self._checkpoint()
             self._ask(work)
         except OSError as error:
@@ -108,10 +111,8 @@ class Node:
             return Event("broken", f"{platform.node()}: {said.splitlines()[-1]}")
         packed: dict[str, bytes] = {}
         if code == 0:
-            for pattern in self.work.outputs:
-                names = [p.relative_to(self.folder_of_study).as_posix() for p in self.folder_of_study.glob(pattern)]
-                for part in pack(self.folder_of_study, names):
-                    packed |= part
+            for part in pack(self.folder_of_study, self._outputs()):
+                packed |= part
         return Event("ended", said, code, packed)
 
     def _receive(self, work: Work) -> None:
@@ -125,7 +126,7 @@ class Node:
                 (shared / ".cache").symlink_to(self.cache)
         with lock(self.folder / "lock"):
             for parcel in work.parcels:
-                mark = self.folder / "marks" / hashlib.sha256(parcel.name.encode()).hexdigest()
+                mark = self._mark(parcel.name)
                 if mark.exists() and mark.read_text() == parcel.key:
                     continue
                 mark.unlink(missing_ok=True)
@@ -137,6 +138,15 @@ class Node:
         for state in work.state:
             shutil.rmtree(self.home / ".checkpoints", ignore_errors=True)
             unpack(self.home / ".checkpoints", ray.get(state))
+
+    def _outputs(self) -> list[str]:
+        """The outputs of the command that are here."""
+        top = self.folder_of_study
+        return [path.relative_to(top).as_posix() for pattern in self.work.outputs for path in top.glob(pattern)]
+
+    def _mark(self, name: str) -> Path:
+        """Where it is written which content of a file or folder is here."""
+        return self.folder / "marks" / hashlib.sha256(name.encode()).hexdigest()
 
     def _checkpoint(self) -> tuple[int, Path | None]:
         """When the cell wrote its last checkpoint, and where."""

@@ -106,7 +106,6 @@ def make(study: Path) -> Path:
     (study / "stages/tools").mkdir(parents=True)
     for name in ("core", "verify", *(f"tools/{path.name}" for path in (tiny.ROOT / "stages/tools").glob("*.py"))):
         (study / "stages" / name).symlink_to(tiny.ROOT / "stages" / name)
-    (study / "requirements.lock").write_text("dvc==1\n")
     for name in ("train", "evaluate"):
         (study / "stages" / name).mkdir()
         (study / "stages" / name / "__main__.py").write_text(STAGE)
