@@ -111,15 +111,15 @@ class Cluster:
         self._place(remote)
         return remote
 
-    def ended(self, running: Collection[Remote]) -> list[Remote]:
-        """Those that have ended, after some seconds at most."""
+    def ended(self, running: Collection[Remote], seconds: float | None) -> list[Remote]:
+        """Wait until something happens to one, or for some seconds; those that have ended."""
         waiting = {remote.waits: remote for remote in running}
-        ready, _ = self.ray.wait(list(waiting), timeout=SECONDS)
+        ready, _ = self.ray.wait(list(waiting), timeout=SECONDS if seconds is None else min(SECONDS, max(0, seconds)))
         if ready:  # and what else is
             ready, _ = self.ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         for reference in ready:
             self._hear(waiting[reference])
-        self._look_for_room(running, bool(ready))
+        self._look_for_room(running, bool(ready) or seconds is not None)
         self._hand_over(running)
         return [remote for remote in running if remote.exitcode is not None]
 

@@ -38,10 +38,10 @@ def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
     return process
 
 
-def ended(running: Iterable[BaseProcess]) -> list[BaseProcess]:
-    """Wait until at least one of the processes has ended; those that have."""
+def ended(running: Iterable[BaseProcess], seconds: float | None) -> list[BaseProcess]:
+    """Wait until at least one of the processes has ended, or for some seconds; those that have."""
     processes = list(running)
-    connection.wait([process.sentinel for process in processes])
+    connection.wait([process.sentinel for process in processes], None if seconds is None else max(0, seconds))
     done = [process for process in processes if process.exitcode is not None]
     for process in done:
         process.join()

@@ -45,9 +45,9 @@ class Here:
             self.on[process] = gpu
         return process
 
-    def ended(self, running: Collection[BaseProcess]) -> list[BaseProcess]:
-        """Wait until at least one has ended; those that have."""
-        done = forked.ended(running)
+    def ended(self, running: Collection[BaseProcess], seconds: float | None) -> list[BaseProcess]:
+        """Wait until at least one has ended, or for some seconds; those that have."""
+        done = forked.ended(running, seconds)
         for process in done:
             self.on.pop(process, None)
         return done

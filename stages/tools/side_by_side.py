@@ -2,7 +2,7 @@
 
 DVC runs one stage at a time. Here its own `repro` goes through the pipeline, but at the first stale cell it waits until
 all stale cells were run by at most JOBS processes at once. Each cell runs the commands of dvc.yaml in the folder of the
-study, where it writes folders of its own, and is entered in dvc.lock as soon as it ends. What follows is DVC's again.
+study, where it writes folders of its own, and is entered in dvc.lock when it has ended. What follows is DVC's again.
 With `--cluster`, cells run in copies of that folder on the nodes of a Ray cluster, and their outputs come back.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
 CELL_STAGES = ("train", "evaluate")
 FOLDER = Path(".checkpoints/side_by_side")  # logs of cells that run or failed, and ORDER
 ORDER = FOLDER / "order.json"
+SHARE = 0.1  # of the time, at most, goes into writing dvc.lock, which takes DVC a second where it has many cells
 
 
 def main() -> None:
@@ -108,6 +110,8 @@ class SideBySide:
         self.running: dict[Any, Cell] = {}  # commands at work in that place
         self.ran: set[str] = set()
         self.failed: dict[str, str] = {}  # cell -> why
+        self.unwritten: list[Stage] = []  # in no dvc.lock yet
+        self.written, self.cost = 0.0, 0.0  # when dvc.lock was written, and the seconds that this took
 
     def run(self) -> set[str]:
         """Run them; the names of the stages that were run.
@@ -126,6 +130,7 @@ class SideBySide:
                     self._collect(bar)
         finally:
             self.place.stop(self.running)
+            self._write()
         if self.failed:
             raise UserError(
                 f"{len(self.failed)} of {bar.total} cells failed, the others are kept; the same command runs only what "
@@ -164,12 +169,12 @@ class SideBySide:
         self.running[self.place.start(stage, environment, cell.log)] = cell
 
     def _collect(self, bar: tqdm[Any]) -> None:
-        """Wait for stages to end, and enter those that ended well in dvc.lock; their cells go on next."""
+        """Wait for stages to end, and keep the results of those that ended well; their cells go on next."""
         if not self.running:
             return
         self.repo.lock.unlock()  # other commands of DVC may do their work meanwhile
         try:
-            ended = self.place.ended(self.running)
+            ended = self.place.ended(self.running, self._due())
         finally:
             self.repo.lock.lock()
         done = []
@@ -189,8 +194,7 @@ class SideBySide:
         self.waiting[:0] = [cell for cell, _, _ in done if cell.name not in self.failed]
 
     def _commit(self, done: list[tuple[Cell, Stage, dict[str, Any]]], bar: tqdm[Any]) -> None:
-        """Enter stages in dvc.lock and their outputs in the cache, as `dvc repro` does: all with one write."""
-        whole = []
+        """Put the outputs of stages into the cache, as `dvc repro` does, and enter them in dvc.lock if that is due."""
         for cell, stage, inputs in done:
             stage.save(run_cache=False)
             if _inputs(stage) != inputs:
@@ -199,10 +203,23 @@ class SideBySide:
                 bar.update()
                 continue
             stage.commit()
-            whole.append(stage)
-        if whole:
-            whole[0].dvcfile.dump_stages(whole, update_pipeline=False)
-            self.ran |= {stage.name for stage in whole}
+            self.unwritten.append(stage)
+            self.ran.add(stage.name)
+        due = self._due()
+        if due is not None and due <= 0:
+            self._write()
+
+    def _due(self) -> float | None:
+        """Seconds until dvc.lock is to be written; None where all is in there."""
+        return self.written + self.cost / SHARE - time.perf_counter() if self.unwritten else None
+
+    def _write(self) -> None:
+        """Enter stages in dvc.lock: all with one write."""
+        if self.unwritten:
+            begin = time.perf_counter()
+            self.unwritten[0].dvcfile.dump_stages(self.unwritten, update_pipeline=False)
+            self.unwritten, self.written = [], time.perf_counter()
+            self.cost = self.written - begin
 
     def _reserved(self) -> AbstractContextManager[None]:
         """DVC's own lock on what the cells read and write: another `dvc repro` of them is refused meanwhile."""
