@@ -126,19 +126,21 @@ class Cluster:
     def stop(self, running: Collection[Remote]) -> None:
         """End what runs, and leave the cluster; where nothing runs, its nodes are left as they were found."""
         actors = [actor for _, actor in self.idle] + self.refusing
+        if not running:
+            with contextlib.suppress(self.ray.exceptions.RayError):
+                self._leave(actors)
         for actor in [*actors, *(remote.actor for remote in running)]:
             self._kill(actor)
-        if not running:
-            self._leave()
         self.ray.shutdown()
 
-    def _leave(self) -> None:
+    def _leave(self, actors: list[Any]) -> None:
+        """Remove the folders on all nodes, also where no actor is left."""
+        left = self.ray.get([actor.leave.remote() for actor in actors], timeout=60)
+        nodes = [known["NodeID"] for known in self.ray.nodes() if known["Alive"] and known["NodeID"] not in left]
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        nodes = [strategy(known["NodeID"], soft=False) for known in self.ray.nodes() if known["Alive"]]
-        job = self.ray.remote(node.leave)
-        left = [job.options(num_cpus=0, scheduling_strategy=one).remote(self.name) for one in nodes]
-        with contextlib.suppress(self.ray.exceptions.RayError):
-            self.ray.get(left, timeout=60)
+        job = self.ray.remote(node.leave).options(num_cpus=0)
+        on_each = [job.options(scheduling_strategy=strategy(one, soft=False)).remote(self.name) for one in nodes]
+        self.ray.get(on_each, timeout=60)
 
     def _place(self, remote: Remote) -> None:
         """Give a command to an actor that is idle, or to a new one, which Ray puts where there is room."""

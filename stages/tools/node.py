@@ -115,6 +115,11 @@ class Node:
                 packed |= part
         return Event("ended", said, code, packed)
 
+    def leave(self) -> str:
+        """Remove what the study left on this node; the node."""
+        self._end_helper()
+        return leave(self.study)
+
     def _receive(self, work: Work) -> None:
         """Unpack what is not here yet, or of other content; cells that begin at the same time wait for one another."""
         import ray
@@ -210,9 +215,12 @@ def folder_here(study: str) -> Path:
     return own_folder(Path(tempfile.gettempdir()), f"{study}-{ray.get_runtime_context().get_node_id()[:8]}")
 
 
-def leave(study: str) -> None:
-    """Remove what a study left on this node."""
+def leave(study: str) -> str:
+    """Remove what a study left on this node; the node."""
+    import ray
+
     shutil.rmtree(folder_here(study), ignore_errors=True)
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def own_folder(top: Path, name: str) -> Path:
