@@ -138,9 +138,9 @@ class Cluster:
         left = self.ray.get([actor.leave.remote() for actor in actors], timeout=60)
         nodes = [known["NodeID"] for known in self.ray.nodes() if known["Alive"] and known["NodeID"] not in left]
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        job = self.ray.remote(node.leave).options(num_cpus=0)
-        on_each = [job.options(scheduling_strategy=strategy(one, soft=False)).remote(self.name) for one in nodes]
-        self.ray.get(on_each, timeout=60)
+        job = self.ray.remote(node.leave)
+        on = [job.options(num_cpus=0, scheduling_strategy=strategy(one, soft=False)) for one in nodes]
+        self.ray.get([one.remote(self.name) for one in on], timeout=60)
 
     def _place(self, remote: Remote) -> None:
         """Give a command to an actor that is idle, or to a new one, which Ray puts where there is room."""
