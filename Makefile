@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak lock
+.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak cluster lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,9 +27,9 @@ setup: .venv/installed ## make .venv with the pinned set (7 GB, a few minutes, o
 	@touch $@
 
 # What `dvc repro` does, with as many cells at once as there are cores, or GPUs (docs/scale.md).
-REPRO = python -m stages.tools.side_by_side $(if $(JOBS),--jobs $(JOBS))
+REPRO = python -m stages.tools.side_by_side $(if $(JOBS),--jobs $(JOBS)) $(if $(CLUSTER),--cluster=$(call quoted,CLUSTER))
 
-repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html (JOBS=4: cells at once)
+repro: setup ## run the pipeline on the study in params.yaml; ends with reports/index.html (JOBS=4: cells at once; CLUSTER=ray://host:10001: on a cluster)
 	$(REPRO)
 	@python -m stages.track # a fresh clone has the cells' results from git, so DVC runs no stage that would log them
 	@echo "The report: file://$(CURDIR)/reports/index.html"
@@ -57,7 +57,7 @@ undecided = test -e "$1/data/curation.csv" || { mkdir -p "$1/data" && echo path,
 known:
 	@test -f studies/$(STUDY)/params.yaml || { cd studies; echo "error: no study has this name; STUDY is one of: $$(echo */params.yaml | sed 's|/params.yaml||g; s/ /, /g')"; exit 1; }
 
-study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4)
+study: setup known ## run a study, published or your own: make study STUDY=cifar10_fa (JOBS=4, CLUSTER=...)
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
 	@$(call undecided,studies/$(STUDY))
 	cd studies/$(STUDY) && $(REPRO)
@@ -135,6 +135,10 @@ leak: setup ## what the copies in bananas were worth: run both halves, compare t
 	@for study in $(PUBLISHED) $(CLEAN); do $(MAKE) --no-print-directory study STUDY=$$study || exit 1; done
 	python -m studies.leak studies/$(PUBLISHED) studies/$(CLEAN)
 	dvc repro studies/$(CLEAN)/dvc.yaml:report
+
+EXTRA = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["cluster"])
+cluster: setup ## add Ray to .venv, for CLUSTER=...; here and on every node (docs/scale.md)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$($(BIN)/python -c '$(EXTRA)')"
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes -o requirements.lock

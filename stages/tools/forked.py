@@ -1,12 +1,17 @@
-"""A command `python -m MODULE` in a process of its own, forked from one that has loaded its modules already."""
+"""A command `python -m MODULE` in a process of its own, forked from one that has loaded its modules already.
+
+`python -m stages.tools.forked` reads commands on standard input, for a node of a cluster.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import runpy
 import sys
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import children
@@ -14,7 +19,6 @@ from stages.core import children
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from multiprocessing.process import BaseProcess
-    from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -34,10 +38,10 @@ def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
     return process
 
 
-def ended(running: Iterable[BaseProcess]) -> list[BaseProcess]:
-    """Wait until at least one of the processes has ended; those that have."""
+def ended(running: Iterable[BaseProcess], seconds: float | None) -> list[BaseProcess]:
+    """Wait until at least one of the processes has ended, or for some seconds; those that have."""
     processes = list(running)
-    connection.wait([process.sentinel for process in processes])
+    connection.wait([process.sentinel for process in processes], None if seconds is None else max(0, seconds))
     done = [process for process in processes if process.exitcode is not None]
     for process in done:
         process.join()
@@ -63,3 +67,20 @@ def _run(module: str, environment: dict[str, str], log: Path) -> None:
     os.environ.update(environment)
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def serve() -> None:
+    """Run the command on each line of standard input, and print its exit code; what runs ends with the input."""
+    for line in iter(sys.stdin.readline, ""):
+        asked = json.loads(line)
+        process = start(asked["module"], asked["environment"], Path(asked["log"]))
+        connection.wait([process.sentinel, sys.stdin.fileno()])
+        if process.exitcode is None:  # no line comes before the answer, so the input has ended
+            process.kill()  # nobody is left whom its output would reach
+            process.join()
+            return
+        print(process.exitcode, flush=True)
+
+
+if __name__ == "__main__":
+    serve()

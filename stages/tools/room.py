@@ -37,9 +37,14 @@ def threads(study: Study) -> dict[str, int]:
     return dict(zip(study.variants, map(int, _each(study, "threads", 1)), strict=True))
 
 
+def devices(study: Study) -> dict[str, str]:
+    """Variant -> the device that it asks for."""
+    return dict(zip(study.variants, _each(study, "device", "auto"), strict=True))
+
+
 def gpus(study: Study) -> list[str]:
     """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; none where no cell of the study uses one."""
-    if all(device == "cpu" for device in _each(study, "device", "auto")):
+    if all(device == "cpu" for device in devices(study).values()):
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -61,10 +66,10 @@ def enough(running: Collection[BaseProcess]) -> bool:
         with contextlib.suppress(psutil.Error):
             used += psutil.Process(process.pid).memory_full_info().uss
     free = psutil.virtual_memory().available
-    return not running or free + used >= (len(running) + 1) * _largest()
+    return not running or free + used >= (len(running) + 1) * largest()
 
 
-def _largest() -> int:
+def largest() -> int:
     """The most memory that a cell of this study was seen to take."""
     peaks = (timing(path).get("peak_memory_bytes") or 0 for path in TIMINGS.glob("*/*.json"))
     return max(peaks, default=0) or LEAST

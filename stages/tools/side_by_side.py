@@ -2,7 +2,8 @@
 
 DVC runs one stage at a time. Here its own `repro` goes through the pipeline, but at the first stale cell it waits until
 all stale cells were run by at most JOBS processes at once. Each cell runs the commands of dvc.yaml in the folder of the
-study, where it writes folders of its own, and is entered in dvc.lock as soon as it ends. What follows is DVC's again.
+study, where it writes folders of its own, and is entered in dvc.lock when it has ended. What follows is DVC's again.
+With `--cluster`, cells run in copies of that folder on the nodes of a Ray cluster, and their outputs come back.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.tools import forked, room
+from stages.tools.here import Here
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from multiprocessing.process import BaseProcess
 
     from dvc.repo import Repo
     from dvc.stage import Stage
@@ -29,21 +30,27 @@ PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
 CELL_STAGES = ("train", "evaluate")
 FOLDER = Path(".checkpoints/side_by_side")  # logs of cells that run or failed, and ORDER
 ORDER = FOLDER / "order.json"
+SHARE = 0.1  # of the time, at most, goes into writing dvc.lock, which takes DVC a second where it has many cells
 
 
 def main() -> None:
     """Bring the study up to date."""
     parser = argparse.ArgumentParser(prog="python -m stages.tools.side_by_side", description=__doc__)
     parser.add_argument("--jobs", type=int, metavar="N", help="cells at once (default: one per core, or per GPU)")
-    jobs = parser.parse_args().jobs
-    if jobs is not None and jobs < 1:
-        raise UserError(f"JOBS is {jobs}; it must be at least 1")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="of a Ray cluster: ray://host:10001, host:6379, auto")
+    asked = parser.parse_args()
+    if asked.jobs is not None and asked.jobs < 1:
+        raise UserError(f"JOBS is {asked.jobs}; it must be at least 1")
+    if asked.cluster is not None:
+        from stages.tools.cluster import library
+
+        library()  # or an error before any work
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with Repo(_wait_for_lock=True) as repo:
-            done = repo.reproduce(PIPELINE, repro_fn=Reproduce(jobs))
+            done = repo.reproduce(PIPELINE, repro_fn=Reproduce(asked.jobs, asked.cluster))
     except DvcException as error:
         raise _in_words(error) from None
     if not done:
@@ -53,8 +60,8 @@ def main() -> None:
 class Reproduce:
     """What DVC does with each stage of its plan; it calls this in the order of the plan."""
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int | None, cluster: str | None) -> None:
+        self.jobs, self.cluster = jobs, cluster
         self.ran: set[str] | None = None  # stages of cells; None: no stale cell was met yet
 
     def __call__(self, stage: Stage, **options: Any) -> Stage | None:
@@ -65,7 +72,7 @@ class Reproduce:
                 stage.dump(update_pipeline=False)
             return done
         if self.ran is None and stage.changed():
-            self.ran = SideBySide(stage.repo, self.jobs).run()
+            self.ran = SideBySide(stage.repo, self.jobs, self.cluster).run()
         return stage if stage.name in (self.ran or ()) else None
 
 
@@ -91,7 +98,7 @@ class Cell:
 class SideBySide:
     """Runs all stale cells of a study."""
 
-    def __init__(self, repo: Repo, jobs: int | None) -> None:
+    def __init__(self, repo: Repo, jobs: int | None, cluster: str | None) -> None:
         self.repo = repo
         cells: dict[str, Cell] = {}
         self.stages = [s for s in repo.stage.collect(PIPELINE) if s.name.partition("@")[0] in CELL_STAGES]
@@ -99,15 +106,12 @@ class SideBySide:
             name = stage.name.partition("@")[2]
             cells.setdefault(name, Cell(name)).stages.append(stage)
         self.waiting = [cell for cell in cells.values() if any(stage.changed() for stage in cell.stages)]
-        study = params.read()
-        self.gpus = room.gpus(study)
-        self.jobs = jobs or room.jobs(self.gpus)
-        # A number of jobs, or the GPUs, decide alone; else cells share the cores by their threads.
-        self.threads = {} if jobs or self.gpus else room.threads(study)
-        self.running: dict[BaseProcess, Cell] = {}
-        self.on: dict[str, str] = {}  # cell -> its GPU, where there are several
+        self.place: Any = self._cluster(cluster, jobs) if cluster else Here(params.read(), jobs)
+        self.running: dict[Any, Cell] = {}  # commands at work in that place
         self.ran: set[str] = set()
         self.failed: dict[str, str] = {}  # cell -> why
+        self.unwritten: list[Stage] = []  # in no dvc.lock yet
+        self.written, self.cost = 0.0, 0.0  # when dvc.lock was written, and the seconds that this took
 
     def run(self) -> set[str]:
         """Run them; the names of the stages that were run.
@@ -117,7 +121,7 @@ class SideBySide:
         """
         before = self._order_before()
         bar: tqdm[Any] = console.progress(
-            total=len(self.waiting), desc=f"cells, up to {self.jobs} at once", unit=" cells"
+            total=len(self.waiting), desc=f"cells, up to {self.place.jobs} at once", unit=" cells"
         )
         try:
             with bar, self._reserved():
@@ -125,7 +129,8 @@ class SideBySide:
                     self._fill(bar)
                     self._collect(bar)
         finally:
-            forked.stop(self.running)
+            self.place.stop(self.running)
+            self._write()
         if self.failed:
             raise UserError(
                 f"{len(self.failed)} of {bar.total} cells failed, the others are kept; the same command runs only what "
@@ -134,15 +139,18 @@ class SideBySide:
         self._put_in_order(before)
         return self.ran
 
+    def _cluster(self, address: str, jobs: int | None) -> Any:
+        from stages.tools.cluster import Cluster
+
+        return Cluster(address, params.read(), jobs, self.stages, FOLDER)
+
     def _fill(self, bar: tqdm[Any]) -> None:
         """Begin waiting cells while there is room."""
-        while self.waiting and self._fits(self.waiting[0]) and room.enough(self.running):
+        while self.waiting:
+            others = [cell.variant for cell in self.running.values()]
+            if not self.place.fits(self.waiting[0].variant, others) or not self.place.enough(self.running):
+                return
             self._next_stage(self.waiting.pop(0), bar)
-
-    def _fits(self, cell: Cell) -> bool:
-        """Whether a job is free, and cores for the threads of the cell; one cell alone always fits."""
-        busy = sum(self.threads.get(other.variant, 1) for other in self.running.values())
-        return not self.running or busy + self.threads.get(cell.variant, 1) <= self.jobs
 
     def _next_stage(self, cell: Cell, bar: tqdm[Any]) -> None:
         """Begin the first stage of a cell that is stale; without one, the cell is done."""
@@ -158,18 +166,15 @@ class SideBySide:
         cell.inputs = _inputs(stage)
         FOLDER.mkdir(parents=True, exist_ok=True)
         environment = {"DVC_STAGE": stage.addressing, "DVC_ROOT": self.repo.root_dir}
-        if len(self.gpus) > 1:
-            used = [self.on[other.name] for other in self.running.values()]
-            self.on[cell.name] = environment["CUDA_VISIBLE_DEVICES"] = min(self.gpus, key=used.count)
-        self.running[forked.start(stage.cmd.split()[-1], environment, cell.log)] = cell
+        self.running[self.place.start(stage, environment, cell.log)] = cell
 
     def _collect(self, bar: tqdm[Any]) -> None:
-        """Wait for stages to end, and enter those that ended well in dvc.lock; their cells go on next."""
+        """Wait for stages to end, and keep the results of those that ended well; their cells go on next."""
         if not self.running:
             return
         self.repo.lock.unlock()  # other commands of DVC may do their work meanwhile
         try:
-            ended = forked.ended(self.running)
+            ended = self.place.ended(self.running, self._due())
         finally:
             self.repo.lock.lock()
         done = []
@@ -189,8 +194,7 @@ class SideBySide:
         self.waiting[:0] = [cell for cell, _, _ in done if cell.name not in self.failed]
 
     def _commit(self, done: list[tuple[Cell, Stage, dict[str, Any]]], bar: tqdm[Any]) -> None:
-        """Enter stages in dvc.lock and their outputs in the cache, as `dvc repro` does: all with one write."""
-        whole = []
+        """Put the outputs of stages into the cache, as `dvc repro` does, and enter them in dvc.lock if that is due."""
         for cell, stage, inputs in done:
             stage.save(run_cache=False)
             if _inputs(stage) != inputs:
@@ -199,10 +203,23 @@ class SideBySide:
                 bar.update()
                 continue
             stage.commit()
-            whole.append(stage)
-        if whole:
-            whole[0].dvcfile.dump_stages(whole, update_pipeline=False)
-            self.ran |= {stage.name for stage in whole}
+            self.unwritten.append(stage)
+            self.ran.add(stage.name)
+        due = self._due()
+        if due is not None and due <= 0:
+            self._write()
+
+    def _due(self) -> float | None:
+        """Seconds until dvc.lock is to be written; None where all is in there."""
+        return self.written + self.cost / SHARE - time.perf_counter() if self.unwritten else None
+
+    def _write(self) -> None:
+        """Enter stages in dvc.lock: all with one write."""
+        if self.unwritten:
+            begin = time.perf_counter()
+            self.unwritten[0].dvcfile.dump_stages(self.unwritten, update_pipeline=False)
+            self.unwritten, self.written = [], time.perf_counter()
+            self.cost = self.written - begin
 
     def _reserved(self) -> AbstractContextManager[None]:
         """DVC's own lock on what the cells read and write: another `dvc repro` of them is refused meanwhile."""

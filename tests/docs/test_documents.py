@@ -59,6 +59,13 @@ def test_every_make_target_is_there() -> None:
     assert not named - TARGETS
 
 
+@pytest.mark.parametrize("name", [name for name, text in GUIDES.items() if "```bash" in text])
+def test_blocks_of_bash_are_bash(name: str) -> None:
+    for block in re.findall(r"^```bash\n(.*?)^```", GUIDES[name], re.M | re.S):
+        done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False)
+        assert not done.stderr, block
+
+
 def test_every_target_is_explained() -> None:
     assert set(re.findall(r"^\| `make ([a-z-]+)` \|", site.commands(), re.M)) == TARGETS - {"free", "known"}
 

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.core import params
-from stages.tools import room, side_by_side
+from stages.tools import here, room, side_by_side
 from tests import tiny
 
 COMMAND = (sys.executable, "-m", "stages.tools.side_by_side", "--jobs", "3")
@@ -237,14 +237,14 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
-    now: Any = object.__new__(side_by_side.SideBySide)
-    now.jobs, now.threads = 4, {"big": 3, "small": 1}
-    now.running = {name: side_by_side.Cell(name) for name in running}
+    machine: Any = object.__new__(here.Here)
+    machine.jobs, machine.threads = 4, {"big": 3, "small": 1}
+    running = [name.rpartition("-")[0] for name in running]
     begun = 0
-    for cell in map(side_by_side.Cell, ("small-2", "big-1", "small-3")):
-        if not now._fits(cell):
+    for variant in ("small", "big", "small"):
+        if not machine.fits(variant, running):
             break
-        now.running[cell.name] = cell
+        running.append(variant)
         begun += 1
     assert begun == begins
 
