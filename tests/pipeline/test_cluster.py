@@ -204,7 +204,8 @@ def test_what_was_lost_goes_on_from_its_last_checkpoint(study: Path, cluster: An
     assert process.returncode == 0, said
     assert same(study, serial), said
     assert ("this node gets no more cells" if lost == "disk" else "begins again from its last checkpoint") in said
-    assert 6 * len(CELLS) <= len(ran(study)) <= 6 * len(CELLS) + 1, "one epoch may run twice"
+    again = len(ran(study)) - 6 * len(CELLS)  # a process of a lost node may begin an epoch more before it is ended
+    assert 0 <= again <= (2 if lost == "node" else 1), "one epoch may run twice"
     if lost == "disk":
         assert len([line for line in ran(study) if line[3] == folder]) == 3
     if lost in ("worker", "cell"):
