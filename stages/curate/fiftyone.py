@@ -55,10 +55,14 @@ def api(env: str | None) -> Any:
     """FiftyOne, from this environment or, where it has none, from the packages of another one.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or the environment is none or has another Python.
     """
     if env:
         packages = Path(env).expanduser() / "lib/python{}.{}/site-packages".format(*sys.version_info)
+        if not packages.is_dir():
+            raise UserError(
+                f"--env {env}: no folder {packages}; name a virtual environment that was made with the Python of .venv"
+            )
         sys.path.append(str(packages.resolve()))
         # its database is started by a process of its own
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), sys.path[-1]]))

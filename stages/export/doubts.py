@@ -18,21 +18,29 @@ _BY_HAND = r"(?:^|; )by hand, (?:keep|relabel to)"  # what clean writes into the
 def sentences(evidence: StudyEvidence) -> list[str]:
     """How many labels are in doubt, where they are listed, how many were decided; then all decisions by hand."""
     rows = files.read_rows(REPORTS / "suspects.csv")
-    audit, _ = audited.seen(evidence)
+    audit, judged = audited.seen(evidence)
     found = []
     if rows:
-        count = plural(int(rows[0]["found"]), "validation or test image")
-        found.append(f"Most networks contradict the label of {count} (listed in `reports/suspects.csv`).")
-    if audit:
+        wrong = int(rows[0]["found"])
+        count, where = plural(wrong, "validation or test image"), _listed(len(rows), wrong, "reports/suspects.csv")
+        found.append(f"Most networks contradict the label of {count} ({where}).")
+    if judged:
         wrong = int(files.read_json(audited.FOLDER / "summary.json")["found"])
-        what = "label of all images is a likely error" if wrong == 1 else "labels of all images are likely errors"
-        found.append(f"By an audit, {wrong:,} {what} (listed in `reports/audit/suspects.csv`).")
-    if found:
-        listed = {row["image_id"] for row in rows} | audit
+        where = _listed(len(audit), wrong, "reports/audit/suspects.csv")
+        calls = f"{plural(wrong, 'label')} {'a likely error' if wrong == 1 else 'likely errors'} ({where})"
+        found += [f"An audit of {plural(len(judged), 'image')} calls {calls}."] if wrong else []
+    listed = {row["image_id"] for row in rows} | audit
+    if listed:
         ledger = evidence.ledger[evidence.ledger["image_id"].isin(listed)]
         decided = int(ledger[ledger["detail"].str.contains(_BY_HAND)]["image_id"].nunique())
         found.append(f"Of the {plural(len(listed), 'image')} listed, {decided or 'none'} {_were(decided)} by hand.")
     return [*found, *filter(None, [findings.changes(evidence.audit)])]
+
+
+def _listed(listed: int, found: int, table: str) -> str:
+    if not listed:
+        return "none is listed"
+    return f"listed in `{table}`" if listed == found else f"`{table}` lists the first {listed:,}"
 
 
 def _were(count: int) -> str:

@@ -38,6 +38,7 @@ _PART = re.compile(
     r"((cv|k)[_ .-]?)?folds?[_ .-]?(id|no)?|(data)?[_ .-]?(split|subset|partition|set|usage)[_ .-]?(id|name)?",
     re.I,
 )
+_WHOLE = r"\d+\.0"  # a number of a class, as pandas writes it where others are missing
 _FLAG = re.compile(r"\s*(\d+(\.0)?|true|false|yes|no|y|n|t|f)\s*", re.I)
 LARGEST = 200_000_000  # bytes
 _WIDE = 60  # columns; of a wider table (pixels in columns) only the outer ones are read, and those with a telling name
@@ -174,7 +175,7 @@ def label(frame: pd.DataFrame, taken: set[str]) -> tuple[str, dict[str, int]]:
             continue
         if is_group(name, values):
             either |= {name: distinct} if EITHER.fullmatch(name) and distinct <= len(values) / 3 else {}
-        elif not values.head(200).str.fullmatch(r"-?\d+\.\d+").any():
+        elif not values.str.fullmatch(r"-?\d+\.\d+").any() or (is_label(name) and values.str.fullmatch(_WHOLE).all()):
             possible[name] = distinct
     possible = {name: count for name, count in possible.items() if name not in one_hot(frame)}
     named = [name for name in possible if is_label(name)]

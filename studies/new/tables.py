@@ -228,8 +228,10 @@ def _columns(
     part = next((c for c in frame.columns if c not in {path, label} and columns.is_parts(frame[c])), "")
     sure = bool(label) and (label == wanted or columns.is_label(label))
     flags = [] if sure else columns.one_hot(frame)
+    if len(flags) == 2 and label and frame[label].nunique() > 2:  # two sides of one remark: indoor, outdoor
+        others, flags = others | {", ".join(flags): 2}, []
     if flags:
-        label, others, sure = ", ".join(flags), {}, True
+        label, others, sure = ", ".join(flags), {}, len(flags) > 2
         said_of = [[one for one in flags if row[one]] for row in frame[flags].apply(columns.holds).to_dict("records")]
     else:
         said_of = [[value] for value in frame[label]] if label else []

@@ -120,7 +120,9 @@ def test_a_consumer_that_stops_leaves_no_process() -> None:
 def test_ctrl_c_ends_everything(tmp_path: Path, pause: float) -> None:
     script = tmp_path / "run.py"
     script.write_text(
+        "import signal\n"
         "from tests.clean import jobs; from stages.clean import isolate; from stages.core import errors\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background\n"
         "def main():\n"
         "    print('on', flush=True)\n"
         "    list(isolate.each(jobs.work, ['loop', 'loop'], workers=2, seconds=60, gigabytes=1))\n"

@@ -211,6 +211,11 @@ def test_what_the_page_would_refuse_or_ask_is_named_and_not_taken(
     assert "b/16.png: this study does not have the file any more" in capsys.readouterr().err
 
 
+def packages(env: Path) -> None:
+    """An environment with nothing in it."""
+    (env / "lib/python{}.{}/site-packages".format(*sys.version_info)).mkdir(parents=True)
+
+
 def test_the_commands_of_the_how_to(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand there, but for the folders; the environment that is named has nothing but a stand-in."""
     page = (Path(__file__).parents[2] / "docs/howto.md").read_text()
@@ -221,6 +226,8 @@ def test_the_commands_of_the_how_to(root: Path, monkeypatch: pytest.MonkeyPatch)
     params |= dict.fromkeys(("ingest", "train", "evaluate", "aggregate", "report"))
     (root / "params.yaml").write_text(json.dumps(params))
     monkeypatch.chdir(root)
+    packages(root / "fiftyone")
+    monkeypatch.setenv("HOME", str(root))
     monkeypatch.setitem(sys.modules, "fiftyone", stand_in)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "")
@@ -244,6 +251,12 @@ def test_without_fiftyone_an_error_says_what_to_install(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "fiftyone", None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "")
+    packages(tmp_path)
     for env in (None, str(tmp_path)):
         with pytest.raises(UserError, match=r"~/fiftyone/bin/pip install fiftyone`\), and name that: --env ~/fiftyone"):
             fiftyone.api(env)
+
+
+def test_an_environment_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nope: no folder .*nope/lib/python3.*; name a virtual environment"):
+        fiftyone.api(str(tmp_path / "nope"))

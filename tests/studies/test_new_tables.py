@@ -254,3 +254,18 @@ def test_flags_of_parts_are_no_labels(tmp_path: Path, new: Any) -> None:
     table(root, "t.csv", [{"file": f"{i:02}.png", "is_train": int(i < 18), "is_test": int(i > 17)} for i in range(24)])
     with pytest.raises(UserError, match="nor a table say their labels"):
         new()
+
+
+def test_numbers_that_pandas_wrote_with_a_point_are_labels(tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", [f"{i}.png" for i in range(24)])
+    table(root, "labels.csv", [{"file": f"{i}.png", "label": f"{i % 3}.0", "blur": f"{i / 7:.3f}"} for i in range(24)])
+    new()
+    assert labels(brought()) == {"0.0": 8, "1.0": 8, "2.0": 8}
+
+
+def test_two_flags_do_not_outweigh_a_column_of_words(tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", [f"{i}.png" for i in range(24)])
+    given = [{"file": f"{i}.png", "indoor": i % 2, "outdoor": 1 - i % 2, "sort": "abc"[i % 3] * 3} for i in range(24)]
+    table(root, "labels.csv", given)
+    new()
+    assert labels(brought()) == {"aaa": 8, "bbb": 8, "ccc": 8}

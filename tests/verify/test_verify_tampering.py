@@ -196,14 +196,7 @@ FORGERIES = [
         unlisted_seed,
         ["results/mlp/7: an unlisted cell: ", "the cells of this study are mlp-0, mlp-1", "results modified"],
     ),
-    (
-        hidden_seed,
-        [
-            "results/mlp/7: an unlisted cell: ",
-            "dvc.lock; the cells of this study",
-            "an ignore rule hides it from git",
-        ],
-    ),
+    (hidden_seed, ["results/mlp/7: an unlisted cell: ", "the cells of this study", "an ignore rule hides it from git"]),
     (weights_of_a_seed, ["runs/mlp/7: an unlisted cell: this file is not the output of a stage"]),
     (renamed_seed, ["results/mlp/1/train/config.json: not a run of this cell: seed: trained with 0, asked for 1"]),
     (changed_split, ["data/split/seeds: not what dvc.lock recorded: 0.csv edited (row 1", "train@mlp-0: stale"]),
