@@ -8,7 +8,8 @@ without it):
 
 - DVC puts values of params.yaml into paths and names of stages before a stage of ours runs, so a check in a stage comes
   too late for `dvc repro -s train`;
-- DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py);
+- DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py); in a source that
+  lies in the repository it would take a dvc.yaml or a .dvc file for a pipeline, and run its commands;
 - DVC rewrites `dvc.lock` and `.dvc/tmp/rwlock` in place, so a kill in that moment leaves them cut.
 """
 
@@ -169,8 +170,14 @@ def _ask_first(module: ModuleType) -> None:
     source.ask_first(module)
 
 
+def _leave_sources_out(module: ModuleType) -> None:
+    import evenhand_source as source
+
+    source.leave_out(module)
+
+
 class _Finder:
-    """Changes five modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
+    """Changes six modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
 
     changes = {  # noqa: RUF012
         "dvc.utils.serialize._common": _write_whole,
@@ -178,6 +185,7 @@ class _Finder:
         "dvc.parsing": _check_first,
         "dvc.dependency.base": _hash_all,
         "dvc.stage": _ask_first,
+        "dvc.repo.index": _leave_sources_out,
     }
 
     @classmethod

@@ -183,3 +183,44 @@ def _utf8(text: str) -> bool:
 def _escaped(name: str) -> str:
     r"""The name with `\xff` for what is not UTF-8; two names are never written alike."""
     return name if _utf8(name) else os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
+
+
+def leave_out(module: Any) -> None:
+    """Take no file in a source for a pipeline, where the source lies in the repository.
+
+    Args:
+        module: `dvc.repo.index`, whose `Index.from_file` reads each dvc.yaml and .dvc file that DVC finds.
+    """
+    read = module.Index.from_file.__func__
+    known: dict[tuple[str, str], list[str]] = {}
+
+    def read_ours(cls: Any, repo: Any, path: str) -> Any:
+        fs, key = repo.fs, (repo.fs.protocol, repo.root_dir)
+        if fs.parent(path) != repo.root_dir:  # most repositories have no other, and pay nothing
+            if key not in known:
+                known[key] = list(_sources(repo))
+            if any(_inside(path, source) for source in known[key]):
+                return cls(repo)
+        return read(cls, repo, path)
+
+    module.Index.from_file = classmethod(read_ours)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.join(folder, ""))  # noqa: PTH118
+
+
+def _sources(repo: Any) -> Iterator[str]:
+    """The folders that `ingest.path` of the repository and of its studies names, if the study is not in them."""
+    import evenhand_rendered as rendered
+
+    fs, root = repo.fs, repo.root_dir
+    studies = fs.join(root, "studies")
+    for folder in [root, *(fs.ls(studies, detail=False) if fs.isdir(studies) else [])]:
+        file = fs.join(folder, "params.yaml")
+        with contextlib.suppress(OSError, rendered.RefusedError), fs.open(file, "rb") as params:
+            ingest = rendered.parse(params.read(rendered.MAX_BYTES + 1)).get("ingest")
+            path = ingest.get("path") if isinstance(ingest, dict) else None
+            source = os.path.normpath(os.path.join(folder, str(path or "")))  # noqa: PTH118
+            if path and not _inside(file, source):
+                yield source

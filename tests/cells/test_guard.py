@@ -202,6 +202,27 @@ def test_a_pipeline_that_is_not_ours_is_left_alone(tmp_path: Path, guard: str) -
     assert (tmp_path / "out").read_text() == "3\n"
 
 
+@pytest.mark.parametrize("place", ["pictures", "studies/pictures"])
+def test_a_pipeline_in_the_source_runs_nothing(tmp_path: Path, guard: str, place: str) -> None:
+    """A scrape may hold a dvc.yaml with commands, one that is broken, and a .dvc file that fetches an address."""
+    tiny.run(tmp_path, *DVC, "init", "--no-scm", "--quiet")
+    source = tmp_path / place / "cat"
+    source.mkdir(parents=True)
+    (source.parent / "dvc.yaml").write_text("stages:\n  a:\n    cmd: touch ../mark\n    outs: [cat/1.png]\n")
+    (source / "dvc.yaml").write_text("stages: [broken")
+    (source / "x.png.dvc").write_text("deps:\n- path: http://127.0.0.1:9/x\nouts:\n- path: x.png\n")
+    (tmp_path / "params.yaml").write_text(json.dumps({"ingest": {"path": place}}))
+    (tmp_path / "dvc.yaml").write_text(
+        f"stages:\n  ingest:\n    cmd: echo here > out\n    deps: [{place}]\n    outs: [out]\n"
+    )
+    said = tiny.run(tmp_path, *DVC, "repro", PYTHONPATH=guard)
+    assert "ingest" in said
+    assert "mark" not in said
+    assert (tmp_path / "out").read_text() == "here\n"
+    assert not list(tmp_path.rglob("mark"))
+    assert "up to date" in tiny.run(tmp_path, *DVC, "status", PYTHONPATH=guard)
+
+
 KILLED = """
 import json, os, sys
 from pathlib import Path
