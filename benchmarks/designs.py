@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.statistics import ALPHA, _short
+from benchmarks.statistics import ALPHA, short
 from stages.aggregate import compare, resampled, single, values
 from stages.aggregate.params import Aggregate
 
@@ -75,7 +72,7 @@ def groups(rng: np.random.Generator, studies: int) -> list[str]:
                 ]
             shares = hits / studies
             row = f"{name} | {worth.groups:.1f} | {spread:g}"
-            print(f"| {row} | " + " | ".join(map(_short, shares)) + " |", flush=True)
+            print(f"| {row} | " + " | ".join(map(short, shares)) + " |", flush=True)
             if shares[1] < LEAST - _chance(LEAST, studies) or shares[2] > MOST + _chance(MOST, studies):
                 wrong.append(row)
     return wrong
@@ -99,7 +96,7 @@ def splits(rng: np.random.Generator, studies: int) -> list[str]:
                 found += bool((family.p() < ALPHA).any())
             shares.append(found / studies)
         row = ", ".join(f"{point:g}" for point in points)
-        print(f"| {row} | " + " | ".join(map(_short, shares)) + " |", flush=True)
+        print(f"| {row} | " + " | ".join(map(short, shares)) + " |", flush=True)
         if max(shares) > MOST + _chance(MOST, studies):
             wrong.append(row)
     return wrong

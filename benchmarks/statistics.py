@@ -129,7 +129,7 @@ def _cell(about: tuple[int, int, str, int, int, int, int]) -> tuple[str, float]:
     old, new = (float(np.mean([pair.any() for pair in side])) for side in zip(*[one[:2] for one in made], strict=True))
     alone = float(np.mean([one[2] for one in made]))
     above = new - MOST - 3 * float(np.sqrt(MOST * (1 - MOST) / count))
-    return f"{_short(old)} → {_short(new)}" + (f" ({alone:.2f})" if alone else ""), above
+    return f"{short(old)} → {short(new)}" + (f" ({alone:.2f})" if alone else ""), above
 
 
 def power(rng: np.random.Generator, studies: int) -> float:
@@ -147,7 +147,7 @@ def power(rng: np.random.Generator, studies: int) -> float:
             for side in zip(*[one[:2] for one in made], strict=True)
         )
         found[variants, seeds, images] = new
-        print(f"| {points} | {variants} | {seeds} | {images} | {_short(old)} | {_short(new)} |", flush=True)
+        print(f"| {points} | {variants} | {seeds} | {images} | {short(old)} | {short(new)} |", flush=True)
     return found[5, 3, 300]
 
 
@@ -170,10 +170,11 @@ def coverage(rng: np.random.Generator, studies: int) -> None:
                 printed += row["run_low"] is not None
                 hits += [low <= accuracy <= high, known.low[0] <= 0 <= known.high[0], least <= next_run <= most]
             shares = hits / np.array([count, count, printed])
-            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(_short, shares)) + " |", flush=True)
+            print(f"| {accuracy} | {images} | {seeds} | " + " | ".join(map(short, shares)) + " |", flush=True)
 
 
-def _short(share: float) -> str:
+def short(share: float) -> str:
+    """A share as tables have it: `.067`."""
     return f"{share:.3f}".removeprefix("0")
 
 

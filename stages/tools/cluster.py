@@ -92,9 +92,7 @@ class Cluster:
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
         """Whether there is a job free; which node has cores, memory and a GPU for it, Ray finds out."""
-        threads = {} if self.given or self._on_gpus() else self.threads
-        busy = sum(threads.get(other, 1) for other in others)
-        return not others or busy + threads.get(variant, 1) <= self.jobs
+        return room.fits(variant, others, {} if self.given or self._on_gpus() else self.threads, self.jobs)
 
     def enough(self, running: Collection[Remote]) -> bool:  # noqa: ARG002 - as `Here` has it
         """Ray counts the memory of nodes."""

@@ -28,8 +28,7 @@ class Here:
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
         """Whether a job is free beside those of other variants, and cores for the threads; one alone always fits."""
-        busy = sum(self.threads.get(other, 1) for other in others)
-        return not others or busy + self.threads.get(variant, 1) <= self.jobs
+        return room.fits(variant, others, self.threads, self.jobs)
 
     def enough(self, running: Collection[BaseProcess]) -> bool:
         """Whether the memory is enough for one more."""

@@ -15,7 +15,7 @@ from stages.core.children import cores
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
@@ -35,6 +35,12 @@ def jobs(gpus: list[str]) -> int:
 def threads(study: Study) -> dict[str, int]:
     """Variant -> the cores that a cell of it keeps busy."""
     return dict(zip(study.variants, map(int, _each(study, "threads", 1)), strict=True))
+
+
+def fits(variant: str, others: Collection[str], threads: Mapping[str, int], jobs: int) -> bool:
+    """Whether one more cell has room beside those of `others` by its threads, else one each; one alone always fits."""
+    busy = sum(threads.get(other, 1) for other in others)
+    return not others or busy + threads.get(variant, 1) <= jobs
 
 
 def devices(study: Study) -> dict[str, str]:

@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests import tiny
+from tests.pipeline import test_side_by_side as side_by_side
 from tests.pipeline.test_side_by_side import CNN, locked, until
 
 pytestmark = [
@@ -103,22 +104,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def make(study: Path) -> Path:
-    (study / ".dvc").mkdir(parents=True)
-    (study / ".dvc/config").write_text("[core]\n    analytics = false\n")
-    (study / "stages/tools").mkdir(parents=True)
-    for name in ("core", "verify", *(f"tools/{path.name}" for path in (tiny.ROOT / "stages/tools").glob("*.py"))):
-        (study / "stages" / name).symlink_to(tiny.ROOT / "stages" / name)
-    for name in ("train", "evaluate"):
-        (study / "stages" / name).mkdir()
-        (study / "stages" / name / "__main__.py").write_text(STAGE)
-    (study / "params.yaml").write_text((tiny.ROOT / "params.yaml").read_text())
-    tiny.edit(study / "params.yaml", lambda p: p.update(variants={"a": {}, "b": {}}, seeds=[0, 1]))
-    (study / "dvc.yaml").write_text(PIPELINE)
-    (study / "source.txt").write_text("pictures")
-    (study / "fail").write_text("")
-    (study / ".gitignore").write_text("runs/\n")
-    tiny.run(study, "git", "init", "--quiet")
-    return study
+    return side_by_side.make(study, STAGE, PIPELINE, ("a", "b"))
 
 
 def command(nodes: Any) -> list[str]:
@@ -142,8 +128,7 @@ def ran(study: Path) -> list[list[str]]:
 
 
 def same(study: Path, serial: Path) -> bool:
-    made = ["dvc.lock", "all.txt", *(f"{folder}/{cell}" for folder in ("runs", "results") for cell in CELLS)]
-    return all((study / name).read_bytes() == (serial / name).read_bytes() for name in made)
+    return side_by_side.same(study, serial, CELLS)
 
 
 def left(study: Path) -> list[Path]:

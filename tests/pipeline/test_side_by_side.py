@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,23 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study
 
 
-def make(study: Path) -> Path:
+def make(
+    study: Path,
+    stage: str = STAGE,
+    pipeline: str = PIPELINE,
+    variants: Sequence[str] = ("slow", "quick", "other"),
+) -> Path:
     (study / ".dvc").mkdir(parents=True)
     (study / ".dvc/config").write_text("[core]\n    analytics = false\n    autostage = true\n")
-    for name in ("core", "tools", "verify"):
-        (study / "stages").mkdir(exist_ok=True)
+    (study / "stages/tools").mkdir(parents=True)
+    for name in ("core", "verify", *(f"tools/{path.name}" for path in (tiny.ROOT / "stages/tools").glob("*.py"))):
         (study / "stages" / name).symlink_to(tiny.ROOT / "stages" / name)
     for name in ("train", "evaluate"):
         (study / "stages" / name).mkdir()
-        (study / "stages" / name / "__main__.py").write_text(STAGE)
+        (study / "stages" / name / "__main__.py").write_text(stage)
     shutil.copy(tiny.ROOT / "params.yaml", study)
-    tiny.edit(
-        study / "params.yaml", lambda p: p.update(variants={v: {} for v in ("slow", "quick", "other")}, seeds=[0, 1])
-    )
-    (study / "dvc.yaml").write_text(PIPELINE)
+    tiny.edit(study / "params.yaml", lambda p: p.update(variants={v: {} for v in variants}, seeds=[0, 1]))
+    (study / "dvc.yaml").write_text(pipeline)
     (study / "source.txt").write_text("pictures")
     (study / "fail").write_text("")
     (study / ".gitignore").write_text("runs/\n")
@@ -89,8 +92,8 @@ def make(study: Path) -> Path:
     return study
 
 
-def same(study: Path, serial: Path) -> bool:
-    made = ["dvc.lock", "all.txt", *(f"{folder}/{cell}" for folder in ("runs", "results") for cell in CELLS)]
+def same(study: Path, serial: Path, cells: Sequence[str] = CELLS) -> bool:
+    made = ["dvc.lock", "all.txt", *(f"{folder}/{cell}" for folder in ("runs", "results") for cell in cells)]
     return all((study / name).read_bytes() == (serial / name).read_bytes() for name in made)
 
 
