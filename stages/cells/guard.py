@@ -10,6 +10,7 @@ without it):
   too late for `dvc repro -s train`;
 - DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py); in a source that
   lies in the repository it would take a dvc.yaml or a .dvc file for a pipeline, and run its commands;
+- DVC reads names of files as the locale says, which need not be UTF-8;
 - DVC rewrites `dvc.lock` and `.dvc/tmp/rwlock` in place, so a kill in that moment leaves them cut.
 """
 
@@ -44,7 +45,8 @@ class _Whole:
 @contextlib.contextmanager
 def _whole(path: Any, **kwargs: Any) -> Iterator[Any]:
     path = os.path.realpath(path)  # a link stays a link
-    partial = os.path.join(os.path.dirname(path), f".partial-{os.getpid()}-{os.path.basename(path)}")  # noqa: PTH118, PTH120, PTH119
+    # DVC writes each of its files under a lock, so one name is enough; the next run overwrites what a kill has left.
+    partial = os.path.join(os.path.dirname(path), f".partial-{os.path.basename(path)}")  # noqa: PTH118, PTH120, PTH119
     try:
         with open(partial, "w", **kwargs) as file:  # noqa: PTH123 - as DVC opens it
             yield file
@@ -176,8 +178,16 @@ def _leave_sources_out(module: ModuleType) -> None:
     source.leave_out(module)
 
 
+def _begin_in_utf8(_module: ModuleType) -> None:
+    """Under an old locale DVC would store other names of files than `ingest` writes, so it begins anew."""
+    if sys.getfilesystemencoding() != "utf-8":
+        os.execve(  # noqa: S606
+            sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"}
+        )
+
+
 class _Finder:
-    """Changes six modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
+    """Changes seven modules of DVC right after each was loaded; costs nothing where DVC is not imported."""
 
     changes = {  # noqa: RUF012
         "dvc.utils.serialize._common": _write_whole,
@@ -186,6 +196,7 @@ class _Finder:
         "dvc.dependency.base": _hash_all,
         "dvc.stage": _ask_first,
         "dvc.repo.index": _leave_sources_out,
+        "dvc.cli": _begin_in_utf8,
     }
 
     @classmethod

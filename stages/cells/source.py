@@ -36,7 +36,7 @@ def hash_all(module: ModuleType) -> None:
     def build_all(self: Any, odb: Any, path: str, fs: Any, name: str, **more: Any) -> Any:
         if not _is_source(self) or not os.path.isdir(path):  # noqa: PTH112
             return build(self, odb, path, fs, name, **more)
-        walk = _Walk(more["ignore"], path, lambda: _links_out(self.stage))
+        walk = _Walk(path, lambda: _links_out(self.stage))
         staging, meta, tree = build(self, odb, path, fs, name, **{**more, "ignore": walk})
         return staging, meta, _add(tree, meta, walk.odd, staging, name) if walk.odd else tree
 
@@ -105,16 +105,19 @@ def _links_out(stage: Any) -> bool:
 class _Walk:
     """Stands where DVC asks which files to leave out: leaves out what it cannot read, and keeps a list of it.
 
+    A `.dvcignore`, `.git` or `.dvc` hides nothing, so that a source inside the repository counts as one outside of it.
+
     Attributes:
         odd: path -> (kind, what of it counts), of what was left out; a kind `file` counts with its content.
     """
 
-    def __init__(self, ignore: Any, source: str, links_out: Any) -> None:
-        self.ignore, self.source, self.odd = ignore, source, {}  # type: ignore[var-annotated]
+    def __init__(self, source: str, links_out: Any) -> None:
+        self.source, self.odd = source, {}  # type: ignore[var-annotated]
         self._inside, self._links_out = os.path.join(os.path.realpath(source), ""), links_out  # noqa: PTH118
 
     def walk(self, fs: Any, path: str, **more: Any) -> Iterator[tuple[str, list[str], list[str]]]:
-        for root, folders, names in self.ignore.walk(fs, path, **more) if self.ignore else fs.walk(path, **more):
+        more.pop("ignore_subrepos", None)
+        for root, folders, names in fs.walk(path, **more):
             plain = []
             for name in names:
                 kind = self._odd(root, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import threading
 import warnings
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _LENIENT = threading.Lock()
+_NO_MEMORY = re.compile(r"(?i)(out of|insufficient|enough) memory|allocat")  # what codecs say of the machine
 _OWN = {"JPEG": ".jpg", "PNG": ".png"}  # formats whose files are kept as they are
 
 
@@ -176,16 +178,16 @@ def _whole(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
 
 
 def _rescued(data: bytes, clean: Clean, refused: Refused) -> Picture:
-    """A PNG without its text, or without its animation, which say nothing of its pixels; raises `refused` for others.
+    """A PNG with its pixels alone, with its animation or without; raises `refused` for other files.
 
-    Pillow refuses pictures for texts that are long or do not match their checksum, and for later frames that lie
-    outside of the picture.
+    Pillow refuses pictures for texts that are long, for parts that do not match their checksum, and for later frames
+    that lie outside of the picture.
     """
     if refused.reason in ("too_large", "too_small"):
         raise refused
     before = data
     for animation, note in (
-        (True, ("text_left_out", f"the text in the file was left out ({refused.detail})")),
+        (True, ("text_left_out", f"text and other parts without pixels were left out ({refused.detail})")),
         (False, ("animated", "the first frame; its animation is damaged")),
     ):
         bare = filebytes.bare_png(data, animation=animation)
@@ -277,7 +279,7 @@ def _verdict(error: Exception, data: bytes) -> Refused:
     """What a plug-in's exception says about the file; raises `MemoryError` where it says something of the machine."""
     if isinstance(error, Refused):
         return error
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         raise MemoryError(str(error)) from error
     cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
     if not (said := kinds.said_by(error)):

@@ -144,11 +144,19 @@ def covered(image: Image.Image, data: bytes) -> tuple[int, int, int, int] | None
 
 
 def bare_png(data: bytes, *, animation: bool) -> bytes:
-    """A PNG with nothing but what its pixels need, with its animation or without; other files as they are."""
+    """A PNG with nothing but what its pixels need, with its animation or without; other files as they are.
+
+    EXIF, which says how the picture is turned, counts among that where its checksum is right.
+    """
     if not data.startswith(_PNG):
         return data
     names = _PIXELS + _ANIMATION * animation
-    return _PNG + b"".join(data[start:end] for name, start, end in _chunks(data) if name in names)
+    kept = [
+        (start, end)
+        for name, start, end in _chunks(data)
+        if name in names and (name != b"eXIf" or _sound(data, start, end))
+    ]
+    return _PNG + b"".join(data[start:end] for start, end in kept)
 
 
 def damage(data: bytes, said: Callable[[], str]) -> str:
@@ -164,7 +172,7 @@ def damage(data: bytes, said: Callable[[], str]) -> str:
     """
     if data.startswith(_PNG):
         for name, start, end in _chunks(data):
-            if name in (b"IDAT", b"PLTE", b"tRNS") and zlib.crc32(data[start + 4 : end - 4]) != _number(data, end - 4):
+            if name in (b"IDAT", b"PLTE", b"tRNS") and not _sound(data, start, end):
                 return f"the checksum of a part of the pixels ({name.decode()}) is wrong"
     if not data.startswith(b"\xff\xd8"):
         return ""
@@ -191,6 +199,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while start + 12 <= len(data) and (end := start + 12 + _number(data, start)) <= len(data):
         yield data[start + 4 : start + 8], start, end
         start = end
+
+
+def _sound(data: bytes, start: int, end: int) -> bool:
+    """Whether the checksum of a chunk is right."""
+    return zlib.crc32(data[start + 4 : end - 4]) == _number(data, end - 4)
 
 
 def _number(data: bytes, start: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 PARAMS = "params.yaml"
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 200_000, 200_000, 60  # the largest study here: 9 KB, depth 9
-MAX_CELLS, MAX_NUMBER = 10_000, 2**63  # DVC makes two stages of each cell; programs count up to there
+MAX_CELLS, MAX_BITS = 10_000, 63  # DVC makes two stages of each cell; programs count up to there
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # of a variant: part of a path, of a stage's name, of a column
 TITLE = re.compile(r"\w(?:[\w .()+-]{0,98}[\w)+-])?")  # of a study: a folder of MLflow, the title of a page
 PATHS = (("ingest", "path"), ("report", "published"), ("report", "leak"))  # of params.yaml that stand in dvc.yaml
@@ -104,13 +104,15 @@ def _check_seeds(seeds: Any, path: str) -> None:
 def _check_numbers(value: Any, key: str, path: str) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
+            _check_numbers(name, key, path)
             _check_numbers(inner, f"{key}.{name}" if key else str(name), path)
     elif isinstance(value, list):
         for inner in value:
             _check_numbers(inner, key, path)
-    elif isinstance(value, int) and not -MAX_NUMBER < value < MAX_NUMBER:
+    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise RefusedError(
-            f"{path}: `{shown(key)[1:-1]}` has a number of {len(str(abs(value)))} digits; it is too large"
+            f"{path}: `{shown(key)[1:-1]}` has a number of {value.bit_length():,} bits, which is too large; "
+            f"{MAX_BITS} are the most"
         )
 
 

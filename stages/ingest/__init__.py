@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stages.core import console, files, folders
 from stages.core.errors import UserError
 from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
-from stages.ingest.entry import COLUMNS, HIDDEN, alike
+from stages.ingest.entry import COLUMNS, HIDDEN, alike, with_unseen
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _tell(rows: list[Entry]) -> None:
     for problem, number in sorted(problems.items()):
         console.say(f"  {number} {problem}{_HINTS.get(problem, '')}")
     for same in alike({entry.label for entry in rows if entry.label}):
-        console.say(f"the labels {', '.join(map(repr, same))} look the same, but are separate classes")
+        console.say(f"the labels {', '.join(map(with_unseen, same))} look the same, but are separate classes")
     whole = {entry.label for entry in rows if entry.file}
     for label in sorted({entry.label for entry in rows if entry.label} - whole):
         console.say(f"nothing of the label {label!r} could be brought in: there will be no such class")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from stages.core.errors import UserError
 from stages.ingest import table_file
@@ -15,7 +16,9 @@ COLUMNS = ("url", "label", "sha256")
 # User and password; also a password with a slash or a question mark in it, which then stands where a port should.
 _USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)(?:[^/?#]*@|[^/?#\[]*:(?!\d*(?:[/?#]|$)).*@)", re.DOTALL)
 _SECRET = re.compile(
-    r"token|key|secret|sig|pass|pwd|auth|cred|sess|sid|jwt|code|hash|hmac|policy|ticket|user|login", re.I
+    r"token|key|secret|sig|pass|pwd|phrase|auth|cred|sess|sid|jwt|bearer|access|code|hash|hmac|digest|nonce|otp|policy|"
+    r"ticket|user|login|mail|account|private|cookie|csrf|xsrf|saml|assert|grant|(?<![a-z])pin(?![a-z])",
+    re.I,
 )
 
 
@@ -53,5 +56,6 @@ def _harmless(part: str) -> str:
     name, equals, value = part.partition("=")
     if len(name) > 32:
         return "***"
-    secret = _SECRET.search(name) or len(value) > 32 or "@" in value or "%40" in value
+    plain = unquote(unquote(name))  # `%74oken`; some servers decode twice
+    secret = _SECRET.search(plain) or len(value) > 32 or "@" in unquote(unquote(value))
     return f"{name}{equals}***" if value and secret else part

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AGENT = "evenhand"
 OVERHEAD = 1_000_000  # bytes of headers and the like, beside the content
 # Networks whose last 32 bits are an IPv4 address, and local ones; Python takes all of them for global.
-_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
 _LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
 _now = threading.local()  # the budget that the reads of this thread are held against
 
@@ -118,14 +118,14 @@ class _Https(urllib3.connection.HTTPSConnection):
 
 
 def is_public(text: str) -> bool:
-    """Whether an address, and the IPv4 address in it if there is one, lies in no private, local or reserved network."""
+    """Whether an address, and the IPv4 address in it if there is one, is that of one machine that all may reach."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global
+        return address.is_global and not address.is_multicast
     inner = [address.sixtofour, *(address.teredo or ())]
     inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] * any(address in network for network in _EMBEDDING)
-    local = not address.is_global or any(address in network for network in _LOCAL)
-    return not local and all(one.is_global for one in inner if one)
+    local = not address.is_global or address.is_multicast or any(address in network for network in _LOCAL)
+    return not local and all(is_public(str(one)) for one in inner if one)
 
 
 def _look(connection: socket.socket) -> socket.socket:

@@ -7,7 +7,7 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cache
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -22,15 +22,27 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
-# Without a leading dot, which hides a name anyhow; compared without regard to case.
-SYSTEM = {
-    "__macosx", "__pycache__", "@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler",
-    "system volume information", "lost+found", "network trash folder", "temporary items", "thumbs.db", "ehthumbs.db",
-    "ehthumbs_vista.db", "desktop.ini", "folder.ini", "icon\r", "picasa.ini",
-}  # fmt: skip
+# Without a leading dot, which hides a name anyhow; in small letters, as `fnmatch` reads them.
+SYSTEM = (
+    # Windows, and what its programs leave
+    "$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9][0-9][0-9]", "thumbs.db*",
+    "desktop.ini", "ehthumbs*.db", "iconcache*.db", "thumbcache*.db", "folder.ini", "picasa.ini", "~$*", "~*.tmp",
+    # macOS, and what it writes to disks of others
+    "__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder",
+    # Linux, NAS and cloud
+    "lost+found", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@snapshot*", "@__thumb", "#recycle", "#snapshot",
+    "*@synoeastream", "*@synoresource", "*.tmp.drivedownload", "*.tmp.driveupload", "__pycache__",
+    # Lightroom's previews
+    "*.lrdata", "*.lrcat-data",
+)  # fmt: skip
+_IS_SYSTEM = re.compile("|".join(map(translate, SYSTEM)))
 # DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
 TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
 _NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
+# Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and the blank of Braille.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0000-\U000e0fff]"
+)
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
@@ -157,7 +169,7 @@ def plain(path: str) -> str:
 
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
-    return any(part.startswith(".") or part.casefold() in SYSTEM for part in path.split("/"))
+    return any(part.startswith(".") or _IS_SYSTEM.match(part.casefold()) for part in path.split("/"))
 
 
 def tidy(label: str) -> str:
@@ -165,12 +177,17 @@ def tidy(label: str) -> str:
     return unicodedata.normalize("NFC", label).strip()
 
 
+def with_unseen(label: str) -> str:
+    """The label in quotes, with escapes for what nobody sees."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], repr(label))
+
+
 def alike(labels: set[str]) -> list[list[str]]:
     """Labels that differ in nothing but case, width, spaces, unseen characters, or how a number is written."""
     same: dict[str, list[str]] = {}
     for label in sorted(labels):
         seen = unicodedata.normalize("NFKC", label).casefold()
-        key = "".join(char for char in seen if unicodedata.category(char) not in {"Cf", "Cc", "Zs"})
+        key = "".join(c for c in _UNSEEN.sub("", seen) if unicodedata.category(c) not in {"Cf", "Cc", "Zl", "Zp", "Zs"})
         if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", key):  # 1, 01 and 1.0
             key = repr(float(key))
         same.setdefault(key, []).append(label)

@@ -250,6 +250,10 @@ def test_a_kill_while_dvc_writes_leaves_the_file_as_it_was(tmp_path: Path, guard
     tiny.run(tmp_path, sys.executable, "-c", KILLED, name, check=False, PYTHONPATH=guard)
     assert (tmp_path / name).read_text() == "{}"
     assert list(tmp_path.glob(".partial-*")), "it was killed in the midst of writing"
+    again = KILLED.replace('stream.write("{half"); stream.flush(); os._exit(9)', "json.dump(data, stream)")
+    again = again.replace("rwlock.json.dump = half", "pass")
+    tiny.run(tmp_path, sys.executable, "-c", again, name, PYTHONPATH=guard)
+    assert not list(tmp_path.glob(".partial-*")), "the next run leaves nothing of it"
 
 
 REWRITE = """

@@ -237,6 +237,10 @@ def test_damaged_files_give_a_verdict_each(kind: str) -> None:
         chunk(b"zTXt", b"Comment\0\0not zlib"),
         chunk(b"iCCP", b"profile\0\0" + zlib.compress(b"x" * 50_000_000)),
         chunk(b"tEXt", b"Comment\0hello", crc=1) * 100,
+        chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(b"x" * 900_000)) * 100,  # each is short enough for Pillow
+        chunk(b"pHYs", b"\0\0\x0b\x13\0\0\x0b\x13\1", crc=1),
+        chunk(b"gAMA", b"\0\0\xb1\x8f", crc=1),
+        chunk(b"eXIf", b"MM\0*", crc=1),
     ],
 )
 def test_a_png_is_not_judged_by_its_text(text: bytes) -> None:
@@ -245,7 +249,8 @@ def test_a_png_is_not_judged_by_its_text(text: bytes) -> None:
     assert np.array_equal(np.asarray(found.image), np.asarray(whole))
     if found.note:  # what Pillow would refuse later must not be laid out as it is
         assert (found.note, found.suffix) == ("text_left_out", "")
-        assert "text" in found.detail
+        assert "text and other parts without pixels were left out" in found.detail
+        assert "memory)" not in found.detail
 
 
 def test_a_broken_png_stays_broken_without_its_text() -> None:

@@ -64,7 +64,13 @@ def test_numbers_are_parsed_as_dvc_parses_them(tmp_path: Path) -> None:
         ("study: s", 'study: "a\\nb"', "it is a name"),
         ("1e-3", ".inf", "`lr` is inf; it must be a number above 0"),
         ("1e-3", ".nan", "`lr` is nan"),
-        ("[0, 1]", "[0, 99999999999999999999]", "a number of 20 digits; it is too large"),
+        ("[0, 1]", "[0, 99999999999999999999]", "`seeds` has a number of 67 bits, which is too large; 63 are the most"),
+        (
+            "[0, 1]",
+            f"[0, 0x1{'0' * 4000}]",
+            "`seeds` has a number of 16,001 bits",
+        ),  # Python prints none of 4,300 digits
+        ("{mlp: {}}", f"{{? 0x1{'0' * 4000} : {{}}}}", "`variants` has a number of 16,001 bits"),
         ("{mlp: {}}", "{" + "m" * 101 + ": {}}", "a variant's name has letters"),
         ("1e-3", "1" * 5000, "is not valid YAML"),
         ("1e-3", "2024-13-45", "is not valid YAML"),

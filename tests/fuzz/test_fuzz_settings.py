@@ -91,9 +91,9 @@ HUGE = "1" + "0" * 400
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("lr", int(HUGE), "`lr` has a number of 401 digits"),
-        ("clean", RAW["clean"] | {"max_pixels": int(HUGE)}, "`clean.max_pixels` has a number of 401 digits"),
-        ("split", RAW["split"] | {"val": 2**64}, "`split.val` has a number of 20 digits"),
+        ("lr", int(HUGE), "`lr` has a number of 1,329 bits"),
+        ("clean", RAW["clean"] | {"max_pixels": int(HUGE)}, "`clean.max_pixels` has a number of 1,329 bits"),
+        ("split", RAW["split"] | {"val": 2**64}, "`split.val` has a number of 65 bits"),
         ("clean", RAW["clean"] | {"workers": 100_000}, "`clean.workers` is 100000"),
         ("clean", RAW["clean"] | {"seconds": 1e300}, "`clean.seconds` is 1e"),
         ("clean", RAW["clean"] | {"gigabytes": 1e300}, "`clean.gigabytes` is 1e"),

@@ -193,6 +193,13 @@ def test_a_list_that_cannot_be_read_whole_is_refused(dripping: str, data: bytes,
         ("https://h/a?" + "hunter2" * 9, "https://h/a?***"),
         ("https://h/a?from=http://u:hunter2@i/", "https://h/a?from=***"),
         ("https://h/a.png", "https://h/a.png"),
+        ("https://h/a?%74oken=hunter2&%2574oken=hunter2", "https://h/a?%74oken=***&%2574oken=***"),
+        (
+            "https://h/a?bearer=hunter2&access=hunter2&pin=hunter2&OTP=hunter2",
+            "https://h/a?bearer=***&access=***&pin=***&OTP=***",
+        ),
+        ("https://h/a?nonce=hunter2&user_pin=hunter2&to=hunter2%2540h", "https://h/a?nonce=***&user_pin=***&to=***"),
+        ("https://h/a?shopping=1&spinner=2", "https://h/a?shopping=1&spinner=2"),
         ("http://u:hunter2/x@h/y", "http://h/y"),
         ("http://u:1hunter2?x@h/y?id=7", "http://h/y?id=7"),
         ("http://u:hunter2#@x@h/y", "http://h/y"),
@@ -213,6 +220,8 @@ def test_secrets_stay_out_of_the_manifest(url: str, shown: str) -> None:
         ("93.184.216.34", True), ("10.0.0.1", False), ("2606:2800:220:1::1", True), ("fec0::1", False), ("::1", False),
         ("64:ff9b::a00:1", False), ("64:ff9b::5db8:d822", True), ("64:ff9b:1::a00:1", False), ("2002:7f00:1::", False),
         ("2002:5db8:d822::1", True), ("::ffff:10.0.0.1", False), ("::10.0.0.1", False), ("2001:0:a00:1::", False),
+        ("::ffff:0:127.0.0.1", False), ("::ffff:0:5db8:d822", True), ("224.0.0.1", False), ("ff02::1", False),
+        ("ff0e::1", False), ("2002:e000:1::", False), ("240.0.0.1", False), ("100.64.0.1", False),
     ],
 )  # fmt: skip
 def test_an_address_is_public_if_the_one_in_it_is(address: str, public: bool) -> None:

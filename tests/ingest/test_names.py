@@ -73,17 +73,19 @@ def test_dvc_keeps_what_is_called_like_its_own(tmp_path: Path, special: str, mon
 
 
 def test_what_systems_leave_is_no_class_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = ["cat/1.png", "dog/2.png", "dog/thumbs.png", "cat/icon"]
+    pictures = ["cat/1.png", "dog/2.png", "dog/thumbs.png", "cat/icon", "dog/found.png", "CVS/1.png", "dog/~1.png"]
     left = [
         "cat/.ipynb_checkpoints/1-checkpoint.png", "@eaDir/1.png", "cat/@eaDir/1.png/SYNOPHOTO.jpg", ".DS_Store",
         "cat/Thumbs.db", "cat/desktop.ini", "__MACOSX/cat/._1.png", "cat/._1.png", "$RECYCLE.BIN/1.png", "cat/Icon\r",
+        "@Recently-Snapshot/1.png", "found.000/1.png", "FOUND.017/1.png", "dog/Previews.lrdata/1.png", "cat/~$1.png",
+        "cat/1.png@SynoEAStream", "cat/1.png@SynoResource", "cat/Thumbs.db:encryptable", "cat/IconCache.db",
     ]  # fmt: skip
     source = tree(tmp_path / "s", *pictures, *left)
     rows = bring("folder", source)
     problems = {path: row["problem"] for path, row in rows.items()}
     assert problems == dict.fromkeys(pictures, "") | dict.fromkeys(left, "hidden")
-    assert {row["label"] for row in rows.values()} == {"cat", "dog", ""}
-    assert "10 hidden" in capsys.readouterr().err
+    assert {row["label"] for row in rows.values()} == {"cat", "dog", "CVS", ""}
+    assert "19 hidden" in capsys.readouterr().err
     bring("folder", source, hidden=True)
     everything_is_there(source, [*pictures, *left])
 
@@ -108,11 +110,13 @@ def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
 
 def test_labels_that_read_the_same_are_one_or_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
-    names = [f"{label}/1.png" for label in (composed, decomposed, "cat", "cat ", " cat", "Cat", "ca\u200bt")]
+    twins = ["cat", "Cat", "ca\u200bt", "cat\ufe0f", "c\u034fat", "cat\u3164"]
+    names = [f"{label}/1.png" for label in (composed, decomposed, "cat ", " cat", *twins)]
     rows = bring("folder", tree(tmp_path / "s", *names))
     everything_is_there(tmp_path / "s", names)
-    assert {row["label"] for row in rows.values()} == {"café", "cat", "Cat", "ca\u200bt"}
-    assert "the labels 'Cat', 'cat', 'ca\\u200bt' look the same" in capsys.readouterr().err
+    assert {row["label"] for row in rows.values()} == {"café", *twins}
+    told = ", ".join(map(ascii, sorted(twins)))
+    assert f"the labels {told} look the same" in capsys.readouterr().err
 
 
 def test_a_class_with_nothing_in_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

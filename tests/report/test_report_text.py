@@ -1,9 +1,12 @@
 # ruff: noqa: RUF001 - typographic minus is what is meant
 """A label is text: in Markdown and in figures, whatever it looks like."""
 
+import html
+import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from stages.report import figures, page, section
 from stages.report.wording import markdown
@@ -22,6 +25,23 @@ def test_markdown_makes_nothing_of_a_label(label: str) -> None:
     plain = text.replace("\\\\", "")
     for sign in ("<s", "](", "![", "|", "`", "://", "&l", "*a", "~~"):
         assert sign not in plain.replace(f"\\{sign[0]}", "") or sign[0] == "]", f"{sign} works in {text}"
+
+
+LINKS = [
+    "1https://e.org", "_https://e.org", "éhttp://e.org", "a_www.e.org", "9www.e.org", "FTP://e.org", "a@b.org",
+    "a\\@b.org", "xmpp:a@b.org", "(a.b-c@d.org)", "日本www.e.org", "mailto:a@b.org", "a+@b.org", "x@y@z.org", "https://a@b.org",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", LINKS, ids=ascii)
+def test_no_address_in_a_label_becomes_a_link(label: str) -> None:
+    """The rules of GitHub's autolinks, which know no border of a word; a mail address they look for last of all."""
+    text = str(markdown(label))
+    assert not re.search(r"(?i)(https?|ftp)://|www\.", text)
+    last = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
+    assert not re.search(r"[\w.+-]@[\w-]+\.", last)
+    shown = MarkdownIt().render(text).removeprefix("<p>").removesuffix("</p>\n").replace("<!-- -->", "")
+    assert html.unescape(shown) == label
 
 
 @pytest.mark.parametrize("text", ["cnn_bn_dropout", "p < .001", "+1.9 to −2 %", "n =\xa0359", "Bäume, 3 % (2)"])
