@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +200,56 @@ def test_a_source_that_is_no_source_gets_a_sentence(study: Path, guard: str, pat
     output = tiny.run(study, *DVC, "repro", "ingest", "--single-item", check=False, PYTHONPATH=guard)
     assert f"`ingest.path` is {path}, which is no file and no folder that can be read" in output
     assert "dvc checkout" not in output, "nothing was brought in yet"
+
+
+def inside(study: Path, place: str) -> Path:
+    """The source, moved into the repository of the study."""
+    source = study / place
+    source.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(study.parent / "source", source)
+    tiny.edit(study / "params.yaml", lambda params: params["ingest"].update(path=place))
+    return source
+
+
+@pytest.mark.parametrize(
+    ("hider", "content"),
+    [
+        (".dvcignore", "*\n"),
+        ("8/.dvcignore", "0.png\n"),
+        ("8/.dvc/config", ""),
+        ("8/.git/HEAD", ""),
+        (".dvc/config", ""),
+    ],
+)
+def test_nothing_in_a_source_inside_the_repository_hides_a_change(
+    study: Path, guard: str, hider: str, content: str
+) -> None:
+    source = inside(study, "pictures")
+    (source / hider).parent.mkdir(parents=True, exist_ok=True)
+    (source / hider).write_text(content)
+    found = ingested(study, guard)
+    assert sum(not row["problem"] for row in found) == 60
+    (source / PNG).write_bytes((source / PNG).read_bytes() + b"1")
+    status = json.loads(tiny.run(study, *DVC, "status", "ingest", "--json", PYTHONPATH=guard))
+    assert status == {"ingest": [{"changed deps": {"pictures": "modified"}}]}
+
+
+@pytest.mark.slow
+def test_an_old_locale_changes_no_name_and_no_hash(study: Path, guard: str, tmp_path: Path) -> None:
+    """DVC lists the source and stores data/raw under the names that they have."""
+    source = study.parent / "source"
+    (source / "b\u00e9").mkdir()
+    shutil.copy(source / PNG, source / "b\u00e9/\u65e5\u672c.png")
+    made = tmp_path / "en_US.ISO-8859-1"
+    if subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "ISO-8859-1", made], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("no Latin-1 locale can be made here")
+    old = {"LOCPATH": str(tmp_path), "LC_ALL": made.name, "PYTHONUTF8": "0"}
+    tiny.run(study, *DVC, "repro", "ingest", PYTHONPATH=guard, **old)
+    first = recorded(study)
+    assert json.loads(tiny.run(study, *DVC, "status", "ingest", "--json", PYTHONPATH=guard, LC_ALL="C.UTF-8")) == {}
+    shutil.rmtree(study / "data/raw")
+    tiny.run(study, *DVC, "checkout", "ingest", PYTHONPATH=guard, **old)
+    assert (study / "data/raw/files/b\u00e9/\u65e5\u672c.png").read_bytes() == (source / PNG).read_bytes()
+    assert recorded(study) == first
