@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -35,7 +35,7 @@ def run(settings: Audit) -> None:
         UserError: a picture or the weights are missing, or a file is damaged.
     """
     manifest = files.read_rows(CLEAN / "manifest.csv") if settings.folds else []
-    paths = [_inside(row["path"]) for row in manifest]
+    paths = [intact.inside(CLEAN / "manifest.csv", "images", row["path"]) for row in manifest]
     rows: list[Row] = []
     odd: list[Row] = []
     told: dict[str, Any] = {"folds": settings.folds}
@@ -125,13 +125,6 @@ def _left_out(labels: Sequence[str], groups: Sequence[str], classes: Sequence[st
     for label, group in zip(labels, groups, strict=True):
         seen.setdefault(label, set()).add(group)
     return {label: len(held) for label, held in sorted(seen.items()) if label not in classes}
-
-
-def _inside(path: str) -> Path:
-    parts = PurePosixPath(path).parts
-    if parts[:1] != ("images",) or ".." in parts:
-        raise intact.damaged(CLEAN / "manifest.csv", f"the path {path!r} does not lie in images/")
-    return CLEAN / path
 
 
 def _picture(path: Path) -> Image.Image:

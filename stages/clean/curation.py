@@ -105,6 +105,11 @@ def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> di
     """What was decided, and what came of it: the rows as they are, against the rows without any decision."""
     fates = Counter((old.status == "kept", new.status == "kept") for new, old in zip(entries, before, strict=True))
     both = [(new, old) for new, old in zip(entries, before, strict=True) if new.status == old.status == "kept"]
+    lost = Counter(
+        old.label
+        for new, old in zip(entries, before, strict=True)
+        if old.status == "kept" and (new.status, new.label) != ("kept", old.label)
+    )
     return {
         "decisions": len(hand.fitting) + len(hand.refused),
         "applied": dict(sorted(Counter(one.decision for one, _ in hand.fitting).items())),
@@ -112,5 +117,6 @@ def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> di
         "kept": fates[False, True],
         "left_out": fates[True, False],
         "relabelled": sum(new.label != old.label for new, old in both),
+        "lost": dict(sorted(lost.items())),  # label -> pictures that are not kept under it any more
         "not_applied": [[*one.subject, one.decision, why] for one, why in sorted(hand.refused, key=str)],
     }

@@ -19,7 +19,7 @@ from stages.clean.decode import Refused
 from stages.clean.describe import Job, Print
 from stages.clean.opencv import cv2
 from stages.clean.pictures import CACHE, Pictures
-from stages.core import curation, files
+from stages.core import curation, files, intact
 from stages.core.console import progress, say
 from stages.core.curation import natural
 from stages.core.errors import UserError
@@ -86,7 +86,7 @@ def run(  # noqa: PLR0913, PLR0917
         f"{counts['quarantined']} quarantined; {len(done.pairs)} pairs were compared"
     )
     if done.cut:
-        say(f"clean: {len(done.cut)} links were cut: they would chain more than clean.match.max_group pictures")
+        say(f"clean: links that were cut: {len(done.cut)}; more than clean.match.max_group pictures would be chained")
     return done
 
 
@@ -121,12 +121,9 @@ def _different(*lists: Sequence[Entry]) -> list[int]:
 def _rows(raw: Path) -> list[dict[str, str]]:
     """The rows of the manifest, which may come from elsewhere: what it names lies where ingest puts files."""
     rows = files.read_rows(raw / "manifest.csv")
-    for path, file in ((row["path"], row["file"]) for row in rows):
-        if file and (not file.startswith("files/") or ".." in file.split("/") or "\0" in file):
-            raise UserError(
-                f"{raw / 'manifest.csv'}: the file of {path[:200]!r} is {file[:200]!r}, outside of {raw / 'files'}; "
-                "make it again with `dvc repro -f ingest`"
-            )
+    for row in rows:
+        if row["file"]:
+            intact.inside(raw / "manifest.csv", "files", row["file"])
     return rows
 
 

@@ -36,6 +36,18 @@ def damaged(path: str | Path, why: str) -> UserError:
     return UserError(f"{path} is damaged ({why}); {_again(PurePath(path))}")
 
 
+def inside(manifest: Path, folder: str, path: str) -> Path:
+    """The file that a row of a manifest names: `folder` stands beside the manifest, which may come from elsewhere.
+
+    Raises:
+        UserError: the path leads out of the folder.
+    """
+    parts = path.split("/")
+    if parts[0] != folder or ".." in parts or "\0" in path:
+        raise damaged(manifest, f"the path {path[:200]!r} does not lie in {folder}/")
+    return manifest.parent / path
+
+
 def _again(path: PurePath) -> str:
     parts = path.parts
     if stage := _MADE_BY.get(parts[:2]):

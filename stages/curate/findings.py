@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import curation, files, intact
@@ -73,21 +73,12 @@ def _pictures(root: Path) -> list[Picture]:
             row["detail"], row["image_id"], row["duplicate_of"], box=box,
         )  # fmt: skip
         if origin and origin["file"]:
-            picture.file = _inside("data/raw", origin["file"])
+            picture.file = str(intact.inside(Path("data/raw/manifest.csv"), "files", origin["file"]))
         if clean:
-            picture.image, picture.size = (
-                _inside("data/clean", clean["path"]),
-                (int(clean["width"]), int(clean["height"])),
-            )
+            picture.image = str(intact.inside(Path("data/clean/manifest.csv"), "images", clean["path"]))
+            picture.size = int(clean["width"]), int(clean["height"])
         found.append(picture)
     return found
-
-
-def _inside(folder: str, path: str) -> str:
-    """The path of a picture in the folder of its manifest, which may come from elsewhere and name any file."""
-    if ".." in PurePosixPath(path).parts:
-        raise intact.damaged(f"{folder}/manifest.csv", f"the path {path[:200]!r} does not lie in {folder}")
-    return f"{folder}/{path}"
 
 
 def _box(text: str) -> Box | None:

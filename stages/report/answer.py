@@ -41,7 +41,7 @@ def sentences(evidence: StudyEvidence, ranks: Ranking, digits: int) -> list[str]
         first = (
             f"{names(best)} share the best mean of {spoken(metric)} {where}: {amount(means[best[0]], metric, digits)}."
         )
-    elif evidence.comparisons[0]["variances"] == "own":
+    elif ranks.own:
         first = _open(evidence, ranks, means, where, digits)
     elif len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
@@ -73,12 +73,12 @@ def _open(evidence: StudyEvidence, ranks: Ranking, means: dict[str, float], wher
     top = [v for v in best if ranks.rank[v] == 1]
     behind = best[len(top) :]
     others = names(behind) if len(behind) <= 3 else plural(len(behind), "other variant")
-    verb, mean = ("is", "its mean is") if len(behind) == 1 else ("are", "their means are")
+    verb, mean = ("is", "its mean is") if len(behind) == 1 else ("are", "their means are up to")
     gap = apart(max(abs(means[best[0]] - means[v]) for v in behind), metric, digits)
     few = FEW.replace("seeds", "splits") if len(evidence.split["splits"]) > 1 else FEW
     return (
         f"{names(top)} {'has' if len(top) == 1 else 'share'} the best mean of {spoken(metric)} {where}: "
-        f"{amount(means[best[0]], metric, digits)}. {others} {verb} not decided against it: {mean} up to {gap} "
+        f"{amount(means[best[0]], metric, digits)}. {others} {verb} not decided against it: {mean} {gap} "
         f"away, but {few}."
     )
 
@@ -122,9 +122,9 @@ def _others(evidence: StudyEvidence, ranks: Ranking, best: str, digits: int) -> 
     if not alike:
         tail = "all other pairs differ, too"
     elif len(alike) == 1:
-        tail = f"{names(alike[0])} are statistically tied"
+        tail = f"{names(alike[0])} are {ranks.alike}"
     else:
-        tail = f"{len(alike)} pairs among the others are statistically tied"
+        tail = f"{len(alike)} pairs among the others are {ranks.alike}"
     gap = apart(abs(last.difference), evidence.metric, digits)
     return f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."
 

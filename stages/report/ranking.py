@@ -80,7 +80,8 @@ class Ranking:
     """Variants by their mean on the test set, and their statistical ties.
 
     `tied` holds for each variant the ranks with which it is statistically tied. `silent` is the reason why several
-    seeds decide nothing, where there is one; then nothing is called tied. Equal means share a `rank`.
+    seeds decide nothing, where there is one; then nothing is called tied. Equal means share a `rank`. `own`: each pair
+    is judged by its own few runs, so that variants which are far apart may be undecided; these are not called tied.
     """
 
     order: list[str]
@@ -88,6 +89,17 @@ class Ranking:
     tied: dict[str, str]
     silent: str = ""
     rank: dict[str, int] = field(default_factory=dict)
+    own: bool = False
+
+    @property
+    def column(self) -> str:
+        """Title of the column that `tied` fills."""
+        return "Not decided against" if self.own else "Tied with"
+
+    @property
+    def alike(self) -> str:
+        """In a sentence: two variants of which none is called better `are ...`."""
+        return "not decided against each other" if self.own else "statistically tied"
 
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all variants that are statistically tied with it."""
@@ -108,10 +120,11 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     verdicts = {pair.verdict for pair in pairs.values()}
     if "refused" in verdicts and verdicts <= {"refused", "identical"}:
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
-    if verdicts - {"identical"} == {"undecided"} and evidence.comparisons[0]["variances"] == "own":
+    own = bool(pairs) and evidence.comparisons[0]["variances"] == "own"
+    if verdicts - {"identical"} == {"undecided"} and own:
         few = FEW.replace("seeds", "splits") if len(evidence.split["splits"]) > 1 else FEW
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), few, rank)
-    return Ranking(order, pairs, tied(rank, pairs), rank=rank)
+    return Ranking(order, pairs, tied(rank, pairs), rank=rank, own=own)
 
 
 def test_means(evidence: StudyEvidence) -> dict[str, float]:

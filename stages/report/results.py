@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
-TIED = " Tied with: ranks with which a variant is statistically tied (paired comparison on the test set)."
 SPLITS = ("test", "val", "train")
 
 
@@ -26,6 +25,8 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     return {
         "answer": [_unbroken(s) for s in sentences(evidence, ranking, evidence.digits)],
         "columns": _columns(evidence),
+        "column": ranking.column,
+        "tied": f" {ranking.column}: ranks of variants that are {ranking.alike} (paired comparison on the test set).",
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
@@ -173,14 +174,14 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     found = [
         PaperTable(
             f"results_{part['split']}",
-            ["Rank", "Variant", "Tied with", *titles],
+            ["Rank", "Variant", results["column"], *titles],
             [
                 [row["rank"], row["variant"], row["tied"], *(cell["value"] for cell in row["cells"])]
                 for row in part["rows"]
             ],
             (
                 f"{part['name'].capitalize()} set ({part['images']}), {context['spread']}."
-                f"{TIED if results['pairs'] else ''}"
+                f"{results['tied'] if results['pairs'] else ''}"
             ),
         )
         for part in results["splits"]

@@ -56,10 +56,11 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     if len(evidence.variants) == 1:
         return text
     if ranks.silent:
-        return f"{text} Column “Tied with” is empty: {ranks.silent}."
+        return f"{text} Column “{ranks.column}” is empty: {ranks.silent}."
+    which = "against which a variant is not decided" if ranks.own else "with which a variant is statistically tied"
     text += (
-        f" Column “Tied with”: the ranks with which a variant is statistically tied (paired comparison of test "
-        f"{metric}, error rate {evidence.alpha:g} for all pairs of the study together)"
+        f" Column “{ranks.column}”: the ranks {which} (paired comparison of test {metric}, error rate "
+        f"{evidence.alpha:g} for all pairs of the study together)"
     )
     one = len(evidence.study.seeds) == 1
     return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
@@ -101,7 +102,9 @@ def _groups(evidence: StudyEvidence) -> str:
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
     if images == groups or evidence.metric in WHOLE_CELL:
         return ""
-    return f"; a group of {wording.belonging(evidence.named)} is drawn as one ({images:,} images in {groups:,} groups)"
+    many = wording.plural(images, "image")
+    whole = wording.belonging(evidence.named)
+    return f"; a group of {whole} is drawn as one ({many} in {wording.plural(groups, 'group')})"
 
 
 def marks(evidence: StudyEvidence) -> str:

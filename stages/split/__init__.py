@@ -290,8 +290,8 @@ def _check_whole(
                     "params.yaml (`--group none` of `make new`); copies and look-alikes still stay together"
                 )
             raise TooFewError(
-                f"the class `{label}` has {images[label]} images in {groups[label]} groups that stay whole, too few "
-                f"for the split: none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
+                f"the class `{label}` is too small for the split (images: {images[label]}, groups that stay whole: "
+                f"{groups[label]}): none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
                 f"{params.test}; add images of it, {way}",
                 label,
             )

@@ -34,7 +34,8 @@ def main() -> None:
     named = [origin[row["image_id"]].get("group", "") for row in manifest]  # no such column where none is named
     # As published: copies stay known, so that the report can count them, and are not kept together. What the user says
     # belongs together is.
-    ignored = files.read_json("data/clean/audit.json", dict[str, Any]).get("duplicates") == "ignore"
+    audit = files.read_json("data/clean/audit.json", dict[str, Any])
+    ignored = audit.get("duplicates") == "ignore"
     groups = [(f"group {name}" if name else row["image_id"]) if ignored else row["group_id"]
               for row, name in zip(manifest, named, strict=True)]  # fmt: skip
     notes = notes_on(
@@ -53,7 +54,7 @@ def main() -> None:
             try:
                 parts = assign(labels, groups, split, paths, draw, split.fold_of(number), named)
             except TooFewError as error:
-                raise UserError(f"{error}{_by_hand(error.label, ledger)}") from None
+                raise UserError(f"{error}{_by_hand(error.label, ledger, audit)}") from None
             rows = [
                 {"image_id": row["image_id"], "split": part}
                 for row, part in zip(manifest, parts, strict=True)
@@ -82,19 +83,18 @@ def main() -> None:
     files.write_json(cells.SPLIT / "summary.json", summary | ({"notes": notes} if notes else {}))
 
 
-def _by_hand(label: str, ledger: list[dict[str, str]]) -> str:
-    """Which images have a label by a decision of a person; empty where none has."""
+def _by_hand(label: str, ledger: list[dict[str, str]], audit: dict[str, Any]) -> str:
+    """Which images a person gave a label, and how many lost it by decisions; empty where there are none."""
     found = [
         row["path"]
         for row in ledger
         if row["status"] == "kept" and row.get("label") == label and _RELABELLED.search(row.get("detail", ""))
     ]
-    if not found:
-        return ""
+    lost = audit.get("by_hand", {}).get("lost", {}).get(label, 0)
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return (
-        f"; {', '.join(found[:3])}{more} got this label by hand (data/curation.csv), and `make curate` takes that back"
-    )
+    told = [f"{', '.join(found[:3])}{more} got this label by hand"] if found else []
+    told += [f"decisions by hand took the label from {lost} image{'s' * (lost > 1)}, or left them out"] if lost else []
+    return f"; {', and '.join(told)} (data/curation.csv), which `make curate` takes back" if told else ""
 
 
 def _lost(where: set[tuple[str, str]]) -> list[str]:

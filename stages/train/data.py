@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,7 @@ def load(seed: int) -> Data:
     index = {name: i for i, name in enumerate(classes)}
     try:
         rows = [manifest[row["image_id"]] for row in split]
-        paths = [_inside(row["path"]) for row in rows]
+        paths = [intact.inside(CLEAN / "manifest.csv", "images", row["path"]) for row in rows]
         labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
     except KeyError as error:
         raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
@@ -60,10 +60,3 @@ def load(seed: int) -> Data:
     if not len(positions["train"]):
         raise UserError(f"{path} has no training image; look at `split` in params.yaml")
     return Data(classes, [r["image_id"] for r in rows], paths, labels, positions)
-
-
-def _inside(path: str) -> Path:
-    parts = PurePosixPath(path).parts
-    if parts[:1] != ("images",) or ".." in parts:
-        raise intact.damaged(CLEAN / "manifest.csv", f"the path {path!r} does not lie in images/")
-    return CLEAN / path

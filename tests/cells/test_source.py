@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -245,7 +246,7 @@ def test_an_old_locale_changes_no_name_and_no_hash(study: Path, guard: str, tmp_
         ["localedef", "-i", "en_US", "-f", "ISO-8859-1", made], capture_output=True, check=False
     ).returncode:
         pytest.skip("no Latin-1 locale can be made here")
-    old = {"LOCPATH": str(tmp_path), "LC_ALL": made.name, "PYTHONUTF8": "0"}
+    old: dict[str, Any] = {"LOCPATH": str(tmp_path), "LC_ALL": made.name, "PYTHONUTF8": "0"}
     tiny.run(study, *DVC, "repro", "ingest", PYTHONPATH=guard, **old)
     first = recorded(study)
     assert json.loads(tiny.run(study, *DVC, "status", "ingest", "--json", PYTHONPATH=guard, LC_ALL="C.UTF-8")) == {}

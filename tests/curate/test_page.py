@@ -179,7 +179,7 @@ def test_no_picture_outside_of_the_study_is_shown(root: Path, manifest: str, col
     found = files.read_rows(root / manifest)
     found[0][column] = "../../../secret.png"
     files.write_rows(root / manifest, list(found[0]), found)
-    with pytest.raises(UserError, match=r"secret\.png' does not lie in data/"):
+    with pytest.raises(UserError, match=r"secret\.png' does not lie in (files|images)/"):
         client(root)
 
 

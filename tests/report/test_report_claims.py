@@ -123,9 +123,13 @@ def test_far_variants_are_not_called_tied_where_each_pair_is_judged_by_its_own_r
     first, second = answer.sentences(known, ranks, 1)
     behind = 100 * (right[0].mean() - right[1].mean())
     assert behind > 30
-    assert f"b is not decided against it: its mean is up to {behind:.1f} points away, but so few seeds cannot" in first
+    assert f"b is not decided against it: its mean is {behind:.1f} points away, but so few seeds cannot" in first
     assert "a is ahead of c by" in second
     assert "tied" not in first + second
+    note = uncertainty.means(known, ranks)
+    assert "Column “Not decided against”: the ranks against which a variant is not decided" in note
+    assert "tied" not in note
+    assert ranks.tied == {"a": "2", "b": "1", "c": "none"}
 
 
 def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_of_one_site() -> None:

@@ -113,6 +113,6 @@ def test_equal_means_share_a_rank() -> None:
 
 def test_nothing_is_called_tied_where_nothing_is_compared() -> None:
     part = {"name": "test", "split": "test", "images": 9, "rows": []}
-    built = {"columns": [], "splits": [part], "pairs": [], "metric": "top-1", "difference": ""}
-    assert "tied" not in results._tables({"results": built, "spread": "one seed"})[0].caption
+    built = {"columns": [], "splits": [part], "pairs": [], "metric": "top-1", "difference": "", "column": "Tied with"}
+    assert "tied" not in results._tables({"results": built | {"tied": " Tied"}, "spread": "one seed"})[0].caption
     assert "tied" not in cost.NOTE

@@ -33,16 +33,20 @@ def test_the_error_names_the_picture_and_the_file(
     with pytest.raises(UserError) as error:
         stage.main()
     assert str(error.value).startswith("the class `new` ")
-    assert "; a/0.png got this label by hand (data/curation.csv)" in str(error.value)
+    assert "; a/0.png got this label by hand (data/curation.csv), which `make curate` takes back" in str(error.value)
     curated(raw)
     stage.main()
+    curated(raw, *(one(raw, f"a/{k}.png", "drop") for k in range(4, 24, 2)), one(raw, "a/0.png", "relabel", "b"))
+    with pytest.raises(UserError, match=r"the class `a` .*; decisions by hand took the label from 11 images,") as error:
+        stage.main()
+    assert "got this label" not in str(error.value)
 
 
 def test_a_small_class_of_the_source_is_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"path": "a/0.png", "label": "a", "status": "kept", "detail": "copy; not by hand, relabel to 'a'"}
     monkeypatch.chdir(tmp_path)
-    assert stage._by_hand("a", [row]) == ""
+    assert stage._by_hand("a", [row], {}) == ""
     decided = {**row, "detail": "copy; by hand, relabel to 'a': r"}
-    assert "a/0.png, a/0.png, a/0.png and 2 more got" in stage._by_hand("a", [decided] * 5 + [row])
-    assert stage._by_hand("b", [decided]) == ""
-    assert stage._by_hand("a", [{**decided, "status": "duplicate"}]) == ""
+    assert "a/0.png, a/0.png, a/0.png and 2 more got" in stage._by_hand("a", [decided] * 5 + [row], {})
+    assert stage._by_hand("b", [decided], {}) == ""
+    assert stage._by_hand("a", [{**decided, "status": "duplicate"}], {}) == ""

@@ -137,7 +137,7 @@ def test_few_pictures_a_class_say_what_to_do() -> None:
     files.write_rows("data/clean/ledger.csv", list(ledger[0]), ledger)
     files.write_json("data/clean/audit.json", {"duplicates": "drop"})
     with pytest.raises(
-        UserError, match=r"too few for the split: none in .*leave small classes out \(`ingest.min_images`\)"
+        UserError, match=r"too small for the split .images: 3, .*leave small classes out \(`ingest.min_images`\)"
     ):
         splits([0], test=0.1, val=0.1)
     assert Counter(splits([0], test=10, val=10)[0].values()) == {"train": 10, "val": 10, "test": 10}
@@ -146,7 +146,7 @@ def test_few_pictures_a_class_say_what_to_do() -> None:
 def test_too_few_groups_say_how_to_give_them_up() -> None:
     named = [f"fold {i // 2 % 3}" for i in range(60)]
     cleaned(named, {0: 2})  # a copy joins two of the three
-    with pytest.raises(UserError, match=r"in 2 groups that stay whole, too few .*remove `group` from `ingest` or .*"):
+    with pytest.raises(UserError, match=r"groups that stay whole: 2.*remove `group` from `ingest` or .*"):
         splits([0])
     cleaned([""] * 60, {0: 2})
     assert set(splits([0])[0].values()) == {"train", "val", "test"}, "without them, the split is made"

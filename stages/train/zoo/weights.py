@@ -61,7 +61,7 @@ def imagenet(published: Published) -> Found:
         UserError: they are not here and cannot be fetched, or the package is damaged.
     """
     # A study's own folder first, then the repository's.
-    folders = (FOLDER, Path(__file__).parents[3] / FOLDER)
+    folders = (FOLDER, Path(__file__).resolve().parents[3] / FOLDER)
     for path in (folder / f"{published.name}{suffix}" for folder in folders for suffix in SUFFIXES):
         if path.is_file():
             return Found(path, f"folder {FOLDER}")
