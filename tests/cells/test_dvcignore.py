@@ -31,24 +31,33 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo]:
 
 def hashed(repo: Repo, folder: str = "stages/train") -> str:
     repo._reset()
-    path = str(Path(folder).resolve())
+    path = str(Path(folder).absolute())
     return str(build(repo.cache.local, path, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)[2].hash_info.value)
 
 
+@pytest.fixture(params=["stages/train", "studies/mine/stages/train"])
+def code(request: pytest.FixtureRequest) -> str:
+    """The folder as the repository's study names it, and as one below studies/ does, through its link."""
+    Path("studies/mine").mkdir(parents=True)
+    Path("studies/mine/stages").symlink_to("../../stages")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("stray", STRAYS)
-def test_strays_make_nothing_stale(repo: Repo, stray: str) -> None:
-    before = hashed(repo)
+def test_strays_make_nothing_stale(repo: Repo, code: str, stray: str) -> None:
+    before = hashed(repo, code)
     for folder in ("stages/train", "stages/train/zoo"):
         Path(folder, stray).parent.mkdir(parents=True, exist_ok=True)
         Path(folder, stray).write_text("stray")
-    assert hashed(repo) == before
+    assert hashed(repo, code) == before
 
 
 @pytest.mark.parametrize("name", ["loop.py", "zoo/layers.py", "page.j2", "page.css", "zoo/new.py"])
-def test_code_counts(repo: Repo, name: str) -> None:
-    before = hashed(repo)
+def test_code_counts(repo: Repo, code: str, name: str) -> None:
+    before = hashed(repo, code)
+    assert before == hashed(repo)
     Path("stages/train", name).write_text("other")
-    assert hashed(repo) != before
+    assert hashed(repo, code) != before
 
 
 def test_every_file_of_code_in_git_counts() -> None:
