@@ -18,7 +18,11 @@ from stages.train import data, store
 if TYPE_CHECKING:
     from stages.train.params import Cell
 
-CORE = ("cells.py", "files.py", "intact.py", "params.py", "rendered.py", "seeding.py")  # of stages/core
+# Of stages/, beside its folder train.
+DECIDING = (
+    "__init__.py",
+    *(f"core/{name}.py" for name in ("cells", "files", "intact", "params", "rendered", "seeding")),
+)
 
 
 _SHARE = 0.05  # of the time, at most, goes into checkpoints; one that takes less than _FREE seconds is always written
@@ -54,7 +58,7 @@ def fingerprint(
 def code() -> str:
     """Digest of the source that decides about bytes: what dvc.yaml names as code that `train` depends on."""
     here = Path(__file__).parent
-    sources = [*sorted(here.rglob("*.py")), *(here.parent / "core" / name for name in CORE)]
+    sources = [*sorted(here.rglob("*.py")), *(here.parent / name for name in DECIDING)]
     return store.digest([[str(p.relative_to(here.parent)), files.sha256(p)] for p in sources])
 
 
