@@ -52,6 +52,7 @@ def test_groups_of_unequal_sizes_are_worth_fewer_equal_ones() -> None:
     assert equal_groups([]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [10, 25])
 def test_intervals_cover_new_groups(groups: int) -> None:
     """Groups are few values, so Student's t has as many degrees of freedom as they leave, whatever the seeds are."""

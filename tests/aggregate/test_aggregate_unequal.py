@@ -27,6 +27,7 @@ def one_split(table: np.ndarray, groups: list[str], split: int = 0) -> collect.T
     )
 
 
+@pytest.mark.slow
 def test_intervals_cover_new_groups_of_unequal_size() -> None:
     """Ten large groups and sixty images: counted as seventy, they covered .92, and .08 of studies had a "better"."""
     rng, studies = np.random.default_rng(3), 1500

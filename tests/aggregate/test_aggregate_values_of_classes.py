@@ -27,6 +27,7 @@ def interval(right: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return row["ci_low"], row["ci_high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "recall"), [((300, 100), 0.9), ((300, 30), 0.9), ((200, 40), 0.6)])
 def test_the_interval_covers_and_is_no_wider_than_need_be(sizes: tuple[int, int], recall: float) -> None:
     draw, truth = np.random.default_rng(0), np.repeat([0, 1], sizes)

@@ -108,6 +108,7 @@ def test_pictures_of_something_else_are_listed(tmp_path: Path, monkeypatch: pyte
     assert {row["image_id"]: row["label"] for row in rows}.items() >= {r["image_id"]: r["label"] for r in found}.items()
 
 
+@pytest.mark.slow
 def test_another_run_on_an_older_processor_leaves_the_same_bytes(audited: Path, tmp_path: Path) -> None:
     again = tmp_path / "elsewhere"
     shutil.copytree(audited, again, ignore=shutil.ignore_patterns(".cache", "reports"))

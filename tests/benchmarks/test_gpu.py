@@ -104,6 +104,7 @@ def test_cells_come_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert runner.environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
     here = study(tmp_path)
     (tmp_path / ".dvc").mkdir()
@@ -135,6 +136,7 @@ def test_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(measure.rates({"small": (cell, 64)}, tmp_path, time.monotonic() - 1))
 
 
+@pytest.mark.slow
 def test_the_peer_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airbench, "WIDTHS", (16, 16, 16))
     rng = np.random.default_rng(0)

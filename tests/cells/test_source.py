@@ -131,6 +131,7 @@ def test_all_odd_entries_at_once(study: Path, guard: str) -> None:
     assert status == {"ingest": [{"changed deps": {str(source): "modified"}}]}, "a picture with an odd name counts"
 
 
+@pytest.mark.slow
 def test_an_ordinary_source_has_the_hash_that_dvc_gives_it(study: Path, guard: str, bare: str) -> None:
     label = study.parent / "source/8"
     (label / "link.png").symlink_to("0.png")
@@ -145,6 +146,7 @@ def test_an_ordinary_source_has_the_hash_that_dvc_gives_it(study: Path, guard: s
     assert without["nfiles"] == 65
 
 
+@pytest.mark.slow
 def test_links_that_may_leave_count_with_what_they_lead_to(study: Path, guard: str) -> None:
     tiny.edit(study / "params.yaml", lambda params: params["ingest"].update(links_out=True))
     (study.parent / "source/8/odd.png").symlink_to("../../secret.png")
@@ -179,6 +181,7 @@ def test_an_unplugged_source_leaves_what_was_brought_in(study: Path, guard: str)
     assert (study / "data/split/classes.json").is_file()
 
 
+@pytest.mark.slow
 def test_without_the_file_of_decisions_nothing_is_removed(study: Path, guard: str) -> None:
     ingested(study, guard)
     tiny.run(study, *DVC, "repro", "clean", PYTHONPATH=guard)
@@ -212,6 +215,7 @@ def inside(study: Path, place: str) -> Path:
     return source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hider", "content"),
     [

@@ -21,6 +21,8 @@ from benchmarks.made import hard, kinds, photographs, stage
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SHARED = stage.CODE.parent / "shared/data"
 QUICK = ("arrows drawn", "arrows in place", "b d p q", "6 9 drawn", "clocks", "scratches", "tags 12 px", "lamps",
          "grey 16 to 254", "grey 16 to 4095", "icons white")  # fmt: skip

@@ -277,6 +277,7 @@ def test_two_rows_of_one_picture_are_no_pair(root: Path) -> None:
     assert stored(root) == []
 
 
+@pytest.mark.slow
 def test_the_first_page_of_10000_groups_comes_within_a_second(tmp_path: Path) -> None:
     """Twenty thousand rows, two in each group; the processor's time is counted, other work on the machine is not."""
     ledger, groups, pairs = [], [], []

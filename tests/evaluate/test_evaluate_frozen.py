@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from stages.core import cells
 from stages.evaluate import __main__ as stage
 from stages.train import frozen, predict
@@ -17,7 +19,6 @@ from tests.train import made
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     import torch
 
 BACKBONE = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
@@ -44,6 +45,7 @@ def outputs(monkeypatch: pytest.MonkeyPatch, head: str, seed: int, **settings: A
     return {path.name: path.read_bytes() for path in cells.evaluate_folder("v", seed).iterdir()}, sum(seen)
 
 
+@pytest.mark.slow
 def test_heads_and_seeds_share_what_a_frozen_part_makes_of_changed_pictures(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +65,7 @@ def test_heads_and_seeds_share_what_a_frozen_part_makes_of_changed_pictures(
     assert hidden["robustness.csv"] == (cells.evaluate_folder("v", 1) / "robustness.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_any_phase_trained_is_not_shared(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (study / "params.yaml").write_text(json.dumps(study_of.params(["v"], [0, 1], evaluate=EVALUATE)))
     phases = [{"epochs": 1, "trainable": {"last": 4}}, {"epochs": 1, "trainable": "head"}]

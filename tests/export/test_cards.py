@@ -180,6 +180,7 @@ def test_labels_in_doubt_and_decisions_by_hand_are_counted_on_both_cards(made: P
         mlcroissant.Dataset("export/croissant.json")
 
 
+@pytest.mark.slow
 def test_a_study_that_reaches_the_code_through_a_link_gets_its_cards(made: Path) -> None:
     (made / "stages").symlink_to(tiny.ROOT / "stages")
     command = [sys.executable, "-m", "stages.export.cards", "--variant", VARIANT]

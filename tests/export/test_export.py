@@ -20,6 +20,8 @@ from stages.train import normalise
 from stages.train.sections import Featurewise, Samplewise, Scale, Standardise, Zca
 from tests.export.conftest import SEEDS
 
+pytestmark = pytest.mark.slow
+
 FILES = ("model.onnx", "model.int8.onnx", "README.md", "croissant.json")
 
 

@@ -28,6 +28,8 @@ from stages.track.store import FINGERPRINT_TAG
 from stages.train import checkpoint
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 MODEL = "models:/tiny one@champion"
 TRACKING = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
 TWICE = """

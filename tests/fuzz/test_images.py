@@ -54,6 +54,7 @@ def test_2000_mutated_pictures(seed: int) -> None:
     check(range(1_000_000 + seed * 2000, 1_000_000 + (seed + 1) * 2000))
 
 
+@pytest.mark.slow
 def test_one_verdict_from_any_worker() -> None:
     seeds = range(5000, 5200)
     assert verdicts(seeds, 1) == verdicts(seeds, 4)

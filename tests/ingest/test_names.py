@@ -55,6 +55,7 @@ def test_names_that_cannot_be_written_are_escaped_and_stay_apart(tmp_path: Path)
     assert len({row["label"] for row in rows.values()}) == 3, "two folders are two labels"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("special", [".dvc", ".git", ".dvcignore", ".DVC", ".hg", ".Git"])
 def test_dvc_keeps_what_is_called_like_its_own(tmp_path: Path, special: str, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a/1.png", f"a/{special}/2.png", f"{special}/3.png", f"b/c/{special}", "b/x.dvc", "b/dvc.yaml"]

@@ -95,6 +95,7 @@ def test_what_is_planted_is_the_same_every_time(tmp_path: Path, monkeypatch: pyt
     assert sums[0] == sums[1]
 
 
+@pytest.mark.slow
 def test_cleaning_finds_what_is_planted_among_few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind is counted again from the ledger, in another way than the page does."""
     few = datasets.load_digits(return_X_y=True)

@@ -21,6 +21,8 @@ from stages.predict import champion, missing, pictures
 from stages.predict.__main__ import main
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [0, 1]
 DRY = ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known"]
 

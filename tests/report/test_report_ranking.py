@@ -37,6 +37,7 @@ def of_splits(sizes: list[int], rng: np.random.Generator, variants: int = 8) -> 
     return known
 
 
+@pytest.mark.slow
 def test_the_luck_over_splits_is_an_expectation() -> None:
     """Of 8 equal variants, in the mean over studies, as large as the lead that the best of them has."""
     rng = np.random.default_rng(5)

@@ -198,6 +198,7 @@ def test_t_is_what_scipy_says() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("splits", "seeds", "runs"), [(2, 5, 1), (3, 5, 3), (4, 2, 1), (5, 1, 3)])
 def test_a_published_figure_of_another_split_is_expected_there(splits: int, seeds: int, runs: int) -> None:
     """Splits differ by more than seeds do; 19 of 20 means of runs on a split that is none of ours lie inside."""

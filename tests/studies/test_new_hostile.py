@@ -76,6 +76,7 @@ def test_a_part_with_an_odd_name_makes_a_study(tmp_path: Path, monkeypatch: pyte
     assert raw(tmp_path)["split"]["test"] == {"folder": "test\x7f"}
 
 
+@pytest.mark.slow
 def test_a_picture_that_blocks_its_decoder_costs_that_picture_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,8 @@ def test_other_settings_do_not_resume(study: Path, monkeypatch: pytest.MonkeyPat
     assert len(list((study / ".checkpoints").iterdir())) == 3
 
 
-@pytest.mark.parametrize("moment", [pytest.param("before the first epoch", marks=pytest.mark.slow), "after an epoch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before the first epoch", "after an epoch"])
 def test_kill_9(study: Path, moment: str) -> None:
     raw = {
         "study": "test", "lr": 0.01, "seeds": [0], "ingest": {}, "clean": {}, "split": {}, "evaluate": {},

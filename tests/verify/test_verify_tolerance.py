@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stages.core import files
 from stages.verify import rerun
@@ -43,6 +44,7 @@ def test_one_seed_has_no_tolerance(tmp_path: Path) -> None:
     assert verdicts(tmp_path, [0.9], [0.9]) == {"not checked"}
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_promised(tmp_path: Path) -> None:
     """Two samples of the same seeds' distribution: at most 1 % of studies may be called different."""
     rng = np.random.default_rng(0)
