@@ -14,17 +14,25 @@ if TYPE_CHECKING:
 
 
 _Item = TypeVar("_Item")
+_silent = False
 
 
 def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item]:
     """A tqdm bar, shown only on a terminal and never in CI."""
-    quiet = not sys.stderr.isatty() or bool(os.environ.get("CI"))
+    quiet = _silent or not sys.stderr.isatty() or bool(os.environ.get("CI"))
     return tqdm(items, disable=quiet, dynamic_ncols=True, **options)  # type: ignore[return-value]
 
 
 def say(line: str) -> None:
     """One line for whoever watches; results go to files, never here."""
-    tqdm.write(shown(line), file=sys.stderr)
+    if not _silent:
+        tqdm.write(shown(line), file=sys.stderr)
+
+
+def silence() -> None:
+    """Show nothing more: another process of the same cell does."""
+    global _silent  # noqa: PLW0603 - of this process, as its terminal is
+    _silent = True
 
 
 def shown(text: str, keep: str = "\n") -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from stages.core import console
+from stages.train import distributed
 from stages.train.augment import Mixed
 from stages.train.losses import cross_entropy
 
@@ -43,7 +44,9 @@ class Step:
         """
         self.cell, self.rest, self.network, self.weights = cell, rest, network, weights
         # The scale of float16 and the share of an accumulated batch change from step to step; a graph knows constants.
-        self.recordable = RECORD and cell.precision != "fp16" and cell.accumulate == 1
+        # With several processes the step also waits for the others.
+        constant = cell.precision != "fp16" and cell.accumulate == 1
+        self.recordable = RECORD and constant and distributed.processes() == 1
         self.graph: _Graph | None = None
 
     def __call__(
