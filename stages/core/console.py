@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import category
 
@@ -29,10 +30,11 @@ def say(line: str) -> None:
         tqdm.write(shown(line), file=sys.stderr)
 
 
-def silence() -> None:
-    """Show nothing more: another process of the same cell does."""
+def in_child(*, silent: bool) -> None:
+    """For a child process that may be killed, and shows nothing where another child does."""
     global _silent  # noqa: PLW0603 - of this process, as its terminal is
-    _silent = True
+    _silent = silent
+    tqdm.set_lock(threading.RLock())  # its own lock is one between processes, which Python tells of when it is left
 
 
 def shown(text: str, keep: str = "\n") -> str:

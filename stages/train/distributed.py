@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import distributed as dist
+from torch._C._distributed_c10d import FileStore  # torch.distributed.FileStore, as mypy knows it
 from torch.nn.parallel import DistributedDataParallel
 
 from stages.core import children, console
@@ -79,8 +80,24 @@ def average_buffers(network: nn.Module) -> None:
     if processes() == 1 or not buffers:
         return
     mean = summed(torch.cat([b.double().flatten() for b in buffers])) / processes()
-    for buffer, values in zip(buffers, mean.split([b.numel() for b in buffers]), strict=True):
+    for buffer, values in zip(buffers, torch.split(mean, [b.numel() for b in buffers]), strict=True):
         buffer.copy_(values.view_as(buffer))
+
+
+@contextlib.contextmanager
+def rehearsal(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """The block is a step that leaves no trace.
+
+    DistributedDataParallel arranges the gradients anew after its first step, which changes how the sums of three or
+    more processes are rounded: without a rehearsal, the first step of a resumed cell would have other bits.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    for parameter in network.parameters():
+        parameter.grad = None
 
 
 @contextlib.contextmanager
@@ -118,18 +135,19 @@ def launch(work: Work, cell: Cell, variant: str, seed: int) -> None:
         started: list[BaseProcess] = [spawn.Process(target=_run, args=(i, *given)) for i in range(count)]
         try:
             _start(started)
-            while any(p.exitcode is None for p in started) and not any(p.exitcode for p in started):
-                connection.wait([p.sentinel for p in started if p.exitcode is None])
-            codes = [p.exitcode or 0 for p in started]
+            codes: list[int | None] = [None] * count
+            while None in codes and not any(codes):
+                connection.wait([p.sentinel for p, code in zip(started, codes, strict=True) if code is None])
+                codes = [p.exitcode for p in started]
         finally:
             _stop(started)
-        killed = next((i for i, code in enumerate(codes) if code < 0), None)
-        if killed is not None:
-            raise UserError(
-                f"{variant}-{seed}: process {killed + 1} of {count} was ended by signal {-codes[killed]}, and the cell "
-                "with it; the same command goes on from the last checkpoint"
-                + ("; often memory is lacking: fewer `processes` need less" if codes[killed] == -signal.SIGKILL else "")
-            )
+        for i, code in enumerate(codes):
+            if code is not None and code < 0:
+                often = ", often for lack of memory" if code == -signal.SIGKILL else ""
+                raise UserError(
+                    f"{variant}-{seed}: process {i + 1} of {count} was ended by signal {-code}{often}, and the cell "
+                    "with it; the same command goes on from the last checkpoint"
+                )
         if any(codes):
             raise pickle.loads((Path(folder) / "error").read_bytes())  # noqa: S301 - ours, in a folder of our own
 
@@ -159,8 +177,7 @@ def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Pat
     """What one of the processes does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     children.end_with_parent()
-    if rank:
-        console.silence()
+    console.in_child(silent=rank > 0)
     try:
         _join(rank, cell, folder)
         work(cell, variant, seed)
@@ -182,7 +199,7 @@ def _join(rank: int, cell: Cell, folder: Path) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=dist.FileStore(str(folder / "store"), cell.processes),
+        store=FileStore(str(folder / "store"), cell.processes),
         rank=rank,
         world_size=cell.processes,
         device_id=torch.device("cuda", rank) if device.type == "cuda" else None,

@@ -111,7 +111,8 @@ def _check(cell: Cell, where: str) -> None:
         raise UserError(f"params.yaml: `{where}.augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}")
     if cell.processes > 1 and cell.batch < 2 * cell.processes:
         raise UserError(
-            f"params.yaml: `{where}`: `processes: {cell.processes}` share a batch of {cell.batch} images; each needs two"
+            f"params.yaml: `{where}`: `processes: {cell.processes}` share each batch and need two images each; "
+            f"`batch` is {cell.batch}"
         )
     augment = cell.augmentation
     if cell.views is not None:
