@@ -53,7 +53,12 @@ ALIKE: dict[str, dict[str, Any]] = {
         "schedule": {"name": "plateau", "patience": 0},
         "early_stopping": {"patience": 3},
     },
-    "bfloat16": {"model": made.MLP | {"dropout": 0.0}, "batch": 5, "precision": "bf16"},
+    "bfloat16": {
+        "model": made.MLP | {"dropout": 0.0},
+        "batch": 5,
+        "precision": "bf16",
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+    },
     "frozen": {"model": BACKBONE, "size": 33, "batch": 6},
     "frozen_live": {"model": BACKBONE, "size": 33, "batch": 6, "frozen": "live"},
     "views": {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2},
@@ -106,7 +111,7 @@ def test_the_curve_and_the_choice_of_one_process(case: str) -> None:
     engine.run(made.settings(**ALIKE[case]), f"{case}_one", 0)
     mine, one = history(case), history(f"{case}_one")
     assert len(mine) == len(one) > 1
-    close = 2e-2 if case == "bfloat16" else 2e-4
+    close = 1e-2 if case == "bfloat16" else 2e-4
     for column in ("lr", "train_loss", "val_loss"):
         found, expected = ([float(row[column]) for row in rows] for rows in (mine, one))
         np.testing.assert_allclose(found, expected, rtol=close, err_msg=column)
@@ -129,9 +134,7 @@ def test_every_image_once_an_epoch_and_alike_in_every_process(case: str) -> None
         steps = [[entry for entry in log if entry[0] == epoch] for log in logs]
         assert len(steps[0]) == len(steps[1])
         batches = [mine[1] + others[1] for mine, others in zip(*steps, strict=True)]
-        assert [row for b in batches for row in b] == feed.order(0, epoch, 30).tolist(), (
-            "an image is missing, twice, or out of order"
-        )
+        assert [row for b in batches for row in b] == feed.order(0, epoch, 30).tolist()
         assert [len(b) for b in batches] == ([9, 9, 12] if case == "left_over" else [5] * 6)
         assert all(abs(len(mine[1]) - len(others[1])) <= 1 for mine, others in zip(*steps, strict=True))
         alone = feed.Live(images, cell, loaded.normaliser, 0, loaded.device)
