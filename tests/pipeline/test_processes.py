@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from stages.core import params
+from stages.core import children, params
 from stages.tools import cluster, forked, here, room
 from stages.verify import __main__ as verify
 
@@ -110,7 +110,7 @@ def _wait(pid: int) -> None:
 
 
 def test_verify_runs_fewer_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify.children, "cores", lambda: 12)
+    monkeypatch.setattr(children, "cores", lambda: 12)
     machines = [{"threads": "3"}]
     assert verify._side_by_side(machines, {"gpu": None}, study({})) == 2
     assert verify._side_by_side(machines, {"gpu": None}, study({"processes": 4})) == 1

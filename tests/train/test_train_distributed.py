@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+import torch
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
@@ -129,7 +130,7 @@ def test_every_image_once_an_epoch_and_alike_in_every_process(case: str) -> None
     cell = made.settings(**settings)
     loaded = predict.load(case, 0)
     images = feed.Images(loaded.pixels, loaded.data.rows["train"])
-    labels = distributed.torch.from_numpy(loaded.data.labels[loaded.data.rows["train"]])
+    labels = torch.from_numpy(loaded.data.labels[loaded.data.rows["train"]])
     for epoch in (1, 2, 3):
         steps = [[entry for entry in log if entry[0] == epoch] for log in logs]
         assert len(steps[0]) == len(steps[1])
@@ -270,8 +271,8 @@ def test_a_number_of_processes(wrong: Any) -> None:
 
 
 def test_each_process_needs_a_gpu_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "choose", lambda _cell: distributed.torch.device("cuda"))
-    monkeypatch.setattr(distributed.torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(machine, "choose", lambda _cell: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=r"`processes: 2` needs a GPU for each, and torch sees 1 here"):
         engine.run(two(), "v", 0)
 
