@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import distributed as dist
-from torch._C._distributed_c10d import FileStore  # torch.distributed.FileStore, as mypy knows it
 from torch.nn.parallel import DistributedDataParallel
 
 from stages.core import children, console
@@ -86,11 +85,7 @@ def average_buffers(network: nn.Module) -> None:
 
 @contextlib.contextmanager
 def rehearsal(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """The block is a step that leaves no trace.
-
-    DistributedDataParallel arranges the gradients anew after its first step, which changes how the sums of three or
-    more processes are rounded: without a rehearsal, the first step of a resumed cell would have other bits.
-    """
+    """The block is a step that leaves no trace, since DistributedDataParallel rounds differently in its first step."""
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
@@ -111,16 +106,10 @@ def first() -> Iterator[None]:
 
 
 def launch(work: Work, cell: Cell, variant: str, seed: int) -> None:
-    """Run `work(cell, variant, seed)` in `cell.processes` processes at once; all end when one fails.
-
-    Args:
-        work: can be imported by its name.
-        cell: its settings.
-        variant: of the cell.
-        seed: of the cell.
+    """Run `work(cell, variant, seed)`, a function of a module, in `cell.processes` processes; all end when one fails.
 
     Raises:
-        UserError: there are not as many GPUs, or a process was killed.
+        UserError: there are fewer GPUs than processes, or a process was killed.
         Exception: what the first process that failed raised.
     """
     count, gpus = cell.processes, torch.cuda.device_count()
@@ -141,20 +130,22 @@ def launch(work: Work, cell: Cell, variant: str, seed: int) -> None:
                 codes = [p.exitcode for p in started]
         finally:
             _stop(started)
+        told = Path(folder) / "error"
         for i, code in enumerate(codes):
-            if code is not None and code < 0:
-                often = ", often for lack of memory" if code == -signal.SIGKILL else ""
+            if code and (code < 0 or not told.exists()):
+                how = f"by signal {-code}" if code < 0 else f"with {code}"
+                how += ", often for lack of memory" if code == -signal.SIGKILL else ""
                 raise UserError(
-                    f"{variant}-{seed}: process {i + 1} of {count} was ended by signal {-code}{often}, and the cell "
-                    "with it; the same command goes on from the last checkpoint"
+                    f"{variant}-{seed}: process {i + 1} of {count} ended {how}, and the cell with it; the same command "
+                    "goes on from the last checkpoint"
                 )
-        if any(codes):
-            raise pickle.loads((Path(folder) / "error").read_bytes())  # noqa: S301 - ours, in a folder of our own
+        if told.exists():
+            raise pickle.loads(told.read_bytes())  # noqa: S301 - ours, in a folder of our own
 
 
 def _start(processes: list[BaseProcess]) -> None:
-    """Start them. Ctrl-C reaches every process of a terminal; they leave it to this one, which ends them."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a new program keeps it
+    """Start them so that they ignore Ctrl-C, which reaches all processes of a terminal: this one ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for process in processes:
             process.start()
@@ -182,8 +173,9 @@ def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Pat
         _join(rank, cell, folder)
         work(cell, variant, seed)
         dist.destroy_process_group()
-    except KeyboardInterrupt:
-        os._exit(130)
+    except KeyboardInterrupt:  # by SIGTERM, and the exit code says so
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
     except Exception as error:  # noqa: BLE001 - it is raised again by `launch`
         _tell(error, folder)
         os._exit(1)  # at once: an orderly end would wait for the others
@@ -199,7 +191,7 @@ def _join(rank: int, cell: Cell, folder: Path) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=FileStore(str(folder / "store"), cell.processes),
+        store=dist.FileStore(str(folder / "store"), cell.processes),  # type: ignore[attr-defined]
         rank=rank,
         world_size=cell.processes,
         device_id=torch.device("cuda", rank) if device.type == "cuda" else None,

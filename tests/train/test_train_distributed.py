@@ -218,7 +218,8 @@ def begun(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 COMMAND = [sys.executable, "-m", "stages.train", "--variant", "long", "--seed", "0"]
 ENDS = {
-    "a process": (1, r"error: long-0: process 2 of 2 was ended by signal 9, often for lack of memory, and the cell"),
+    "a process": (1, "error: long-0: process 2 of 2 ended by signal 9, often for lack of memory, and the cell with it"),
+    "a process, politely": (1, "error: long-0: process 2 of 2 ended by signal 15, and the cell with it"),
     "ctrl-c": (130, "interrupted: nothing half-written is left; the same command goes on from here"),
     "the stage": (-signal.SIGKILL, ""),
 }
@@ -233,6 +234,8 @@ def test_a_killed_cell_ends_whole_and_goes_on(end: str) -> None:
     assert len(both) == 2
     if end == "a process":
         both[1].kill()
+    elif end == "a process, politely":
+        both[1].terminate()
     elif end == "ctrl-c":
         os.killpg(stage.pid, signal.SIGINT)
     else:
