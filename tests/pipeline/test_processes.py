@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from stages.core import children, params
+from stages.core import children, files, params
 from stages.tools import cluster, forked, here, room
 from stages.verify import __main__ as verify
+from tests import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,3 +117,17 @@ def test_verify_runs_fewer_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert verify._side_by_side(machines, {"gpu": None}, study({})) == 2
     assert verify._side_by_side(machines, {"gpu": None}, study({"processes": 4})) == 1
     assert verify._side_by_side(machines, {"gpu": "one"}, study({})) == 1
+
+
+@pytest.mark.slow
+def test_a_study_is_typed_as_before(tmp_path: Path) -> None:
+    """Side by side and by `dvc repro`: the same bytes."""
+    study = tiny.copy(tmp_path, lambda p: (p["train"].update(processes=2), p.update(seeds=[0]))[0])
+    tiny.run(study, sys.executable, "-m", "stages.tools.side_by_side", EVENHAND_TRACKING="off")
+    lock = (study / "dvc.lock").read_bytes()
+    config = study / "results/mlp/0/train/config.json"
+    assert files.read_json(config)["cell"]["processes"] == 2
+    tiny.run(study, "dvc", "repro", "--force", "--single-item", "train@mlp-0", "evaluate@mlp-0")
+    assert (study / "dvc.lock").read_bytes() == lock
+    said = tiny.run(study, "dvc", "repro", "--single-item", "train@mlp-0", "--dry")
+    assert "didn't change" in said
