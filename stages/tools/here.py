@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stages.core import children
 from stages.tools import forked, room
 
 if TYPE_CHECKING:
@@ -56,4 +57,4 @@ class Here:
 
     def stop(self, running: Collection[BaseProcess]) -> None:
         """End them."""
-        forked.stop(running)
+        children.stop(running)

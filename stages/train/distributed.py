@@ -22,7 +22,7 @@ import torch
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from stages.core import children, console
+from stages.core import children, console, files
 from stages.core.errors import UserError
 from stages.train import machine
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from stages.train.params import Cell
 
     Work = Callable[[Cell, str, int], None]
-
-_PATIENCE = 10  # seconds that a process has to end when it is asked to
 
 
 def processes() -> int:
@@ -129,18 +127,18 @@ def launch(work: Work, cell: Cell, variant: str, seed: int) -> None:
                 connection.wait([p.sentinel for p, code in zip(started, codes, strict=True) if code is None])
                 codes = [p.exitcode for p in started]
         finally:
-            _stop(started)
-        told = Path(folder) / "error"
+            children.stop(started)
+        told = sorted(Path(folder).glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
         for i, code in enumerate(codes):
-            if code and (code < 0 or not told.exists()):
+            if code and (code < 0 or not told):
                 how = f"by signal {-code}" if code < 0 else f"with {code}"
                 how += ", often for lack of memory" if code == -signal.SIGKILL else ""
                 raise UserError(
                     f"{variant}-{seed}: process {i + 1} of {count} ended {how}, and the cell with it; the same command "
                     "goes on from the last checkpoint"
                 )
-        if told.exists():
-            raise pickle.loads(told.read_bytes())  # noqa: S301 - ours, in a folder of our own
+        if told:  # the first; the others only say that they have lost the process that failed
+            raise pickle.loads(told[0].read_bytes())  # noqa: S301 - ours, in a folder of our own
 
 
 def _start(processes: list[BaseProcess]) -> None:
@@ -151,17 +149,6 @@ def _start(processes: list[BaseProcess]) -> None:
             process.start()
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _stop(processes: list[BaseProcess]) -> None:
-    """End those that still run, and by force those that take too long over it."""
-    begun = [process for process in processes if process.pid is not None]
-    for process in begun:
-        process.terminate()
-    for process in begun:
-        process.join(_PATIENCE)
-        process.kill()
-        process.join()
 
 
 def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Path) -> None:
@@ -177,7 +164,7 @@ def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Pat
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
     except Exception as error:  # noqa: BLE001 - it is raised again by `launch`
-        _tell(error, folder)
+        _tell(error, folder / f"error-{rank}")
         os._exit(1)  # at once: an orderly end would wait for the others
 
 
@@ -198,13 +185,13 @@ def _join(rank: int, cell: Cell, folder: Path) -> None:
     )
 
 
-def _tell(error: Exception, folder: Path) -> None:
-    """Leave the first error of all; those of the others only say that they have lost the one that failed."""
+def _tell(error: Exception, place: Path) -> None:
+    """Leave an error to `launch`."""
     error.add_note(traceback.format_exc())
     try:
         told = pickle.dumps(error)
         pickle.loads(told)  # noqa: S301 - it was made here; some errors cannot be read back
     except Exception:  # noqa: BLE001 - whatever its class does
         told = pickle.dumps(RuntimeError(traceback.format_exc()))
-    with contextlib.suppress(FileExistsError), (folder / "error").open("xb") as file:
-        file.write(told)
+    with files.atomic(place) as partial:
+        partial.write_bytes(told)

@@ -120,6 +120,7 @@ def test_verify_runs_fewer_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.weekly
 def test_a_study_is_typed_as_before(tmp_path: Path) -> None:
     """Side by side and by `dvc repro`: the same bytes."""
     study = tiny.copy(tmp_path, lambda p: (p["train"].update(processes=2), p.update(seeds=[0]))[0])
