@@ -8,6 +8,11 @@ import shutil
 import tempfile
 import threading
 from multiprocessing import process, util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from multiprocessing.process import BaseProcess
 
 LONGEST = 70  # bytes of a temporary folder; a socket has a name of up to 104, of which 32 follow
 
@@ -28,6 +33,17 @@ def short_sockets() -> None:
 def end_with_parent() -> None:
     """Let this process of `multiprocessing` end when its parent ends, even by `kill -9`."""
     threading.Thread(target=_wait, daemon=True).start()
+
+
+def stop(running: Iterable[BaseProcess]) -> None:
+    """End processes as a polite kill does, and by force those that take too long over it."""
+    begun = [child for child in running if child.pid is not None]
+    for child in begun:
+        child.terminate()
+    for child in begun:
+        child.join(10)
+        child.kill()
+        child.join()
 
 
 def _wait() -> None:

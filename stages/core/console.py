@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 from unicodedata import category
 
@@ -14,17 +15,26 @@ if TYPE_CHECKING:
 
 
 _Item = TypeVar("_Item")
+_silent = False
 
 
 def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item]:
     """A tqdm bar, shown only on a terminal and never in CI."""
-    quiet = not sys.stderr.isatty() or bool(os.environ.get("CI"))
+    quiet = _silent or not sys.stderr.isatty() or bool(os.environ.get("CI"))
     return tqdm(items, disable=quiet, dynamic_ncols=True, **options)  # type: ignore[return-value]
 
 
 def say(line: str) -> None:
     """One line for whoever watches; results go to files, never here."""
-    tqdm.write(shown(line), file=sys.stderr)
+    if not _silent:
+        tqdm.write(shown(line), file=sys.stderr)
+
+
+def in_child(*, silent: bool) -> None:
+    """For a child process that may be killed, and shows nothing where another child does."""
+    global _silent  # noqa: PLW0603 - of this process, as its terminal is
+    _silent = silent
+    tqdm.set_lock(threading.RLock())  # its own lock is one between processes, which Python tells of when it is left
 
 
 def shown(text: str, keep: str = "\n") -> str:

@@ -73,7 +73,7 @@ class Cluster:
         """
         self.ray, self.given = connected(address), jobs
         self.cargo = Cargo(study, stages, folder, self.ray.put)
-        self.devices, self.threads = room.devices(study), room.threads(study)
+        self.devices, self.threads, self.processes = room.devices(study), room.threads(study), room.processes(study)
         self.memory = room.largest()
         self.versions = node.versions_of(pinned())
         self.name = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]  # on the nodes
@@ -92,7 +92,8 @@ class Cluster:
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
         """Whether there is a job free; which node has cores, memory and a GPU for it, Ray finds out."""
-        return room.fits(variant, others, {} if self.given or self._on_gpus() else self.threads, self.jobs)
+        takes = self.processes if self._on_gpus() else {} if self.given else self.threads
+        return room.fits(variant, others, takes, self.jobs)
 
     def enough(self, running: Collection[Remote]) -> bool:  # noqa: ARG002 - as `Here` has it
         """Ray counts the memory of nodes."""
@@ -225,6 +226,8 @@ class Cluster:
         share = 0.0
         if self._on_gpus() and self.devices[variant] != "cpu":
             share = 1 / max(1, math.ceil((self.given or 0) / self._total("GPU")))
+            if self.processes[variant] > 1:  # a GPU for each, and whole ones
+                share = min(self.processes[variant], self._most("GPU"))
         cores = min(self.threads[variant], max(1, int(self._most("CPU"))))
         return Needs(cores, share, int(min(self.memory, self._most("memory"))))
 

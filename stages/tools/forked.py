@@ -48,17 +48,6 @@ def ended(running: Iterable[BaseProcess], seconds: float | None) -> list[BasePro
     return done
 
 
-def stop(running: Iterable[BaseProcess]) -> None:
-    """End the processes as Ctrl-C does, and by force those that take too long over it."""
-    processes = list(running)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(10)
-        process.kill()
-        process.join()
-
-
 def _run(module: str, environment: dict[str, str], log: Path) -> None:
     children.end_with_parent()
     printed = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

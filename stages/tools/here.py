@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stages.core import children
 from stages.tools import forked, room
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ class Here:
     def __init__(self, study: Study, jobs: int | None) -> None:
         self.gpus = room.gpus(study)
         self.jobs = jobs or room.jobs(self.gpus)
-        # A number of jobs, or the GPUs, decide alone; else cells share the cores by their threads.
-        self.threads = {} if jobs or self.gpus else room.threads(study)
-        self.on: dict[BaseProcess, str] = {}  # command -> its GPU, where there are several
+        # Each process of a cell takes a GPU. Without GPUs a number of jobs decides alone; else cells share the cores.
+        self.takes = room.processes(study) if self.gpus else {} if jobs else room.threads(study)
+        self.on: dict[BaseProcess, list[str]] = {}  # command -> its GPUs, where there are several
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
-        """Whether a job is free beside those of other variants, and cores for the threads; one alone always fits."""
-        return room.fits(variant, others, self.threads, self.jobs)
+        """Whether GPUs, or cores, are free for it beside those of other variants; one alone always fits."""
+        return room.fits(variant, others, self.takes, self.jobs)
 
     def enough(self, running: Collection[BaseProcess]) -> bool:
         """Whether the memory is enough for one more."""
@@ -36,12 +37,15 @@ class Here:
 
     def start(self, stage: Stage, environment: dict[str, str], log: Path) -> BaseProcess:
         """Start the command of a stage."""
-        gpu = None
+        chosen: list[str] = []
         if len(self.gpus) > 1:
-            gpu = environment["CUDA_VISIBLE_DEVICES"] = min(self.gpus, key=list(self.on.values()).count)
+            busy = [gpu for gpus in self.on.values() for gpu in gpus]
+            variant = stage.name.partition("@")[2].rpartition("-")[0]
+            chosen = sorted(self.gpus, key=busy.count)[: self.takes[variant]]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
         process = forked.start(stage.cmd.split()[-1], environment, log)
-        if gpu:
-            self.on[process] = gpu
+        if chosen:
+            self.on[process] = chosen
         return process
 
     def ended(self, running: Collection[BaseProcess], seconds: float | None) -> list[BaseProcess]:
@@ -53,4 +57,4 @@ class Here:
 
     def stop(self, running: Collection[BaseProcess]) -> None:
         """End them."""
-        forked.stop(running)
+        children.stop(running)

@@ -33,14 +33,24 @@ def jobs(gpus: list[str]) -> int:
 
 
 def threads(study: Study) -> dict[str, int]:
-    """Variant -> the cores that a cell of it keeps busy."""
-    return dict(zip(study.variants, map(int, _each(study, "threads", 1)), strict=True))
+    """Variant -> the cores that a cell of it keeps busy: the threads of all its processes."""
+    each = zip(_each(study, "threads", 1), _each(study, "processes", 1), strict=True)
+    return dict(zip(study.variants, (int(threads) * int(processes) for threads, processes in each), strict=True))
 
 
-def fits(variant: str, others: Collection[str], threads: Mapping[str, int], jobs: int) -> bool:
-    """Whether one more cell has room beside those of `others` by its threads, else one each; one alone always fits."""
-    busy = sum(threads.get(other, 1) for other in others)
-    return not others or busy + threads.get(variant, 1) <= jobs
+def processes(study: Study) -> dict[str, int]:
+    """Variant -> the GPUs that a cell of it takes where there are any: one for each process, one at least."""
+    each = zip(_each(study, "processes", 1), devices(study).values(), strict=True)
+    return dict(zip(study.variants, (1 if on == "cpu" else int(count) for count, on in each), strict=True))
+
+
+def fits(variant: str, others: Collection[str], takes: Mapping[str, int], jobs: int) -> bool:
+    """Whether one more cell has room beside those of `others` by what a variant takes, else one job each.
+
+    One alone always fits.
+    """
+    busy = sum(takes.get(other, 1) for other in others)
+    return not others or busy + takes.get(variant, 1) <= jobs
 
 
 def devices(study: Study) -> dict[str, str]:
@@ -70,7 +80,8 @@ def enough(running: Collection[BaseProcess]) -> bool:
     used = 0
     for process in running:
         with contextlib.suppress(psutil.Error):
-            used += psutil.Process(process.pid).memory_full_info().uss
+            cell = psutil.Process(process.pid)
+            used += sum(one.memory_full_info().uss for one in (cell, *cell.children(recursive=True)))
     free = psutil.virtual_memory().available
     return not running or free + used >= (len(running) + 1) * largest()
 

@@ -14,7 +14,7 @@ import torch
 from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import number
-from stages.train import feed, machine
+from stages.train import distributed, feed, losses, machine
 from stages.train.optimise import Optimisation
 from stages.train.step import Step
 
@@ -96,7 +96,8 @@ class Trainer:
         Raises:
             UserError: the loss is no longer a number.
         """
-        state = checkpoint.load(self.device)
+        with distributed.first():  # it removes a damaged one
+            state = checkpoint.load(self.device)
         if state is not None:
             self._restore(state)
             console.say(f"{self.name}: goes on after epoch {self.progress.epoch} of {self.cell.total_epochs}")
@@ -147,12 +148,13 @@ class Trainer:
             in_phase = epoch - begin - 1
             rate = optimisation.rates.before_step(in_phase, 0)
             trained = self._epoch(epoch, in_phase, stage, step, optimisation, bar)
+            distributed.average_buffers(self.network)
             validated = self._validate(stage)
             self._record(epoch, rate, trained, validated)
             if validated[0] is not None:
                 optimisation.rates.after_epoch(validated[0])
             self.seconds.append(time.perf_counter() - start)
-            if checkpoint.due:
+            if checkpoint.due and not distributed.rank():
                 checkpoint.save(self._state(optimisation))
             bar.set_postfix_str(_figures(self.progress.history[-1]))
             if self._stopped():
@@ -170,41 +172,58 @@ class Trainer:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
         labels, accumulate = self.labels["train"], self.cell.accumulate
         order = feed.order(self.seed, epoch, len(labels))
-        torch.manual_seed(number(self.seed, "dropout", epoch))  # dropout alone draws from torch's global generator
+        # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
+        torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
         batches = list(self._batches(order))
-        losses, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
+        met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
         for i, rows in enumerate(batches):
-            x, mixed = stage.batch(epoch, rows, labels)
-            y = labels[feed.place(rows, self.device)]
+            mine = distributed.share(rows)
+            x, mixed = stage.batch(epoch, mine, labels)
+            y = labels[feed.place(mine, self.device)]
+            part = self._part(y, mixed, len(rows))
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
-            losses[i], hits[i] = step(x, y, mixed, share, self.dtype, optimisation.scaler)
+            # The gradients of the processes are averaged: each counts by its part of the batch.
+            factor = share * part * distributed.processes()
+            loss, hits[i] = step(x, y, mixed, factor, self.dtype, optimisation.scaler)
+            met[i] = loss * part
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
                 optimisation.rates.before_step(in_phase, i // accumulate)
                 optimisation.step(self.cell.clip_norm)
             bar.update(len(rows))
             if i % 64 == 63:
-                self._check(losses[: i + 1], epoch)
-        self._check(losses, epoch)
+                self._check(distributed.summed(met[: i + 1]), epoch)
+        met, hits = distributed.summed(met), distributed.summed(hits)
+        self._check(met, epoch)
         sizes = torch.tensor([len(b) for b in batches], dtype=torch.float64)
-        mean = float((losses.double().cpu() * sizes).sum() / sizes.sum())
+        mean = float((met.double().cpu() * sizes).sum() / sizes.sum())
         return mean, float(hits.double().cpu().sum() / sizes.sum())
 
-    def _check(self, losses: Tensor, epoch: int) -> None:
-        bad = (~torch.isfinite(losses)).nonzero()
+    def _part(self, y: Tensor, mixed: Mixed | None, count: int) -> float:
+        """What the images of this process have of the mean loss of a batch of `count`."""
+        if distributed.processes() == 1:
+            return 1.0
+        if self.weights is None:
+            return len(y) / count
+        own = losses.weight(y, mixed, self.weights)
+        return float(own / distributed.summed(own))
+
+    def _check(self, met: Tensor, epoch: int) -> None:
+        bad = (~torch.isfinite(met)).nonzero()
         if len(bad):
             step = int(bad[0]) + 1
             raise UserError(
-                f"{self.name}: the loss is {float(losses[step - 1])} at epoch {epoch}, step {step}; "
+                f"{self.name}: the loss is {float(met[step - 1])} at epoch {epoch}, step {step}; "
                 "lower `lr`, or set `clip_norm`, in params.yaml"
             )
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Batches of `batch` images; one image left over joins the last, since batch norm cannot take it."""
+        """Batches of `batch` images; what is left over joins the last where it is one image for each process."""
         size, start = self.cell.batch, 0
         while start < len(order):
-            stop = len(order) if size > 1 and len(order) - start == size + 1 else start + size
+            left = len(order) - start - size
+            stop = len(order) if size > 1 and 0 < left < 2 * distributed.processes() else start + size
             yield order[start:stop]
             start = stop
 

@@ -29,9 +29,14 @@ def cross_entropy(
         for y in (labels, mixed.labels)
     )
     loss = mixed.share * own + (1 - mixed.share) * other
-    if weights is None:
-        return loss.mean()
-    return loss.sum() / (mixed.share * weights[labels] + (1 - mixed.share) * weights[mixed.labels]).sum()
+    return loss.mean() if weights is None else loss.sum() / weight(labels, mixed, weights)
+
+
+def weight(labels: Tensor, mixed: Mixed | None, weights: Tensor) -> Tensor:
+    """What the sum of the losses of a batch is divided by: the weights of its labels together."""
+    if mixed is None:
+        return weights[labels].sum()
+    return (mixed.share * weights[labels] + (1 - mixed.share) * weights[mixed.labels]).sum()
 
 
 def of_split(settings: Loss, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: Tensor | None) -> float:

@@ -41,6 +41,15 @@ def prepare(cell: Cell) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return choose(cell)
+
+
+def choose(cell: Cell) -> torch.device:
+    """The device of a cell on this machine.
+
+    Raises:
+        UserError: CUDA is asked for and there is none.
+    """
     if cell.device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():

@@ -44,6 +44,8 @@ class Cell(Section):
     # hardware
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: PositiveInt = 1
+    # One process is as if there were no such key, in records too: it changes nothing that was trained before.
+    processes: PositiveInt = Field(default=1, exclude_if=lambda count: count == 1)
     instruction_set: Literal["portable", "avx2", "native"] = "portable"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
     channels_last: bool = False
@@ -107,6 +109,11 @@ def _check(cell: Cell, where: str) -> None:
         raise UserError(f"params.yaml: `{where}`: name either `epochs` or `phases`")
     if isinstance(cell.augment, str) and cell.augment not in AUGMENT:
         raise UserError(f"params.yaml: `{where}.augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}")
+    if cell.processes > 1 and cell.batch < 2 * cell.processes:
+        raise UserError(
+            f"params.yaml: `{where}`: `processes: {cell.processes}` share each batch and need two images each; "
+            f"`batch` is {cell.batch}"
+        )
     augment = cell.augmentation
     if cell.views is not None:
         if cell.model.name != "backbone" or cell.frozen != "cached" or augment == parts.Augment():

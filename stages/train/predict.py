@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
-from stages.train import data, feed, machine, normalise, pixels, zoo
+from stages.train import data, distributed, feed, machine, normalise, pixels, zoo
 from stages.train.params import Cell
 
 if TYPE_CHECKING:
@@ -49,9 +49,16 @@ class Loaded:
         return self.pixels[self.data.rows[split]]
 
     def logits(self, inputs: Iterable[Tensor], rest: nn.Module | None = None) -> Tensor:
-        """Logits (images, classes) on the device, of chunks of inputs for `forward`."""
-        parts = [forward(self, x, rest) for x in inputs]
-        return torch.cat(parts) if parts else torch.zeros(0, len(self.classes), device=self.device)
+        """Logits (images, classes) on the device, of chunks of inputs for `forward`.
+
+        Several processes of a cell, which all call this at the same time, compute some of the chunks each.
+        """
+        turns, turn = distributed.processes(), distributed.rank()
+        parts = [
+            forward(self, x, rest) if i % turns == turn else torch.zeros(len(x), len(self.classes), device=self.device)
+            for i, x in enumerate(inputs)
+        ]
+        return distributed.summed(torch.cat(parts)) if parts else torch.zeros(0, len(self.classes), device=self.device)
 
 
 def load(variant: str, seed: int) -> Loaded:

@@ -11,7 +11,7 @@ import torch
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.train import checkpoint, data, feed, losses, machine, normalise, pixels, zoo
+from stages.train import checkpoint, data, distributed, feed, losses, machine, normalise, pixels, zoo
 from stages.train.frozen import Cached, Cut, LivePrefix, cut
 from stages.train.loop import Stage, Trainer
 from stages.train.predict import Loaded
@@ -32,11 +32,17 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     Raises:
         UserError: what the user can put right, in data or settings.
     """
+    if cell.processes != distributed.processes():
+        distributed.launch(run, cell, variant, seed)
+        return
     begin = time.perf_counter()
     device = machine.prepare(cell)
     images = data.load(seed)
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
+    if len(images.rows["train"]) < 2 * cell.processes > 2:
+        few = len(images.rows["train"])
+        raise UserError(f"params.yaml: `processes: {cell.processes}`: {few} training images are not two for each")
     key = pixels.key(images.paths, cell.size, cell.resize)
     stored = pixels.load(images.paths, cell.size, cell.resize, key)
     described, pretrained = machine.describe(cell, device), zoo.pretrained(cell.model)
@@ -67,8 +73,10 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         "machine": described,
     }
     _write(loaded, trainer, config)
-    files.write_json(cells.timing_file(variant, seed), _timings(trainer, begin, fitted, device))
-    saved.remove()
+    timings = _timings(trainer, begin, fitted, device)
+    if not distributed.rank():
+        files.write_json(cells.timing_file(variant, seed), timings)
+        saved.remove()
 
 
 def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
@@ -93,19 +101,19 @@ class _Stages:
         prefix, rest = loaded.network.split_frozen() if two_parts else (None, loaded.network)
         halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, loaded.network)
         if halves.cache is not None and (cell.views is not None or not augmented):
-            return Stage(self._compiled(rest), Cached(halves.cache, cell.views), lambda: halves.split("val"))
+            return Stage(self._trained(rest), Cached(halves.cache, cell.views), lambda: halves.split("val"))
         images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.rows["train"])
         live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
-        network = self._compiled(loaded.network)
+        network = self._trained(loaded.network)
         if prefix is not None and not augmented:
-            network = LivePrefix(prefix, self._compiled(rest), feed.group(cell))
+            network = LivePrefix(prefix, self._trained(rest), feed.group(cell))
         return Stage(network, live, lambda: halves.split("val"))
 
-    def _compiled(self, part: torch.nn.Module) -> torch.nn.Module:
+    def _trained(self, part: torch.nn.Module) -> torch.nn.Module:
         if not self.loaded.cell.compile:
-            return part
+            return distributed.trained(part)
         # Dropout draws what it draws without the compiler, which by itself has random numbers of its own.
-        return cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True}))
+        return distributed.trained(cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True})))
 
 
 def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
@@ -114,6 +122,8 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
     variant, seed = config["variant"], config["seed"]
     halves = cut(loaded)  # not where the last phase cut: the chosen epoch may have trained what that phase froze
     logits: dict[str, NDArray[np.float32]] = {split: halves.split(split).cpu().numpy() for split in loaded.data.rows}
+    if distributed.rank():
+        return
     statistics = loaded.normaliser.state_dict(prefix=normalise.PREFIX)
     tensors = loaded.network.state_dict() | statistics
     folder = cells.run_folder(variant, seed)
@@ -129,6 +139,8 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:
     """Seconds and hardware; the first epoch stands apart, since it pays for what is only made once."""
     seconds, peak = trainer.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    together = torch.tensor([time.process_time(), peak], dtype=torch.float64, device=device)
+    cpu, memory = distributed.summed(together).tolist()
     return {
         "epochs_here": len(seconds),
         "epoch_seconds_first": seconds[0] if seconds else None,
@@ -136,8 +148,8 @@ def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device
         "epoch_seconds": seconds,
         "seconds_to_fit": fitted - begin,
         "seconds": time.perf_counter() - begin,
-        "cpu_seconds": time.process_time(),
-        "peak_memory_bytes": peak,
+        "cpu_seconds": cpu,
+        "peak_memory_bytes": int(memory),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
         "hardware": _hardware(device),
     }

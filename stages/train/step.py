@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from stages.core import console
+from stages.train import distributed
 from stages.train.augment import Mixed
 from stages.train.losses import cross_entropy
 
@@ -43,7 +44,10 @@ class Step:
         """
         self.cell, self.rest, self.network, self.weights = cell, rest, network, weights
         # The scale of float16 and the share of an accumulated batch change from step to step; a graph knows constants.
-        self.recordable = RECORD and cell.precision != "fp16" and cell.accumulate == 1
+        # With several processes the step also waits for the others.
+        constant = cell.precision != "fp16" and cell.accumulate == 1
+        self.recordable = RECORD and constant and distributed.processes() == 1
+        self.rehearsed = distributed.processes() == 1
         self.graph: _Graph | None = None
 
     def __call__(
@@ -68,6 +72,10 @@ class Step:
         Returns:
             The loss and how many images are right, both on the device.
         """
+        if not self.rehearsed:
+            with distributed.rehearsal(self.network, x.device):
+                self._compute(x, y, mixed, dtype, scaler.scale)
+            self.rehearsed = True
         if not (self.recordable and x.device.type == _DEVICE and len(y) == self.cell.batch):
             return self._compute(x, y, mixed, dtype, lambda loss: scaler.scale(loss * share if share != 1.0 else loss))
         inputs = [x, y] if mixed is None else [x, y, mixed.labels, mixed.share]

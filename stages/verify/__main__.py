@@ -45,7 +45,7 @@ def main() -> None:
         else _done(
             "run again",
             lambda: rerun.from_raw(
-                place, cells, source, jobs=max(1, chosen.jobs or _side_by_side(machines, here)),
+                place, cells, source, jobs=max(1, chosen.jobs or _side_by_side(machines, here, study)),
                 same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"],
                 refetched=study.raw["ingest"].get("source") == "urls",
             ),
@@ -102,10 +102,11 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
 
-def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any]) -> int:
-    """As many processes as the cores can feed; one where cells may use a GPU, whose memory they would share."""
+def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any], study: params.Study) -> int:
+    """As many cells as the cores can feed; one where cells may use a GPU, whose memory they would share."""
     threads = max((int(machine["threads"]) for machine in machines), default=1)
-    return 1 if here["gpu"] else max(1, children.cores() // threads)
+    processes = max(int((told or {}).get("processes", 1)) for told in (study.raw["train"], *study.variants.values()))
+    return 1 if here["gpu"] else max(1, children.cores() // (threads * processes))
 
 
 def _arguments() -> argparse.Namespace:

@@ -135,6 +135,7 @@ def test_a_cell_asks_for_its_threads_and_a_gpu(
     nodes.append({"Alive": False, "Resources": {"CPU": 64}})
     now.ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 6.0, "GPU": float(gpus)}, nodes=lambda: nodes)
     now.given, now.devices, now.threads, now.memory = jobs, {"v": device, "w": "cpu"}, {"v": 8, "w": 1}, 10**10
+    now.processes = {"v": 1, "w": 1}
     found = now._needs("v")
     assert found == (needs[0], pytest.approx(needs[1]), 5 * 10**9)
     assert now._needs("w")[:2] == (1, 0.0)

@@ -241,7 +241,7 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
 )
 def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
     machine: Any = object.__new__(here.Here)
-    machine.jobs, machine.threads = 4, {"big": 3, "small": 1}
+    machine.jobs, machine.takes = 4, {"big": 3, "small": 1}
     running = [name.rpartition("-")[0] for name in running]
     begun = 0
     for variant in ("small", "big", "small"):

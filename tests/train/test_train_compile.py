@@ -24,3 +24,11 @@ def test_a_compiled_cell_trains_alike_and_has_the_same_bytes_twice(study: Path) 
     plain, compiled, again = (np.load(study / f"runs/{v}/0/logits.npz")["test"] for v in ("plain", "compiled", "again"))
     assert (compiled == again).all()  # dropout included
     assert np.abs(plain - compiled).max() < 1e-4
+
+
+def test_a_compiled_cell_in_two_processes_trains_alike(study: Path) -> None:
+    plain = {**made.CNN_BN, "blocks": [{"filters": [8]}], "layers": ["conv", "activation", "pool"]}
+    run(made.settings(plain, epochs=2), "plain", 0)
+    run(made.settings(plain, epochs=2, compile=True, processes=2), "both", 0)
+    one, both = (np.load(study / f"runs/{v}/0/logits.npz")["test"] for v in ("plain", "both"))
+    assert np.abs(one - both).max() < 1e-4
