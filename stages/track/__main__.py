@@ -25,14 +25,14 @@ def main() -> None:
             fresh = log_report(client, experiment_id, known)
             twice = store.keep_one(client, experiment_id, {*marks, report_digest() or ""})
     except store.failures() as error:
-        reason = " ".join(str(error).split())[:300]
-        console.say(f"warning: MLflow did not take the runs ({reason}); `python -m stages.track` logs them later")
+        said = store.reason(error)
+        console.say(f"warning: MLflow did not take the runs ({said}); `python -m stages.track` logs them later")
     else:
         if twice:
             console.say(f"MLflow: others logged the same at the same time; double runs that are deleted: {twice}")
         console.say(
             f"MLflow: {len(missing)} cells logged, {len(study.cells) - len(missing)} there before; "
-            f"{'the report too' if fresh else 'no new report'}; see `mlflow ui`"
+            f"{'the report too' if fresh else 'no new report'}; see {store.page()}"
         )
 
 

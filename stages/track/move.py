@@ -49,9 +49,9 @@ def main() -> None:
             move = Move(mlflow.MlflowClient(store.own(root)), mlflow.MlflowClient(uri))
             said = move.everything()
         except store.failures() as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(f"MLflow did not take everything ({reason}); the same command goes on from there") from None
-    console.say(f"MLflow at {uri}: {said}; {store.DATABASE} stays as it is")
+            why = store.reason(error)
+            raise UserError(f"MLflow did not take everything ({why}); the same command goes on from there") from None
+    console.say(f"MLflow: {said}; {store.DATABASE} stays as it is; see {store.page()}")
 
 
 class Move:
@@ -162,7 +162,7 @@ class Move:
 
     def version(self, version: ModelVersion) -> str | None:
         """Copy a version; returns its number there, or None where its run is not there."""
-        old = version.model_id or str(version.source).removeprefix("models:/")
+        old = _model(version)
         if version.run_id not in self.runs or not old.startswith("m-"):
             console.say(
                 f"warning: {version.name}, version {version.version}, is of no finished run, so it is not copied"
@@ -205,7 +205,12 @@ def _key(run: Run) -> str:
 def _mark(version: ModelVersion) -> str:
     """The same for a version of a registered model."""
     tags = version.tags
-    return str(tags.get(store.FINGERPRINT_TAG) or tags.get(MOVED_TAG) or version.model_id or version.source)
+    return str(tags.get(store.FINGERPRINT_TAG) or tags.get(MOVED_TAG) or _model(version))
+
+
+def _model(version: ModelVersion) -> str:
+    """The id of the logged model that a version is."""
+    return str(version.model_id or str(version.source).removeprefix("models:/"))
 
 
 def _is_registered(run: Run) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import sqlite3
 import time
 from concurrent.futures import BrokenExecutor
@@ -60,6 +61,21 @@ def failures() -> tuple[type[Exception], ...]:
 
         boto = Boto3Error, BotoCoreError, ClientError
     return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError, *boto
+
+
+def reason(error: Exception) -> str:
+    """The message of an error in a line, without a password that stands in an address."""
+    return _shown(" ".join(str(error).split()))[:300]
+
+
+def page() -> str:
+    """Where the runs are seen: the server's address, else the command that opens mlflow.db."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return _shown(uri) if uri.startswith(("http://", "https://")) else "`mlflow ui`"
+
+
+def _shown(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 @contextlib.contextmanager

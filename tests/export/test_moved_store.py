@@ -32,7 +32,7 @@ cell = client.search_runs([study], "attributes.run_name = 'cnn-1'")[0]
 mlflow.register_model(f"models:/{cell.outputs.model_outputs[0].model_id}", "cell", tags={"by": "hand"})
 client.set_registered_model_tag("cell", "kind", "network")
 """
-# Ids differ between stores, and so do the places of files; nothing else is left out.
+# Ids differ between stores, and so do the places of files; an empty text is None in one of them. All else is compared.
 SHOW = """
 import hashlib, json, re, tempfile, mlflow
 from pathlib import Path
@@ -51,7 +51,7 @@ def model(id):
         files = below(mlflow.artifacts.download_artifacts(artifact_uri=one.artifact_location, dst_path=folder))
     tags = {key: value for key, value in one.tags.items() if key != "evenhand.moved"}
     made = client.get_run(one.source_run_id).info.run_name
-    return [one.name, one.params, tags, str(one.status), one.model_type, made, files]
+    return [one.name, one.params, tags, str(one.status), one.model_type or None, made, files]
 def run(run):
     with tempfile.TemporaryDirectory() as folder:
         files = below(client.list_artifacts(run.info.run_id) and client.download_artifacts(run.info.run_id, "", folder))
@@ -65,11 +65,11 @@ def run(run):
 def version(one):
     tags = {key: value for key, value in one.tags.items() if key != "evenhand.moved"}
     where = re.fullmatch("models:/(m-[0-9a-f]{32})", one.source)
-    return [int(one.version), tags, one.description, client.get_run(one.run_id).info.run_name, model(where[1])]
+    return [int(one.version), tags, one.description or None, client.get_run(one.run_id).info.run_name, model(where[1])]
 places = {one.name: one.experiment_id for one in client.search_experiments()}
 runs = {name: sorted(map(run, client.search_runs([place], "attributes.status = 'FINISHED'")), key=lambda one: one[:2])
         for name, place in places.items()}
-names = {one.name: [one.tags, one.description, {alias: int(number) for alias, number in one.aliases.items()},
+names = {one.name: [one.tags, one.description or None, {alias: int(number) for alias, number in one.aliases.items()},
                     sorted(map(version, client.search_model_versions(f"name = '{one.name}'")))]
          for one in client.search_registered_models()}
 ids = [sorted(one.info.run_id for one in client.search_runs(list(places.values()))),

@@ -50,7 +50,15 @@ class Team:
     def serving(self) -> Iterator[Callable[[], None]]:
         """MLflow answers while the block lasts, or until the function that this gives kills it."""
         with tiny.serving(self.folder, self.command, f"{self.address}/health", **self.environment) as process:
-            yield lambda: os.killpg(process.pid, signal.SIGKILL)
+
+            def kill() -> None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+            try:
+                yield kill
+            finally:
+                kill()  # asked politely, it waits for each open connection
 
 
 @contextlib.contextmanager
@@ -67,7 +75,8 @@ def team(folder: Path) -> Iterator[Team]:
         yield Team(
             folder,
             f"http://127.0.0.1:{own}",
-            KEYS | {"MLFLOW_S3_ENDPOINT_URL": store, "PGPASSFILE": str(passwords), "MLFLOW_DISABLE_TELEMETRY": "true"},
+            KEYS | {"MLFLOW_S3_ENDPOINT_URL": store, "PGPASSFILE": str(passwords)}
+            | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             [
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(own),
                 "--backend-store-uri", f"postgresql+psycopg://mlflow@127.0.0.1:{port}/mlflow",
