@@ -43,6 +43,7 @@ def main() -> None:
     os.environ.update({**store.QUIET, **store.THEN, **os.environ})
     import mlflow
 
+    (root / ".cache").mkdir(exist_ok=True)
     with FileLock(root / ".cache" / "mlflow.lock"):
         mlflow.set_tracking_uri(uri)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stages.track.store import FINGERPRINT_TAG
 from tests import tiny
 from tests.track import servers
 
@@ -134,4 +135,19 @@ def test_the_server_has_all_that_the_local_store_has(trained: Path, tmp_path: Pa
         )
         assert "0 runs copied, 5 there before; 0 versions" in tiny.run(study, *MOVE, MLFLOW_TRACKING_URI=team.address)
         assert shown(study, team.address) == after
+
+        # On the server another version is the champion, and another member logged a cell without its model.
+        client.set_registered_model_alias("tiny one", "champion", "1")
+        cell = next(run for run in there() if run.info.run_name == "cnn-1")
+        client.delete_model_version("cell", "1")
+        client.delete_run(cell.info.run_id)
+        mark = {FINGERPRINT_TAG: cell.data.tags[FINGERPRINT_TAG]}
+        bare = client.create_run(cell.info.experiment_id, run_name="cnn-1", tags=mark).info.run_id
+        client.set_terminated(bare)
+        said = tiny.run(study, *MOVE, MLFLOW_TRACKING_URI=team.address)
+        assert "tiny one@champion stays at version 1 there; yours is version 2" in said
+        assert "0 runs copied, 5 there before; 1 versions" in said
+        names = shown(study, team.address)[1]
+        assert names["tiny one"] == [*before[1]["tiny one"][:2], {"champion": 1}, before[1]["tiny one"][3]]
+        assert names["cell"][3][0][1:] == before[1]["cell"][3][0][1:]
     assert shown(study, local) == before, "mlflow.db stays as it is"
