@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak cluster lock
+.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak cluster team lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -136,9 +136,13 @@ leak: setup ## what the copies in bananas were worth: run both halves, compare t
 	python -m studies.leak studies/$(PUBLISHED) studies/$(CLEAN)
 	dvc repro studies/$(CLEAN)/dvc.yaml:report
 
-EXTRA = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["cluster"])
+EXTRA = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$@"], sep="\n")
+ADD = set -o pipefail; $(BIN)/python -c '$(EXTRA)' | $(BIN)/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
 cluster: setup ## add Ray to .venv, for CLUSTER=...; here and on every node (docs/scale.md)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$($(BIN)/python -c '$(EXTRA)')"
+	$(ADD)
+
+team: setup ## add the drivers of PostgreSQL and S3 to .venv, for an MLflow server (docs/scale.md)
+	$(ADD)
 
 lock: ## resolve the ranges of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes -o requirements.lock

@@ -107,8 +107,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(study: Path, command: list[str], address: str, **environment: str) -> Iterator[None]:
+def serving(study: Path, command: list[str], address: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A command that serves until it is stopped; it answers at `address` when the block begins.
+
+    It leads a group of processes of its own.
 
     Raises:
         AssertionError: it ended, or does not answer in two minutes; shows what it printed.
@@ -127,7 +129,7 @@ def serving(study: Path, command: list[str], address: str, **environment: str) -
             time.sleep(0.2)
         else:
             raise AssertionError(f"{command} does not answer: {log.read_text()}")
-        yield
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(process.pid, signal.SIGINT)

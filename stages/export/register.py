@@ -59,7 +59,7 @@ def main() -> None:
                 number = _registered(client, experiment_id, study.name, whole, tags(variant, seeds, whole))
                 client.set_registered_model_alias(study.name, alias, number)
         except store.failures() as error:
-            raise UserError(f"MLflow did not take the model: {' '.join(str(error).split())[:300]}") from None
+            raise UserError(f"MLflow did not take the model: {store.reason(error)}") from None
     console.say(
         f"MLflow has the model {study.name}, version {number}: {variant}, alias {alias}; "
         f"`mlflow models serve -m 'models:/{study.name}@{alias}' --env-manager local` serves it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stages.core import console, errors, params
 from stages.track import store
 from stages.track.log import fingerprint, log_cells
-from stages.track.run import log_report
+from stages.track.run import log_report, report_digest
 
 
 def main() -> None:
@@ -16,19 +16,23 @@ def main() -> None:
             f"warning: {store.SWITCH}=off, so nothing is logged to MLflow; `python -m stages.track` does it later"
         )
         return
+    marks = {fingerprint(*cell): cell for cell in study.cells}
     try:
         with store.experiment(study) as (client, experiment_id):
             known = store.known(client, experiment_id)
-            missing = [cell for cell in study.cells if fingerprint(*cell) not in known]
-            log_cells(experiment_id, missing)
+            missing = [cell for mark, cell in marks.items() if mark not in known]
+            log_cells(client, experiment_id, missing)
             fresh = log_report(client, experiment_id, known)
+            twice = store.keep_one(client, experiment_id, {*marks, report_digest() or ""})
     except store.failures() as error:
-        reason = " ".join(str(error).split())[:300]
-        console.say(f"warning: MLflow did not take the runs ({reason}); `python -m stages.track` logs them later")
+        said = store.reason(error)
+        console.say(f"warning: MLflow did not take the runs ({said}); `python -m stages.track` logs them later")
     else:
+        if twice:
+            console.say(f"MLflow: others logged the same at the same time; double runs that are deleted: {twice}")
         console.say(
             f"MLflow: {len(missing)} cells logged, {len(study.cells) - len(missing)} there before; "
-            f"{'the report too' if fresh else 'no new report'}; see `mlflow ui`"
+            f"{'the report too' if fresh else 'no new report'}; see {store.page()}"
         )
 
 

@@ -18,7 +18,6 @@ from stages.track.store import FINGERPRINT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
 
 MANIFEST = Path("data/clean/manifest.csv")
 WORKERS = 4  # at most; each takes about a gigabyte
@@ -41,11 +40,11 @@ def fingerprint(variant: str, seed: int) -> str:
     return digest(folder, paths)
 
 
-def log_cells(experiment_id: str, missing: list[tuple[str, int]]) -> None:
+def log_cells(client: MlflowClient, experiment_id: str, missing: list[tuple[str, int]]) -> None:
     """Log cells in a process per core: torch's export of a model takes most of the time, on one core.
 
     Raises:
-        MlflowException: the store did not take a run; the others are logged.
+        MlflowException: the store did not take a run, the others are logged; or it is gone, and no more are tried.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -60,7 +59,11 @@ def log_cells(experiment_id: str, missing: list[tuple[str, int]]) -> None:
     try:
         waiting = [pool.submit(_log, experiment_id, *cell) for cell in missing]
         bar = console.progress(as_completed(waiting), desc="mlflow", unit=" runs", total=len(waiting))
-        refused = [reason for reason in (future.result() for future in bar) if reason]
+        refused = []
+        for future in bar:
+            if reason := future.result():
+                refused.append(reason)
+                client.get_experiment(experiment_id)  # raises where the store is gone
     finally:
         pool.shutdown(cancel_futures=True)
     if refused:
@@ -161,22 +164,7 @@ def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
             source=str(split),
             profile=str({"images": sum(counts.values()), "classes": len(counts)}),
         )
-        _enter(client, run_id, DatasetInput(data, [InputTag("mlflow.data.context", part)]))
-
-
-def _enter(client: MlflowClient, run_id: str, data: DatasetInput, tries: int = 5) -> None:
-    """Log data; again where another process enters the same data at this moment, since MLflow then refuses one."""
-    from mlflow.exceptions import MlflowException
-
-    for left in reversed(range(tries)):
-        try:
-            client.log_inputs(run_id, [data])
-        except MlflowException:
-            if not left:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+        store.again(client.log_inputs, run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

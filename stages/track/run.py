@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import files
-from stages.track.store import FINGERPRINT_TAG, HOST_TAG
+from stages.track.store import FINGERPRINT_TAG, HOST_TAG, here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +49,7 @@ def run(
         seconds: how long what it shows took. Logging itself tells nothing.
     """
     end = int(time.time() * 1000)
-    tags = {HOST_TAG: platform.node(), "mlflow.source.type": "LOCAL", **_git(), **_software(), **tags}
+    tags = {HOST_TAG: here(), "mlflow.source.type": "LOCAL", **_git(), **_software(), **tags}
     if "DVC_EXP_NAME" in os.environ:
         tags["dvc.experiment"] = os.environ["DVC_EXP_NAME"]
     made = client.create_run(experiment_id, start_time=end - int(1000 * seconds), run_name=name, tags=tags)
@@ -80,7 +80,7 @@ def _git() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit.stdout.strip(), "git.dirty": str(bool(dirty.stdout.strip())).lower()}
 
 
-def _report_digest() -> str | None:
+def report_digest() -> str | None:
     """SHA-256 over the names and bytes of the report; None where there is none."""
     if not (REPORTS / PAGES[0]).exists():
         return None
@@ -90,7 +90,7 @@ def _report_digest() -> str | None:
 
 def log_report(client: MlflowClient, experiment_id: str, known: set[str]) -> bool:
     """Log page, figures and tables as they stand in reports/; False where there is none, or this very one is logged."""
-    mark = _report_digest()
+    mark = report_digest()
     if mark is None or mark in known:
         return False
     with run(client, experiment_id, "report", {FINGERPRINT_TAG: mark, "mlflow.source.name": "report"}) as run_id:

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import sqlite3
+import time
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,10 @@ from filelock import FileLock
 from stages.core import console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from stages.core.params import Study
 
@@ -31,6 +34,13 @@ VIEW = {  # `mlflow ui` opens the experiment as model training, with the test ac
     "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
 }
 HOST_TAG, FINGERPRINT_TAG = "evenhand.host", "evenhand.fingerprint"
+# A server that is not there costs the pipeline seconds; one that was there may be restarted, or take a large model.
+FIRST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+THEN = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+QUIET = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}  # fmt: skip
 
 
 def switched_off() -> bool:
@@ -39,44 +49,94 @@ def switched_off() -> bool:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What an unreachable or broken store raises."""
+    """What an unreachable or broken store raises; boto's, where artifacts go to S3 without a server in between."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError
+    boto: tuple[type[Exception], ...] = ()
+    with contextlib.suppress(ImportError):
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        boto = Boto3Error, BotoCoreError, ClientError
+    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError, *boto
+
+
+def reason(error: Exception) -> str:
+    """The message of an error in a line, without a password that stands in an address."""
+    return _shown(" ".join(str(error).split()))[:300]
+
+
+def page() -> str:
+    """Where the runs are seen: the server's address, else the command that opens mlflow.db."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return _shown(uri) if uri.startswith(("http://", "https://")) else "`mlflow ui`"
+
+
+def _shown(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 @contextlib.contextmanager
 def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
-    """The study's experiment, made on first use; one process at a time, since a fresh SQLite store takes no more."""
+    """The study's experiment, made on first use; one process of this clone at a time.
+
+    A fresh SQLite store takes no more. A server has writers in other clones, too, which this lock does not stop.
+    """
     root = repository()
     # Read before mlflow is asked: `mlflow.set_tracking_uri` would write it into the environment.
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    ours = [name for name in FIRST if name not in os.environ]
+    os.environ.update({name: FIRST[name] for name in ours} | {**QUIET, **os.environ})
     import mlflow
 
     (root / ".cache").mkdir(exist_ok=True)
     with FileLock(root / ".cache" / "mlflow.lock"):
-        mlflow.set_tracking_uri(uri or _own(root))
+        mlflow.set_tracking_uri(uri or own(root))
         client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(study.name)
-        if found:
-            experiment_id = found.experiment_id
-            if found.lifecycle_stage == "deleted":
-                client.restore_experiment(experiment_id)
-                console.say(f"MLflow: the experiment {study.name} was deleted there; it is restored, with its runs")
-        else:
-            artifacts = None if uri else (root / "mlartifacts" / _folder(study.name)).as_uri()
-            experiment_id = client.create_experiment(study.name, artifact_location=artifacts)
-        for tag, value in VIEW.items():
-            if found is None or found.tags.get(tag) != value:
-                client.set_experiment_tag(experiment_id, tag, value)
+        client.get_experiment_by_name(study.name)  # the first request: is the server there?
+        os.environ.update({name: THEN[name] for name in ours})
+        artifacts = None if uri else (root / "mlartifacts" / _folder(study.name)).as_uri()
+        experiment_id = open_experiment(client, study.name, artifacts)
         _close_killed(client, experiment_id)
         yield client, experiment_id
+
+
+def open_experiment(client: MlflowClient, name: str, artifacts: str | None = None, tags: dict[str, str] = VIEW) -> str:
+    """The id of an experiment, which is made with `tags`, or restored, where that is needed."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    try:
+        if found is None:
+            return str(client.create_experiment(name, artifacts, tags=tags))
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+            console.say(f"MLflow: the experiment {name} was deleted there; it is restored, with its runs")
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another writer may have made or restored it in the meantime
+        if found is None or found.lifecycle_stage == "deleted":
+            raise
+    for tag, value in VIEW.items() & tags.items():
+        if found.tags.get(tag) != value:
+            again(client.set_experiment_tag, found.experiment_id, tag, value)
+    return str(found.experiment_id)
+
+
+def again(call: Callable[..., object], *arguments: object, tries: int = 5) -> None:
+    """Call until it goes through: of two writers that enter the same row at once, MLflow refuses one."""
+    from mlflow.exceptions import MlflowException
+
+    for left in reversed(range(tries)):
+        try:
+            call(*arguments)
+        except MlflowException as error:
+            if not left or error.error_code != "BAD_REQUEST":  # its word for a row that is there already
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _folder(name: str) -> str:
@@ -95,7 +155,7 @@ def repository() -> Path:
     return Path(os.environ.get("DVC_ROOT") or above).resolve()
 
 
-def _own(root: Path) -> str:
+def own(root: Path) -> str:
     """The address of mlflow.db, which appears whole or not at all: a kill while its tables are made leaves none.
 
     The address is relative, since `?`, `%` and `#` in the path of a clone would mean something else in it.
@@ -131,17 +191,63 @@ def _half_made(database: Path) -> bool:
 
 def known(client: MlflowClient, experiment_id: str) -> set[str]:
     """Fingerprints of the cells that are logged whole."""
-    return {run.data.tags.get(FINGERPRINT_TAG, "") for run in _runs(client, experiment_id, "FINISHED")}
+    return {run.data.tags.get(FINGERPRINT_TAG, "") for run in finished(client, experiment_id)}
+
+
+def keep_one(client: MlflowClient, experiment_id: str, marks: set[str]) -> int:
+    """Delete all but one run of each fingerprint in `marks`, and their models; returns how many were deleted.
+
+    The one is the first that has a model, else the first.
+
+    Writers in several clones may log the same cell at once, and MLflow has no lock for them. Each looks again when it
+    has finished its runs, and all would keep the same one, so the last of them leaves one, whoever comes when.
+    """
+    from mlflow.exceptions import MlflowException
+
+    seen: set[str] = set()
+    deleted = 0
+    found = [(models(run), run) for run in finished(client, experiment_id)]
+    for made, run in sorted(found, key=lambda pair: (not pair[0], pair[1].info.end_time, pair[1].info.run_id)):
+        mark = run.data.tags.get(FINGERPRINT_TAG, "")
+        if mark in seen & marks:
+            try:
+                # MLflow restores a deleted experiment with all of its runs: this one then comes back as KILLED.
+                client.set_terminated(run.info.run_id, "KILLED", run.info.end_time)
+                for model in made:
+                    client.delete_logged_model(model)
+                client.delete_run(run.info.run_id)
+            except MlflowException:  # another writer is at it, too
+                if client.get_run(run.info.run_id).info.lifecycle_stage != "deleted":
+                    raise
+            deleted += 1
+        seen.add(mark)
+    return deleted
+
+
+def here() -> str:
+    """This clone on this machine, as a run's tag names it, without the path."""
+    return f"{platform.node()}/{hashlib.sha256(os.fsencode(repository())).hexdigest()[:8]}"
 
 
 def _close_killed(client: MlflowClient, experiment_id: str) -> None:
-    """A run of this machine that is still RUNNING belongs to a process that died: the lock is ours."""
-    for run in _runs(client, experiment_id, "RUNNING"):
-        if run.data.tags.get(HOST_TAG) == platform.node():
+    """A run of this clone that is still RUNNING belongs to a process that died: the lock is ours."""
+    for run in runs(client, experiment_id, "RUNNING"):
+        if run.data.tags.get(HOST_TAG) == here():
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _runs(client: MlflowClient, experiment_id: str, status: str) -> Iterator:  # type: ignore[type-arg]
+def finished(client: MlflowClient, experiment_id: str) -> list[Run]:
+    """The runs that are logged whole, each once: pages overlap while others write."""
+    return list({run.info.run_id: run for run in runs(client, experiment_id, "FINISHED")}.values())
+
+
+def models(run: Run) -> list[str]:
+    """The ids of the models that a run logged."""
+    return [made.model_id for made in run.outputs.model_outputs] if run.outputs else []
+
+
+def runs(client: MlflowClient, experiment_id: str, status: str) -> Iterator[Run]:
+    """All runs with a status that are not deleted."""
     token = None
     while True:
         page = client.search_runs(

@@ -100,6 +100,16 @@ def test_a_damaged_store_is_named_and_costs_no_more_than_a_warning(tmp_path: Pat
     assert issubclass(BrokenProcessPool, store.failures())
 
 
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:5000")
+    assert store.page() == "https://host:5000"
+    assert (
+        store.reason(OSError("asked https://me:secret@host:5000/api\nin vain")) == "asked https://host:5000/api in vain"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert store.page() == "`mlflow ui`"
+
+
 def test_a_folder_has_a_name_that_every_disk_takes() -> None:
     assert store._folder("cats and dogs") == "cats and dogs"
     assert len(store._folder("漢" * 100).encode()) <= store.LONGEST
