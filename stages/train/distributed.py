@@ -153,10 +153,10 @@ def _start(processes: list[BaseProcess]) -> None:
 
 def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Path) -> None:
     """What one of the processes does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    children.end_with_parent()
-    console.in_child(silent=rank > 0)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        children.end_with_parent()
+        console.in_child(silent=rank > 0)
         try:
             _join(rank, cell, folder)
             work(cell, variant, seed)
