@@ -153,19 +153,20 @@ def _start(processes: list[BaseProcess]) -> None:
 
 def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Path) -> None:
     """What one of the processes does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    children.end_with_parent()
-    console.in_child(silent=rank > 0)
     try:
-        _join(rank, cell, folder)
-        work(cell, variant, seed)
-        dist.destroy_process_group()
-    except KeyboardInterrupt:  # by SIGTERM, and the exit code says so
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        children.end_with_parent()
+        console.in_child(silent=rank > 0)
+        try:
+            _join(rank, cell, folder)
+            work(cell, variant, seed)
+            dist.destroy_process_group()
+        except Exception as error:  # noqa: BLE001 - it is raised again by `launch`
+            _tell(error, folder / f"error-{rank}")
+            os._exit(1)  # at once: an orderly end would wait for the others
+    except KeyboardInterrupt:  # by SIGTERM, be it while an error is told; the exit code says so
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
-    except Exception as error:  # noqa: BLE001 - it is raised again by `launch`
-        _tell(error, folder / f"error-{rank}")
-        os._exit(1)  # at once: an orderly end would wait for the others
 
 
 def _join(rank: int, cell: Cell, folder: Path) -> None:

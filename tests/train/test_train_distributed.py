@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,7 +230,9 @@ ENDS = {
 def test_a_killed_cell_ends_whole_and_goes_on(end: str) -> None:
     expected = made.outputs(variant="long")
     write_params()
-    stage = subprocess.Popen(COMMAND, env=made.environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    shutil.rmtree(".checkpoints", ignore_errors=True)
+    environment = made.environment() | {"TMPDIR": str(Path.cwd())}
+    stage = subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     both = begun(stage)
     assert len(both) == 2
     if end == "a process":
