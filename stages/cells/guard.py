@@ -154,7 +154,8 @@ def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
 
     for key in ("published", "leak"):
         path = os.path.join(folder, report[key])  # noqa: PTH118
-        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        system = os.path.realpath(path).startswith(("/dev/", "/proc/", "/sys/"))
+        if os.path.exists(path) and (system or not os.path.isfile(path)):  # noqa: PTH110, PTH113
             raise rendered.RefusedError(
                 f"{name}: `report.{key}` is {rendered.shown(report[key])}, which is no file; name a CSV"
             )

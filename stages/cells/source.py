@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMAND = "python -m stages.ingest"
 CODE = "stages/"
 DECISIONS = "data/curation.csv"  # of `clean`; a study from before decisions by hand has none
+OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")  # files there may have no end
 TAKEN = ".dvcignore"  # DVC refuses a folder that has one
 
 
@@ -31,7 +32,12 @@ def hash_all(module: ModuleType) -> None:
     build, exists = dependency._build, dependency.exists.fget  # noqa: SLF001 - DVC has no place for this; its version is pinned
 
     def there(self: Any) -> bool:
-        return os.path.isfile(self.fs_path) or os.path.isdir(self.fs_path) if _is_source(self) else exists(self)  # noqa: PTH113, PTH112
+        found = self.fs_path
+        if self.protocol != "local":
+            return bool(exists(self))
+        # DVC would read a device for ever, and wait at a pipe.
+        plain = os.path.isfile(found) or os.path.isdir(found)  # noqa: PTH113, PTH112
+        return plain and not os.path.realpath(found).startswith(OF_THE_SYSTEM) and (_is_source(self) or exists(self))
 
     def build_all(self: Any, odb: Any, path: str, fs: Any, name: str, **more: Any) -> Any:
         if not _is_source(self) or not os.path.isdir(path):  # noqa: PTH112
@@ -63,7 +69,7 @@ def _is_source(dep: Any) -> bool:
     from dvc.dependency.base import Dependency
 
     ours = type(dep) is Dependency and getattr(dep.stage, "cmd", None) == COMMAND and dep.protocol == "local"
-    return ours and not dep.def_path.startswith(CODE)
+    return ours and not os.path.normpath(dep.def_path).startswith(CODE)
 
 
 def _missing(stage: Any, dep: Any) -> Exception:
@@ -126,6 +132,12 @@ class _Walk:
                 else:
                     plain.append(name)
             names[:] = plain
+            for name in folders:  # DVC counts no link to a folder and no empty folder; `ingest` has rows for them
+                path = f"{root}{os.sep}{name}"
+                if os.path.islink(path):  # noqa: PTH114
+                    self.odd[os.path.relpath(path, self.source)] = "link", os.readlink(path)  # noqa: PTH115
+                elif "." in name and not os.listdir(path):  # noqa: PTH208
+                    self.odd[os.path.relpath(path, self.source)] = "empty", ""
             yield root, folders, names
 
     def _odd(self, root: str, name: str) -> tuple[str, str] | None:
@@ -189,41 +201,38 @@ def _escaped(name: str) -> str:
 
 
 def leave_out(module: Any) -> None:
-    """Take no file in a source for a pipeline, where the source lies in the repository.
+    """Take no file of pictures for a pipeline: of ours are dvc.yaml of the root, and the links to it below studies/.
 
     Args:
         module: `dvc.repo.index`, whose `Index.from_file` reads each dvc.yaml and .dvc file that DVC finds.
     """
     read = module.Index.from_file.__func__
-    known: dict[tuple[str, str], list[str]] = {}
 
     def read_ours(cls: Any, repo: Any, path: str) -> Any:
-        fs, key = repo.fs, (repo.fs.protocol, repo.root_dir)
-        if fs.parent(path) != repo.root_dir:  # most repositories have no other, and pay nothing
-            if key not in known:
-                known[key] = list(_sources(repo))
-            if any(_inside(path, source) for source in known[key]):
-                return cls(repo)
+        fs = repo.fs
+        if fs.parent(path) != repo.root_dir and _is_ours(repo) and not _is_study(repo, path):
+            return cls(repo)
         return read(cls, repo, path)
 
     module.Index.from_file = classmethod(read_ours)
 
 
-def _inside(path: str, folder: str) -> bool:
-    return os.path.normpath(path).startswith(os.path.join(folder, ""))  # noqa: PTH118
+def _is_ours(repo: Any) -> bool:
+    """Whether the repository is one of Evenhand; others may have pipelines wherever they like."""
+    return any(line.strip() == f"cmd: {COMMAND}" for line in _pipeline(repo.fs, repo.root_dir).decode().splitlines())
 
 
-def _sources(repo: Any) -> Iterator[str]:
-    """The folders that `ingest.path` of the repository and of its studies names, if the study is not in them."""
-    import evenhand_rendered as rendered
+def _is_study(repo: Any, path: str) -> bool:
+    """Whether the file is dvc.yaml of a folder of studies/, with the pipeline and the code of the repository."""
+    fs, folder = repo.fs, repo.fs.parent(path)
+    if fs.parent(folder) != fs.join(repo.root_dir, "studies") or fs.name(path) != "dvc.yaml":
+        return False
+    code = os.path.realpath(os.path.join(folder, "stages"))  # noqa: PTH118
+    own = fs.protocol == "local" and code != os.path.realpath(os.path.join(repo.root_dir, "stages"))  # noqa: PTH118
+    return not own and _pipeline(fs, folder) == _pipeline(fs, repo.root_dir)
 
-    fs, root = repo.fs, repo.root_dir
-    studies = fs.join(root, "studies")
-    for folder in [root, *(fs.ls(studies, detail=False) if fs.isdir(studies) else [])]:
-        file = fs.join(folder, "params.yaml")
-        with contextlib.suppress(OSError, rendered.RefusedError), fs.open(file, "rb") as params:
-            ingest = rendered.parse(params.read(rendered.MAX_BYTES + 1)).get("ingest")
-            path = ingest.get("path") if isinstance(ingest, dict) else None
-            source = os.path.normpath(os.path.join(folder, str(path or "")))  # noqa: PTH118
-            if path and not _inside(file, source):
-                yield source
+
+def _pipeline(fs: Any, folder: str) -> bytes:
+    with contextlib.suppress(OSError), fs.open(fs.join(folder, "dvc.yaml"), "rb") as file:
+        return bytes(file.read(1_000_000))
+    return b""

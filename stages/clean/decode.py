@@ -203,7 +203,7 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
         check_size(*announced, clean)  # Pillow makes room for the canvas when it opens the file
     header = open_header(data)
     check_size(*header.size, clean)
-    if header.format == "PNG" and b"IDAT" not in data:  # Pillow would take a later frame of an animation
+    if header.format == "PNG" and not filebytes.has_pixels(data):  # Pillow would take a later frame of an animation
         raise Refused("unreadable", "PNG without pixels (it has no IDAT)")
     if preview := kinds.camera_raw(header, data):
         raise Refused("unreadable", preview)
@@ -279,7 +279,8 @@ def _verdict(error: Exception, data: bytes) -> Refused:
     """What a plug-in's exception says about the file; raises `MemoryError` where it says something of the machine."""
     if isinstance(error, Refused):
         return error
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+    quotes = isinstance(error, ValueError | SyntaxError)  # Pillow's own checks, whose words may come from the file
+    if isinstance(error, MemoryError) or (not quotes and _NO_MEMORY.search(str(error))):
         raise MemoryError(str(error)) from error
     cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
     if not (said := kinds.said_by(error)):

@@ -152,11 +152,24 @@ def bare_png(data: bytes, *, animation: bool) -> bytes:
         return data
     names = _PIXELS + _ANIMATION * animation
     kept = [
-        (start, end)
+        data[start:end]
         for name, start, end in _chunks(data)
         if name in names and (name != b"eXIf" or _sound(data, start, end))
     ]
-    return _PNG + b"".join(data[start:end] for start, end in kept)
+    return _PNG + b"".join(kept) + _cut_pixels(data)
+
+
+def has_pixels(data: bytes) -> bool:
+    """Whether a PNG has a chunk of pixels, be it cut."""
+    return any(name == b"IDAT" for name, _, _ in _chunks(data)) or bool(_cut_pixels(data))
+
+
+def _cut_pixels(data: bytes) -> bytes:
+    """The chunk of pixels in which a PNG ends too early; empty where it does not."""
+    name, end = b"", len(_PNG)
+    for name, _, end in _chunks(data):  # noqa: B007 - the last is asked for
+        pass
+    return data[end:] if name != b"IEND" and data[end + 4 : end + 8] == b"IDAT" else b""
 
 
 def damage(data: bytes, said: Callable[[], str]) -> str:
@@ -194,10 +207,11 @@ def _jpeg_damage(said: str) -> str:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk of a PNG that is there as a whole."""
-    start = len(_PNG)
-    while start + 12 <= len(data) and (end := start + 12 + _number(data, start)) <= len(data):
-        yield data[start + 4 : start + 8], start, end
+    """Name, start and end of each chunk of a PNG that is there as a whole, up to the one that ends the picture."""
+    name, start = b"", len(_PNG)
+    while name != b"IEND" and start + 12 <= len(data) and (end := start + 12 + _number(data, start)) <= len(data):
+        name = data[start + 4 : start + 8]
+        yield name, start, end
         start = end
 
 

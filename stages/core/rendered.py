@@ -16,6 +16,7 @@ MAX_BYTES, MAX_NODES, MAX_DEPTH = 200_000, 200_000, 60  # the largest study here
 MAX_CELLS, MAX_BITS = 10_000, 63  # DVC makes two stages of each cell; programs count up to there
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # of a variant: part of a path, of a stage's name, of a column
 TITLE = re.compile(r"\w(?:[\w .()+-]{0,98}[\w)+-])?")  # of a study: a folder of MLflow, the title of a page
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:|.*://")  # https://, but also s3:bucket and remote:name
 PATHS = (("ingest", "path"), ("report", "published"), ("report", "leak"))  # of params.yaml that stand in dvc.yaml
 
 
@@ -144,7 +145,7 @@ def _check_path(section: Any, name: str, key: str, path: str) -> None:
         raise RefusedError(
             f"{path}: `{name}.{key}` is {shown(value)}; it must be a path in words, in quotes if need be"
         )
-    if "://" in value or not value.isprintable():
+    if _SCHEME.match(value) or not value.isprintable():
         raise RefusedError(
             f"{path}: `{name}.{key}` is {shown(value)}, which is no path; name a file or folder on this machine"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stages.core import console, files, folders
 from stages.core.errors import UserError
 from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
-from stages.ingest.entry import COLUMNS, HIDDEN, alike, with_unseen
+from stages.ingest.entry import COLUMNS, HIDDEN, alike, hidden_part, with_unseen
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def _tell(rows: list[Entry]) -> None:
     console.say(f"{len(rows)} files, {problems.total()} of them not brought in" + (":" if problems else ""))
     for problem, number in sorted(problems.items()):
         console.say(f"  {number} {problem}{_HINTS.get(problem, '')}")
+    if named := Counter(hidden_part(entry.path) for entry in rows if entry.problem == HIDDEN):
+        first = ", ".join(f"{with_unseen(name)} ({number})" for name, number in named.most_common(5))
+        console.say(f"  hidden are {first}{' and others' if len(named) > 5 else ''}")
     for same in alike({entry.label for entry in rows if entry.label}):
         console.say(f"the labels {', '.join(map(with_unseen, same))} look the same, but are separate classes")
     whole = {entry.label for entry in rows if entry.file}

@@ -9,22 +9,24 @@ from __future__ import annotations
 import http.client
 import io
 import ipaddress
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Buffer  # type: ignore[attr-defined]
 
 AGENT = "evenhand"
 OVERHEAD = 1_000_000  # bytes of headers and the like, beside the content
 # Networks whose last 32 bits are an IPv4 address, and local ones; Python takes all of them for global.
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
-_LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
+_LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10", "3fff::/20")))
+_GLOBAL = ipaddress.IPv6Network("2000::/3")  # the rest of IPv6 was not given out, or embeds an IPv4 address
+_RELAYS = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
 _now = threading.local()  # the budget that the reads of this thread are held against
 
 
@@ -109,23 +111,47 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Stream(cast("Any", self.fp).detach(), sock))
 
 
-class _Http(urllib3.connection.HTTPConnection):
+class _Bounded(urllib3.connection.HTTPConnection):
+    """A connection for which all addresses of a name share the budget; urllib3 gives each of them the whole time."""
+
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        name, failed = self._dns_host, None
+        try:
+            found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return super()._new_conn()  # which says it as urllib3 does
+        for where in dict.fromkeys(str(one[4][0]) for one in found):
+            self.timeout = cast("Budget", _now.budget).seconds
+            try:
+                self._dns_host = where
+                return super()._new_conn()
+            except (ConnectTimeoutError, NewConnectionError) as error:
+                failed = error
+            finally:
+                self._dns_host = name  # TLS asks for the certificate of the name
+        raise failed or NewConnectionError(self, f"{name} has no address")
 
-class _Https(urllib3.connection.HTTPSConnection):
-    response_class = _Response
+
+class _Http(_Bounded):
+    pass
+
+
+class _Https(_Bounded, urllib3.connection.HTTPSConnection):
+    pass
 
 
 def is_public(text: str) -> bool:
     """Whether an address, and the IPv4 address in it if there is one, is that of one machine that all may reach."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast
+        return address.is_global and not address.is_multicast and not any(address in network for network in _RELAYS)
+    embeds = any(address in network for network in _EMBEDDING)
     inner = [address.sixtofour, *(address.teredo or ())]
-    inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] * any(address in network for network in _EMBEDDING)
+    inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] * embeds
     local = not address.is_global or address.is_multicast or any(address in network for network in _LOCAL)
-    return not local and all(is_public(str(one)) for one in inner if one)
+    return not local and (embeds or address in _GLOBAL) and all(is_public(str(one)) for one in inner if one)
 
 
 def _look(connection: socket.socket) -> socket.socket:

@@ -25,12 +25,14 @@ HIDDEN = "hidden"  # the reason code of what operating systems and programs leav
 # Without a leading dot, which hides a name anyhow; in small letters, as `fnmatch` reads them.
 SYSTEM = (
     # Windows, and what its programs leave
-    "$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9][0-9][0-9]", "thumbs.db*",
+    "$recycle.bin", "$windows.~bt", "system volume information", "found.[0-9][0-9][0-9]", "thumbs.db*",
     "desktop.ini", "ehthumbs*.db", "iconcache*.db", "thumbcache*.db", "folder.ini", "picasa.ini", "~$*", "~*.tmp",
     # macOS, and what it writes to disks of others
     "__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder",
     # Linux, NAS and cloud
-    "lost+found", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@snapshot*", "@__thumb", "#recycle", "#snapshot",
+    "lost+found", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@snapshot*", "@gmt-*", "@sharebin", "@transcode",
+    "#recycle", "#snapshot",
+    "~snapshot", "_gsdata_",
     "*@synoeastream", "*@synoresource", "*.tmp.drivedownload", "*.tmp.driveupload", "__pycache__",
     # Lightroom's previews
     "*.lrdata", "*.lrcat-data",
@@ -41,7 +43,7 @@ TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and what
 _NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
 # Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and the blank of Braille.
 _UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0000-\U000e0fff]"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
@@ -78,8 +80,8 @@ class Names:
 
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
-        self._taken: set[str] = set()
-        self._files: set[str] = set()
+        self._taken: dict[str, int] = {}
+        self._files: dict[str, int] = {}
 
     def __call__(self, path: str) -> str:
         """The path under which to write `path`; the same for the same path."""
@@ -88,24 +90,25 @@ class Names:
             whole += f"/{part}"
             if whole not in self._written:
                 self._written[whole] = _free(f"{written}/{_writable(part)}", self._taken, str)
-                self._taken.add(self._written[whole])
             written = self._written[whole]
         return written[1:]
 
     def file(self, name: str) -> str:
         """Where to write the file of that name: A.png and a.png, or two forms of an accent, are one file for macOS."""
-        free = _free(name, self._files, _folded)
-        self._files.add(_folded(free))
-        return free
+        return _free(name, self._files, _folded)
 
 
-def _free(path: str, taken: set[str], key: Callable[[str], str]) -> str:
-    """The path, or the first of `a~2.png`, `a~3.png` ... whose key is not taken."""
+def _free(path: str, taken: dict[str, int], key: Callable[[str], str]) -> str:
+    """The path, or the first of `a~2.png`, `a~3.png` ... whose key is not taken; it is taken then.
+
+    `taken` has the last number that was tried for a key, so that many names of one key are not tried from 2 again.
+    """
     suffix = PurePosixPath(path).suffix
-    free, number = path, 1
+    free, own = path, key(path)
     while key(free) in taken:
-        number += 1
-        free = f"{path.removesuffix(suffix)}~{number}{suffix}"
+        taken[own] += 1
+        free = f"{path.removesuffix(suffix)}~{taken[own]}{suffix}"
+    taken[key(free)] = 1
     return free
 
 
@@ -167,9 +170,14 @@ def plain(path: str) -> str:
     return "/".join(part for part in path.replace("\\", "/").split("/") if part not in {"", "."})
 
 
+def hidden_part(path: str) -> str:
+    """The name in a path that is hidden, or left by an operating system, a NAS or a program; empty where none is."""
+    return next((part for part in path.split("/") if part.startswith(".") or _IS_SYSTEM.match(part.casefold())), "")
+
+
 def is_hidden(path: str) -> bool:
-    """Whether the file, or a folder above it, is hidden, or left by an operating system, a NAS or a program."""
-    return any(part.startswith(".") or _IS_SYSTEM.match(part.casefold()) for part in path.split("/"))
+    """Whether the file, or a folder above it, has such a name."""
+    return bool(hidden_part(path))
 
 
 def tidy(label: str) -> str:

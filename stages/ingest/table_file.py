@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TOO_MANY = "too_many_fields"
 MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
 HOLDS = {"1", "1.0", "true"}  # what says that the label of a column holds
+_TEXT = (str, int, float)  # of a value
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -53,35 +54,44 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
     if not records:
         raise UserError(f"{name} has no rows; give it one for every picture")
     asked = table.columns
+    if twice := [column for column in (*asked.values(), *table.flags) if list(known).count(column) > 1]:
+        raise UserError(f"{name} has two columns `{twice[0]}`; remove one, or give it another name")
     if missing := [column for column in (*asked.values(), *table.flags) if column not in known]:
         raise UserError(
             f"{name} has no column `{missing[0]}`, but {', '.join(f'`{key}`' for key in known[:20])}; "
             "`ingest.table` names the columns"
         )
-    return [
-        Row(**{field: _text(record.get(column), name, column) for field, column in asked.items()},
-            **_flagged(record, name, table.flags) | ({"problem": str(record[PROBLEM])} if PROBLEM in record else {}))
-        for record in records
-    ]  # fmt: skip
+    for column in asked.values():  # a column without any text is another one than was meant
+        if not any(record.get(column) is None or isinstance(record[column], _TEXT) for record in records):
+            raise UserError(f"{name} has no text in its column `{column}`; name another column")
+    return [_row(record, asked, table) for record in records]
 
 
-def _flagged(record: dict[str, Any], name: str, flags: Sequence[str]) -> dict[str, str]:
+def _row(record: dict[str, Any], asked: dict[str, str], table: Table) -> Row:
+    """A row, with a problem where a value is no text."""
+    values = {field: record.get(column) for field, column in asked.items()}
+    odd = [field for field, value in values.items() if not (value is None or isinstance(value, _TEXT))]
+    told = _flagged(record, table.flags)
+    if problem := str(record.get(PROBLEM, "")) or ("not_a_text" if odd else ""):
+        told["problem"] = problem
+    return Row(**{field: repr(value) if field in odd else _text(value) for field, value in values.items()} | told)
+
+
+def _flagged(record: dict[str, Any], flags: Sequence[str]) -> dict[str, str]:
     """The label of a row in which each label has a column, with a 1 where it holds."""
-    held = [column for column in flags if _text(record.get(column), name, column).strip().lower() in HOLDS]
+    held = [column for column in flags if _text(record.get(column)).strip().lower() in HOLDS]
     if len(held) > 1:
         return {"problem": "several_labels"}
     return {"label": "".join(held)} if flags else {}
 
 
-def _text(value: Any, name: str, column: str) -> str:
+def _text(value: Any) -> str:
     """A value as it stands in the file: nothing is empty, true is `true`, 1.0 is `1.0`."""
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN: Parquet's nothing
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise UserError(f"{name} has no text in its column `{column}`, but {type(value).__name__}; name another column")
+    return str(value)
 
 
 def encoding(file: Path) -> str:
@@ -215,7 +225,7 @@ def _coco(file: Path, name: str, table: Table) -> _Read:
         raise UserError(
             f"{name} is no COCO file ({type(error).__name__}: {error}); it needs images, annotations and categories"
         ) from None
-    return [*_keys(images), *([table.label] if isinstance(table.label, str) else [])], images
+    return list(dict.fromkeys([*_keys(images), *([table.label] if isinstance(table.label, str) else [])])), images
 
 
 def _category(names: set[str], table: Table) -> dict[str, Any]:

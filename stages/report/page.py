@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from stages.core import cells, files
+from stages.core.markdown import markdown
 from stages.report import (
     caveats,
     classes,
@@ -118,7 +119,7 @@ def render(name: str, context: dict[str, Any], *folders: Path) -> str:
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
         undefined=jinja2.StrictUndefined,
-        finalize=wording.markdown if name.endswith(".md.j2") else wording.html,
+        finalize=markdown if name.endswith(".md.j2") else wording.html,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

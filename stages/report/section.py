@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from stages.core import files
-from stages.report.wording import on_one_line
+from stages.core.markdown import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
+
+from stages.core.markdown import markdown, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,32 +143,6 @@ def span(counts: Sequence[int], noun: str) -> str:
     """As `plural`, of counts that may differ: `20 to 21 images`."""
     low, high = min(counts), max(counts)
     return plural(high, noun) if low == high else f"{low:,} to {plural(high, noun)}"
-
-
-def markdown(value: object) -> object:
-    """Text as it is in Markdown: no tag, link, picture, emphasis, code or column comes of it, and it stays on its line.
-
-    An underscore within a word (`cnn_bn`) means nothing in Markdown and stays.
-    """
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    line = re.sub(
-        r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=[#\w])|^[#>+-](?=\s)|^(?=(?:=+|-+)$)|(?<![^\W_])_|_(?![^\W_])",
-        r"\\\g<0>",
-        on_one_line(value),
-    )
-    # GitHub makes links of bare addresses, also in the middle of a word. A backslash keeps a web address text. In a
-    # mail address it does not; a comment does, of which nobody sees anything.
-    line = re.sub(r"(?i)(https?|ftp)(?=://)|(?<=www)(?=\.)", r"\g<0>\\", line)
-    return re.sub(r"(?<=\S)@(?=\S)", "<!-- -->@", line)
-
-
-def on_one_line(text: str) -> str:
-    """Text without line breaks and without signs that nobody sees, which stand as escapes."""
-    return "".join(
-        c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
 
 
 def html(value: object) -> object:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import jinja2
 
 from stages.core import cells as places
-from stages.core import files
+from stages.core import files, intact
 from stages.core.errors import UserError
+from stages.core.markdown import markdown
 
 if TYPE_CHECKING:
     from stages.verify.scratch import Place
@@ -120,11 +121,21 @@ def text(certificate: dict[str, Any], circumstances: dict[str, Any]) -> str:
     if certificate["holds"] and certificate["checks"][-1]["verdict"] == "not checked":
         verdict = "The checks that were made hold; no cell was trained again."
     shown = {"verdict": verdict, "machines": machine_words(certificate["environment"]["machines"])}
-    template = jinja2.Template(
-        TEMPLATE.read_text("utf-8"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    environment = jinja2.Environment(  # noqa: S701 - Markdown, which is escaped by `markdown`
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=markdown
     )
-    page: str = template.render(certificate | shown, circumstances=circumstances)
+    environment.filters["words"] = words
+    page: str = environment.from_string(TEMPLATE.read_text("utf-8")).render(
+        certificate | shown, circumstances=circumstances
+    )
     return page
+
+
+def words(value: object) -> str:
+    """A value of the environment for a reader."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    return str(value or "none")
 
 
 RECORD = "environment.json"
@@ -213,7 +224,9 @@ def machines(place: Place, cells: list[tuple[str, int]]) -> list[dict[str, str]]
     found: list[dict[str, str]] = []
     for variant, seed in cells:
         path = place.folder / places.train_folder(variant, seed) / "config.json"
-        machine = files.read_json(path)["machine"] if path.exists() else None
+        machine = files.read_json(path, dict[str, Any]).get("machine") if path.exists() else None
+        if machine and not (isinstance(machine, dict) and str(machine.get("threads", 1)).isdigit()):
+            raise intact.damaged(path, "`machine` says no type of machine")
         if machine and machine not in found:
             found.append(machine)
     return found

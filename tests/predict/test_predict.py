@@ -22,7 +22,6 @@ from stages.predict.__main__ import main
 from tests import tiny
 
 pytestmark = pytest.mark.slow
-
 SEEDS = [0, 1]
 DRY = ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known"]
 

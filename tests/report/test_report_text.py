@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from stages.core.markdown import markdown
 from stages.report import figures, page, section
-from stages.report.wording import markdown
 
 HOSTILE = [
     "<script>alert(1)</script>", "[a](javascript:alert(1))", "![p](http://127.0.0.1/p.png)", "a|b", "a\nb", "`a`",
