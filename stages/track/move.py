@@ -120,8 +120,9 @@ class Move:
         from mlflow.models import Model
 
         model = self.source.get_logged_model(old)
+        tags = {key: value for key, value in model.tags.items() if key != "mlflow.modelVersions"}  # MLflow writes it
         made = self.target.create_logged_model(
-            place, model.name, run, model.tags | {MOVED_TAG: old}, model.params, model.model_type
+            place, model.name, run, tags | {MOVED_TAG: old}, model.params, model.model_type
         )
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(download_artifacts(artifact_uri=model.artifact_location, dst_path=folder))

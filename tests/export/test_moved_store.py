@@ -135,6 +135,7 @@ def test_the_server_has_all_that_the_local_store_has(trained: Path, tmp_path: Pa
         )
         assert "0 runs copied, 5 there before; 0 versions" in tiny.run(study, *MOVE, MLFLOW_TRACKING_URI=team.address)
         assert shown(study, team.address) == after
+        assert shown(study, local) == before, "mlflow.db stays as it is"
 
         # On the server another version is the champion, and another member logged a cell without its model.
         client.set_registered_model_alias("tiny one", "champion", "1")
@@ -149,5 +150,8 @@ def test_the_server_has_all_that_the_local_store_has(trained: Path, tmp_path: Pa
         assert "0 runs copied, 5 there before; 1 versions" in said
         names = shown(study, team.address)[1]
         assert names["tiny one"] == [*before[1]["tiny one"][:2], {"champion": 1}, before[1]["tiny one"][3]]
-        assert names["cell"][3][0][1:] == before[1]["cell"][3][0][1:]
-    assert shown(study, local) == before, "mlflow.db stays as it is"
+        (new,), (old,) = names["cell"][3], before[1]["cell"][3]
+        assert [one[4][2].pop("mlflow.modelVersions") for one in (old, new)] == [
+            f'[{{"name": "cell", "version": {number}}}]' for number in (1, 2)
+        ]
+        assert new == [2, *old[1:]]

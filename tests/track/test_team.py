@@ -121,6 +121,7 @@ def below(client: "MlflowClient", run: str, folder: str | None = None) -> list[s
     return [path for one in found for path in (below(client, run, one.path) if one.is_dir else [one.path])]
 
 
+@pytest.mark.weekly
 @servers.needed
 def test_a_server_that_goes_away_costs_a_warning_and_one_that_comes_back_nothing(
     team: servers.Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
