@@ -136,7 +136,7 @@ class _Walk:
                 path = f"{root}{os.sep}{name}"
                 if os.path.islink(path):  # noqa: PTH114
                     self.odd[os.path.relpath(path, self.source)] = "link", os.readlink(path)  # noqa: PTH115
-                elif "." in name and not os.listdir(path):  # noqa: PTH208
+                elif os.path.splitext(name)[1] and not os.listdir(path):  # noqa: PTH122, PTH208
                     self.odd[os.path.relpath(path, self.source)] = "empty", ""
             yield root, folders, names
 

@@ -214,7 +214,11 @@ def test_a_fraction_of_a_table(tmp_path: Path, source: str) -> None:
         ("l.jsonl", b'{"file_name": "1.png"\n', "l.jsonl, line 1, is no JSON"),
         ("l.jsonl", b"3\n", "l.jsonl, line 1, is no mapping"),
         ("l.jsonl", b"[" * 100_000, "is no JSON"),
-        ("l.jsonl", b'{"file_name": "1.png", "label": ["a", "b"]}', "has no text in its column `label`, but list"),
+        (
+            "l.jsonl",
+            b'{"file_name": "1.png", "label": ["a", "b"]}',
+            "has no text in its column `label`; name another column",
+        ),
         ("l.json", b'{"images": 3}', "l.json is no COCO file"),
         (
             "l.json",
