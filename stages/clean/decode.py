@@ -8,7 +8,6 @@ none of which starts a program. Limits hold before anything is decoded; what the
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import threading
@@ -192,8 +191,11 @@ def _rescued(data: bytes, clean: Clean, refused: Refused) -> Picture:
     ):
         bare = filebytes.bare_png(data, animation=animation)
         if bare != before:
-            with contextlib.suppress(Refused):
+            try:
                 return _noted(replace(_decoded(bare, clean), suffix=""), note)
+            except Refused as why:
+                if why.reason == "truncated":  # it would be without what was left out, too
+                    raise
         before = bare
     raise refused
 

@@ -241,8 +241,9 @@ def like_a_study(study: Path) -> str:
 
 
 PLACES: dict[str, Callable[[Path], str]] = {
-    "inside": lambda _: "pictures", "another": lambda study: str(study.parent / "source"), "a link": linked, "a link above": from_above,
-    "deeper": deeper, "of a refused study": of_a_refused_study, "like a study": like_a_study,
+    "inside": lambda _: "pictures", "another": lambda study: str(study.parent / "source"), "a link": linked,
+    "a link above": from_above, "deeper": deeper,
+    "of a refused study": of_a_refused_study, "like a study": like_a_study,
 }  # fmt: skip
 
 

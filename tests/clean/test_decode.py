@@ -253,6 +253,26 @@ def test_a_png_is_not_judged_by_its_text(text: bytes) -> None:
         assert "memory)" not in found.detail
 
 
+@pytest.mark.parametrize("data", [b"P6\nallocation99 10 255\n", b"P2\n9 9 255\nallocation " + b"1 " * 80])
+def test_a_file_cannot_say_that_memory_is_short(data: bytes) -> None:
+    assert refused(data).reason in ("unreadable", "not_an_image", "truncated")
+
+
+def test_a_cut_png_is_truncated_whatever_its_text() -> None:
+    png = with_chunk(encoded(photo(1), "PNG"), chunk(b"tEXt", b"a\0b", crc=1))
+    at = png.index(b"IDAT")
+    assert refused(png[: at + (len(png) - at) // 4]).reason == "truncated"
+    assert picture(png[: len(png) - 14]).note == "text_left_out"  # the pixels are whole
+
+
+def test_only_chunks_of_pixels_are_pixels() -> None:
+    start = encoded(photo(1), "PNG")[:33]
+    text = start + chunk(b"tEXt", b"a\0IDAT") + chunk(b"IEND", b"")
+    assert "without pixels" in refused(text).detail
+    behind = encoded(photo(1), "PNG") + chunk(b"IDAT", b"junk", crc=1)
+    assert picture(behind).note == ""
+
+
 def test_a_broken_png_stays_broken_without_its_text() -> None:
     data = with_chunk(encoded(photo(1), "PNG"), chunk(b"tEXt", b"a\0b", crc=1))
     assert refused(data[:3000]).reason in ("truncated", "unreadable")

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.ingest import address_list
+from stages.ingest import address_list, connections
 from stages.ingest.connections import is_public
 from tests.ingest.test_ingest import PNG, bring
 
@@ -236,3 +237,24 @@ def test_secrets_stay_out_of_the_manifest(url: str, shown: str) -> None:
 )  # fmt: skip
 def test_an_address_is_public_if_the_one_in_it_is(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+def test_all_addresses_of_a_name_share_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have hundreds of records that answer nothing."""
+    tried: list[tuple[str, float]] = []
+    now = [0.0]
+    records = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{k}", 9)) for k in range(1, 200)]
+
+    def no_answer(where: tuple[str, int], timeout: float, **_: object) -> None:
+        tried.append((where[0], timeout))
+        now[0] += min(timeout, 3)
+        raise TimeoutError
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: records)
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", no_answer)
+    pool = connections.make_pool(1, allow_private=True)
+    with pytest.raises(connections.SpentError, match="too_slow"):
+        connections.get(pool, "http://many.example/a.png", connections.Budget(10, 100))
+    assert [address for address, _ in tried] == ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    assert [left for _, left in tried] == [10, 7, 4, 1]

@@ -1,5 +1,6 @@
 """Names, labels and links as scrapes, archives and other systems leave them."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.core import files
+from stages.ingest import entry
 from stages.ingest.entry import Names, alike, is_hidden, printable, tidy
 from tests.ingest.test_ingest import PNG, ROOT, bring
 
@@ -161,6 +163,22 @@ def test_the_names_of_one_source_never_meet() -> None:
     assert len({names(path) for path in paths}) == len(paths)
     assert [names(path) for path in paths] == [names(path) for path in paths]
     assert all(len(part.encode()) <= 255 for path in paths for part in names(path).split("/"))
+
+
+def test_many_names_that_differ_in_case_are_numbered_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive of 300 KB may have 65,536 of them."""
+    asked: list[str] = []
+    folded = entry._folded
+
+    def counted(path: str) -> str:
+        asked.append(path)
+        return folded(path)
+
+    monkeypatch.setattr(entry, "_folded", counted)
+    names = Names()
+    spelled = ["".join(letters) for letters in itertools.product(*(f"{c}{c.upper()}" for c in "abcdefghij"))]
+    assert len({folded(names.file(f"{name}.png")) for name in spelled}) == 1024
+    assert len(asked) <= 5 * 1024
 
 
 def test_giant_names_are_shown_short() -> None:

@@ -44,6 +44,15 @@ def test_no_address_in_a_label_becomes_a_link(label: str) -> None:
     assert html.unescape(shown) == label
 
 
+@pytest.mark.parametrize(
+    "label", ["1. x", "12) x", ">quote", ">@<img src=//e.org>", "+", "- x", "    code", "\t code", "   1. x"]
+)
+def test_a_label_that_begins_an_item_makes_no_block(label: str) -> None:
+    shown = MarkdownIt().render(f"- {markdown(label)} is taken for x")
+    assert re.fullmatch(r"<ul>\n<li>[^<>]*(<!-- -->)?[^<>]*</li>\n</ul>\n", shown), shown
+    assert " ".join(label.split()) in " ".join(html.unescape(shown).replace("<!-- -->", "").replace("\\t", "").split())
+
+
 @pytest.mark.parametrize("text", ["cnn_bn_dropout", "p < .001", "+1.9 to −2 %", "n =\xa0359", "Bäume, 3 % (2)"])
 def test_plain_words_stay_as_they_are(text: str) -> None:
     assert markdown(text) == text
