@@ -155,7 +155,7 @@ def _tiles(rows: Index) -> Iterator[tuple[int, int, int, int]]:
     for first, last, low, high in rows.T.tolist():
         for c in range(low, high, _ROW):
             d = min(c + _ROW, high)
-            step = max(1, _TILE // (d - c))
+            step = -(-(last - first) // max(1, round((last - first) * (d - c) / _TILE)))
             yield from ((a, min(a + step, last), c, d) for a in range(first, last, step))
 
 
@@ -165,9 +165,11 @@ def _compare(asks: Words, holds: Words, radius: int, tiles: Iterable[tuple[int, 
     for a, b, c, d in tiles:
         distance = np.bitwise_count(asks[a:b, None] ^ holds[c:d])
         distance -= np.uint8(1)  # of equal ones 255: they are known
-        i, j = np.divmod(np.flatnonzero(distance < radius), d - c)
-        x.append(asks[a + i])
-        y.append(holds[c + j])
+        near = np.flatnonzero(distance < radius)
+        if len(near):
+            i, j = np.divmod(near, d - c)
+            x.append(asks[a + i])
+            y.append(holds[c + j])
     return np.concatenate(x), np.concatenate(y)
 
 
