@@ -128,7 +128,8 @@ def _near(asked: Words, held: Words, bits: int, radius: int) -> Iterator[tuple[W
             found = threads.map(partial(_compare, asks, holds, radius), tasks)
             x, y = map(np.concatenate, zip(*found, strict=True))
             for start in range(0, len(x), _CHUNK):
-                yield tuple(_moved(side[start : start + _CHUNK], bits, back=True) for side in (x, y))
+                part = slice(start, start + _CHUNK)
+                yield _moved(x[part], bits, back=True), _moved(y[part], bits, back=True)
 
 
 def _sorted(words: Words, bits: int) -> Words:
