@@ -1,6 +1,6 @@
 """What a study costs, predicted from its numbers of pictures, variants, seeds and epochs; and held against real runs.
 
-python -m benchmarks.cost predict --study studies/uecfood256 --pictures 31395 10000000 [--sample FOLDER]
+python -m benchmarks.cost predict --study studies/uecfood256 --classes 256 --pictures 31395 10000000 [--sample FOLDER]
 python -m benchmarks.cost check --pictures 1000 4000
 
 Seconds are those of computing (user and system) of all processes: divide them by the cores that work. They come from
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("what", choices=["predict", "check"])
     parser.add_argument("--study", type=Path, default=Path())
     parser.add_argument("--pictures", type=int, nargs="+", required=True)
+    parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--sample", type=Path)
     asked = parser.parse_args()
     probe.clock = _computing
@@ -61,10 +62,10 @@ def main() -> None:
         check(asked.pictures)
         return
     study = params.read(asked.study / "params.yaml")
-    times, flops, size = _times(study, asked.sample)
+    times, flops, size = _times(study, asked.sample, asked.classes)
     print(f"times of one: {times}\nFLOPs of one: {flops.passed}, {flops.learnt}")
     for count in asked.pictures:
-        print(f"{count} pictures: {_said(study, count, times, flops, size)}")
+        print(f"{count} pictures: {_said(study, count, times, flops, size, asked.classes)}")
 
 
 def check(counts: Iterable[int]) -> None:
@@ -80,8 +81,8 @@ def check(counts: Iterable[int]) -> None:
             with (root / "params.yaml").open("w", encoding="utf-8") as file:
                 YAML(typ="safe").dump(values, file)
             study = params.read(root / "params.yaml")
-            times, flops, size = _times(study, source)
-            print(f"{count} pictures, predicted: {_said(study, count, times, flops, size)}")
+            times, flops, size = _times(study, source, CLASSES)
+            print(f"{count} pictures, predicted: {_said(study, count, times, flops, size, CLASSES)}")
             cells = [f"{variant}-{seed}" for variant, seed in study.cells]
             real = {
                 "data": _run(root, ["ingest", "clean", "split"]),
@@ -116,13 +117,13 @@ def _run(root: Path, names: Iterable[str]) -> float:
     return total
 
 
-def _times(study: Study, sample: Path | None) -> tuple[probe.Times, probe.Times, float]:
+def _times(study: Study, sample: Path | None, classes: int) -> tuple[probe.Times, probe.Times, float]:
     """CPU seconds of one of each, FLOPs of one of each, and the bytes of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         found = listing.look(sample or _pictures(Path(scratch), 600))
         chosen = listing.sample(found, 600)
         files = [(name, data, Path(name).parent.name or "a") for name, data in listing.read(found, chosen)]
-        times = probe.measure(study, found, _proposal(study, len(files)))
+        times = probe.measure(study, found, _proposal(study, len(files), classes))
         taken = []
         for part in (files[: len(files) // 4], files):
             with tempfile.TemporaryDirectory() as place:
@@ -135,7 +136,7 @@ def _times(study: Study, sample: Path | None) -> tuple[probe.Times, probe.Times,
         if cell.model.name == "random":
             continue
         model = cell.model.model_copy(update={"weights": "none"}) if cell.model.name == "backbone" else cell.model
-        network = zoo.build(model, CLASSES, cell.size, 0).eval()
+        network = zoo.build(model, classes, cell.size, 0).eval()
         picture = torch.zeros(1, 3, cell.size, cell.size)
         cached = model.name == "backbone" and cell.frozen == "cached"
         prefix, rest = network.split_frozen() if cached else (None, network)
@@ -145,18 +146,18 @@ def _times(study: Study, sample: Path | None) -> tuple[probe.Times, probe.Times,
     return times, flops, float(np.mean([len(data) for _, data, _ in files]))
 
 
-def _proposal(study: Study, count: int) -> Proposal:
+def _proposal(study: Study, count: int, classes: int) -> Proposal:
     """The numbers that the arithmetic asks for."""
     split = study.raw["split"]
     tested, held = (round(part * count) if isinstance(part, float) else part for part in (split["test"], split["val"]))
-    counts = Counter({str(k): len(range(k, count, CLASSES)) for k in range(CLASSES)})
+    counts = Counter({str(k): len(range(k, count, classes)) for k in range(classes)})
     setting = networks.Setting(images=count, side=SIDE, pretrained=True, gpu=False, threads=1)
     seeds = len(study.seeds)
     return Proposal(Source("folder", ""), {}, split, seeds, counts, False, setting, tested, count - tested - held)
 
 
-def _said(study: Study, count: int, times: probe.Times, flops: probe.Times, size: float) -> str:
-    plan = _proposal(study, count)
+def _said(study: Study, count: int, times: probe.Times, flops: probe.Times, size: float, classes: int) -> str:
+    plan = _proposal(study, count, classes)
     seconds = astuple(probe.predict(study, plan, count, times))
     cells = len(study.cells) * probe.DVC_STAGE  # waits, and is no computing of the stage
     computing = [seconds[0], seconds[1] - cells, seconds[2] - cells, seconds[3]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["feature_pairs", "hash_pairs", "nearest", "vector_pairs"]
 Index = NDArray[np.int64]
 _WAITING = 500_000  # rows that wait to be thinned out
-_ROWS, _DOTS = 1024, 16_000_000  # of a block of products: vectors, products
+_TILE = 1024  # vectors on each side of a block of products that the cache of a core holds
 _NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
 _TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
 
@@ -88,18 +88,20 @@ def vector_pairs(
     Returns:
         Positions in queries, positions in targets, dot products.
     """
-    right = np.ascontiguousarray(targets.T.astype(np.float32))  # products of whole numbers below 2**24 are exact
     least = round(cosine * UNIT * UNIT)
+    left, right = queries.astype(np.float32), targets.astype(np.float32)  # products of whole numbers below 2**24: exact
     found = [np.zeros((3, 0), np.int64)]
-    step = max(1, min(_ROWS, _DOTS // max(len(targets), 1)))
-    for start in progress(range(0, len(queries), step), desc="neighbours", leave=False):
-        dots = queries[start : start + step].astype(np.float32) @ right
-        q, t = np.divmod(np.flatnonzero(dots >= least), len(targets))
-        d = dots[q, t].astype(np.int64)
+    for start in progress(range(0, len(queries), _TILE), desc="neighbours", leave=False):
+        near = [np.zeros((3, 0), np.int64)]
+        for first in range(0, len(targets), _TILE):
+            dots = left[start : start + _TILE] @ right[first : first + _TILE].T
+            q, t = np.divmod(np.flatnonzero(dots >= least), dots.shape[1])
+            near.append(np.stack([q + start, t + first, dots[q, t].astype(np.int64)]))
+        q, t, d = np.concatenate(near, axis=1)
         order = np.lexsort((t, -d, q))
         q, t, d = q[order], t[order], d[order]
         rank = np.arange(len(q)) - np.searchsorted(q, q)
-        found.append(np.stack([q + start, t, d])[:, rank < most])
+        found.append(np.stack([q, t, d])[:, rank < most])
     q, t, d = np.concatenate(found, axis=1)
     return q, t, d
 
