@@ -19,7 +19,7 @@ from stages.clean import decode, features
 from stages.clean.features import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from io import BufferedReader
 
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Print:
     size: int = 0
     suffix: str = ""
     word: int = 0
-    vector: Sequence[int] = ()
+    vector: array[int] = field(default_factory=lambda: array("b"))  # a tuple takes ten times the memory
     contrast: float = 0.0
     reason: str = ""
     detail: str = ""
@@ -112,7 +112,7 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
         len(data),
         picture.suffix,
         features.phash(grey),
-        array("b", features.vector(grey).tobytes()),  # a tuple would take 20 times the memory
+        array("b", features.vector(grey).tobytes()),
         round(float(np.std(np.asarray(grey))), 3),
         picture.note,
         picture.detail,
