@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stages.core.params import Study
 
 SIDE, CLASSES = 64, many.CLASSES
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"model": {"name": "mlp", "widths": [128, 128]}},
     "cnn": {"model": {"name": "cnn", "blocks": [{"filters": [16, 16]}, {"filters": [32, 32]}]}},
 }
@@ -62,10 +62,10 @@ def main() -> None:
         check(asked.pictures)
         return
     study = params.read(asked.study / "params.yaml")
-    times, flops, size = _times(study, asked.sample, asked.classes)
-    print(f"times of one: {times}\nFLOPs of one: {flops.passed}, {flops.learnt}")
+    times, size = _times(study, asked.sample, asked.classes)
+    print(f"times of one: {times}")
     for count in asked.pictures:
-        print(f"{count} pictures: {_said(study, count, times, flops, size, asked.classes)}")
+        print(f"{count} pictures: {_said(study, count, times, size, asked.classes)}")
 
 
 def check(counts: Iterable[int]) -> None:
@@ -81,8 +81,8 @@ def check(counts: Iterable[int]) -> None:
             with (root / "params.yaml").open("w", encoding="utf-8") as file:
                 YAML(typ="safe").dump(values, file)
             study = params.read(root / "params.yaml")
-            times, flops, size = _times(study, source, CLASSES)
-            print(f"{count} pictures, predicted: {_said(study, count, times, flops, size, CLASSES)}")
+            times, size = _times(study, source, CLASSES)
+            print(f"{count} pictures, predicted: {_said(study, count, times, size, CLASSES)}")
             cells = [f"{variant}-{seed}" for variant, seed in study.cells]
             real = {
                 "data": _run(root, ["ingest", "clean", "split"]),
@@ -117,8 +117,8 @@ def _run(root: Path, names: Iterable[str]) -> float:
     return total
 
 
-def _times(study: Study, sample: Path | None, classes: int) -> tuple[probe.Times, probe.Times, float]:
-    """CPU seconds of one of each, FLOPs of one of each, and the bytes of a file."""
+def _times(study: Study, sample: Path | None, classes: int) -> tuple[probe.Times, float]:
+    """CPU seconds of one of each, and the bytes of a file."""
     with tempfile.TemporaryDirectory() as scratch:
         found = listing.look(sample or _pictures(Path(scratch), 600))
         chosen = listing.sample(found, 600)
@@ -130,7 +130,12 @@ def _times(study: Study, sample: Path | None, classes: int) -> tuple[probe.Times
                 stage.lay(Path(place), part)
                 taken.append(stage.process(Path(place), {}))
         times = replace(times, clean=(taken[1] - taken[0]) / (len(files) - len(files) // 4))
-    passed, learnt = {}, {}
+    return times, float(np.mean([len(data) for _, data, _ in files]))
+
+
+def flops(study: Study, classes: int) -> probe.Times:
+    """FLOPs of one of each: of a pass twice its multiply-accumulates, of a step of learning three times that."""
+    passed, learnt, moved = {}, {}, {}
     for variant in study.variants:
         cell = train.cell(study, variant)
         if cell.model.name == "random":
@@ -142,8 +147,8 @@ def _times(study: Study, sample: Path | None, classes: int) -> tuple[probe.Times
         prefix, rest = network.split_frozen() if cached else (None, network)
         passed[variant] = 2.0 * macs(prefix or network, picture)
         learnt[variant] = 6.0 * macs(rest, prefix(picture) if prefix else picture)
-    flops = probe.Times(0, 0, dict.fromkeys(times.moved, 0.0), passed, learnt)
-    return times, flops, float(np.mean([len(data) for _, data, _ in files]))
+        moved[cell.size] = 0.0
+    return probe.Times(0, 0, moved, passed, learnt)
 
 
 def _proposal(study: Study, count: int, classes: int) -> Proposal:
@@ -156,12 +161,14 @@ def _proposal(study: Study, count: int, classes: int) -> Proposal:
     return Proposal(Source("folder", ""), {}, split, seeds, counts, False, setting, tested, count - tested - held)
 
 
-def _said(study: Study, count: int, times: probe.Times, flops: probe.Times, size: float, classes: int) -> str:
+def _said(study: Study, count: int, times: probe.Times, size: float, classes: int) -> str:
     plan = _proposal(study, count, classes)
     seconds = astuple(probe.predict(study, plan, count, times))
     cells = len(study.cells) * probe.DVC_STAGE  # waits, and is no computing of the stage
     computing = [seconds[0], seconds[1] - cells, seconds[2] - cells, seconds[3]]
-    products = probe.predict(study, plan, count, flops)  # seconds that predict adds are no more than rounding here
+    products = probe.predict(
+        study, plan, count, flops(study, classes)
+    )  # seconds that predict adds are no more than rounding here
     sides = {train.cell(study, variant).size for variant in study.variants}
     pixels = sum(count * side * side * 3 for side in sides)
     parts = zip(("data", "train", "evaluate", "report"), computing, strict=True)
