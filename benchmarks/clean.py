@@ -1,22 +1,18 @@
-"""The search of hashes, and the leak that cleaning leaves in bananas. What it costs beside peers: benchmarks.copies.
+"""The leak that cleaning leaves in bananas. Costs beside peers: benchmarks.copies; what grows: benchmarks.scale.
 
-python -m benchmarks.clean search
-python -m benchmarks.clean leak --folder LABEL_FOLDERS --reference benchmarks/bananas-photographs.csv
+python -m benchmarks.clean --folder LABEL_FOLDERS --reference benchmarks/bananas-photographs.csv
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.clean import search
 from stages.clean.params import Clean
 from stages.clean.run import run
 from stages.core import files
@@ -30,33 +26,10 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run one benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["search", "leak"])
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--reference", type=Path, required=True)
     arguments = parser.parse_args()
-    searching(arguments) if arguments.what == "search" else leak(arguments)
-
-
-def searching(_arguments: argparse.Namespace) -> None:
-    """All pairs within r bits, with pairs planted to be found."""
-    rng = np.random.default_rng(0)
-    took: dict[tuple[int, int], float] = {}
-    for radius in (4, 8):
-        for count in (100_000, 1_000_000):
-            words = rng.integers(0, 2**64, count, dtype=np.uint64)
-            planted = rng.permutation(count)[:2000].reshape(2, 1000)
-            words[planted[1]] = words[planted[0]]
-            for bit in rng.permuted(np.tile(np.arange(64, dtype=np.uint64), (1000, 1)), axis=1)[:, :radius].T:
-                words[planted[1]] ^= np.uint64(1) << bit
-            start = time.process_time()
-            a, b, _ = map(np.concatenate, zip(*search.hash_pairs(words, words, radius), strict=True))
-            took[radius, count] = time.process_time() - start
-            found = set(zip(a.tolist(), b.tolist(), strict=True))
-            recall = np.mean([tuple(sorted(pair)) in found for pair in planted.T.tolist()])
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-            found_part = f"{recall:.3f} of 1000 planted pairs, process {peak:.2f} GB at its peak"
-            print(f"{count:9d} hashes, r = {radius}: {took[radius, count]:6.2f} s, {found_part}")
-        print(f"exponent of growth at r = {radius}: {np.log10(took[radius, 1_000_000] / took[radius, 100_000]):.2f}")
+    leak(arguments)
 
 
 def leak(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,7 +46,7 @@ class Print:
 
     sha256: of the file's bytes. pixels: SHA-256 of size and normalised pixels. width, height: px of the normalised
     picture. size: bytes of the file. suffix: see `decode.Picture`. word: perceptual hash. vector: low frequencies,
-    64 whole numbers. contrast: grey levels of the thumbnail, standard deviation. reason, detail: why it was refused
+    64 of int8. contrast: grey levels of the thumbnail, standard deviation. reason, detail: why it was refused
     (`pixels` is then empty), or what had to be put right. forced: why it would be refused, had a person not asked.
     """
 
@@ -56,7 +57,7 @@ class Print:
     size: int = 0
     suffix: str = ""
     word: int = 0
-    vector: tuple[int, ...] = ()
+    vector: array[int] = field(default_factory=lambda: array("b"))  # a tuple takes ten times the memory
     contrast: float = 0.0
     reason: str = ""
     detail: str = ""
@@ -75,7 +76,7 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in vars(self).items() if k != "features"}
+        facts = {k: v for k, v in vars(self).items() if k != "features"} | {"vector": list(self.vector)}
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod
@@ -83,7 +84,7 @@ class Print:
         """Of what `packed` gave."""
         facts, _, rest = data.partition(b"\n")
         values = json.loads(facts)
-        return cls(**values | {"vector": tuple(values["vector"])}, features=Features.unpacked(rest))
+        return cls(**values | {"vector": array("b", values["vector"])}, features=Features.unpacked(rest))
 
 
 def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[Print, NDArray[np.uint8]]:
@@ -101,8 +102,8 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
     pixels.update(image.tobytes())
     thumb = small(image)
     grey = features.thumbnail(image if max(image.size) <= features.SIDE else thumb)
-    array = np.asarray(thumb)
-    able = min(array.shape[:2]) >= features.LEAST_SIDE
+    shown = np.asarray(thumb)
+    able = min(shown.shape[:2]) >= features.LEAST_SIDE
     return Print(
         digest,
         pixels.hexdigest(),
@@ -111,12 +112,12 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
         len(data),
         picture.suffix,
         features.phash(grey),
-        tuple(features.vector(grey).tolist()),
+        array("b", features.vector(grey).tobytes()),
         round(float(np.std(np.asarray(grey))), 3),
         picture.note,
         picture.detail,
-        Features.of(array) if able else features.NONE,
-    ), array
+        Features.of(shown) if able else features.NONE,
+    ), shown
 
 
 def small(image: Image.Image) -> Image.Image:

@@ -9,64 +9,29 @@ one pair that turn and scale alike.
 from __future__ import annotations
 
 import math
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.clean.features import INVERSE, UNIT
+from stages.clean.hashes import hash_pairs
 from stages.core.console import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Self
+    from collections.abc import Iterable, Sequence
 
     from stages.clean.features import Features
 
+__all__ = ["feature_pairs", "hash_pairs", "nearest", "vector_pairs"]
 Index = NDArray[np.int64]
-Words = NDArray[np.uint64]
-_CHUNK = 4_000_000  # candidate pairs compared at a time
 _WAITING = 500_000  # rows that wait to be thinned out
-_ROWS, _DOTS = 1024, 16_000_000  # of a block of products: vectors, products
+_TILE = 1024  # vectors on each side of a block of products that the cache of a core holds
 _NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
 _TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
 
 faiss.omp_set_num_threads(1)
-
-
-def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[Index, Index, NDArray[np.uint8]]]:
-    """Every (query, target) within `radius` bits, exactly, without comparing all with all.
-
-    General pigeonhole principle (Qin et al., "GPH: Similarity Search in Hamming Space", ICDE 2018): the 64 bits are cut
-    into bands, band i gets a radius t_i so that the sum of t_i + 1 is above `radius`. Two hashes within `radius` are
-    then within t_i in some band, so it is enough to look up, band by band, the values within t_i of one's own. A query
-    that shares its values with many, as a picture of a fixed camera does, is compared with all targets.
-
-    Args:
-        queries: uint64 of shape (q,).
-        targets: uint64 of shape (t,).
-        radius: Hamming distance in bits.
-
-    Yields:
-        For some of the queries at a time, so that memory does not grow with the number of pairs: positions in
-        `queries`, positions in `targets` and the distance of each pair, sorted.
-    """
-    bands = [_Band.of(targets, *cut) for cut in _cuts(len(targets), radius)]
-    counts = np.zeros(len(queries), np.int64)
-    for _, low, high in _lookups(bands, queries):
-        counts += high - low
-    crowded = counts >= len(targets) // 4
-    for part in _parts(np.flatnonzero(crowded), np.full(int(crowded.sum()), len(targets))):
-        distance = np.bitwise_count(queries[part, None] ^ targets)
-        row, t = np.nonzero(distance <= radius)
-        yield part[row], t, distance[row, t]
-    for part in _parts(np.flatnonzero(~crowded), counts[~crowded]):
-        found = [_compare(queries[part], targets, *look, radius) for look in _lookups(bands, queries[part])]
-        q, t, d = np.concatenate(found, axis=1)
-        once = np.unique(q * max(len(targets), 1) + t, return_index=True)[1]
-        yield part[q[once]], t[once], d[once].astype(np.uint8)
 
 
 def nearest(parts: Iterable[Index], most: int) -> Index:
@@ -123,18 +88,20 @@ def vector_pairs(
     Returns:
         Positions in queries, positions in targets, dot products.
     """
-    right = np.ascontiguousarray(targets.T.astype(np.float32))  # products of whole numbers below 2**24 are exact
     least = round(cosine * UNIT * UNIT)
+    left, right = queries.astype(np.float32), targets.astype(np.float32)  # products of whole numbers below 2**24: exact
     found = [np.zeros((3, 0), np.int64)]
-    step = max(1, min(_ROWS, _DOTS // max(len(targets), 1)))
-    for start in progress(range(0, len(queries), step), desc="neighbours", leave=False):
-        dots = queries[start : start + step].astype(np.float32) @ right
-        q, t = np.divmod(np.flatnonzero(dots >= least), len(targets))
-        d = dots[q, t].astype(np.int64)
+    for start in progress(range(0, len(queries), _TILE), desc="neighbours", leave=False):
+        near = [np.zeros((3, 0), np.int64)]
+        for first in range(0, len(targets), _TILE):
+            dots = left[start : start + _TILE] @ right[first : first + _TILE].T
+            q, t = np.divmod(np.flatnonzero(dots >= least), dots.shape[1])
+            near.append(np.stack([q + start, t + first, dots[q, t].astype(np.int64)]))
+        q, t, d = np.concatenate(near, axis=1)
         order = np.lexsort((t, -d, q))
         q, t, d = q[order], t[order], d[order]
         rank = np.arange(len(q)) - np.searchsorted(q, q)
-        found.append(np.stack([q + start, t, d])[:, rank < most])
+        found.append(np.stack([q, t, d])[:, rank < most])
     q, t, d = np.concatenate(found, axis=1)
     return q, t, d
 
@@ -219,62 +186,3 @@ def _count(keys: Index, voters: Index) -> tuple[Index, Index]:
     """Each key once, and how many different voters it has."""
     both = np.stack([keys, voters])[:, np.lexsort((voters, keys))]
     return np.unique(both[0, _new(both)], return_counts=True)
-
-
-class _Band(NamedTuple):
-    """Some of the bits of all targets, and where the targets with each value stand."""
-
-    start: int
-    width: int
-    within: int  # bits that may differ
-    order: Index
-    starts: Index
-
-    @classmethod
-    def of(cls, targets: Words, start: int, width: int, within: int) -> Self:
-        value = _bits(targets, start, width)
-        order = np.argsort(value, kind="stable")
-        starts = np.searchsorted(value[order], np.arange((1 << width) + 1, dtype=np.uint64))
-        return cls(start, width, within, order, starts)
-
-
-def _cuts(targets: int, radius: int) -> Iterator[tuple[int, int, int]]:
-    """The bands of 64 bits: start, width, and the bits that may differ in it."""
-    bands = min(max(round(64 / max(math.log2(targets + 1), 8)), 3), 8)
-    edges = [64 * k // bands for k in range(bands + 1)]
-    spare = max(radius + 1 - bands, 0)  # with fewer bits than bands, as many bands as bits and one more are enough
-    for k in range(min(bands, radius + 1)):
-        yield edges[k], edges[k + 1] - edges[k], spare // bands + (k < spare % bands)
-
-
-def _bits(words: Words, start: int, width: int) -> Words:
-    return (words >> np.uint64(start)) & np.uint64((1 << width) - 1)
-
-
-def _lookups(bands: Sequence[_Band], queries: Words) -> Iterator[tuple[Index, Index, Index]]:
-    """For each value that is looked up: an order of the targets, and from where to where in it they may be near."""
-    for band in bands:
-        own = _bits(queries, band.start, band.width)
-        for bits in (b for size in range(band.within + 1) for b in combinations(range(band.width), size)):
-            near = own ^ np.uint64(sum(1 << bit for bit in bits))
-            yield band.order, band.starts[near], band.starts[near + np.uint64(1)]
-
-
-def _parts(queries: Index, counts: Index) -> Iterator[Index]:
-    """The queries in parts with so many candidates that memory holds them."""
-    ends, at = np.cumsum(counts), 0
-    while at < len(queries):
-        stop = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _CHUNK, side="right")), at + 1)
-        yield queries[at:stop]
-        at = stop
-
-
-def _compare(queries: Words, targets: Words, order: Index, low: Index, high: Index, radius: int) -> Index:
-    """Compare each query with the targets `order[low]` to `order[high]`."""
-    counts = high - low
-    ends = np.cumsum(counts)
-    place = order[np.arange(ends[-1]) + np.repeat(low - ends + counts, counts)]
-    query = np.repeat(np.arange(len(queries)), counts)
-    distance = np.bitwise_count(queries[query] ^ targets[place])
-    good = distance <= radius
-    return np.stack([query[good], place[good], distance[good]]).astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,9 @@ from .conftest import Raw, photo
 if TYPE_CHECKING:
     from pathlib import Path
 
-KNOWN = Print("ab", "c", 30, 20, 999, ".jpg", 2**63 + 1, tuple(range(64)), 12.345, "animated", "first\tof 2\nframes")
+KNOWN = Print(
+    "ab", "c", 30, 20, 999, ".jpg", 2**63 + 1, array("b", range(64)), 12.345, "animated", "first\tof 2\nframes"
+)
 
 
 def test_a_print_comes_back_as_it_was() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from stages.clean import features, search
+from stages.clean import features, hashes, search
 from stages.clean.features import NONE, Features, fit
 
 from .conftest import scene
@@ -29,8 +29,12 @@ def together(parts: Iterable[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
     return q[order], t[order], d[order]
 
 
-@pytest.mark.parametrize("radius", [0, 2, 4, 7, 8, 10, 16])
-def test_hash_pairs_equal_all_with_all(radius: int) -> None:
+@pytest.mark.parametrize("blocks", [None, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("radius", [0, 1, 2, 4, 7, 8, 10])
+def test_hash_pairs_equal_all_with_all(radius: int, blocks: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whichever sets of bits: so few hashes are compared all with all otherwise."""
+    if blocks:
+        monkeypatch.setattr(hashes, "_sets", lambda *_: hashes._blocks(blocks, radius))
     rng = np.random.default_rng(radius)
     queries = rng.integers(0, 2**64, 300, dtype=np.uint64)
     targets = queries[rng.integers(0, 300, 400)].copy()
@@ -41,6 +45,30 @@ def test_hash_pairs_equal_all_with_all(radius: int) -> None:
     expected = np.nonzero(distance <= radius)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
     assert np.array_equal(d, distance[expected])
+
+
+def test_many_hashes_are_searched_with_few_comparisons() -> None:
+    """20,000 at random, some a few bits apart, some equal; also those of which few bits differ in all."""
+    rng = np.random.default_rng(3)
+    words = rng.integers(0, 2**64, 20_000, dtype=np.uint64)
+    words[:500] = words[500:1000]
+    for _ in range(8):
+        words[:400] ^= np.uint64(1) << rng.integers(0, 64, 400, dtype=np.uint64)
+    words[-2000:] &= np.uint64(0x1F1F1F1F)  # 20 bits
+    q, t, d = together(search.hash_pairs(words, words, 8))
+    at = 0
+    for k, word in enumerate(words):
+        distance = np.bitwise_count(words ^ word)
+        near = np.flatnonzero(distance <= 8)
+        part = slice(at, at + len(near))
+        assert np.array_equal(t[part], near)
+        assert np.array_equal(d[part], distance[near])
+        assert np.array_equal(q[part], np.full(len(near), k))
+        at += len(near)
+    assert at == len(q)
+    some = np.unique(words[:10_000])
+    sets = hashes._sets(some, some, 8)
+    assert sum(0.5 ** bits.bit_count() for bits in sets) < 0.1
 
 
 def test_many_equal_hashes_are_all_found() -> None:
@@ -64,7 +92,7 @@ def test_pairs_of_a_crowd_are_all_found_whatever_is_done_at_a_time(monkeypatch: 
     words = crowd(300, 3)
     expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 8)
     for chunk in (4_000_000, 1000):
-        monkeypatch.setattr(search, "_CHUNK", chunk)
+        monkeypatch.setattr(hashes, "_CHUNK", chunk)
         q, t, _ = together(search.hash_pairs(words, words, 8))
         assert np.array_equal(np.stack([q, t]), np.stack(expected))
 
@@ -86,7 +114,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
         if min(taken[a], taken[b]) < 5:
             expected.append([a, b, distance, k])
         taken.update((a, b))
-    monkeypatch.setattr(search, "_CHUNK", 3000)
+    monkeypatch.setattr(hashes, "_CHUNK", 3000)
     hashed = search.hash_pairs(words, turned.ravel(), 8)
     found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 5)
     assert found.T.tolist() == expected
