@@ -129,7 +129,9 @@ def judge(pair: Pair, match: Match) -> Verdict:
     """Turn evidence into a verdict, by the thresholds of params.yaml."""
     if pair.whole:
         w = pair.whole
-        alike = w.detail >= match.small_detail and w.colour >= match.small_colour and w.overlap >= match.small_overlap
+        in_place = w.moved <= match.small_moved and w.detail >= match.small_detail
+        agrees = in_place or w.structure >= match.small_structure
+        alike = agrees and w.colour >= match.small_colour and w.overlap >= match.small_overlap
         surely = (
             w.detail >= match.drop_small_detail
             and w.worst >= match.drop_small_worst
