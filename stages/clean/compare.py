@@ -45,7 +45,7 @@ class Evidence:
 
     tiles: how many have detail in both. agree: share of these that agree. overlap: share of the picture that is covered
     more that the other covers. core: share of the picture that the matching features span. core_tiles, core_agree: the
-    same within that part. inliers: matching features. colour: correlation of the three channels.
+    same within that part. inliers: matching features.
     """
 
     tiles: int = 0
@@ -55,7 +55,6 @@ class Evidence:
     core_tiles: int = 0
     core_agree: float = 0.0
     inliers: int = 0
-    colour: float = 0.0
 
 
 UNLIKE = Evidence()
@@ -75,17 +74,17 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
     if scale < 1:  # the first is the coarser: the other way round
         warp, first, second, scale = cv2.invertAffineTransform(warp), second, first, 1 / scale
         places = None if places is None else cv2.transform(places[None], cv2.invertAffineTransform(warp))[0]
-    left, right = first.astype(np.float32), second.astype(np.float32)
+    left, right = grey(first.astype(np.float32)), grey(second.astype(np.float32))
     if scale > 1.2:
         left, warp = cv2.resize(left, _shrunk(left, scale), interpolation=cv2.INTER_AREA), warp / scale
-    core = _hull(places, right.shape[:2])
-    found = _halved(grey(left), grey(right), warp, core)
+    core = _hull(places, right.shape)
+    found = _halved(left, right, warp, core)
     if found is None:
         return UNLIKE
     laid, inside = lay(left, found, right.shape)
     if inside.sum() < TILE * TILE:
         return UNLIKE
-    told, alike, within = _tiles(grey(laid), grey(right), inside, core)
+    told, alike, within = _tiles(laid, right, inside, core)
     shares = inside.mean(), inside.sum() * _scale(found) ** 2 / (left.shape[0] * left.shape[1])
     return Evidence(
         tiles=int(told.sum()),
@@ -95,7 +94,6 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         core_tiles=int((told & within).sum()),
         core_agree=_share(alike, told & within),
         inliers=0 if fit is None else fit.inliers,
-        colour=correlation(laid[inside], right[inside]),
     )
 
 
@@ -143,20 +141,20 @@ def _tiles(
     left: Floats, right: Floats, inside: NDArray[np.bool_], core: Pixels | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """For each tile whether it tells something, whether it agrees, whether it lies in the core."""
-    a, b = _cut(_detail(left)), _cut(_detail(right))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    strength = np.sqrt((a * a).mean(axis=1)), np.sqrt((b * b).mean(axis=1))
-    alike = (a * b).mean(axis=1) > _AGREE * np.maximum(strength[0] * strength[1], 1e-6)
-    told = (np.minimum(*strength) > _TELLS) & (_cut(inside.astype(np.float32)).mean(axis=1) > 0.95)
-    within = np.zeros(len(told), bool) if core is None else _cut(core.astype(np.float32)).mean(axis=1) > 0.5
+    a, b = _detail(left), _detail(right)
+    mean_a, mean_b = _mean(a), _mean(b)
+    strength = [np.sqrt(np.maximum(_mean(x * x) - mean * mean, 0)) for x, mean in ((a, mean_a), (b, mean_b))]
+    alike = _mean(a * b) - mean_a * mean_b > _AGREE * np.maximum(strength[0] * strength[1], 1e-6)
+    told = (np.minimum(*strength) > _TELLS) & (_mean(inside) > 0.95)
+    within = np.zeros(told.shape, bool) if core is None else _mean(core) > 0.5
     return told, alike, within
 
 
-def _cut(values: Floats) -> Floats:
-    """An array (height, width) as tiles, (tiles, TILE * TILE)."""
+def _mean(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean of each tile of an array (height, width)."""
     rows, columns = values.shape[0] // TILE, values.shape[1] // TILE
-    part = values[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    return part.transpose(0, 2, 1, 3).reshape(rows * columns, TILE * TILE)
+    part = values[: rows * TILE, : columns * TILE].astype(np.float32)
+    return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)
 
 
 def _hull(places: NDArray[np.float32] | None, shape: tuple[int, ...]) -> Pixels | None:
