@@ -132,7 +132,8 @@ def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:
 
 def correlation(a: Floats, b: Floats) -> float:
     """Correlation of two arrays (n, channels), each channel about its own mean."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    a, b = (np.ascontiguousarray(x.T) for x in (a, b))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / norm if norm > 0 else 0.0
 
@@ -236,21 +237,22 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
 
 
 def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
-    level = float(np.abs(a[inside].mean(axis=0) - b[inside].mean(axis=0)).max())
+    mean_a, mean_b = (np.array(cv2.mean(x, inside.astype(np.uint8))[:3], np.float32) for x in (a, b))
     grey_a, grey_b = grey(a), grey(b)
     spread = float(np.std(grey_a[inside]))
     alike = correlation(grey_a[inside][:, None], grey_b[inside][:, None])
     gain = alike * float(np.std(grey_b[inside])) / max(spread, 1)
-    tuned = (a - a[inside].mean(axis=0)) * (gain if spread > 1 else 1.0) + b[inside].mean(axis=0)
-    soft_a, soft_b = _soft(tuned.astype(np.float32)), _soft(b)
+    tuned = (a - mean_a) * np.float32(gain if spread > 1 else 1.0) + mean_b
+    soft_a, soft_b = _soft(tuned), _soft(b)
     contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
-    difference = (np.abs(soft_a - soft_b).mean(axis=2) / (_FLOOR + _SLOPE * contrast))[inside]
+    apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
+    difference = (apart / (_FLOOR + _SLOPE * contrast))[inside]
     return Proof(
         largest=float(difference.max()),
         usual=float(np.percentile(difference, 98)),
         grain=_grain(grey_a, grey_b, inside & (contrast <= np.median(contrast[inside]))),
         colour=correlation(a[inside], b[inside]),
-        level=level,
+        level=float(np.abs(mean_a - mean_b).max()),
     )
 
 
