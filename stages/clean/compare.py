@@ -45,7 +45,7 @@ class Evidence:
 
     tiles: how many have detail in both. agree: share of these that agree. overlap: share of the picture that is covered
     more that the other covers. core: share of the picture that the matching features span. core_tiles, core_agree: the
-    same within that part. inliers: matching features. colour: correlation of the three channels.
+    same within that part. inliers: matching features.
     """
 
     tiles: int = 0
@@ -55,7 +55,6 @@ class Evidence:
     core_tiles: int = 0
     core_agree: float = 0.0
     inliers: int = 0
-    colour: float = 0.0
 
 
 UNLIKE = Evidence()
@@ -75,17 +74,17 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
     if scale < 1:  # the first is the coarser: the other way round
         warp, first, second, scale = cv2.invertAffineTransform(warp), second, first, 1 / scale
         places = None if places is None else cv2.transform(places[None], cv2.invertAffineTransform(warp))[0]
-    left, right = first.astype(np.float32), second.astype(np.float32)
+    left, right = grey(first.astype(np.float32)), grey(second.astype(np.float32))
     if scale > 1.2:
         left, warp = cv2.resize(left, _shrunk(left, scale), interpolation=cv2.INTER_AREA), warp / scale
-    core = _hull(places, right.shape[:2])
-    found = _halved(grey(left), grey(right), warp, core)
+    core = _hull(places, right.shape)
+    found = _halved(left, right, warp, core)
     if found is None:
         return UNLIKE
     laid, inside = lay(left, found, right.shape)
     if inside.sum() < TILE * TILE:
         return UNLIKE
-    told, alike, within = _tiles(grey(laid), grey(right), inside, core)
+    told, alike, within = _tiles(laid, right, inside, core)
     shares = inside.mean(), inside.sum() * _scale(found) ** 2 / (left.shape[0] * left.shape[1])
     return Evidence(
         tiles=int(told.sum()),
@@ -95,7 +94,6 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         core_tiles=int((told & within).sum()),
         core_agree=_share(alike, told & within),
         inliers=0 if fit is None else fit.inliers,
-        colour=correlation(laid[inside], right[inside]),
     )
 
 
@@ -134,7 +132,8 @@ def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:
 
 def correlation(a: Floats, b: Floats) -> float:
     """Correlation of two arrays (n, channels), each channel about its own mean."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    a, b = (np.ascontiguousarray(x.T) for x in (a, b))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / norm if norm > 0 else 0.0
 
@@ -143,20 +142,20 @@ def _tiles(
     left: Floats, right: Floats, inside: NDArray[np.bool_], core: Pixels | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """For each tile whether it tells something, whether it agrees, whether it lies in the core."""
-    a, b = _cut(_detail(left)), _cut(_detail(right))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    strength = np.sqrt((a * a).mean(axis=1)), np.sqrt((b * b).mean(axis=1))
-    alike = (a * b).mean(axis=1) > _AGREE * np.maximum(strength[0] * strength[1], 1e-6)
-    told = (np.minimum(*strength) > _TELLS) & (_cut(inside.astype(np.float32)).mean(axis=1) > 0.95)
-    within = np.zeros(len(told), bool) if core is None else _cut(core.astype(np.float32)).mean(axis=1) > 0.5
+    a, b = _detail(left), _detail(right)
+    mean_a, mean_b = _mean(a), _mean(b)
+    strength = [np.sqrt(np.maximum(_mean(x * x) - mean * mean, 0)) for x, mean in ((a, mean_a), (b, mean_b))]
+    alike = _mean(a * b) - mean_a * mean_b > _AGREE * np.maximum(strength[0] * strength[1], 1e-6)
+    told = (np.minimum(*strength) > _TELLS) & (_mean(inside) > 0.95)
+    within = np.zeros(told.shape, bool) if core is None else _mean(core) > 0.5
     return told, alike, within
 
 
-def _cut(values: Floats) -> Floats:
-    """An array (height, width) as tiles, (tiles, TILE * TILE)."""
+def _mean(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean of each tile of an array (height, width)."""
     rows, columns = values.shape[0] // TILE, values.shape[1] // TILE
-    part = values[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    return part.transpose(0, 2, 1, 3).reshape(rows * columns, TILE * TILE)
+    part = values[: rows * TILE, : columns * TILE].astype(np.float32)
+    return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)
 
 
 def _hull(places: NDArray[np.float32] | None, shape: tuple[int, ...]) -> Pixels | None:
@@ -238,21 +237,22 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
 
 
 def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
-    level = float(np.abs(a[inside].mean(axis=0) - b[inside].mean(axis=0)).max())
+    mean_a, mean_b = (np.array(cv2.mean(x, inside.astype(np.uint8))[:3], np.float32) for x in (a, b))
     grey_a, grey_b = grey(a), grey(b)
     spread = float(np.std(grey_a[inside]))
     alike = correlation(grey_a[inside][:, None], grey_b[inside][:, None])
     gain = alike * float(np.std(grey_b[inside])) / max(spread, 1)
-    tuned = (a - a[inside].mean(axis=0)) * (gain if spread > 1 else 1.0) + b[inside].mean(axis=0)
-    soft_a, soft_b = _soft(tuned.astype(np.float32)), _soft(b)
+    tuned = (a - mean_a) * np.float32(gain if spread > 1 else 1.0) + mean_b
+    soft_a, soft_b = _soft(tuned), _soft(b)
     contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
-    difference = (np.abs(soft_a - soft_b).mean(axis=2) / (_FLOOR + _SLOPE * contrast))[inside]
+    apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
+    difference = (apart / (_FLOOR + _SLOPE * contrast))[inside]
     return Proof(
         largest=float(difference.max()),
         usual=float(np.percentile(difference, 98)),
         grain=_grain(grey_a, grey_b, inside & (contrast <= np.median(contrast[inside]))),
         colour=correlation(a[inside], b[inside]),
-        level=level,
+        level=float(np.abs(mean_a - mean_b).max()),
     )
 
 

@@ -95,8 +95,10 @@ def fit(first: NDArray[np.void], second: NDArray[np.void]) -> Fit | None:
     """Find the similarity transform that most one-to-one matches of two sets of features agree on."""
     if min(len(first), len(second)) < 4:
         return None
-    words = [np.ascontiguousarray(side["bits"]).view(np.uint64) for side in (first, second)]
-    bits = np.bitwise_count(words[0][:, None] ^ words[1][None]).sum(axis=2, dtype=np.uint16)
+    words = [np.ascontiguousarray(side["bits"]).view(np.uint64).T for side in (first, second)]
+    bits = np.zeros((len(first), len(second)), np.uint16)
+    for one, other in zip(*words, strict=True):  # 64 of the 256 bits at a time
+        bits += np.bitwise_count(one[:, None] ^ other)
     right = bits.argmin(axis=1)
     left = np.arange(len(first))
     mutual = (bits.argmin(axis=0)[right] == left) & (bits[left, right] <= _FAR)  # one to one
@@ -132,7 +134,7 @@ def thumbnail(image: Image.Image) -> Image.Image:
 
 def phash(thumb: Image.Image) -> int:
     """The hash of a grey thumbnail; the first bit of imagehash is the most significant."""
-    return int(str(imagehash.phash(thumb)), 16)
+    return int.from_bytes(np.packbits(imagehash.phash(thumb).hash).tobytes())
 
 
 def vector(thumb: Image.Image) -> NDArray[np.int8]:

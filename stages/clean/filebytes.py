@@ -6,13 +6,14 @@ Limits must hold before a decoder runs, and decoders pass over damage in silence
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import struct
 import tempfile
 import threading
 import zlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -227,14 +228,20 @@ def _number(data: bytes, start: int) -> int:
 @contextlib.contextmanager
 def overheard() -> Iterator[Callable[[], str]]:
     """Take what codecs write to stderr, below Python; gives a function that returns what came since its last call."""
-    with _LISTENING, tempfile.TemporaryFile() as paper:
-        stderr = os.dup(2)
-        os.dup2(paper.fileno(), 2)
+    with _LISTENING:
+        paper, stderr = _paper(os.getpid()).fileno(), os.dup(2)
+        os.dup2(paper, 2)
         try:
-            yield lambda: _read(paper.fileno())
+            yield lambda: _read(paper)
         finally:
+            _read(paper)
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@functools.cache
+def _paper(_process: int) -> IO[bytes]:
+    return tempfile.TemporaryFile()  # kept as long as the process
 
 
 def _read(paper: int) -> str:

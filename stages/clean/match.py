@@ -129,7 +129,9 @@ def judge(pair: Pair, match: Match) -> Verdict:
     """Turn evidence into a verdict, by the thresholds of params.yaml."""
     if pair.whole:
         w = pair.whole
-        alike = w.detail >= match.small_detail and w.colour >= match.small_colour and w.overlap >= match.small_overlap
+        in_place = w.moved <= match.small_moved and w.detail >= match.small_detail
+        agrees = in_place or w.structure >= match.small_structure
+        alike = agrees and w.colour >= match.small_colour and w.overlap >= match.small_overlap
         surely = (
             w.detail >= match.drop_small_detail
             and w.worst >= match.drop_small_worst
@@ -191,7 +193,7 @@ def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequenc
 def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:
     """Compare pairs, and keep of each the better of two looks."""
     whole = [r for r in rows if r.a in tiny or r.b in tiny]
-    large = [r for r in rows if r.a not in tiny and r.b not in tiny]
+    large = sorted((r for r in rows if r.a not in tiny and r.b not in tiny), key=lambda r: (r.a, r.b))
     looks = [_large(r, pictures) for r in progress(large, desc="compare")]
     for start in range(0, len(whole), _CHUNK):
         looks += _tiny(whole[start : start + _CHUNK], pictures)

@@ -23,6 +23,8 @@ class Match(Section):
     part: float = Field(default=0.2, gt=0, le=1)
     part_agree: float = Field(default=0.55, gt=0, le=1)
     part_inliers: int = Field(default=12, ge=4)
+    small_structure: float = Field(default=0.66, gt=0, le=1)
+    small_moved: float = Field(default=0.07, ge=0)
     small_detail: float = Field(default=0.88, gt=0, le=1)
     small_colour: float = Field(default=0.85, gt=0, le=1)
     small_overlap: float = Field(default=0.6, gt=0, le=1)

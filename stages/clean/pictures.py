@@ -52,6 +52,7 @@ class Pictures:
         self._jobs = {k: job for k, job in enumerate(jobs) if isinstance(job, Job)}
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
+        self.picture = functools.lru_cache(maxsize=2)(self._picture)  # a pair is looked at twice
         with contextlib.closing(Cache(cache_file)) as cache:
             self._describe(jobs, cache)
 
@@ -67,7 +68,7 @@ class Pictures:
             raise UserError(f"{file} changed while it was read; make it again with `dvc repro -f ingest`")
         return data
 
-    def picture(self, k: int) -> decode.Picture:
+    def _picture(self, k: int) -> decode.Picture:
         """The normalised picture, whole."""
         clean = self.clean.model_copy(update=LENIENT) if self.prints[k].forced else self.clean
         return decode.decode(self.content(k), clean, self._jobs[k].box)

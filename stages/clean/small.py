@@ -4,6 +4,11 @@ First a look at many pairs at once: could one picture be the other, shifted by a
 Fourier transforms under a Hann window, in two bands, edges and texture. Registration finds that out more exactly but
 costs a hundred times as much, and most pairs that hashes propose merely share a layout. What is left is registered
 and compared as in `stages.clean.compare`, whole instead of in tiles.
+
+Correlation over the whole picture is enough only where both show one frame: two aeroplanes before a sky have nearly one
+outline, which outweighs all the rest, once one is moved onto the other. So pairs of which one had to be moved are asked
+for the structure of SSIM (Z. Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
+IEEE TIP 2004), in which each place counts as much as any other.
 """
 
 from __future__ import annotations
@@ -34,6 +39,8 @@ _BANDS = ((1.0, 4.0), (0.64, 2.0))  # px, SD of the Gaussian blurs whose differe
 _HANN = np.hanning(_SIDE + 2)[1:-1].astype(np.float32)
 _WINDOW = _HANN[:, None] * _HANN
 _SHIFTS = np.array([*range(_REACH + 1), *range(-_REACH, 0)])
+_PLACE = 1 / 32  # of the side, SD of the Gaussian window
+_NOISE = 4.0  # variance in grey levels that JPEG leaves: what varies less in both pictures does not agree
 _MARGIN, _BLOCKS = 1, 4  # px at the border that interpolation and JPEG blocks spoil; blocks along a side
 
 
@@ -43,12 +50,16 @@ class Whole:
 
     colour: correlation of the three channels. detail: correlation of what a Gaussian blur of 1/16 of the side takes
     away. worst: detail of the worst of 4x4 blocks that has any. overlap: share of the second that the first covers.
+    structure: mean over all places of the local correlation, near 0 where there is nothing but noise. moved: how far
+    registration moved the farthest corner, as a share of the side.
     """
 
     colour: float = 0.0
     detail: float = 0.0
     worst: float = 0.0
     overlap: float = 0.0
+    structure: float = 0.0
+    moved: float = 9.0
 
 
 def side(smallest: int) -> int:
@@ -106,13 +117,26 @@ def compare(left: Pixels, right: Pixels, shift: Sequence[int]) -> Whole:
     inside[:_MARGIN] = inside[-_MARGIN:] = inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
     if inside.sum() < size:
         return Whole()
-    fine_a, fine_b = _detail(_grey(a)), _detail(_grey(b))
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32).T
+    grey_a, grey_b = _grey(a), _grey(b)
+    fine_a, fine_b = _detail(grey_a), _detail(grey_b)
     return Whole(
         colour=correlation(a[inside], b[inside]),
         detail=correlation(fine_a[inside][:, None], fine_b[inside][:, None]),
         worst=_worst(fine_a, fine_b, inside),
         overlap=float(inside.sum() / (size - 2 * _MARGIN) ** 2),
+        structure=float(_structure(grey_a, grey_b)[inside].mean(dtype=np.float64)),
+        moved=float(np.abs(warp @ corners - corners[:2]).max() / size),
     )
+
+
+def _structure(a: Floats, b: Floats) -> Floats:
+    """Correlation of two pictures in a Gaussian window around each place, shrunk towards 0 where neither varies."""
+    deviation = len(a) * _PLACE
+    mean_a, mean_b = _blurred(a, deviation), _blurred(b, deviation)
+    of_a, of_b = (np.maximum(_blurred(x * x, deviation) - m * m, 0) for x, m in ((a, mean_a), (b, mean_b)))
+    both = _blurred(a * b, deviation) - mean_a * mean_b
+    return np.asarray(both / np.sqrt((of_a + _NOISE) * (of_b + _NOISE)), np.float32)
 
 
 def _worst(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> float:
@@ -140,9 +164,11 @@ def _gain(low: float, high: float) -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def _detail(grey: Floats) -> Floats:
-    size = len(grey)
-    blurred = (cv2.GaussianBlur(grey, (0, 0), s, borderType=cv2.BORDER_REFLECT_101) for s in (size / 50, size / 16))
-    return np.asarray(next(blurred) - next(blurred), np.float32)
+    return _blurred(grey, len(grey) / 50) - _blurred(grey, len(grey) / 16)
+
+
+def _blurred(grey: Floats, deviation: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), deviation, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _grey(pixels: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import platform
 import subprocess
@@ -157,6 +158,34 @@ def test_copies_of_thumbnails_are_found(raw: Raw) -> None:
     assert home["a/2.png"] == home["a/mirrored.png"]
     assert home["a/3.png"] == home["a/again.jpg"]
     assert len(set(home.values())) == 4
+
+
+def aeroplane(sky: int, x: int, y: int, size: int) -> Image.Image:
+    """A dark aeroplane before a sky with its own clouds and grain, 32x32 px."""
+    rng = np.random.default_rng(sky)
+    clouds = Image.fromarray(rng.integers(0, 256, (6, 6), dtype=np.uint8)).resize((128, 128), Image.Resampling.BICUBIC)
+    light = np.linspace(120, 170, 128)[:, None] + 0.12 * np.asarray(clouds, np.float64) + rng.normal(0, 6, (128, 128))
+    image = Image.fromarray(np.clip(light[..., None] + [-30, 0, 40], 0, 255).astype(np.uint8))
+    outline = [(0, 50), (45, 35), (60, 0), (70, 2), (65, 38), (90, 42), (100, 25), (100, 60), (65, 60), (72, 100),
+               (60, 100), (45, 62)]  # fmt: skip
+    ImageDraw.Draw(image).polygon([(x + a * size / 100, y + b * size / 125) for a, b in outline], (40, 40, 50))
+    return image.resize((32, 32), Image.Resampling.BOX)
+
+
+def test_thumbnails_of_one_outline_are_not_similar_but_copies_of_one_are(raw: Raw) -> None:
+    raw.add("a/1.png", aeroplane(1, 20, 30, 70))
+    raw.add("a/2.png", aeroplane(3, 16, 28, 76))
+    raw.add("a/1 again.jpg", aeroplane(1, 20, 30, 70).crop((0, 1, 30, 31)).resize((32, 32)), save={"quality": 30})
+
+    def together() -> set[frozenset[str]]:
+        groups = {r["image_id"]: r["group_id"] for r in raw.manifest()}
+        home = {path: groups[row["image_id"] or row["duplicate_of"]] for path, row in raw.ledger().items()}
+        return {frozenset(pair) for pair in itertools.combinations(home, 2) if home[pair[0]] == home[pair[1]]}
+
+    raw.run()
+    assert together() == {frozenset({"a/1.png", "a/1 again.jpg"})}
+    raw.run(match={"small_moved": 2})  # outlines alone, wherever they are
+    assert len(together()) == 3
 
 
 def test_flat_pictures_are_not_alike(raw: Raw) -> None:
