@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ DRY = ["make", "--no-print-directory", "--dry-run", "-o", "setup", "-o", "known"
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was trained: one network, two seeds."""
 
     def change(params: dict) -> None:  # type: ignore[type-arg]
@@ -41,8 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for seed in SEEDS:
         for stage in ("train", "evaluate"):
             tiny.run(folder, "python", "-m", f"stages.{stage}", "--variant", "mlp", "--seed", str(seed))
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)
