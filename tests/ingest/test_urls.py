@@ -180,7 +180,7 @@ def test_spaces_around_an_address_are_none_of_it(site: str) -> None:
     Path("sources.csv").write_text(f"url,label,sha256\n {site}/a.png,cat,\n{site}/b.png \t,dog, {GOOD} \n")
     rows = bring("urls", Path("sources.csv"), **LOCAL)
     assert {path: row["problem"] for path, row in rows.items()} == {f"{site}/a.png": "", f"{site}/b.png": ""}
-    assert {"/a.png", "/b.png"} <= set(ASKED)
+    assert "/a.png" in ASKED  # the other is not asked for where the first came before it: it has the same digest
 
 
 def test_an_address_with_a_comma_gives_no_wrong_label(site: str) -> None:
