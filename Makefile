@@ -18,7 +18,7 @@ help: ## list the targets
 setup: .venv/installed ## make .venv with the pinned set (7 GB, a few minutes, once)
 
 # The last line: every DVC of this .venv checks params.yaml before it renders dvc.yaml, and writes its own files whole.
-.venv/installed: requirements.lock stages/cells/guard.py stages/cells/source.py stages/core/rendered.py
+.venv/installed: requirements.lock stages/cells/guard.py stages/cells/source.py stages/cells/pipelines.py stages/core/rendered.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "error: $(PYTHON) is $$($(PYTHON) -V); Evenhand needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -2,14 +2,15 @@
 
 MLflow's telemetry is off there too, unless MLFLOW_DISABLE_TELEMETRY=false is set.
 
-`make setup` runs this file, which copies itself, source.py and `core/rendered.py` to the packages of .venv, with a
-`.pth` line that has every Python there load it. DVC has no plug-in for any of this (docs/decisions/0605 says what holds
-without it):
+`make setup` runs this file, which copies itself, source.py, pipelines.py and `core/rendered.py` to the packages of
+.venv, with a `.pth` line that has every Python there load it. DVC has no plug-in for any of this (docs/decisions/0605
+says what holds without it):
 
 - DVC puts values of params.yaml into paths and names of stages before a stage of ours runs, so a check in a stage comes
   too late for `dvc repro -s train`;
-- DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py); in a source that
-  lies in the repository it would take a dvc.yaml or a .dvc file for a pipeline, and run its commands;
+- DVC reads the source before `ingest` does, and stops or ends at what a scrape may hold (source.py);
+- DVC takes every dvc.yaml and .dvc file in a clone for a pipeline, and runs its commands, whoever put it there
+  (pipelines.py);
 - DVC reads names of files as the locale says, which need not be UTF-8;
 - DVC rewrites `dvc.lock` and `.dvc/tmp/rwlock` in place, so a kill in that moment leaves them cut.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-INSTALLED, RENDERED, SOURCE = "evenhand_guard", "evenhand_rendered", "evenhand_source"
+INSTALLED, RENDERED = "evenhand_guard", "evenhand_rendered"
 
 
 class _Whole:
@@ -151,11 +152,11 @@ def _refuse_odd_values(value: Any, key: str, name: str) -> None:
 def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
     """DVC would read a device for ever, and wait at a pipe; one that is missing is named by DVC itself."""
     import evenhand_rendered as rendered
+    import evenhand_source as source  # type: ignore[import-not-found]
 
     for key in ("published", "leak"):
         path = os.path.join(folder, report[key])  # noqa: PTH118
-        system = os.path.realpath(path).startswith(("/dev/", "/proc/", "/sys/"))
-        if os.path.exists(path) and (system or not os.path.isfile(path)):  # noqa: PTH110, PTH113
+        if os.path.exists(path) and (source.of_the_system(path) or not os.path.isfile(path)):  # noqa: PTH110, PTH113
             raise rendered.RefusedError(
                 f"{name}: `report.{key}` is {rendered.shown(report[key])}, which is no file; name a CSV"
             )
@@ -174,14 +175,15 @@ def _ask_first(module: ModuleType) -> None:
 
 
 def _leave_sources_out(module: ModuleType) -> None:
-    import evenhand_source as source
+    import evenhand_pipelines as pipelines  # type: ignore[import-not-found]
 
-    source.leave_out(module)
+    pipelines.leave_out(module)
 
 
 def _begin_in_utf8(_module: ModuleType) -> None:
     """Under an old locale DVC would store other names of files than `ingest` writes, so it begins anew."""
-    if sys.getfilesystemencoding() != "utf-8":
+    program = os.path.splitext(sys.argv[0])[0].replace(os.sep, "/")  # noqa: PTH122
+    if sys.getfilesystemencoding() != "utf-8" and program.endswith(("/dvc", "/dvc/__main__")):
         os.execve(  # noqa: S606
             sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"}
         )
@@ -224,7 +226,8 @@ def install() -> None:
 
     packages, here = Path(sysconfig.get_path("purelib")), Path(__file__)
     shutil.copyfile(here.parents[1] / "core" / "rendered.py", packages / f"{RENDERED}.py")
-    shutil.copyfile(here.parent / "source.py", packages / f"{SOURCE}.py")
+    for name in ("source", "pipelines"):
+        shutil.copyfile(here.parent / f"{name}.py", packages / f"evenhand_{name}.py")
     shutil.copyfile(here, packages / f"{INSTALLED}.py")
     (packages / f"{INSTALLED}.pth").write_text(f"import {INSTALLED}\n", encoding="utf-8")
 

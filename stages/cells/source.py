@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 COMMAND = "python -m stages.ingest"
 CODE = "stages/"
 DECISIONS = "data/curation.csv"  # of `clean`; a study from before decisions by hand has none
-OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")  # files there may have no end
+OURS = "python -m stages."
 TAKEN = ".dvcignore"  # DVC refuses a folder that has one
+
+
+def of_the_system(path: str) -> bool:
+    """Whether a path leads to where files may have no end."""
+    real = os.path.join(os.path.realpath(path), "")  # noqa: PTH118
+    return real.startswith(("/dev/", "/proc/", "/sys/")) and not real.startswith("/dev/shm/")  # noqa: S108
 
 
 def hash_all(module: ModuleType) -> None:
@@ -33,11 +39,11 @@ def hash_all(module: ModuleType) -> None:
 
     def there(self: Any) -> bool:
         found = self.fs_path
-        if self.protocol != "local":
+        if self.protocol != "local" or not str(getattr(self.stage, "cmd", "")).startswith(OURS):
             return bool(exists(self))
         # DVC would read a device for ever, and wait at a pipe.
         plain = os.path.isfile(found) or os.path.isdir(found)  # noqa: PTH113, PTH112
-        return plain and not os.path.realpath(found).startswith(OF_THE_SYSTEM) and (_is_source(self) or exists(self))
+        return plain and not of_the_system(found) and (_is_source(self) or exists(self))
 
     def build_all(self: Any, odb: Any, path: str, fs: Any, name: str, **more: Any) -> Any:
         if not _is_source(self) or not os.path.isdir(path):  # noqa: PTH112
@@ -136,7 +142,7 @@ class _Walk:
                 path = f"{root}{os.sep}{name}"
                 if os.path.islink(path):  # noqa: PTH114
                     self.odd[os.path.relpath(path, self.source)] = "link", os.readlink(path)  # noqa: PTH115
-                elif os.path.splitext(name)[1] and not os.listdir(path):  # noqa: PTH122, PTH208
+                elif os.path.splitext(name)[1] and _is_empty(path):  # noqa: PTH122
                     self.odd[os.path.relpath(path, self.source)] = "empty", ""
             yield root, folders, names
 
@@ -147,6 +153,8 @@ class _Walk:
             if stat.S_ISLNK(mode):
                 link = "link", os.readlink(path)  # noqa: PTH115
                 if not os.path.realpath(path).startswith(self._inside) and not self._may_leave():
+                    return link
+                if of_the_system(path):
                     return link
                 mode = os.stat(path).st_mode  # noqa: PTH116
                 if not stat.S_ISREG(mode):
@@ -163,6 +171,12 @@ class _Walk:
         if callable(self._links_out):
             self._links_out = self._links_out()
         return bool(self._links_out)
+
+
+def _is_empty(folder: str) -> bool:
+    with contextlib.suppress(OSError):
+        return not os.listdir(folder)  # noqa: PTH208
+    return False
 
 
 def _add(tree: Any, meta: Any, odd: dict[str, tuple[str, str]], staging: Any, name: str) -> Any:
@@ -198,41 +212,3 @@ def _utf8(text: str) -> bool:
 def _escaped(name: str) -> str:
     r"""The name with `\xff` for what is not UTF-8; two names are never written alike."""
     return name if _utf8(name) else os.fsencode(name.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
-
-
-def leave_out(module: Any) -> None:
-    """Take no file of pictures for a pipeline: of ours are dvc.yaml of the root, and the links to it below studies/.
-
-    Args:
-        module: `dvc.repo.index`, whose `Index.from_file` reads each dvc.yaml and .dvc file that DVC finds.
-    """
-    read = module.Index.from_file.__func__
-
-    def read_ours(cls: Any, repo: Any, path: str) -> Any:
-        fs = repo.fs
-        if fs.parent(path) != repo.root_dir and _is_ours(repo) and not _is_study(repo, path):
-            return cls(repo)
-        return read(cls, repo, path)
-
-    module.Index.from_file = classmethod(read_ours)
-
-
-def _is_ours(repo: Any) -> bool:
-    """Whether the repository is one of Evenhand; others may have pipelines wherever they like."""
-    return any(line.strip() == f"cmd: {COMMAND}" for line in _pipeline(repo.fs, repo.root_dir).decode().splitlines())
-
-
-def _is_study(repo: Any, path: str) -> bool:
-    """Whether the file is dvc.yaml of a folder of studies/, with the pipeline and the code of the repository."""
-    fs, folder = repo.fs, repo.fs.parent(path)
-    if fs.parent(folder) != fs.join(repo.root_dir, "studies") or fs.name(path) != "dvc.yaml":
-        return False
-    code = os.path.realpath(os.path.join(folder, "stages"))  # noqa: PTH118
-    own = fs.protocol == "local" and code != os.path.realpath(os.path.join(repo.root_dir, "stages"))  # noqa: PTH118
-    return not own and _pipeline(fs, folder) == _pipeline(fs, repo.root_dir)
-
-
-def _pipeline(fs: Any, folder: str) -> bytes:
-    with contextlib.suppress(OSError), fs.open(fs.join(folder, "dvc.yaml"), "rb") as file:
-        return bytes(file.read(1_000_000))
-    return b""

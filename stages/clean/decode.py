@@ -281,8 +281,9 @@ def _verdict(error: Exception, data: bytes) -> Refused:
     """What a plug-in's exception says about the file; raises `MemoryError` where it says something of the machine."""
     if isinstance(error, Refused):
         return error
-    quotes = isinstance(error, ValueError | SyntaxError)  # Pillow's own checks, whose words may come from the file
-    if isinstance(error, MemoryError) or (not quotes and _NO_MEMORY.search(str(error))):
+    # The words of Pillow's own checks may come from the file, and libheif speaks of sizes that no picture has.
+    quotes = isinstance(error, ValueError | SyntaxError) or "limit exceeded" in str(error).lower()
+    if not quotes and (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
         raise MemoryError(str(error)) from error
     cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
     if not (said := kinds.said_by(error)):

@@ -147,7 +147,8 @@ def _check_path(section: Any, name: str, key: str, path: str) -> None:
         )
     if _SCHEME.match(value) or not value.isprintable():
         raise RefusedError(
-            f"{path}: `{name}.{key}` is {shown(value)}, which is no path; name a file or folder on this machine"
+            f"{path}: `{name}.{key}` is {shown(value)}, which is no path; name a file or folder on this machine, with "
+            "`./` before a name that has a colon"
         )
 
 

@@ -12,6 +12,7 @@ from stages.ingest import table_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+LONGEST = 2048  # characters of an address that are shown
 COLUMNS = ("url", "label", "sha256")
 # User and password; also a password with a slash or a question mark in it, which then stands where a port should.
 _USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)(?:[^/?#]*@|[^/?#\[]*:(?!\d*(?:[/?#]|$)).*@)", re.DOTALL)
@@ -49,7 +50,9 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def without_secrets(url: str) -> str:
     """The address as it may be published: without user and password, and without values that may be keys."""
-    url = re.sub(r"//[^/\s]*@", "//", _USER.sub(r"\1", url))
+    if len(url) > LONGEST:
+        return f"{without_secrets(url[:LONGEST])}... ({len(url)} characters)"
+    url = re.sub(r"://[^/\s]*@", "://", _USER.sub(r"\1", url))
     address, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
     address = re.sub(r"(;[^=/;]*=)[^/;]*", r"\1***", address)
     address = re.sub(r"[^/]+=[^/]*", lambda found: _harmless(found[0]), address)
@@ -58,7 +61,7 @@ def without_secrets(url: str) -> str:
 
 def _harmless(part: str) -> str:
     name, equals, value = part.partition("=")
-    if len(name) > 32:
+    if len(name) > 32 or (not equals and _SECRET.search(unquote(part)) and re.search(r"[=:]", unquote(part))):
         return "***"
     plain, inner = unquote(unquote(name)), unquote(unquote(value))  # `%74oken`; some servers decode twice
     pairs = re.search(r"[=:{]", inner) and _SECRET.search(inner)

@@ -122,8 +122,12 @@ class _Bounded(urllib3.connection.HTTPConnection):
             found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return super()._new_conn()  # which says it as urllib3 does
-        for where in dict.fromkeys(str(one[4][0]) for one in found):
-            self.timeout = cast("Budget", _now.budget).seconds
+        where_to = list(dict.fromkeys(str(one[4][0]) for one in found))
+        for k, where in enumerate(where_to):
+            left = cast("Budget", _now.budget).seconds
+            self.timeout = min(
+                left, max(1.0, left / (len(where_to) - k))
+            )  # a silent first address leaves time for others
             try:
                 self._dns_host = where
                 return super()._new_conn()

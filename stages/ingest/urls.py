@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 import urllib.robotparser
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -69,8 +69,14 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     pool = make_pool(params.connections, allow_private=params.allow_private)
     fetcher = _Fetcher(params, pool, cache(lambda origin: _robots(pool, origin, params)))
 
+    paths, seen = {}, Counter[str]()
+    for url in by_address:  # without secrets, two may look the same
+        path = printable(address_list.without_secrets(url))
+        seen[path] += 1
+        paths[url] = path if seen[path] == 1 else f"{path}~{seen[path]}"
+
     def one(url: str) -> list[Entry]:
-        return _entries(fetcher, url, by_address[url], target)
+        return _entries(fetcher, url, paths[url], by_address[url], target)
 
     with ThreadPoolExecutor(params.connections) as threads:
         fetched = threads.map(one, by_address)
@@ -80,9 +86,9 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     return entries
 
 
-def _entries(fetcher: _Fetcher, url: str, rows: list[dict[str, str]], target: Path) -> list[Entry]:
+def _entries(fetcher: _Fetcher, url: str, path: str, rows: list[dict[str, str]], target: Path) -> list[Entry]:
     """The entries of all rows with this address, which is asked for at most once."""
-    path, entries, seen = printable(address_list.without_secrets(url)), [], set[tuple[str, str]]()
+    entries, seen = [], set[tuple[str, str]]()
     fetch = cache(lambda: _fetch(fetcher, url))
     for row in rows:
         label, expected = printable(tidy(row["label"])), row["sha256"].lower()

@@ -7,6 +7,7 @@ from tests import tiny
 INSTALLED = {
     "evenhand_guard": tiny.ROOT / "stages/cells/guard.py",
     "evenhand_source": tiny.ROOT / "stages/cells/source.py",
+    "evenhand_pipelines": tiny.ROOT / "stages/cells/pipelines.py",
     "evenhand_rendered": tiny.ROOT / "stages/core/rendered.py",
 }
 

@@ -46,10 +46,27 @@ def like_a_study(study: Path) -> str:
     return "studies/pictures"
 
 
+def at_a_study(study: Path) -> str:
+    """With the pipeline and the code of the repository, and a module in place of a library."""
+    (study / "pictures").rename(study / "studies/pictures")
+    mine = study / "studies/pictures"
+    (mine / "dvc.yaml").write_bytes((study / "dvc.yaml").read_bytes())
+    (mine / "params.yaml").write_bytes((study / "params.yaml").read_bytes())
+    (mine / "stages").symlink_to("../../stages")
+    (mine / "numpy.py").write_text("open('../../mark', 'w')")
+    return "studies/pictures"
+
+
+def beside_a_study(study: Path) -> str:
+    at_a_study(study)
+    return str(study.parent / "source")
+
+
 PLACES: dict[str, Callable[[Path], str]] = {
     "inside": lambda _: "pictures", "another": lambda study: str(study.parent / "source"), "a link": linked,
     "a link above": from_above, "deeper": deeper,
     "of a refused study": of_a_refused_study, "like a study": like_a_study,
+    "at a study": at_a_study, "beside a study": beside_a_study,
 }  # fmt: skip
 
 
@@ -69,7 +86,7 @@ def test_a_pipeline_among_pictures_runs_nothing(tmp_path: Path, guard: str, plac
     for command in (("repro", "cells"), ("stage", "list", "--all")):
         said = tiny.run(study, *DVC, *command, PYTHONPATH=guard)
         assert "evil" not in said
-        assert "studies/" not in said
+        assert "studies/pictures/dvc.yaml:" not in said
     assert not mark.exists()
 
 
@@ -81,3 +98,39 @@ def test_a_study_below_studies_is_a_pipeline(tmp_path: Path, guard: str) -> None
     for link in ("dvc.yaml", "stages"):
         (mine / link).symlink_to(f"../../{link}")
     assert "studies/mine/dvc.yaml:cells" in tiny.run(study, *DVC, "stage", "list", "--all", PYTHONPATH=guard)
+
+
+@pytest.mark.slow
+def test_what_the_user_adds_to_dvc_is_kept(tmp_path: Path, guard: str) -> None:
+    study = tiny.copy(tmp_path)
+    (study / "data/mine").mkdir(parents=True)
+    (study / "data/mine/a.txt").write_text("hello")
+    tiny.run(study, *DVC, "add", "data/mine", PYTHONPATH=guard)
+    for path in (study / "data/mine/a.txt", study / "data/mine"):
+        path.unlink() if path.is_file() else path.rmdir()
+    tiny.run(study, *DVC, "gc", "--workspace", "--force", PYTHONPATH=guard)
+    tiny.run(study, *DVC, "checkout", "data/mine.dvc", PYTHONPATH=guard)
+    assert (study / "data/mine/a.txt").read_text() == "hello"
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_the_user_counts_once_git_knows_it(tmp_path: Path, guard: str) -> None:
+    study = tiny.copy(tmp_path)
+    (study / "analysis").mkdir()
+    (study / "analysis/dvc.yaml").write_text("stages: {plot: {cmd: echo plot}}")
+    listed = (*DVC, "stage", "list", "--all")
+    said = tiny.run(study, *listed, PYTHONPATH=guard)
+    assert "analysis/dvc.yaml is left out: git does not know it" in said
+    assert "plot" not in said
+    tiny.run(study, "git", "add", "analysis/dvc.yaml")
+    said = tiny.run(study, *listed, PYTHONPATH=guard)
+    assert "analysis/dvc.yaml:plot" in said
+    assert "left out" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/proc", "/sys/kernel", "/dev"])
+def test_a_folder_of_the_system_is_no_source(tmp_path: Path, guard: str, path: str) -> None:
+    study = tiny.copy(tmp_path, lambda params: params["ingest"].update(path=path))
+    said = tiny.run(study, "timeout", "60", *DVC, "repro", "ingest", check=False, PYTHONPATH=guard)
+    assert f"`ingest.path` is {path}, which is no file and no folder that can be read" in said

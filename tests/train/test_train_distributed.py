@@ -21,8 +21,9 @@ from safetensors.numpy import load_file
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.train import distributed, feed, machine
+from stages.train import distributed, feed, machine, predict
 from stages.train import run as engine
+from tests.tiny import ROOT
 from tests.train import made, ranks
 
 if TYPE_CHECKING:
