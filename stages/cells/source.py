@@ -152,9 +152,8 @@ class _Walk:
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
                 link = "link", os.readlink(path)  # noqa: PTH115
-                if not os.path.realpath(path).startswith(self._inside) and not self._may_leave():
-                    return link
-                if of_the_system(path):
+                leads_out = not os.path.realpath(path).startswith(self._inside)
+                if of_the_system(path) or (leads_out and not self._may_leave()):
                     return link
                 mode = os.stat(path).st_mode  # noqa: PTH116
                 if not stat.S_ISREG(mode):
