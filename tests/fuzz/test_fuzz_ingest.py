@@ -138,7 +138,7 @@ def check_list(data: bytes, number: int | None) -> None:
         csv.writer(file).writerows(
             (row["url"].replace("h", "").replace("H", ""), row["label"], row["sha256"]) for row in rows
         )
-    with pytest.raises(UserError, match="the first reason: (not_http|not_a_sha256)"):
+    with pytest.raises(UserError, match=r"the first reason: (not_http|not_a_sha256)"):
         bring("urls", Path("list.csv"), retries=0, timeout_seconds=1.0)
     for row in rows:
         assert "\n" not in printable(address_list.without_secrets(row["url"])) or "\n" in row["url"]

@@ -183,6 +183,7 @@ def test_the_network_in_the_file_gives_the_logits_in_the_file() -> None:
     subprocess.run([sys.executable, "-c", PREDICT], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.slow
 def test_a_cell_has_its_bytes_again_and_what_the_processes_took_is_counted() -> None:
     expected = made.outputs(variant="dropout")
     engine.run(two(**MORE["dropout"]), "dropout", 0)
@@ -235,7 +236,8 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ["a process", *(pytest.param(e, marks=pytest.mark.slow) for e in list(ENDS)[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
 def test_a_killed_cell_ends_whole_and_goes_on(end: str) -> None:
     expected = made.outputs(variant="long")
     write_params()
