@@ -103,8 +103,8 @@ site: setup ## the documentation as a site: site/index.html; a broken link is an
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "The documentation: file://$(CURDIR)/site/index.html (with search: python -m http.server --directory site --bind 127.0.0.1)"
 
-bench: setup ## the benchmarks that need no pictures of yours; `python -m benchmarks.clean --help` names the others
-	python -m benchmarks.clean search
+bench: setup ## the benchmarks that need no pictures of yours; `python -m benchmarks.copies --help` names the others
+	python -m benchmarks.scale hashes --counts 100000 1000000
 	python -m benchmarks.train
 	python -m benchmarks.report
 	python -m benchmarks.statistics

@@ -164,11 +164,10 @@ def _proposal(study: Study, count: int, classes: int) -> Proposal:
 def _said(study: Study, count: int, times: probe.Times, size: float, classes: int) -> str:
     plan = _proposal(study, count, classes)
     seconds = astuple(probe.predict(study, plan, count, times))
-    cells = len(study.cells) * probe.DVC_STAGE  # waits, and is no computing of the stage
+    cells = len(study.cells) * probe.DVC_STAGE  # DVC's own time around a stage, in which the stage computes nothing
     computing = [seconds[0], seconds[1] - cells, seconds[2] - cells, seconds[3]]
-    products = probe.predict(
-        study, plan, count, flops(study, classes)
-    )  # seconds that predict adds are no more than rounding here
+    # What `predict` adds of its own are some seconds, which count as so many FLOPs here: too few to be seen.
+    products = probe.predict(study, plan, count, flops(study, classes))
     sides = {train.cell(study, variant).size for variant in study.variants}
     pixels = sum(count * side * side * 3 for side in sides)
     parts = zip(("data", "train", "evaluate", "report"), computing, strict=True)
