@@ -10,7 +10,7 @@ OUT ?= gpu-results
 DATA = $(wildcard .gpu/cifar10_94.tar.gz)
 GPU = python -m benchmarks.gpu
 
-.PHONY: help setup repro free new known study studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak cluster team lock
+.PHONY: help setup repro free new known study page studies verify curate predict export register test test-all lint site bench gpu plan sweep ui systems leak cluster team lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,11 @@ study: setup known ## run a study, published or your own: make study STUDY=cifar
 	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
 	@$(call undecided,studies/$(STUDY))
 	cd studies/$(STUDY) && $(REPRO)
+	@echo "The report: file://$(CURDIR)/studies/$(STUDY)/reports/index.html"
+
+page: setup known ## the page of a study that was run, from the files in git: make page STUDY=cifar10_full
+	@for link in dvc.yaml stages; do ln -sfn ../../$$link studies/$(STUDY)/$$link; done
+	cd studies/$(STUDY) && dvc repro --single-item report
 	@echo "The report: file://$(CURDIR)/studies/$(STUDY)/reports/index.html"
 
 studies: setup ## bring all studies that were run up to date: nothing to do where DVC's cache has them

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.aggregate.values import Worth
 
 MANIFEST = "data/clean/manifest.csv"
-NEEDED = ("metrics.csv", "predictions.csv", "samples.json", "gradcam.json")
+NEEDED = ("metrics.csv", "predictions.parquet", "samples.json", "gradcam.json")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _read(variant: str, seed: int) -> CellResults:
     train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
     rows = files.read_rows(evaluate / "metrics.csv", ["value"])
     predictions = files.read_frame(
-        evaluate / "predictions.csv", ("split", "image_id", "label", "predicted"), ("confidence", "loss")
+        evaluate / "predictions.parquet", ("split", "image_id", "label", "predicted"), ("confidence", "loss")
     )
     metrics = {(row["split"], row["metric"]): float(row["value"]) for row in rows}
     return CellResults(

@@ -124,9 +124,35 @@ def read_rows(path: str | Path, numbers: Collection[str] = (), *, by_hand: bool 
     return intact.rows(Path(path), _text(Path(path)), numbers, by_hand=by_hand)
 
 
+def write_parquet(path: str | Path, columns: Mapping[Any, Any]) -> None:
+    """Write arrays of one length as Parquet: a quarter of a CSV's bytes, for tables with a row for each image and cell.
+
+    Text has a dictionary; the bytes of floats are grouped by their place, which Zstandard shortens best. The bytes of
+    the file depend on the values and the version of pyarrow alone.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table(dict(columns))
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    with atomic(path) as partial:
+        parquet.write_table(
+            table, partial, compression="zstd", compression_level=19, write_statistics=False, store_schema=False,
+            use_dictionary=[name for name in table.column_names if name not in floats],
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        )  # fmt: skip
+
+
 def read_frame(path: str | Path, columns: Collection[str] = (), numbers: Collection[str] = ()) -> pd.DataFrame:
-    """Read a CSV of ours as a table of text, `numbers` as numbers; damage is a `UserError`, as for `read_rows`."""
-    return intact.frame(Path(path), _text(Path(path)), columns, numbers)
+    """Read a CSV or Parquet file of ours as a table of text, `numbers` as numbers (float64).
+
+    Raises:
+        UserError: the file is missing or damaged; it is named.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return intact.parquet(path, _bytes(path), columns, numbers)
+    return intact.frame(path, _text(path), columns, numbers)
 
 
 def sha256(path: str | Path) -> str:
@@ -143,13 +169,17 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
-def _text(path: Path) -> str:
+def _bytes(path: Path) -> bytes:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read()
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
     except IsADirectoryError:
         raise intact.damaged(path, "it is a folder") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode()
     except UnicodeDecodeError:
         raise intact.damaged(path, "it is not UTF-8 text") from None

@@ -24,7 +24,7 @@ OUT_OF_SAMPLE = ("val", "test")
 
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
-    """Write metrics.csv, per_class.csv, confusion.csv, predictions.csv and calibration.csv into `folder`."""
+    """Write metrics.csv, per_class.csv, confusion.csv, predictions.parquet and calibration.csv into `folder`."""
     loss = Loss.model_validate(cell.config.get("cell", {}).get("loss", {}))
     weights = losses.class_weights(loss, cell.splits["train"].targets, cell.classes)
     val = cell.splits["val"]
@@ -93,21 +93,18 @@ def _write_classes(cell: Cell, folder: Path) -> None:
 
 
 def _write_predictions(cell: Cell, folder: Path) -> None:
-    rows: list[dict[str, Any]] = []
-    for name in OUT_OF_SAMPLE:
-        split = cell.splits[name]
-        log_p = metrics.log_softmax(split.logits)
-        guesses = split.logits.argmax(axis=1)
-        for image, true, guess, log_row in zip(split.ids, split.targets, guesses, log_p, strict=True):
-            rows.append(
-                {
-                    "split": name,
-                    "image_id": image,
-                    "label": cell.classes[true],
-                    "predicted": cell.classes[guess],
-                    "confidence": short(np.exp(log_row[guess])),
-                    "loss": short(-log_row[true]),
-                }
-            )
-    columns = ["split", "image_id", "label", "predicted", "confidence", "loss"]
-    files.write_rows(folder / "predictions.csv", columns, rows)
+    splits = {name: cell.splits[name] for name in OUT_OF_SAMPLE}
+    targets = np.concatenate([split.targets for split in splits.values()])
+    guesses = np.concatenate([split.logits.argmax(axis=1) for split in splits.values()])
+    log_p = np.concatenate([metrics.log_softmax(split.logits) for split in splits.values()])
+    rows = np.arange(len(targets))
+    classes = np.array(cell.classes)
+    columns = {
+        "split": [name for name, split in splits.items() for _ in split.ids],
+        "image_id": [image for split in splits.values() for image in split.ids],
+        "label": classes[targets],
+        "predicted": classes[guesses],
+        "confidence": np.exp(log_p[rows, guesses]).astype(np.float32),  # the logits know no more digits
+        "loss": -log_p[rows, targets].astype(np.float32),
+    }
+    files.write_parquet(folder / "predictions.parquet", columns)

@@ -25,13 +25,15 @@ def check(variant: str, seeds: Sequence[int]) -> None:
             raise missing.error(folder)
         now = data.load(seed)
         logits = intact.arrays(folder / "logits.npz", data.SPLITS)
-        predictions = files.read_rows(cells.evaluate_folder(variant, seed) / "predictions.csv")
+        predictions = files.read_frame(
+            cells.evaluate_folder(variant, seed) / "predictions.parquet", ("image_id", "label")
+        )
         held_out = [now.rows["val"], now.rows["test"]]
         labels = {now.ids[k]: now.classes[now.labels[k]] for rows in held_out for k in rows}
         same = (
             files.read_json(cells.train_folder(variant, seed) / "config.json")["classes"] == now.classes
             and all(logits[part].shape == (len(now.rows[part]), len(now.classes)) for part in data.SPLITS)
-            and {row["image_id"]: row["label"] for row in predictions} == labels
+            and dict(zip(predictions["image_id"], predictions["label"], strict=True)) == labels
         )
         if not same:
             raise UserError(

@@ -164,7 +164,7 @@ def _json_lines(file: Path, name: str, _: Table) -> _Read:
 
 
 def _parquet(file: Path, name: str, table: Table) -> _Read:
-    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+    from pyarrow import ArrowException, parquet
 
     try:
         known = parquet.read_schema(file).names

@@ -84,7 +84,7 @@ def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, s
     found = evidence.summary.get((variant, "test", "ece"))
     if found is None:
         return {"null": MISSING, "verdict": MISSING}
-    tables = [table(evaluate_folder(variant, seed) / "predictions.csv") for seed in evidence.study.seeds]
+    tables = [table(evaluate_folder(variant, seed) / "predictions.parquet") for seed in evidence.study.seeds]
     tests = [one[one["split"] == "test"] for one in tables]
     group: dict[str, str] = {}  # too few groups are not drawn as one, here as in `aggregate.collect`
     if not evidence.few_groups:

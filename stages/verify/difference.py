@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
+import pandas as pd
 from safetensors.numpy import load_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -78,6 +79,8 @@ def close(recorded: Path, again: Path) -> bool:
         return old == new
     if most := CLOSE_PIXELS.get(recorded.suffix):
         return _close_pixels(old, new, most)
+    if recorded.suffix == ".parquet":
+        old, new = (pd.read_parquet(path).to_csv().encode() for path in (recorded, again))
     return _close_text(old.decode(), new.decode())
 
 
@@ -121,9 +124,9 @@ def _folders(old: Path, new: Path, sides: Sides) -> str | None:
     return None
 
 
-def _rows(old: Path, new: Path, sides: Sides) -> str | None:
-    with old.open(newline="", encoding="utf-8") as one, new.open(newline="", encoding="utf-8") as two:
-        for number, (then, now) in enumerate(zip_longest(csv.DictReader(one), csv.DictReader(two)), 1):
+def _rows(read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> _Words:
+    def compare(old: Path, new: Path, sides: Sides) -> str | None:
+        for number, (then, now) in enumerate(zip_longest(read(old), read(new)), 1):
             if then == now:
                 continue
             if then is None or now is None:
@@ -132,7 +135,19 @@ def _rows(old: Path, new: Path, sides: Sides) -> str | None:
             column = next((c for c in then if then[c] != now.get(c)), next(iter(then)))
             keys = ", ".join(f"{k} {v}" for k, v in list(then.items())[:3] if k != column and v == now.get(k))
             return f"row {number} ({keys}), {column}: {sides.values(then[column], now.get(column))}"
-    return None
+        return None
+
+    return compare
+
+
+def _csv(path: Path) -> Iterable[Mapping[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
+
+
+def _parquet(path: Path) -> Iterable[Mapping[str, Any]]:
+    table = pd.read_parquet(path)
+    return (dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None))
 
 
 def _json(old: Path, new: Path, sides: Sides) -> str | None:
@@ -199,10 +214,11 @@ def _around(text: str | None, other: str | None) -> str:
 
 _Words = Callable[[Path, Path, Sides], "str | None"]
 _KINDS: dict[str, _Words] = {
-    ".csv": _rows,
+    ".csv": _rows(_csv),
     ".json": _json,
     ".jpg": _picture,
     ".png": _picture,
     ".npz": _tensors(_npz),
+    ".parquet": _rows(_parquet),
     ".safetensors": _tensors(load_file),
 }

@@ -245,7 +245,8 @@ def test_a_seed_on_other_images_than_its_split_is_refused(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(evaluated, copy)
-    shutil.copy(copy / cells.evaluate_folder("weak", 0) / "predictions.csv", copy / cells.evaluate_folder("weak", 3))
+    one, other = (copy / cells.evaluate_folder("weak", seed) for seed in (0, 3))
+    shutil.copy(one / "predictions.parquet", other)
     monkeypatch.chdir(copy)
     with pytest.raises(UserError, match=r"weak seed 3.* were evaluated on different images"):
         stage.main()

@@ -15,7 +15,7 @@ from scipy import stats
 
 from stages.aggregate import __main__ as stage
 from stages.aggregate.params import Aggregate
-from stages.core import cells, params
+from stages.core import cells, files, params
 from stages.core.errors import UserError
 from tests.evaluate import made
 
@@ -118,8 +118,8 @@ def test_cells_of_different_images_are_refused(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(evaluated, copy)
-    path = copy / "results/weak/1/evaluate/predictions.csv"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    path = copy / "results/weak/1/evaluate/predictions.parquet"
+    files.write_parquet(path, pd.read_parquet(path).iloc[:-1].to_dict("list"))
     monkeypatch.chdir(copy)
     with pytest.raises(UserError, match="weak seed 1 were evaluated on different images"):
         stage.main()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BLOCKS = [{"filters": [4]}, {"filters": [8]}]
 VARIANTS = {"cnn": {"model": {"name": "cnn", "blocks": BLOCKS}}, "mlp": {"model": {"name": "mlp", "widths": [16]}}}
 FILES = {
-    "metrics.csv", "per_class.csv", "confusion.csv", "predictions.csv", "calibration.csv", "robustness.csv",
+    "metrics.csv", "per_class.csv", "confusion.csv", "predictions.parquet", "calibration.csv", "robustness.csv",
     "cost.json", "samples.jpg", "samples.json", "gradcam.json", "inputs.json", "inputs.jpg",
 }  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_samples_name_what_the_sprite_shows() -> None:
 def test_surest_right_is_the_surest() -> None:
     cell = read.read("cnn", 0)
     chosen = samples.choose(cell, Samples(classes=3, per_class=1, grid=0, confused=0, suspects=0))
-    table = pd.read_csv(cells.evaluate_folder("cnn", 0) / "predictions.csv").query("split == 'test'")
+    table = pd.read_parquet(cells.evaluate_folder("cnn", 0) / "predictions.parquet").query("split == 'test'")
     right = table[table["label"] == table["predicted"]]
     best = set(right.loc[right.groupby("label")["confidence"].idxmax(), "image_id"])
     mine = {cell.splits[s].ids[p] for (s, p), kinds in chosen.items() if "surest_right" in kinds}

@@ -59,7 +59,7 @@ def test_top_k_is_left_out_where_there_are_not_more_than_k_classes(folder: Path)
 
 def test_predictions_hold_validation_and_test_in_the_order_of_the_split(folder: Path) -> None:
     tables.write(cell.read("strong", 0), Evaluate(), folder / "out")
-    written = pd.read_csv("out/predictions.csv", dtype={"image_id": str})
+    written = pd.read_parquet("out/predictions.parquet")
     order = pd.read_csv(cells.split_file(0), dtype={"image_id": str})
     for split in ("val", "test"):
         mine, theirs = written[written["split"] == split], order[order["split"] == split]

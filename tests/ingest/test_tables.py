@@ -262,7 +262,7 @@ def test_a_part_that_no_file_can_hold_ends_nothing(tmp_path: Path, part: str, pa
 
 def test_what_a_parquet_says_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No UTF-8, no such time; equal rows and long texts, packed to almost nothing."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from pyarrow import parquet as pq
 
     monkeypatch.setattr(table_file, "MOST_ROWS", 1000)

@@ -39,8 +39,8 @@ def test_the_parts_of_the_variance_reach_the_page(study: Path) -> None:
             r["image_id"] for r in files.read_rows(study / f"data/split/seeds/{seed}.csv") if r["split"] == "test"
         }
         for variant in ("mlp", "cnn"):
-            found = files.read_rows(study / f"results/{variant}/{seed}/evaluate/predictions.csv")
-            assert {row["image_id"] for row in found if row["split"] == "test"} == wanted
+            found = files.read_frame(study / f"results/{variant}/{seed}/evaluate/predictions.parquet")
+            assert set(found.loc[found["split"] == "test", "image_id"]) == wanted
 
 
 def test_a_further_split_trains_only_its_cells(study: Path) -> None:

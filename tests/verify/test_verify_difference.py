@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from stages.core import files
 from stages.verify import difference
 
 
@@ -101,3 +102,13 @@ def test_pictures(tmp_path: Path) -> None:
 )
 def test_close_forgives_the_last_digits_and_nothing_else(tmp_path: Path, one: str, two: str, same: bool) -> None:
     assert difference.close(*pair(tmp_path, "a.csv", one, two)) is same
+
+
+def test_tables_in_parquet(tmp_path: Path) -> None:
+    one, two, near = (tmp_path / f"{name}.parquet" for name in ("one", "two", "near"))
+    files.write_parquet(one, {"image_id": ["a", "b"], "loss": np.array([0.5, 0.25], np.float32)})
+    files.write_parquet(two, {"image_id": ["a", "b"], "loss": np.array([0.5, 0.75], np.float32)})
+    files.write_parquet(near, {"image_id": ["a", "b"], "loss": np.array([0.5, 0.25 + 1e-10])})
+    assert difference.first(one, two) == "row 2 (image_id b), loss: here 0.25, made again 0.75"
+    assert not difference.close(one, two)
+    assert difference.close(one, near)

@@ -273,6 +273,19 @@ def test_data_that_lies_here_is_judged_too(study: Path, tmp_path: Path, path: st
     assert words in said(found)
 
 
+@pytest.mark.slow
+def test_a_page_that_is_not_in_git_is_made_again_and_held_against_its_hash(clone: Path) -> None:
+    page = clone / "reports/index.html"
+    page.unlink()
+    (clone / ".gitignore").write_text("/reports/index.html\n")
+    tiny.commit(clone, "Take the page out of git")
+    assert judge(clone).holds
+    assert rerun.from_git(Place(clone, ".")).holds
+    committed.replace(clone / "dvc.lock", lock.read(Place(clone, ".")).made["reports/index.html"], "a" * 32)
+    assert judge(clone).holds
+    assert "reports/index.html: another hash than recorded" in said(rerun.from_git(Place(clone, ".")))
+
+
 def test_logits_whose_hashes_were_edited_too_are_found_by_running_the_cell_again(clone: Path) -> None:
     """Without the bytes nothing else can know: every hash of them in dvc.lock tells the same."""
     place = Place(clone, ".")
