@@ -1,12 +1,21 @@
-"""Pictures are decoded in worker processes, forked from one that has loaded what they need."""
+"""Every process of `pytest -n 2` computes with one thread; workers that decode have what they need from the start."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from stages.clean import isolate
 
 DECODERS = ["stages.clean.pictures", "stages.predict.pictures", "stages.curate.pictures", "studies.new.pictures"]
+
+
+def pytest_collection_finish() -> None:
+    """Threads beyond one for each process wait for each other; by now the libraries that start some are loaded."""
+    threadpool_limits(1)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")

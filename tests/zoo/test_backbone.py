@@ -67,8 +67,8 @@ def test_cut_equals_live_in_training(backbone: Any, architecture: str, trainable
     [
         ("B2", "vgg16", 2_359_808, 512),  # block5_conv3
         ("B4", "resnetv2_50", 1_048_576, 2048),  # the block of conv5_block3_3_conv runs whole, for its residual
-        ("B6", "legacy_xception", 7_654_840, 728),
-        ("B8", "inception_v3", 2_792_896, 192),
+        pytest.param("B6", "legacy_xception", 7_654_840, 728, marks=pytest.mark.slow),
+        pytest.param("B8", "inception_v3", 2_792_896, 192, marks=pytest.mark.slow),
     ],
 )
 def test_presets_of_the_studies(backbone: Any, preset: str, architecture: str, parameters: int, crossing: int) -> None:
