@@ -206,6 +206,7 @@ def test_a_backbone_that_cannot_be_built_is_named_by_the_key_of_the_audit(
         run.run(Audit(folds=5, architecture="resnet18"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have other kernels")
 def test_sums_are_taken_by_the_same_kernels_on_every_processor(tmp_path: Path) -> None:
     settings(tmp_path)

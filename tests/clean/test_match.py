@@ -59,7 +59,13 @@ def test_a_copy_is_dropped(name: str, raw: Raw) -> None:
     assert raw.ledger()["a/other.jpg"]["status"] == "kept"
 
 
-@pytest.mark.parametrize("name", SIMILAR)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("mirrored", "turned", "crop", "brighter") else pytest.param(name, marks=pytest.mark.slow)
+        for name in SIMILAR
+    ],
+)
 def test_what_may_be_another_shot_is_kept_and_kept_together(name: str, raw: Raw) -> None:
     raw.add("a/original.png", scene(1))
     raw.add("a/other.png", scene(2))

@@ -17,7 +17,7 @@ from stages.core.errors import UserError
 from tests import tiny
 
 FIXED = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None,
+    max_examples=100, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 ROOT = (tiny.ROOT / "params.yaml").read_bytes()

@@ -38,9 +38,16 @@ def test_vgg_is_cut_inside_at_the_freeze_boundary(backbone: Any, trainable: str,
 
 
 @pytest.mark.parametrize(
-    "architecture", ["resnet18", "mobilenetv3_small_100", "torchvision/resnet18", "legacy_xception"]
+    ("architecture", "trainable"),
+    [
+        ("resnet18", "head"),
+        ("resnet18", LastLayers(last=3)),
+        ("mobilenetv3_small_100", LastLayers(last=3)),
+        ("torchvision/resnet18", LastLayers(last=3)),
+        pytest.param("legacy_xception", "head", marks=pytest.mark.slow),
+        pytest.param("legacy_xception", LastLayers(last=3), marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("trainable", ["head", LastLayers(last=3)])
 def test_cut_equals_live_in_training(backbone: Any, architecture: str, trainable: Any) -> None:
     head = {"widths": [8], "batch_norm": "after_activation", "dropout": 0.5}
     network = zoo.build(backbone(architecture, trainable=trainable, head=head), 3, 48, 0)
