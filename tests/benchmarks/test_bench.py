@@ -27,7 +27,11 @@ def test_every_command_of_make_bench_starts(
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
     done = subprocess.run(
-        ["make", "-n", "-o", "setup", "bench"], cwd=tiny.ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-n", "-o", "setup", "bench"],
+        cwd=tiny.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     commands = [shlex.split(line) for line in done.stdout.splitlines()]
     assert len(commands) >= 5
