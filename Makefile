@@ -94,10 +94,10 @@ register: setup $(if $(STUDY),known) ## the champion in the MLflow registry, rea
 	@$(IN_STUDY) python -m stages.export.register $(CHOSEN) $(ARGS)
 
 test: setup ## the default test suite
-	python -m pytest -n 2 -q
+	python -m pytest -n 2 --dist loadfile -q
 
 test-all: setup ## the slow tests too
-	python -m pytest -n 2 -q -m "slow or not slow"
+	python -m pytest -n 2 --dist loadfile -q -m "slow or not slow"
 
 lint: setup ## ruff and mypy
 	ruff check .

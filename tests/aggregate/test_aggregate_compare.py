@@ -41,7 +41,12 @@ def truth(wobble: tuple[float, float]) -> float:
 
 @pytest.mark.parametrize(
     ("seeds", "wobble"),
-    [(3, (0.0, 0.0)), (3, (0.1, 0.1)), (3, (0.3, 0.3)), (3, (0.0, 0.3)), (5, (0.1, 0.05)), (10, (0.2, 0.2))],
+    [
+        (3, (0.0, 0.0)),
+        (3, (0.0, 0.3)),
+        (5, (0.1, 0.05)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, (0.1, 0.1)), (3, (0.3, 0.3)), (10, (0.2, 0.2)))),
+    ],
 )
 def test_the_interval_covers_a_known_difference(seeds: int, wobble: tuple[float, float]) -> None:
     studies = 2000
@@ -100,17 +105,21 @@ def test_seeds_that_agree_by_chance_borrow_from_the_others() -> None:
     assert used[0] == 40
 
 
-def test_the_interval_over_images_covers_the_difference_of_these_very_networks() -> None:
+@pytest.mark.parametrize(
+    ("skill", "images"), [((3.2, 2.9), 100), pytest.param((0.9, 0.5), 150, marks=pytest.mark.slow)]
+)
+def test_the_interval_over_images_covers_the_difference_of_these_very_networks(
+    skill: tuple[float, float], images: int
+) -> None:
     rng, studies = np.random.default_rng(3), 600
-    for skill, images in (((0.9, 0.5), 150), ((3.2, 2.9), 100)):
-        gap = stats.norm.cdf(skill[0] / np.sqrt(2)) - stats.norm.cdf(skill[1] / np.sqrt(2))
-        covered = 0
-        for _ in range(studies):
-            hardness, noise = rng.normal(size=images), rng.normal(size=(2, 3, images))
-            right = (np.array(skill)[:, None, None] + hardness + noise > 0).astype(np.int64)
-            (row,) = compared(right, ["a", "b"])
-            covered += row["image_ci_low"] <= gap <= row["image_ci_high"]
-        assert 0.93 <= covered / studies <= 0.995
+    gap = stats.norm.cdf(skill[0] / np.sqrt(2)) - stats.norm.cdf(skill[1] / np.sqrt(2))
+    covered = 0
+    for _ in range(studies):
+        hardness, noise = rng.normal(size=images), rng.normal(size=(2, 3, images))
+        right = (np.array(skill)[:, None, None] + hardness + noise > 0).astype(np.int64)
+        (row,) = compared(right, ["a", "b"])
+        covered += row["image_ci_low"] <= gap <= row["image_ci_high"]
+    assert 0.93 <= covered / studies <= 0.995
 
 
 @pytest.mark.parametrize(("accuracy", "images"), [(0.5, 100), (0.85, 300), (0.95, 100), (0.99, 100)])

@@ -34,7 +34,12 @@ def kept(variants: int, seeds: int, images: int, sd: float, studies: int) -> tup
 
 @pytest.mark.parametrize(
     ("variants", "seeds", "images", "sd"),
-    [(2, 2, 300, 1.0), (2, 2, 300, 0.0), (10, 3, 300, 0.0), (5, 3, 300, 1.0), (5, 5, 300, 1.0)],
+    [
+        (2, 2, 300, 1.0),
+        (10, 3, 300, 0.0),
+        (5, 3, 300, 1.0),
+        *(pytest.param(*study, marks=pytest.mark.slow) for study in ((2, 2, 300, 0.0), (5, 5, 300, 1.0))),
+    ],
 )
 def test_the_plan_is_kept(variants: int, seeds: int, images: int, sd: float) -> None:
     assert kept(variants, seeds, images, sd, 600)[1] == pytest.approx(0.8, abs=0.06)

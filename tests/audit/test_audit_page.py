@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,17 @@ if TYPE_CHECKING:
 COLUMNS = ["image_id", "label", "predicted", "label_probability", "predicted_probability", "found", "judged"]
 
 
+@pytest.fixture(scope="module")
+def split_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make(folder, Made(variants=1, seeds=2, seeds_per_split=1))
+    return folder
+
+
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def study(split_twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A made study with two splits, in which the audit named nine of 214 judged pictures and lists seven."""
-    make(tmp_path, Made(variants=1, seeds=2, seeds_per_split=1))
+    shutil.copytree(split_twice, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     params = json.loads(Path("params.yaml").read_text())
     Path("params.yaml").write_text(json.dumps(params | {"aggregate": {"audit": {"folds": 4}}}))

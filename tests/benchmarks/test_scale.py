@@ -27,6 +27,7 @@ def test_made_photographs_differ_and_one_in_a_hundred_is_a_copy() -> None:
     assert all(labels[copy] == labels[original] for copy, original in many.copies(200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["hashes", "clean"])
 def test_everything_planted_is_found(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -79,41 +79,18 @@ def test_no_value_reaches_a_shell(
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        (
-            (
-                "ingest",
-                "path",
-            ),
-            2024,
-            "`ingest.path` is 2024",
-        ),
-        (
-            (
-                "ingest",
-                "path",
-            ),
-            None,
-            "`ingest.path` is None",
-        ),
-        (
-            (
-                "ingest",
-                "path",
-            ),
-            "https://127.0.0.1:9/x",
-            "which is no path",
-        ),
+        (("ingest", "path"), 2024, "`ingest.path` is 2024"),
         (("seeds",), 3, "`seeds` must be a list"),
-        (("variants",), ["mlp"], "`variants` must be a mapping"),
         (("variants",), {"../../tests": {}}, "a variant's name has letters, digits and underscores only"),
-        (("study",), "../../x", "`study` is '../../x'; it is a name"),
-        (
-            (
-                "report",
-                "leak",
-            ),
-            ["a"],
-            "`report.leak` is ['a']",
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (("ingest", "path"), None, "`ingest.path` is None"),
+                (("ingest", "path"), "https://127.0.0.1:9/x", "which is no path"),
+                (("variants",), ["mlp"], "`variants` must be a mapping"),
+                (("study",), "../../x", "`study` is '../../x'; it is a name"),
+                (("report", "leak"), ["a"], "`report.leak` is ['a']"),
+            )
         ),
     ],
 )

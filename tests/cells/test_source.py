@@ -195,7 +195,9 @@ def test_without_the_file_of_decisions_nothing_is_removed(study: Path, guard: st
     tiny.run(study, *DVC, "repro", "clean", PYTHONPATH=guard)
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "dangling", "loop"])
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", *(pytest.param(path, marks=pytest.mark.slow) for path in ("pipe", "dangling", "loop"))]
+)
 def test_a_source_that_is_no_source_gets_a_sentence(study: Path, guard: str, path: str) -> None:
     os.mkfifo(study / "pipe")
     (study / "dangling").symlink_to("nowhere")

@@ -69,12 +69,16 @@ class Raw:
         row = dict.fromkeys(COLUMNS, "") | {"path": path, "file": f"files/{path}", "label": label, "source": "folder"}
         self.rows.append(row | more)
 
-    def run(self, **clean: Any) -> Decisions:
-        """Write the manifest and run the stage."""
+    def write(self) -> None:
+        """Write the manifest."""
         with (self.root / "data/raw/manifest.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
+
+    def run(self, **clean: Any) -> Decisions:
+        """Write the manifest and run the stage."""
+        self.write()
         return run(
             Clean.model_validate(clean),
             self.root / "data/raw",

@@ -26,7 +26,7 @@ def cleaned(raw: Raw, least: int, fate: str = "drop") -> dict[str, dict[str, str
     raw.add("cow/1.png", photo(30), "cow")
     raw.add("elk/1.png", photo(40), "elk")
     raw.add("elk/2.png", b"broken", "elk")
-    raw.run()  # writes the raw manifest
+    raw.write()
     small = SmallClasses.of({"min_images": least, "small_classes": fate})
     root = raw.root
     run(Clean(), root / "data/raw", root / "data/clean", root / "reports/clean", None, (), small)

@@ -50,7 +50,7 @@ def test_results_come_in_order(count: int, workers: int) -> None:
         ("crash", "crashed the decoder (SIGSEGV)"),
         ("exit", "crashed the decoder (exit code 3)"),
         ("loop", "took longer than 0.3 s (clean.seconds)"),
-        ("sleep", "took longer than 0.3 s (clean.seconds)"),
+        pytest.param("sleep", "took longer than 0.3 s (clean.seconds)", marks=pytest.mark.slow),  # by the clock
         pytest.param("eat 900", "needs more than 0.25 GB of memory (clean.gigabytes)", marks=LINUX),
         ("refuse it is torn", "it is torn"),
     ],
@@ -116,7 +116,9 @@ def test_a_consumer_that_stops_leaves_no_process() -> None:
     assert _workers() <= before
 
 
-@pytest.mark.parametrize("pause", [0.05, 0.1, 0.2, 0.3, 1.0])  # s: the server starts, imports, forks; workers work
+@pytest.mark.parametrize(  # s: the server starts, imports, forks; workers work
+    "pause", [0.1, 0.3, *(pytest.param(pause, marks=pytest.mark.slow) for pause in (0.05, 0.2, 1.0))]
+)
 def test_ctrl_c_ends_everything(tmp_path: Path, pause: float) -> None:
     script = tmp_path / "run.py"
     script.write_text(

@@ -59,7 +59,13 @@ def test_a_copy_is_dropped(name: str, raw: Raw) -> None:
     assert raw.ledger()["a/other.jpg"]["status"] == "kept"
 
 
-@pytest.mark.parametrize("name", SIMILAR)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("mirrored", "turned", "crop", "brighter") else pytest.param(name, marks=pytest.mark.slow)
+        for name in SIMILAR
+    ],
+)
 def test_what_may_be_another_shot_is_kept_and_kept_together(name: str, raw: Raw) -> None:
     raw.add("a/original.png", scene(1))
     raw.add("a/other.png", scene(2))
@@ -219,6 +225,7 @@ for seed in range(8):
 FEWER = {"OPENCV_CPU_DISABLE": "AVX2,FP16,AVX", "OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "X86_V3"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names instructions of x86-64")
 def test_a_processor_with_fewer_instructions_sees_the_same() -> None:
     told = {
@@ -237,7 +244,15 @@ def banner(text: str, width: int, height: int) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("size", [(1000, 70), (1600, 90), (90, 1600), (12000, 64), (330, 66)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1000, 70),
+        (90, 1600),
+        (330, 66),
+        *(pytest.param(size, marks=pytest.mark.slow) for size in ((1600, 90), (12000, 64))),
+    ],
+)
 def test_a_strip_is_compared_like_any_picture(size: tuple[int, int], raw: Raw) -> None:
     turn = size[0] < size[1]
     width, height = max(size), min(size)

@@ -121,6 +121,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
     assert 100 < len(expected) < len(best)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
     words = crowd(3000, 3)
     tracemalloc.start()

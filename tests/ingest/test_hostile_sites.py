@@ -109,7 +109,7 @@ def test_a_server_that_floods_is_cut(dripping: str) -> None:
     with server:
         path = listed((f"{dripping}/good.png", "a", ""), *((f"{address}/{name}", "a", "") for name in FLOODS))
         began = time.monotonic()
-        rows = bring("urls", path, connections=2, **{**LOCAL, "timeout_seconds": 2.0})
+        rows = bring("urls", path, connections=2, **{**LOCAL, "timeout_seconds": 1.0})
     assert time.monotonic() - began < 12
     problems = {url.rpartition("/")[2]: row["problem"] for url, row in rows.items()}
     assert problems.pop("good.png") == ""

@@ -58,7 +58,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.chdir(tmp_path)
     ASKED.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -148,7 +148,7 @@ def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pyte
     """127.0.0.2 plays a public site, which sends its visitors to 127.0.0.1."""
     monkeypatch.setattr(connections, "is_public", lambda text: text == "127.0.0.2")
     server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), Site)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     public = f"http://127.0.0.2:{server.server_port}"
     LEADS["/inside.png"] = f"{site}/a.png"

@@ -63,6 +63,7 @@ def work(data: bytes, state: list[Any] | None = None) -> node.Work:
         for name in ("children", "__init__")
     }
     content |= {
+        "stages/__init__.py": b"",  # without it, a package of that name elsewhere in PYTHONPATH would come first
         "stages/tools/forked.py": (tiny.ROOT / "stages/tools/forked.py").read_bytes(),
         "stages/tools/loaded.py": b"",
     }

@@ -127,8 +127,10 @@ def test_the_sums_of_the_ledger_stand_on_the_page(study: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["reports/summary.csv", "results/variant_1/2/evaluate/confusion.csv"])
-def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    make(tmp_path, Made(variants=2))
+def test_a_missing_file_is_named(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "reports/figures")
+    (tmp_path / "reports/index.html").unlink()
     (tmp_path / name).unlink()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=name):
@@ -262,7 +264,7 @@ def test_a_confused_pair_leads_to_a_picture_by_whichever_seed(study: Path) -> No
 
 def test_pairs_that_the_limit_kept_apart_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three pairs, of which one has a picture in train and one in test; it comes first, in the page and in the text."""
-    make(tmp_path, Made(variants=2))
+    make(tmp_path, Made(variants=1, seeds=1, transforms=1))
     rows = files.read_rows(tmp_path / "data/split/seeds/0.csv")
     train, test = ([row["image_id"] for row in rows if row["split"] == part] for part in ("train", "test"))
     audit = files.read_json(tmp_path / "data/clean/audit.json")

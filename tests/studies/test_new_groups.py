@@ -44,8 +44,9 @@ def test_groups_of_a_few_pictures_are_not_taken(tmp_path: Path, new: Any, brough
     assert labels(brought()) == {"cat": 30, "dog": 30}
 
 
-@pytest.mark.parametrize("each", [3, 5, 6])
-@pytest.mark.parametrize("order", ["{c}/session_{i}", "camera{i}/{c}"])
+@pytest.mark.parametrize(
+    ("order", "each"), [("{c}/session_{i}", 3), ("{c}/session_{i}", 6), ("camera{i}/{c}", 5), ("camera{i}/{c}", 6)]
+)
 def test_groups_that_a_split_may_not_divide_are_not_proposed(
     order: str, each: int, tmp_path: Path, new: Any, brought: Any
 ) -> None:
@@ -63,7 +64,7 @@ def test_groups_that_a_split_may_not_divide_are_not_proposed(
     assert all(row["group"] for row in brought("auto").values())
 
 
-@pytest.mark.parametrize("way", [None, *Image.Transpose])
+@pytest.mark.parametrize("way", [None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90])
 def test_groups_that_share_copies_are_counted_as_one(way: Any, tmp_path: Path, new: Any) -> None:
     root = make(tmp_path / "pictures", several([f"{c}/session_{i}" for c in ("cat", "dog") for i in range(7)]))
     picture = Image.open(root / "cat/session_0/cata.png")
@@ -74,8 +75,17 @@ def test_groups_that_share_copies_are_counted_as_one(way: Any, tmp_path: Path, n
     assert "'dog'" not in said.partition("too few of them")[0].rpartition("one thing.")[2]
 
 
-@pytest.mark.parametrize("fold", ["fold{i}", "Fold_{i}", "cv{i}", "split-{i}", "k-fold {i}", "{i}_fold"])
-@pytest.mark.parametrize("order", ["{fold}/{c}", "{c}/{fold}"])
+@pytest.mark.parametrize(
+    ("order", "fold"),
+    [
+        ("{fold}/{c}", "fold{i}"),
+        ("{c}/{fold}", "Fold_{i}"),
+        ("{fold}/{c}", "cv{i}"),
+        ("{c}/{fold}", "split-{i}"),
+        ("{fold}/{c}", "k-fold {i}"),
+        ("{c}/{fold}", "{i}_fold"),
+    ],
+)
 def test_folds_are_told_and_no_groups(order: str, fold: str, tmp_path: Path, new: Any, brought: Any) -> None:
     folds = [fold.format(i=i) for i in range(10)]
     make(tmp_path / "pictures", several([order.format(c=c, fold=one) for c in ("cat", "dog") for one in folds], 3))

@@ -104,7 +104,10 @@ def _faked(value: torch.Tensor, mode: FakeTensorMode) -> torch.Tensor:
         return faked.to(CUDA)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow) if kind in ("frozen_live", "frozen_views") else kind for kind in KINDS],
+)
 def test_nothing_mixes_devices(study: Path, cuda: Callable[[Cell], Loaded], kind: str) -> None:  # noqa: ARG001
     loaded = cuda(made.settings(**KINDS[kind]))
     cell, rows = loaded.cell, np.arange(8)

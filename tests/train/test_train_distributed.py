@@ -73,6 +73,7 @@ MORE: dict[str, dict[str, Any]] = {
     "dropout": {"model": made.CNN_BN, "batch": 8},
     "long": {"model": made.CNN_BN, "batch": 8, "epochs": 60},
 }
+SLOWER = ("frozen", "frozen_live", "views", "long")  # take as long as all others
 
 
 def two(**settings: Any) -> Cell:
@@ -81,17 +82,27 @@ def two(**settings: Any) -> Cell:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose cells were all trained in two processes that were started once."""
+    """A study whose cells, but for the slower ones, were trained in two processes that were started once."""
     folder = tmp_path_factory.mktemp("pair")
     made.make(folder)
     (folder / "seen").mkdir()
+    train(folder, *({**ALIKE, **MORE}.keys() - SLOWER))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slower(pair: Path) -> None:
+    """The slower cells are there too."""
+    train(pair, *SLOWER)
+
+
+def train(folder: Path, *cases: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
-        cells = {name: two(**own) for name, own in {**ALIKE, **MORE}.items()}
+        cells = {name: two(**own) for name, own in {**ALIKE, **MORE}.items() if name in cases}
         ranks.CELLS.write_text(json.dumps({name: cell.model_dump() for name, cell in cells.items()}))
         distributed.launch(ranks.all_of_them, two(), "v", 0)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +120,12 @@ def config(variant: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.parametrize("case", ALIKE)
-def test_the_curve_and_the_choice_of_one_process(case: str) -> None:
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=pytest.mark.slow) if name in SLOWER else name for name in ALIKE]
+)
+def test_the_curve_and_the_choice_of_one_process(case: str, request: pytest.FixtureRequest) -> None:
+    if case in SLOWER:
+        request.getfixturevalue("slower")
     engine.run(made.settings(**ALIKE[case]), f"{case}_one", 0)
     mine, one = history(case), history(f"{case}_one")
     assert len(mine) == len(one) > 1
@@ -178,6 +193,8 @@ for variant in ("plain", "batch_norm", "frozen"):
 """
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("slower")
 def test_the_network_in_the_file_gives_the_logits_in_the_file() -> None:
     """In a process that loads torch as a stage does; this one may have loaded it for other kernels."""
     subprocess.run([sys.executable, "-c", PREDICT], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -237,6 +254,7 @@ ENDS = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("slower")
 @pytest.mark.parametrize("end", ENDS)
 def test_a_killed_cell_ends_whole_and_goes_on(end: str) -> None:
     expected = made.outputs(variant="long")
@@ -266,6 +284,7 @@ def test_a_killed_cell_ends_whole_and_goes_on(end: str) -> None:
     assert made.outputs(variant="long") == expected
 
 
+@pytest.mark.slow
 def test_an_error_is_that_of_the_process_that_failed() -> None:
     with pytest.raises(KeyError, match="long") as caught:
         distributed.launch(ranks.fails_in_the_second, two(), "long", 0)

@@ -143,6 +143,7 @@ def test_balanced_class_weights_are_those_of_scikit_learn() -> None:
         losses.class_weights(sections.Loss(class_weights="balanced"), labels, ["a", "b", "c", "d"])
 
 
+@pytest.mark.slow
 def test_a_cell_loads_no_library_that_it_does_not_use() -> None:
     """Each costs seconds of every process."""
     program = """

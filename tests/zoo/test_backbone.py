@@ -38,9 +38,16 @@ def test_vgg_is_cut_inside_at_the_freeze_boundary(backbone: Any, trainable: str,
 
 
 @pytest.mark.parametrize(
-    "architecture", ["resnet18", "mobilenetv3_small_100", "torchvision/resnet18", "legacy_xception"]
+    ("architecture", "trainable"),
+    [
+        ("resnet18", "head"),
+        ("resnet18", LastLayers(last=3)),
+        ("mobilenetv3_small_100", LastLayers(last=3)),
+        ("torchvision/resnet18", LastLayers(last=3)),
+        pytest.param("legacy_xception", "head", marks=pytest.mark.slow),
+        pytest.param("legacy_xception", LastLayers(last=3), marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("trainable", ["head", LastLayers(last=3)])
 def test_cut_equals_live_in_training(backbone: Any, architecture: str, trainable: Any) -> None:
     head = {"widths": [8], "batch_norm": "after_activation", "dropout": 0.5}
     network = zoo.build(backbone(architecture, trainable=trainable, head=head), 3, 48, 0)
@@ -67,8 +74,8 @@ def test_cut_equals_live_in_training(backbone: Any, architecture: str, trainable
     [
         ("B2", "vgg16", 2_359_808, 512),  # block5_conv3
         ("B4", "resnetv2_50", 1_048_576, 2048),  # the block of conv5_block3_3_conv runs whole, for its residual
-        ("B6", "legacy_xception", 7_654_840, 728),
-        ("B8", "inception_v3", 2_792_896, 192),
+        pytest.param("B6", "legacy_xception", 7_654_840, 728, marks=pytest.mark.slow),
+        pytest.param("B8", "inception_v3", 2_792_896, 192, marks=pytest.mark.slow),
     ],
 )
 def test_presets_of_the_studies(backbone: Any, preset: str, architecture: str, parameters: int, crossing: int) -> None:
