@@ -86,8 +86,9 @@ def _borderline(pairs: Sequence[Pair]) -> list[Pair]:
 
 def _tables(done: Decisions, near: Sequence[Pair], folder: Path) -> None:
     entries = done.entries
-    rows = [vars(entries[k]) | {"group": number} for number, members in enumerate(done.groups) for k in members]
-    files.write_rows(folder / "groups.csv", GROUPS, [{name: row[name] for name in GROUPS} for row in rows])
+    rows = [(number, entries[k]) for number, members in enumerate(done.groups) for k in members]
+    grouped = [{"group": number} | {name: getattr(e, name) for name in GROUPS[1:]} for number, e in rows]
+    files.write_rows(folder / "groups.csv", GROUPS, grouped)
     shown = [p for p in done.pairs if p.verdict != "different"] + [p for p in near if p.verdict == "different"]
     shown.sort(key=lambda p: (p.verdict, -p.strength, p.a, p.b))
     files.write_rows(folder / "pairs.csv", PAIRS, [_pair_row(entries, p) for p in shown])
