@@ -16,19 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pillow_heif
-from PIL import (  # noqa: F401 - a plug-in is known once it is imported
+from PIL import (  # a plug-in is known once it is imported; Pillow itself imports those of the other formats
     AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
     Image,
     ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
+    Jpeg2KImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
-    WebPImagePlugin,
+    WebPImagePlugin,  # noqa: F401
 )
 
 from stages.clean import filebytes, kinds, rgb

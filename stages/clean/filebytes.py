@@ -49,10 +49,16 @@ def endless_ppm(data: bytes) -> str:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of the canvas that the header of a WebP announces; None where there is none."""
-    if data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8X":
-        return None
-    return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    """Width and height that the header of a WebP announces; None for other files."""
+    kind = data[12:16] if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 30 else b""
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
 
 
 def excess(header: Image.Image, data: bytes, max_pixels: int) -> str:

@@ -1,4 +1,4 @@
-"""Contact sheets, a figure and tables for whoever wants to see why a picture was dropped."""
+"""Contact sheets and tables for whoever wants to see why a picture was dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -27,13 +26,11 @@ if TYPE_CHECKING:
 TILE, MARGIN, CAPTION, COLUMNS = 112, 3, 38, 10  # px, px, px, tiles in a row
 PAGE, PAGES = 16, 4  # groups on a sheet, sheets; the least certain first
 BORDERLINE = 40  # pairs
-SHOWN = 50  # classes of the overview, the largest
 GROUPS = ("group", "path", "label", "status", "reason", "detail", "image_id", "duplicate_of")
 FIGURES = (*Evidence.__dataclass_fields__, *(f"whole_{n}" for n in Whole.__dataclass_fields__),
            *(f"proof_{n}" for n in Proof.__dataclass_fields__))  # fmt: skip
 PAIRS = ("verdict", "a", "b", "by", "turned", *FIGURES)
 COLOURS = {"kept": "#1a7f37", "duplicate": "#9a6700", "quarantined": "#cf222e"}
-BEFORE, AFTER = "#c9d1d9", "#0969da"
 _FONT = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"  # comes with matplotlib: the same on every machine
 _DRAWN = frozenset(FT2Font(str(_FONT)).get_charmap())
 
@@ -48,8 +45,8 @@ class Tile(NamedTuple):
 def write(done: Decisions, pictures: Pictures, report: Path) -> None:
     """Write the folder `report`.
 
-    groups.csv, pairs.csv (the same, the similar and the nearest misses), classes.csv, duplicates-N.png, borderline.png,
-    quarantined.png and overview.png; a sheet that would show nothing is left out.
+    groups.csv, pairs.csv (the same, the similar and the nearest misses), classes.csv, duplicates-N.png, borderline.png
+    and quarantined.png; a sheet that would show nothing is left out.
     """
     entries, near, groups = done.entries, _borderline(done.pairs), _by_doubt(done)
     pages = range(0, min(len(groups), PAGES * PAGE), PAGE)
@@ -65,7 +62,6 @@ def write(done: Decisions, pictures: Pictures, report: Path) -> None:
         for name, rows in sheets.items():
             if rows:
                 _drawn(rows, entries, pictures).save(folder / f"{name}.png")
-        _overview([e for e in entries if e.label], folder / "overview.png")
 
 
 def _in_rows(tiles: list[Tile]) -> list[list[Tile]]:
@@ -92,7 +88,8 @@ def _tables(done: Decisions, near: Sequence[Pair], folder: Path) -> None:
     shown = [p for p in done.pairs if p.verdict != "different"] + [p for p in near if p.verdict == "different"]
     shown.sort(key=lambda p: (p.verdict, -p.strength, p.a, p.b))
     files.write_rows(folder / "pairs.csv", PAIRS, [_pair_row(entries, p) for p in shown])
-    before, after = _counts([e for e in entries if e.label])
+    before = Counter(e.label for e in entries if e.label)
+    after = Counter(e.label for e in entries if e.status == "kept")
     classes = [{"label": name, "before": before[name], "after": after[name]} for name in sorted(before, key=natural)]
     files.write_rows(folder / "classes.csv", ("label", "before", "after"), classes)
 
@@ -102,11 +99,6 @@ def _pair_row(entries: Sequence[Entry], pair: Pair) -> dict[str, object]:
     parts = {"whole_": pair.whole, "proof_": pair.proof, "": None if pair.whole else pair.evidence}
     figures = {pre + k: round(v, 4) for pre, found in parts.items() if found for k, v in asdict(found).items()}
     return dict.fromkeys(PAIRS) | {"verdict": pair.verdict, **ends, "by": pair.by, "turned": pair.turned} | figures
-
-
-def _counts(entries: Sequence[Entry]) -> tuple[Counter[str], Counter[str]]:
-    """How many rows each label has, and how many of them are kept."""
-    return Counter(e.label for e in entries), Counter(e.label for e in entries if e.status == "kept")
 
 
 def _by_doubt(done: Decisions) -> list[list[int]]:
@@ -173,23 +165,3 @@ def _legible(line: str) -> str:
     """The line with what the font lacks, or what cannot be printed, escaped as Python does."""
     able = (c if c.isprintable() and ord(c) in _DRAWN else c.encode("unicode_escape").decode() for c in line)
     return "".join(able)[-22:]
-
-
-def _overview(entries: Sequence[Entry], target: Path) -> None:
-    """Images per class before and after, and the sizes of what was kept."""
-    before, after = _counts(entries)
-    sizes = [(e.print.width, e.print.height) for e in entries if e.status == "kept"]
-    names = sorted(sorted(before, key=lambda name: -before[name])[:SHOWN], key=natural)[::-1]
-    figure = Figure(figsize=(9.6, 1.2 + 0.22 * max(len(names), 10)), dpi=100, layout="constrained")
-    bars, dots = figure.subplots(1, 2)
-    rows = range(len(names))
-    bars.barh(rows, [before[name] for name in names], color=BEFORE)
-    bars.barh(rows, [after[name] for name in names], color=AFTER)
-    bars.set_yticks(rows, map(_legible, names), parse_math=False)
-    more = "" if len(before) <= SHOWN else f", the largest {SHOWN} of {len(before)}"
-    bars.set_title(f"images per class, before and after{more}", fontsize="medium")
-    dots.scatter([w for w, _ in sizes], [h for _, h in sizes], s=6, color=AFTER)
-    if sizes:
-        dots.set(xscale="log", yscale="log")
-    dots.set_title(f"width and height of {len(sizes)} kept images, px", fontsize="medium")
-    figure.savefig(target, metadata={"Software": None})
