@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 import threading
 import zlib
 from typing import TYPE_CHECKING
@@ -211,18 +210,20 @@ def _sound(chunk: memoryview) -> bool:
 @contextlib.contextmanager
 def overheard() -> Iterator[Callable[[], str]]:
     """Take what codecs write to stderr, below Python; gives a function that returns what came since its last call."""
-    with _LISTENING, tempfile.TemporaryFile() as paper:
-        stderr = os.dup(2)
-        os.dup2(paper.fileno(), 2)
+    with _LISTENING:
+        stderr, (heard, spoken) = os.dup(2), os.pipe()
+        os.set_blocking(heard, False)
+        os.set_blocking(spoken, False)  # what the pipe cannot hold is lost
+        os.dup2(spoken, 2)
 
         def said() -> str:
-            text = os.pread(2, 4096, 0).decode(errors="replace")
-            os.ftruncate(2, 0)
-            os.lseek(2, 0, os.SEEK_SET)
-            return text
+            with contextlib.suppress(BlockingIOError):
+                return os.read(heard, 1 << 20).decode(errors="replace")
+            return ""
 
         try:
             yield said
         finally:
             os.dup2(stderr, 2)
-            os.close(stderr)
+            for end in (stderr, heard, spoken):
+                os.close(end)
