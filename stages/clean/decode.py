@@ -1,10 +1,10 @@
 """From the bytes of a file to one upright RGB picture, or to a reason why not.
 
 The normalised picture is what every later step sees: first frame, EXIF orientation applied, transparency on a ground, 8
-bits a channel, RGB. Pillow ignores colour profiles and so do we. Pillow decodes, and asks the formats named here, none of
-which starts a program; OpenCV reads dark 16-bit colour again, of which Pillow keeps 8 bits. Limits hold before anything
-is decoded; what they cannot foresee, the process of `stages.clean.isolate` ends. One decode at a time in a process:
-codecs write to a stream that all threads share.
+bits a channel, RGB. Pillow ignores colour profiles and so do we. Pillow decodes, and asks the formats named here, none
+of which starts a program; OpenCV reads dark 16-bit colour again, of which Pillow keeps 8 bits. Limits hold before
+anything is decoded; what they cannot foresee, the process of `stages.clean.isolate` ends. One decode at a time in a
+process: codecs write to a stream that all threads share.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _TILE = (322, 323)  # TIFF: TileWidth, TileLength
 _PPM_HEADER = 4096
-_HARMLESS = 4  # bytes that cameras leave before the end
+_AT_END, _HARMLESS = re.compile(r" (\d+) extraneous bytes before marker 0xd9$"), 4  # which cameras leave there
 _LISTENING = threading.RLock()  # a process has one stderr
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
 
@@ -177,18 +177,10 @@ def damage(data: bytes, said: Callable[[], str]) -> str:
     said()
     with contextlib.suppress(cv2.error):
         cv2.imdecode(np.frombuffer(data, np.uint8), _GLANCE)
-    return _jpeg_damage(said())
-
-
-def _jpeg_damage(said: str) -> str:
-    """What libjpeg's warning says of the pixels; some are about headers, or about a byte or two too many at the end."""
-    lines = [line for line in said.splitlines() if line.startswith(("Corrupt JPEG data", "Inconsistent progression"))]
-    if not lines:
+    found = re.search(r"^(?:Corrupt JPEG data|Inconsistent progression).*", said(), re.MULTILINE)  # not of headers
+    if not found or ((few := _AT_END.search(found[0])) and int(few[1]) <= _HARMLESS):
         return ""
-    words = lines[0].split()
-    if "extraneous" in words and words[-1] == "0xd9" and int(words[words.index("extraneous") - 1]) <= _HARMLESS:
-        return ""
-    return f"libjpeg: {lines[0][:100]}"
+    return f"libjpeg: {found[0][:100]}"
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
