@@ -9,18 +9,15 @@ import argparse
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.made import stage
 from stages.clean.params import Clean
 from stages.clean.run import run
 from stages.core import files
 from stages.split import assign
 from stages.split.params import Split
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def main() -> None:
@@ -39,7 +36,7 @@ def leak(arguments: argparse.Namespace) -> None:
     for name, clean in settings.items():
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            _raw(_files(arguments.folder), arguments.folder, root)
+            stage.lay(root, stage.files_of(arguments.folder))
             done = run(clean, root / "data/raw", root / "data/clean", root / "reports/clean", None)
         kept = [e for e in done.entries if e.status == "kept"]
         shown = [photograph.get(e.print.sha256[:16], e.print.sha256) for e in kept]
@@ -55,23 +52,6 @@ def leak(arguments: argparse.Namespace) -> None:
         print(f"   images of each class: {dict(sorted(Counter(e.label for e in kept).items()))}")
         sizes = [len(g) for g in done.groups]
         print(f"   {len(sizes)} groups of copies or similar pictures, of {sum(sizes)} files; the largest {max(sizes)}")
-
-
-def _raw(chosen: Sequence[Path], folder: Path, root: Path) -> None:
-    """Files of label folders as ingest would leave them."""
-    rows = []
-    for path in chosen:
-        relative = path.relative_to(folder)
-        target = root / "data/raw/files" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-        row = {"path": str(relative), "file": f"files/{relative}", "label": path.parent.name, "source": "folder"}
-        rows.append(row | dict.fromkeys(("group", "box", "problem"), ""))
-    files.write_rows(root / "data/raw/manifest.csv", list(rows[0]), rows)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":

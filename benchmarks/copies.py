@@ -198,10 +198,10 @@ def _row(name: str, pictures: list[hard.Picture], arguments: argparse.Namespace)
 
 def cost(arguments: argparse.Namespace) -> None:
     """The stage and its peers as whole processes on one folder, without anything in a cache."""
-    paths = sorted(p for p in arguments.folder.rglob("*") if p.is_file())[: arguments.count]
+    pictures = stage.files_of(arguments.folder)[: arguments.count]
     with _folder(arguments.keep, "cost") as root:
-        stage.lay(root, [(str(p.relative_to(arguments.folder)), p.read_bytes(), p.parent.name) for p in paths])
-        print(f"{len(paths)} files; load of the machine {os.getloadavg()[0]:.1f}")
+        stage.lay(root, pictures)
+        print(f"{len(pictures)} files; load of the machine {os.getloadavg()[0]:.1f}")
         ours = stage.process(root, arguments.settings)
         done = stage.outcome(root)
         print(f"evenhand          {ours:8.1f} CPU s   {len(done.same)} same, {len(done.similar)} similar")

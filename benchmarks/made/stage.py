@@ -58,6 +58,12 @@ class Outcome:
         return a in self.homes and self.homes[a] == self.homes.get(b)
 
 
+def files_of(folder: Path) -> list[tuple[str, bytes, str]]:
+    """The files below a folder: path in it, content, name of the folder that holds the file."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(str(path.relative_to(folder)), path.read_bytes(), path.parent.name) for path in paths]
+
+
 def lay(root: Path, pictures: Iterable[tuple[str, bytes, str]]) -> None:
     """A study folder whose data/raw holds pictures: path, content, label."""
     rows = []

@@ -50,12 +50,12 @@ def weights(settings: Audit) -> dict[str, str] | None:
     Raises:
         UserError: the architecture is unknown, or its weights are not here and cannot be fetched.
     """
-    with _keys_of_the_audit(settings):
+    with _errors_name_audit_keys(settings):
         return zoo.pretrained(cell(settings).model)
 
 
 @contextlib.contextmanager
-def _keys_of_the_audit(settings: Audit) -> Iterator[None]:
+def _errors_name_audit_keys(settings: Audit) -> Iterator[None]:
     """Errors of a backbone name the keys of a variant; the audit has keys of its own, and none for weights."""
     try:
         yield
@@ -98,7 +98,7 @@ def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
 
     def build(target: Path) -> None:
         images = pixels.load(paths, frozen.size, frozen.resize, known)
-        with _keys_of_the_audit(settings):
+        with _errors_name_audit_keys(settings):
             np.save(target, _computed(images, frozen, device))
 
     return store.array("features", key, build)

@@ -36,8 +36,7 @@ def settle(entries: Sequence[Entry], small: SmallClasses) -> None:
     if small.fate == "merge":
         for entry, count in _of_small(entries, small):
             told = f"its class `{entry.label}` has {count} pictures, fewer than ingest.min_images: {small.least}"
-            entry.detail = "; ".join(filter(None, [entry.detail, told]))
-            entry.reason = entry.reason or "small_class"
+            entry.tell("small_class", told)
             entry.label = OTHER
     for entry, count in _of_small(entries, small):
         entry.duplicate_of = ""

@@ -215,15 +215,12 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
     Returns:
         The proof; None where they cannot be laid on each other.
     """
-    if float(np.linalg.det(warp[:, :2])) < 1:  # the first is the coarser: the other way round
-        first, second, warp = second, first, np.asarray(cv2.invertAffineTransform(warp), np.float64)
-    right, shrink = second, min(_PROOF / max(second.shape[:2]), 1.0)
-    if shrink < 1:
-        size = max(1, round(second.shape[1] * shrink)), max(1, round(second.shape[0] * shrink))
-        right = np.asarray(cv2.resize(second, size, interpolation=cv2.INTER_AREA), np.uint8)
-    warp = warp @ np.diag([1 / shrink, 1 / shrink, 1])
-    scale = float(np.sqrt(np.linalg.det(warp[:, :2])))
-    size = _shrunk(first, scale)
+    if _scale(warp) < 1:  # the first is the coarser: the other way round
+        first, second, warp = second, first, cv2.invertAffineTransform(warp)
+    shrink = max(max(second.shape[:2]) / _PROOF, 1.0)
+    right = cv2.resize(second, _shrunk(second, shrink), interpolation=cv2.INTER_AREA)
+    warp = warp @ np.diag([shrink, shrink, 1])
+    size = _shrunk(first, _scale(warp))
     left = cv2.resize(first, size, interpolation=cv2.INTER_AREA)
     warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
     a, b = left.astype(np.float32), right.astype(np.float32)
@@ -232,7 +229,7 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
         return None
     laid, covered = lay(a, found, b.shape)
     inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-    inside[:_RIM], inside[-_RIM:], inside[:, :_RIM], inside[:, -_RIM:] = False, False, False, False
+    inside[:_RIM] = inside[-_RIM:] = inside[:, :_RIM] = inside[:, -_RIM:] = False
     return _judge(laid, b, inside) if inside.any() else None
 
 

@@ -97,26 +97,22 @@ def tell(entries: Sequence[Entry], hand: Hand) -> None:
         elif one.decision != "drop":
             for entry in rows:
                 told = f"by hand, {curation.said(one)}: {one.reason or 'no reason was given'}"
-                entry.detail = "; ".join(filter(None, [entry.detail, told]))
-                entry.reason = entry.reason or _CODES.get(one.decision, f"{one.decision}_by_hand")
+                entry.tell(_CODES.get(one.decision, f"{one.decision}_by_hand"), told)
 
 
 def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> dict[str, Any]:
     """What was decided, and what came of it: the rows as they are, against the rows without any decision."""
-    fates = Counter((old.status == "kept", new.status == "kept") for new, old in zip(entries, before, strict=True))
-    both = [(new, old) for new, old in zip(entries, before, strict=True) if new.status == old.status == "kept"]
+    both = list(zip(entries, before, strict=True))
     lost = Counter(
-        old.label
-        for new, old in zip(entries, before, strict=True)
-        if old.status == "kept" and (new.status, new.label) != ("kept", old.label)
+        old.label for new, old in both if old.status == "kept" and (new.status, new.label) != ("kept", old.label)
     )
     return {
         "decisions": len(hand.fitting) + len(hand.refused),
         "applied": dict(sorted(Counter(one.decision for one, _ in hand.fitting).items())),
         "after_test_figures": sum(bool(one.seen) for one, _ in hand.fitting),
-        "kept": fates[False, True],
-        "left_out": fates[True, False],
-        "relabelled": sum(new.label != old.label for new, old in both),
+        "kept": sum(old.status != "kept" == new.status for new, old in both),
+        "left_out": sum(new.status != "kept" == old.status for new, old in both),
+        "relabelled": sum(new.status == old.status == "kept" and new.label != old.label for new, old in both),
         "lost": dict(sorted(lost.items())),  # label -> pictures that are not kept under it any more
         "not_applied": [[*one.subject, one.decision, why] for one, why in sorted(hand.refused, key=str)],
     }

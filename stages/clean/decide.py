@@ -56,6 +56,11 @@ class Entry:
         """Put it into quarantine."""
         self.status, self.reason, self.detail = "quarantined", reason, detail
 
+    def tell(self, reason: str, sentence: str) -> None:
+        """Add a sentence to what is said of it; the first reason stands."""
+        self.reason = self.reason or reason
+        self.detail = "; ".join(filter(None, [self.detail, sentence]))
+
 
 @dataclass
 class Decisions:
@@ -170,12 +175,7 @@ def _name(entries: list[Entry], usable: list[int]) -> None:
         entry.image_id = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
 
 
-def _settle(
-    done: Decisions,
-    members: list[int],
-    verdicts: dict[tuple[int, int], Pair],
-    clean: Clean,
-) -> None:
+def _settle(done: Decisions, members: list[int], verdicts: dict[tuple[int, int], Pair], clean: Clean) -> None:
     """Decide within one set of copies: first on its labels, then on which copy stays."""
     entries = done.entries
     if _contradict(entries, members, verdicts):
@@ -214,26 +214,23 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
 
 
 def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
-    counts = Counter(entries[k].label for k in members)
+    """Settle a conflict: what stays of copies with several labels."""
     said = classes.said([entries[k] for k in members])
-    if sure := {entries[k].label for k in members if entries[k].hand}:
-        for k in members:
-            if entries[k].label not in sure:
-                entries[k].refuse("label_conflict", f"by hand, the picture got another label: {said}")
-        return [k for k in members if entries[k].status == "kept"]
-    (winner, most), (_, second) = counts.most_common(2)
-    if clean.label_conflicts == "fail":
+    (winner, most), (_, second) = Counter(entries[k].label for k in members).most_common(2)
+    why, right = "the same picture has several labels", {entries[k].label for k in members if entries[k].hand}
+    if right:
+        why = "by hand, the picture got another label"
+    elif clean.label_conflicts == "fail":
         raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")
-    if clean.label_conflicts == "keep_all":
+    elif clean.label_conflicts == "keep_all":
         for k in members:
-            told = f"stands under several labels and is kept under each: {said}"
-            entries[k].detail = "; ".join(filter(None, [entries[k].detail, told]))
-            entries[k].reason = entries[k].reason or "label_conflict"
+            entries[k].tell("label_conflict", f"stands under several labels and is kept under each: {said}")
         return members
-    keep = clean.label_conflicts == "keep_majority" and most > second
+    elif clean.label_conflicts == "keep_majority" and most > second:
+        right = {winner}
     for k in members:
-        if not keep or entries[k].label != winner:
-            entries[k].refuse("label_conflict", f"the same picture has several labels: {said}")
+        if entries[k].label not in right:
+            entries[k].refuse("label_conflict", f"{why}: {said}")
     return [k for k in members if entries[k].status == "kept"]
 
 
@@ -276,5 +273,4 @@ def _tell_turned(done: Decisions) -> None:
         if pair.verdict == "similar" and pair.turned and one.status == other.status == "kept" and one is not other:
             for entry, beside in ((one, other), (other, one)):
                 if "turned" not in entry.reason:
-                    entry.detail = "; ".join(filter(None, [entry.detail, f"shows {beside.path} {pair.turned}"]))
-                    entry.reason = entry.reason or "turned_copy"
+                    entry.tell("turned_copy", f"shows {beside.path} {pair.turned}")

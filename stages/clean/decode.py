@@ -1,35 +1,30 @@
 """From the bytes of a file to one upright RGB picture, or to a reason why not.
 
 The normalised picture is what every later step sees: first frame, EXIF orientation applied, transparency on a ground, 8
-bits a channel, RGB. Pillow ignores colour profiles and so do we. Pillow alone decodes, and asks the formats named here,
-none of which starts a program. Limits hold before anything is decoded; what they cannot foresee, the process of
-`stages.clean.isolate` ends. One decode at a time in a process: codecs write to a stream that all threads share.
+bits a channel, RGB. Pillow ignores colour profiles and so do we. Pillow decodes, and asks the formats named here, none
+of which starts a program; OpenCV reads dark 16-bit colour again, of which Pillow keeps 8 bits. Limits hold before
+anything is decoded; what they cannot foresee, the process of `stages.clean.isolate` ends. One decode at a time in a
+process: codecs write to a stream that all threads share.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import threading
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pillow_heif
-from PIL import (  # noqa: F401 - a plug-in is known once it is imported
+from PIL import (  # a plug-in is known once it is imported; Pillow itself imports those of the other formats
     AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
     Image,
     ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
+    Jpeg2KImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
     UnidentifiedImageError,
-    WebPImagePlugin,
+    WebPImagePlugin,  # noqa: F401
 )
 
 from stages.clean import filebytes, kinds, rgb
@@ -54,7 +49,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_LENIENT = threading.Lock()
 _NO_MEMORY = re.compile(r"(?i)(out of|insufficient|enough) memory|allocat")  # what codecs say of the machine
 _OWN = {"JPEG": ".jpg", "PNG": ".png"}  # formats whose files are kept as they are
 
@@ -105,8 +99,10 @@ def decode(data: bytes, clean: Clean, box: Box | None = None) -> Picture:
         except Refused as refused:
             if refused.reason != "truncated" or clean.truncated_min_visible == 1:
                 raise
-            picture = _part(data, clean, said)
-        return crop(picture, box, clean)
+            picture = _part(data, clean)
+        if picture.turn != 1:
+            picture = replace(picture, image=picture.image.transpose(_TURNS[picture.turn]))
+        return _crop(picture, box, clean)
 
 
 def open_header(data: bytes) -> Image.Image:
@@ -141,7 +137,7 @@ def check_size(width: int, height: int, clean: Clean) -> None:
         raise Refused("too_small", f"{width}x{height} px, a side under clean.min_side = {clean.min_side}")
 
 
-def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
+def _crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
     """Cut a picture to `box` (clipped to the picture); raises `Refused` where nothing is left."""
     if box is None:
         return picture
@@ -155,7 +151,7 @@ def crop(picture: Picture, box: Box | None, clean: Clean) -> Picture:
     return replace(picture, image=picture.image.crop((x1, y1, x2, y2)), suffix="")
 
 
-def orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 (upright) to 8, of a loaded picture; 1 where there is none or it is nonsense."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -222,16 +218,14 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
 def _normalised(image: Image.Image, data: bytes) -> Picture:
     frames = filebytes.frames(open_header(data) if image.format in ("TIFF", "GIF") else image, data)
     part = filebytes.covered(image, data)
-    deep = rgb.deep_colour(image, data)
+    most = rgb.largest_sample(image, data)
     image.load()  # before EXIF is asked for, which loads a PNG and passes over what it meets
-    turn = orientation(image)
+    turn = _orientation(image)
     plain = image.mode == "RGB" and turn == 1 and not frames and not image.has_transparency_data
     own = _OWN.get(image.format or "", "")
     if part:
         image = rgb.clear_outside(image, part)
-    result, note = rgb.from_deep_colour(image, deep, open_header(data), data) if deep else rgb.to_rgb(image)
-    if turn != 1:
-        result = result.transpose(_TURNS[turn])
+    result, note = rgb.from_deep_colour(image, most, data) if most else rgb.to_rgb(image)
     picture = Picture(result, "" if note[0] or not plain else own, *note, turn)
     if part:
         size = f"{part[2] - part[0]}x{part[3] - part[1]} of {image.width}x{image.height} px"
@@ -239,24 +233,21 @@ def _normalised(image: Image.Image, data: bytes) -> Picture:
     return _noted(picture, ("animated", frames)) if frames else picture
 
 
-def _part(data: bytes, clean: Clean, said: Callable[[], str]) -> Picture:
+def _part(data: bytes, clean: Clean) -> Picture:
     """What is there of a truncated file, if enough of its rows are."""
-    with _LENIENT:
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            picture = _decoded(data, clean)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-    said()
-    turn = {6: 8, 8: 6}.get(picture.turn, picture.turn)  # the others undo themselves
-    rows = np.asarray(picture.image.transpose(_TURNS[turn]) if turn != 1 else picture.image)
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # no other decode runs now
+    try:
+        picture = _decoded(data, clean)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    rows = np.asarray(picture.image)
     # what is missing is filled with one colour, from the bottom up
     missing = int(np.cumprod((rows[::-1] == rows[-1, -1]).all(axis=(1, 2))).sum())
     visible = 1 - missing / len(rows)
     sentence = f"truncated: {visible:.0%} of the rows are there"
     if visible < clean.truncated_min_visible:
         raise Refused("truncated", f"{sentence}, clean.truncated_min_visible = {clean.truncated_min_visible}")
-    return Picture(picture.image, "", "truncated", sentence)
+    return replace(picture, suffix="", note="truncated", detail=sentence)
 
 
 def _noted(picture: Picture, note: rgb.Note) -> Picture:

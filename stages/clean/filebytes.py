@@ -6,14 +6,11 @@ Limits must hold before a decoder runs, and decoders pass over damage in silence
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
-import struct
-import tempfile
 import threading
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +30,7 @@ _PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _TILE = (322, 323)  # TIFF: TileWidth, TileLength
 _PPM_HEADER = 4096
-_HARMLESS = 4  # bytes that cameras leave before the end
+_AT_END, _HARMLESS = re.compile(r" (\d+) extraneous bytes before marker 0xd9$"), 4  # which cameras leave there
 _LISTENING = threading.RLock()  # a process has one stderr
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
 
@@ -59,8 +56,7 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         bits = int.from_bytes(data[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", data[26:30])
-        return width & 0x3FFF, height & 0x3FFF
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
     return None
 
 
@@ -116,7 +112,7 @@ def _count(image: Image.Image, data: bytes) -> int:
     if image.format == "GIF" and data.count(b"\0,") > _MOST_FRAMES:  # a frame begins with a comma, after a zero
         return _MOST_FRAMES + 1
     if image.format == "PNG" and getattr(image, "is_animated", False):
-        names = [name for name, _, _ in _chunks(data) if name in (b"fcTL", b"IDAT")]
+        names = [name for name, _ in _chunks(data) if name in (b"fcTL", b"IDAT")]
         return names.count(b"fcTL") + (names[:1] == [b"IDAT"])
     if image.format != "TIFF":
         return int(getattr(image, "n_frames", 1))
@@ -152,25 +148,13 @@ def bare_png(data: bytes, *, animation: bool) -> bytes:
     if not data.startswith(_PNG):
         return data
     names = _PIXELS + _ANIMATION * animation
-    kept = [
-        data[start:end]
-        for name, start, end in _chunks(data)
-        if name in names and (name != b"eXIf" or _sound(data, start, end))
-    ]
-    return _PNG + b"".join(kept) + _cut_pixels(data)
+    kept = [chunk for name, chunk in _chunks(data) if name in names and (name != b"eXIf" or _sound(chunk))]
+    return _PNG + b"".join(kept)
 
 
 def has_pixels(data: bytes) -> bool:
     """Whether a PNG has a chunk of pixels, be it cut."""
-    return any(name == b"IDAT" for name, _, _ in _chunks(data)) or bool(_cut_pixels(data))
-
-
-def _cut_pixels(data: bytes) -> bytes:
-    """The chunk of pixels in which a PNG ends too early; empty where it does not."""
-    name, end = b"", len(_PNG)
-    for name, _, end in _chunks(data):  # noqa: B007 - the last is asked for
-        pass
-    return data[end:] if name != b"IEND" and data[end + 4 : end + 8] == b"IDAT" else b""
+    return any(name == b"IDAT" for name, _ in _chunks(data))
 
 
 def damage(data: bytes, said: Callable[[], str]) -> str:
@@ -185,67 +169,53 @@ def damage(data: bytes, said: Callable[[], str]) -> str:
         said: returns what was written to stderr since it was last called.
     """
     if data.startswith(_PNG):
-        for name, start, end in _chunks(data):
-            if name in (b"IDAT", b"PLTE", b"tRNS") and not _sound(data, start, end):
+        for name, chunk in _chunks(data):
+            if name in (b"IDAT", b"PLTE", b"tRNS") and not _sound(chunk):
                 return f"the checksum of a part of the pixels ({name.decode()}) is wrong"
     if not data.startswith(b"\xff\xd8"):
         return ""
     said()
     with contextlib.suppress(cv2.error):
         cv2.imdecode(np.frombuffer(data, np.uint8), _GLANCE)
-    return _jpeg_damage(said())
-
-
-def _jpeg_damage(said: str) -> str:
-    """What libjpeg's warning says of the pixels; some are about headers, or about a byte or two too many at the end."""
-    lines = [line for line in said.splitlines() if line.startswith(("Corrupt JPEG data", "Inconsistent progression"))]
-    if not lines:
+    found = re.search(r"^(?:Corrupt JPEG data|Inconsistent progression).*", said(), re.MULTILINE)  # not of headers
+    if not found or ((few := _AT_END.search(found[0])) and int(few[1]) <= _HARMLESS):
         return ""
-    words = lines[0].split()
-    if "extraneous" in words and words[-1] == "0xd9" and int(words[words.index("extraneous") - 1]) <= _HARMLESS:
-        return ""
-    return f"libjpeg: {lines[0][:100]}"
+    return f"libjpeg: {found[0][:100]}"
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk of a PNG that is there as a whole, up to the one that ends the picture."""
-    name, start = b"", len(_PNG)
-    while name != b"IEND" and start + 12 <= len(data) and (end := start + 12 + _number(data, start)) <= len(data):
-        name = data[start + 4 : start + 8]
-        yield name, start, end
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and bytes of each chunk of a PNG, up to the one that ends the picture; a cut one if it has pixels."""
+    name, start, view = b"", len(_PNG), memoryview(data)
+    while name != b"IEND" and start + 8 <= len(data):
+        name, end = data[start + 4 : start + 8], start + 12 + int.from_bytes(view[start : start + 4], "big")
+        if end <= len(data) or name == b"IDAT":
+            yield name, view[start:end]
         start = end
 
 
-def _sound(data: bytes, start: int, end: int) -> bool:
-    """Whether the checksum of a chunk is right."""
-    return zlib.crc32(data[start + 4 : end - 4]) == _number(data, end - 4)
-
-
-def _number(data: bytes, start: int) -> int:
-    return int.from_bytes(data[start : start + 4], "big")
+def _sound(chunk: memoryview) -> bool:
+    """Whether the checksum of a chunk is right; a cut one has none."""
+    cut = len(chunk) < 12 + int.from_bytes(chunk[:4], "big")
+    return cut or zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
 @contextlib.contextmanager
 def overheard() -> Iterator[Callable[[], str]]:
     """Take what codecs write to stderr, below Python; gives a function that returns what came since its last call."""
     with _LISTENING:
-        paper, stderr = _paper(os.getpid()).fileno(), os.dup(2)
-        os.dup2(paper, 2)
+        stderr, (heard, spoken) = os.dup(2), os.pipe()
+        os.set_blocking(heard, False)
+        os.set_blocking(spoken, False)  # what the pipe cannot hold is lost
+        os.dup2(spoken, 2)
+
+        def said() -> str:
+            with contextlib.suppress(BlockingIOError):
+                return os.read(heard, 1 << 20).decode(errors="replace")
+            return ""
+
         try:
-            yield lambda: _read(paper)
+            yield said
         finally:
-            _read(paper)
             os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-@functools.cache
-def _paper(_process: int) -> IO[bytes]:
-    return tempfile.TemporaryFile()  # kept as long as the process
-
-
-def _read(paper: int) -> str:
-    text = os.pread(paper, 4096, 0).decode(errors="replace")
-    os.ftruncate(paper, 0)
-    os.lseek(paper, 0, os.SEEK_SET)
-    return text
+            for end in (stderr, heard, spoken):
+                os.close(end)

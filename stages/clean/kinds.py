@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import math
 import re
 import struct
 
@@ -111,17 +112,9 @@ def _is_text(data: bytes) -> bool:
 
 def kind_of_tiff(data: bytes) -> str:
     """How the first page of a TIFF is stored, in words; "" where that cannot be read, and for other files."""
-    try:
-        page = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
-        stream = io.BytesIO(data)
-        stream.seek(page.next)
-        page.load(stream)
-        found = page.get(_COMPRESSION, 1), page.get(_PHOTOMETRIC, 0), page.get(_SAMPLES, 1)
-    except Exception:  # noqa: BLE001 - broken input raises anything
-        return ""
-    if not all(isinstance(value, int) for value in found):
-        return ""
-    return "compression {}, photometric interpretation {}, samples per pixel {}".format(*found)
+    found = _tags(data, {_COMPRESSION: 1, _PHOTOMETRIC: 0, _SAMPLES: 1})
+    said = "compression {}, photometric interpretation {}, samples per pixel {}"
+    return said.format(*found) if found else ""
 
 
 def camera_raw(header: Image.Image, data: bytes) -> str:
@@ -131,20 +124,22 @@ def camera_raw(header: Image.Image, data: bytes) -> str:
     subfile, places = header.tag_v2.get(_SUBFILE, 0), header.tag_v2.get(_SUB_IFDS, ())
     places = [place for place in (places if isinstance(places, tuple) else (places,)) if isinstance(place, int)][:16]
     reduced = isinstance(subfile, int) and bool(subfile & 1) and bool(places or header.tag_v2.next)
-    if reduced or any(_pixels(data, place) > header.width * header.height for place in places):
+    sizes = [math.prod(_tags(data, {_WIDTH: 0, _HEIGHT: 0}, place) or [0]) for place in places]
+    if reduced or max(sizes, default=0) > header.width * header.height:
         return f"camera raw file; only its preview of {header.width}x{header.height} px can be read: convert it to JPEG"
     return ""
 
 
-def _pixels(data: bytes, place: int) -> int:
-    """Width by height of the picture whose directory stands at a place of a TIFF; 0 where that cannot be read."""
+def _tags(data: bytes, wanted: dict[int, int], place: int | None = None) -> list[int]:
+    """Numbers of a TIFF, or what they are by default, from its first directory or the one at a place; [] if broken."""
     with contextlib.suppress(Exception):
         page = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
         stream = io.BytesIO(data)
-        stream.seek(place)
+        stream.seek(page.next if place is None else place)
         page.load(stream)
-        return int(page[_WIDTH]) * int(page[_HEIGHT])
-    return 0
+        found = [page.get(tag, usual) for tag, usual in wanted.items()]
+        return found if all(isinstance(value, int) for value in found) else []
+    return []
 
 
 def header_said(name: str, data: bytes) -> str:

@@ -6,7 +6,6 @@ the scale and the ground are chosen by the picture's own values, and the ledger 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from PIL import Image
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 Note = tuple[str, str]  # a reason code and a sentence, both empty where there is nothing to say
@@ -27,8 +24,7 @@ _LEVELS = 32  # grey levels of 256: a picture that would keep fewer is stretched
 _GROUNDS = (("white", 255), ("black", 0), ("grey", 128))
 _SEEN = 24  # grey levels: what differs less from its ground cannot be seen on it
 _VANISHES = 0.2  # share of an outline that may vanish in white
-_SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B"}  # the order of two bytes; N is the machine's own, little
-_STRIP = 1 << 22  # pixels that are worked on at a time
+_PART = 1 << 22  # samples that are worked on at a time
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, Note]:
@@ -58,49 +54,50 @@ def clear_outside(image: Image.Image, part: tuple[int, int, int, int]) -> Image.
     return result
 
 
-def deep_colour(image: Image.Image, data: bytes) -> str:
-    """How 16-bit colour is stored, before it is loaded: the order of its bytes, or the format; "" for others.
+def largest_sample(image: Image.Image, data: bytes) -> int:
+    """The largest value that a sample of an opened picture in 16-bit colour can have; 0 for other pictures.
 
     Args:
-        image: the opened file.
-        data: its bytes.
+        image: not loaded yet.
+        data: the file.
     """
     if image.mode not in ("RGB", "RGBA", "LA") or not getattr(image, "tile", None):
-        return ""
+        return 0
     args = image.tile[0].args  # type: ignore[attr-defined]
+    first, last = (args[0], args[-1]) if isinstance(args, tuple) else (args, 0)
+    most = 65535 if str(first).endswith(("16B", "16L", "16N")) else 0
     if image.format == "PPM":
-        return "PPM" if isinstance(args, tuple) and args[-1] > 255 else ""
-    if image.format == "JPEG2000":
-        return "JPEG2000" if _bits_of_jpeg_2000(data) > 8 else ""
-    raw = str(args[0] if isinstance(args, tuple) else args)
-    return raw[-3:] if raw[-3:] in _SWAPPED else ""
+        most = last
+    elif image.format == "JPEG2000":
+        at = data.find(b"\xff\x4f\xff\x51") + 2  # the header of the code stream, with the bits of the first channel
+        most = 2 ** ((data[at + 40] & 0x7F) + 1) - 1 if 2 <= at < len(data) - 40 else 0
+    return most if most > 255 else 0
 
 
-def from_deep_colour(image: Image.Image, kind: str, again: Image.Image, data: bytes) -> tuple[Image.Image, Note]:
+def from_deep_colour(image: Image.Image, most: int, data: bytes) -> tuple[Image.Image, Note]:
     """Convert 16-bit colour, of which Pillow loads the high byte alone.
 
-    Where the picture uses few of its 16 bits, its samples are read whole.
+    Where the picture uses few of its 16 bits, OpenCV reads its samples whole.
 
     Args:
         image: loaded.
-        kind: as `deep_colour` says.
-        again: the same file, opened.
-        data: its bytes.
+        most: as `largest_sample` says.
+        data: the file.
 
     Raises:
-        ValueError: this kind of file cannot be read whole.
+        ValueError: OpenCV does not read the same picture.
     """
     ranges = image.getextrema()[: 1 if image.mode == "LA" else 3]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)  # type: ignore[misc]
     if high >= 64 and high - low >= _LEVELS:
         return to_rgb(image)
-    if kind == "PPM":
-        samples = _ppm_samples(again, data)
-    elif kind == "JPEG2000":
-        samples = _jpeg_2000_samples(image, data)
-    else:
-        samples = _png_or_tiff_samples(image, kind, again)
-    pixels, note = scaled(samples)
+    try:
+        found = cv2.imdecode(np.frombuffer(data + b"\n", np.uint8), cv2.IMREAD_UNCHANGED)  # a PPM in text ends with it
+    except cv2.error:
+        found = None
+    if not _is_same(found, most, image):
+        raise ValueError("16-bit colour that uses few of its bits, of a kind that is read with 8 bits a channel alone")
+    pixels, note = scaled(np.ascontiguousarray(found[..., 2::-1]))
     result = Image.fromarray(pixels)
     if image.mode != "RGB":
         result.putalpha(image.getchannel("A"))
@@ -108,52 +105,12 @@ def from_deep_colour(image: Image.Image, kind: str, again: Image.Image, data: by
     return result, note if note[0] else ground
 
 
-def _png_or_tiff_samples(image: Image.Image, order: str, again: Image.Image) -> NDArray[np.uint16]:
-    """The low byte comes from a second reading with the order of the bytes swapped.
-
-    Of grey with opacity Pillow knows one order; its four bytes of a pixel are read as if they were four channels.
-    """
-    four = str(again.tile[0].args).find("LA;16B") >= 0  # type: ignore[attr-defined]
-    for k, tile in enumerate(again.tile):  # type: ignore[attr-defined]
-        first, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        raw = "RGBA" if four else first[:-3] + _SWAPPED[order]
-        again.tile[k] = tile._replace(args=(raw, *rest) if rest else raw)  # type: ignore[attr-defined]
-    again.load()
-    low = np.asarray(again)
-    if four:
-        return np.repeat(low[..., :1].astype(np.uint16) * 256 + low[..., 1:2], 3, axis=2)
-    return np.asarray(np.asarray(image)[..., :3].astype(np.uint16) * 256 + low[..., :3], np.uint16)
-
-
-def _ppm_samples(again: Image.Image, data: bytes) -> NDArray[np.uint16]:
-    codec, _, start, _ = again.tile[0]  # type: ignore[attr-defined]
-    count = again.width * again.height * 3
-    if codec == "ppm_plain":
-        words = re.sub(rb"#[^\n\r]*", b" ", data[start:]).split()[:count]
-        found = np.array([int(word) for word in words], np.uint16)
-    else:
-        body = data[start : start + 2 * count]
-        found = np.frombuffer(body[: len(body) // 2 * 2], ">u2").astype(np.uint16)
-    return np.pad(found, (0, count - len(found))).reshape(again.height, again.width, 3)
-
-
-def _jpeg_2000_samples(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
-    try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        found = None
-    if found is not None and found.ndim == 3 and found.dtype == np.uint16 and found.shape[2] in (3, 4):
-        samples = np.ascontiguousarray(found[..., 2::-1])
-        high = samples >> (_bits_of_jpeg_2000(data) - 8)
-        if high.shape[:2] == image.size[::-1] and np.abs(high.astype(int) - np.asarray(image)[..., :3]).max() <= 1:
-            return np.asarray(samples, np.uint16)
-    raise ValueError("JPEG 2000 that uses few of its bits, of a kind that is read with 8 bits a channel alone")
-
-
-def _bits_of_jpeg_2000(data: bytes) -> int:
-    """Bits of the first channel, by the header of the code stream."""
-    at = data.find(b"\xff\x4f\xff\x51") + 2
-    return (data[at + 40] & 0x7F) + 1 if 2 <= at < len(data) - 40 else 8
+def _is_same(found: NDArray[Any] | None, most: int, image: Image.Image) -> bool:
+    """Whether OpenCV, if it found 16-bit colour, found the colours of a picture; some of the pixels are looked at."""
+    if found is None or found.dtype != np.uint16 or found.shape[:2] != image.size[::-1] or found.shape[2:] < (3,):
+        return False
+    some = found[::8, ::8, 2::-1] * (255 / most)
+    return bool(np.abs(some - np.asarray(image.convert("RGB"))[::8, ::8]).max() < 1.5)
 
 
 def scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], Note]:
@@ -164,26 +121,20 @@ def scaled(values: NDArray[Any]) -> tuple[NDArray[np.uint8], Note]:
     16-bit colour. What is not a number becomes black.
     """
     whole = values.dtype.kind in "iu"
-    low, high = _range(values)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min().item(), finite.max().item()) if finite.size else (0.0, 0.0)
     black, white = _span(low, high, whole=whole)
     if low < high and (high - low) * 255 < _LEVELS * (white - black):
         black, white = low, high
     usual = black == 0 and white in ((65535,) if whole else (1, 255, 65535))
     factor = 256 / (white - black + 1) if whole else 255 / (white - black or 1)
     result = np.empty(values.shape, np.uint8)
-    for rows in _strips(values):
-        part = np.nan_to_num(values[rows].astype(np.float64), nan=black, posinf=white, neginf=black)
-        result[rows] = np.clip((part - black) * factor, 0, 255)
+    parts = 1 + values.size // _PART
+    for source, target in zip(np.array_split(values, parts), np.array_split(result, parts), strict=True):
+        part = np.nan_to_num(source.astype(np.float64), nan=black, posinf=white, neginf=black)
+        target[:] = np.clip((part - black) * factor, 0, 255)
     said = f"grey or colour of {black:.6g} to {white:.6g} laid on 0 to 255"
     return result, NOTHING if usual else ("rescaled", said)
-
-
-def _range(values: NDArray[Any]) -> tuple[float, float]:
-    """Smallest and largest value that is finite."""
-    if values.dtype.kind in "iu":
-        return int(values.min()), int(values.max())
-    parts = [part for rows in _strips(values) if (part := values[rows][np.isfinite(values[rows])]).size]
-    return (float(min(p.min() for p in parts)), float(max(p.max() for p in parts))) if parts else (0.0, 0.0)
 
 
 def _span(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -194,19 +145,13 @@ def _span(low: float, high: float, *, whole: bool) -> tuple[float, float]:
     return 0, next((white for white in (1, 255, 65535) if high <= white), high)
 
 
-def _strips(values: NDArray[Any]) -> Iterator[slice]:
-    step = max(1, _STRIP // max(1, values[0].size))
-    return (slice(start, start + step) for start in range(0, len(values), step))
-
-
 def _on_a_ground(image: Image.Image) -> tuple[Image.Image, Note]:
     """Lay a picture with transparency on white, or on what its outline stands out from."""
     layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     pixels = np.asarray(layer)
-    opaque, clear = int(pixels[..., 3].min()) == 255, int(pixels[..., 3].max()) == 0
-    if opaque:
+    if pixels[..., 3].min() == 255:
         return layer.convert("RGB"), NOTHING
-    if clear:
+    if pixels[..., 3].max() == 0:
         return _under_glass(layer, pixels)
     lost = _lost(pixels)
     least = min(range(len(lost)), key=lost.__getitem__) if lost[0] > _VANISHES else 0
@@ -233,12 +178,8 @@ def _lost(pixels: NDArray[np.uint8]) -> list[float]:
 
     The outline counts and not the area: a white spot inside of a red apple is seen on any ground.
     """
-    seen = pixels[..., 3] >= 128
-    outline = np.zeros_like(seen)
-    outline[1:] |= seen[1:] & ~seen[:-1]
-    outline[:-1] |= seen[:-1] & ~seen[1:]
-    outline[:, 1:] |= seen[:, 1:] & ~seen[:, :-1]
-    outline[:, :-1] |= seen[:, :-1] & ~seen[:, 1:]
+    seen = (pixels[..., 3] >= 128).astype(np.uint8)
+    outline = seen > cv2.erode(seen, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
     if not outline.any():
         outline = pixels[..., 3] > 0
     colours = pixels[outline].astype(np.int32)

@@ -86,7 +86,10 @@ def run(  # noqa: PLR0913, PLR0917
         f"{counts['quarantined']} quarantined; {len(done.pairs)} pairs were compared"
     )
     if done.cut:
-        say(f"clean: links that were cut: {len(done.cut)}; more than clean.match.max_group pictures would be chained")
+        say(
+            f"clean: {len(done.cut)} similar pairs were not joined: their groups together would have more than "
+            f"clean.match.max_group = {clean.match.max_group} pictures"
+        )
     return done
 
 

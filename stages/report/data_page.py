@@ -25,7 +25,6 @@ SHEETS = {  # by the name of the file, less its number
     "Another threshold would change these pairs first.",
     "duplicates": "Groups of copies and of similar pictures; the groups with the weakest evidence come first.",
     "quarantined": "Files in quarantine, each with its reason.",
-    "overview": "Images per class before and after cleaning, and the sizes of the kept images.",
 }
 KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
 

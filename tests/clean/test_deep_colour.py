@@ -53,14 +53,16 @@ def deep_file(kind: str, values: NDArray[np.uint16], most: int) -> bytes:
         return b"P6\n# a comment\n%d %d\n%d\n" % (width, height, most) + values.astype(">u2").tobytes()
     if kind == "PPM in text":
         return b"P3 %d %d %d\n" % (width, height, most) + " ".join(map(str, values.ravel().tolist())).encode()
-    suffix = ".jp2"
-    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    suffix, lossless = {
+        "TIFF": (".tiff", [cv2.IMWRITE_TIFF_COMPRESSION, 5]),
+        "JPEG2000": (".jp2", [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]),
+    }[kind]
     done, data = cv2.imencode(suffix, values[..., ::-1], lossless)
     assert done
     return data.tobytes()
 
 
-@pytest.mark.parametrize("kind", ["PPM", "PPM in text", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["PPM", "PPM in text", "JPEG2000", "TIFF"])
 @pytest.mark.parametrize("high", [20, 1000, 4000, 65535])
 def test_dark_16_bit_colour_of_other_formats_stays_visible(kind: str, high: int) -> None:
     colours = np.stack([ramp(0, high, np.uint16), ramp(high, 0, np.uint16), ramp(high // 3, high, np.uint16)], -1)
