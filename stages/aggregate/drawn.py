@@ -19,6 +19,8 @@ from stages.aggregate import compare, joint
 from stages.core.seeding import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -71,14 +73,19 @@ class Draws:
             each = each[first] - each[second] + common[:, None] * of_image[-1]
             between = seeds * (each**2).sum(axis=1) - ((left[first] - left[second]) ** 2).sum(axis=1)
             squares = ((images * parts.seed + rest) * chi, (left**2).sum(axis=1), np.maximum(between, 0.0))
-            judged = joint.family(np.zeros(len(first)), *squares, self.pairs, self.size)
+            judged = joint.family(joint.Spread(self.pairs, seeds, images, images, np.zeros(len(first)), *squares))
             half[place] = reach(judged, alpha)[: len(own) - 1]
         error = math.sqrt(2 * parts.seed / seeds + (spread[0] ** 2 + spread[1] ** 2 + common[0] ** 2) / images)
-        low, high = 0.0, float(half.max() + 9 * error)
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (low, middle) if ndtr((middle - half) / error).mean() >= POWER else (middle, high)
-        return high
+        return _least(float(half.max() + 9 * error), lambda gap: ndtr((gap - half) / error).mean() >= POWER)
+
+
+def _least(most: float, enough: Callable[[float], bool]) -> float:
+    """The least value between 0 and `most` that is enough, by bisection; `most` where none is."""
+    low, high = 0.0, most
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _at(parts: Parts, level: float) -> tuple[float, float, float]:
@@ -99,13 +106,7 @@ def _at(parts: Parts, level: float) -> tuple[float, float, float]:
         return np.asarray(ndtr((ndtri(where) + math.sqrt(alike) * nodes) / math.sqrt(1 - alike)))
 
     def found(variance: float) -> float:
-        low, high = 0.0, 0.999
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (
-                (middle, high) if weights @ expected(middle, share) ** 2 - share**2 < variance else (low, middle)
-            )
-        return low
+        return _least(0.999, lambda alike: bool(weights @ expected(alike, share) ** 2 - share**2 >= variance))
 
     variants, seeds = found(one - parts.rest - parts.image / 2), found(one - parts.rest)
     ours, theirs = expected(variants, level), expected(variants, share)

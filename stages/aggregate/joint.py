@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Pairs = list[tuple[int, int]]
 
 UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an equal one costs more than the reverse
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
@@ -33,9 +34,42 @@ DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a s
 TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
 THREE_SEEDS = 0.3  # the same with three, where the variants may be unequal (Bartlett at the level below)
 PERHAPS = 0.5
+LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
 NODES = 160
 MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What varies on one split of S seeds and N images; `seed`, `rest` are 0 for a single seed.
+
+    `seed` (variants,) is the mean square of the seeds of a variant, `rest` (variants,) the part of it that comes from
+    the images alone. `image` (pairs,) is what the images add to a `difference` beyond that, as a mean square. `worth`
+    is how many images, or groups of one size, say as much.
+    """
+
+    pairs: Pairs
+    seeds: int
+    images: int
+    worth: float
+    difference: Floats
+    seed: Floats
+    rest: Floats
+    image: Floats
+
+    def variance(self) -> tuple[Floats, Floats]:
+        """Variance of the difference of each pair by itself and its degrees of freedom, each (pairs,)."""
+        first, second = np.array(self.pairs).T
+        a, b = self.seed[first], self.seed[second]
+        total = a + b + self.image
+        if self.seeds == 1:
+            return total / self.images, np.full(len(total), self.worth - 1.0)
+        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
+        squares += self.image**2 / max(self.worth - 1, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = np.where(squares > 0, total**2 / squares, np.inf)
+        return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
 
 
 @dataclass(frozen=True)
@@ -88,34 +122,15 @@ class Family:
         return Range(self.variants, self.freedom).isf(alpha) / math.sqrt(2) * self.error
 
 
-def family(
-    difference: Floats,
-    seed: Floats,
-    rest: Floats,
-    image: Floats,
-    pairs: list[tuple[int, int]],
-    size: tuple[int, int],
-    worth: float | None = None,
-) -> Family:
-    """Judge all pairs of one split together.
-
-    Args:
-        difference: (pairs,).
-        seed: mean square of the seeds of each variant (variants,).
-        rest: the part of it that comes from the images alone (variants,).
-        image: what the images add to a difference beyond that, as a mean square (pairs,).
-        pairs: indices of the variants.
-        size: seeds and images.
-        worth: how many groups of one size say as much as the images, which are groups then.
-    """
-    seeds, images = size
-    of_worth = max((images if worth is None else worth) - 1.0, 1.0)
-    first, second = np.array(pairs).T
+def family(found: Spread) -> Family:
+    """Judge all pairs of one split together."""
+    seeds, images, seed, rest, image = found.seeds, found.images, found.seed, found.rest, found.image
+    difference, count = found.difference, len(found.pairs)
+    of_worth = max(found.worth - 1.0, 1.0)
+    first, second = np.array(found.pairs).T
     if seeds == 1:
-        error = np.sqrt(image / images)
-        none = np.zeros(len(pairs), dtype=np.bool_)
-        freedom_of_images = np.full(len(pairs), of_worth)
-        return Family(len(seed), difference, error, freedom_of_images, ~none, np.zeros(len(pairs)), np.ones(len(pairs)))
+        error, refused = np.sqrt(image / images), np.ones(count, dtype=np.bool_)
+        return Family(len(seed), difference, error, np.full(count, of_worth), refused, np.zeros(count), np.ones(count))
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
     moving = np.maximum(seed, rest) > 0
@@ -142,9 +157,9 @@ def family(
         # Two seeds give the sum one degree of freedom, whatever the images add.
         with np.errstate(divide="ignore", invalid="ignore"):
             satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
-        satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
+        satterthwaite = np.ones(count) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
-    refused = np.full(len(pairs), not moving.any()) | (error == 0)
+    refused = np.full(count, not moving.any()) | (error == 0)
     ordinary = moving & ~own
     if ordinary.any() and not alone:  # a variant with a failed run does not make a new run of the others vary
         level = max(float(seed[ordinary].mean()), float(rest[ordinary].mean()))

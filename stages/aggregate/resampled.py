@@ -103,16 +103,12 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     scale = max(float(one.values.max() - one.values.min()) for one in tested)
     images, seeds = worth(tested).groups, tested[0].values.shape[1]
     around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
-    same = [
-        all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)
-        for a, b in pairs
-    ]
-    repeated = {b for (_, b), alike in zip(pairs, same, strict=True) if alike}
+    same = np.all([compare.alike(one.values, one.predicted, pairs) for one in tested], axis=0)
+    repeated = set(second[same].tolist())
     judged = family(table, pairs, held_out, least, of_seeds(tested), [v not in repeated for v in range(len(table))])
     covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
-        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, np.array(same),
-        covers, judged,
+        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, same, covers, judged,
     )  # fmt: skip
 
 

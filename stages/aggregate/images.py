@@ -1,11 +1,8 @@
-"""Images that most cells get wrong with confidence: label errors to look at by hand.
-
-Only predictions on validation and test count: a network that has trained on a wrong label has learnt it. An image is
-ordered by the mean probability that the cells give to its own label (self-confidence; Northcutt et al., 2021).
-"""
+"""What the cells make of single images: likely label errors, and whether the seeds look at the same place."""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +11,21 @@ import pandas as pd
 from stages.core import cells, files
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from stages.aggregate.collect import CellResults
     from stages.aggregate.params import Suspects
 
-COLUMNS = ["image_id", "split", "label", "predicted", "cells", "wrong", "confidence", "label_probability"]
-COLUMNS += ["tile_variant", "tile_seed", "tile", "found"]
+AGREEMENT = ["variant", "image_id", "pairs", "correlation"]  # columns of agreement.csv
+SUSPECTS = ["image_id", "split", "label", "predicted", "cells", "wrong", "confidence", "label_probability"]
+SUSPECTS += ["tile_variant", "tile_seed", "tile", "found"]
 
 
 def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
-    """The rows of suspects.csv, the most suspicious first.
+    """The rows of suspects.csv: images that most cells get wrong with confidence, the most suspicious first.
+
+    Only predictions on validation and test count: a network that has trained on a wrong label has learnt it. An image
+    is ordered by the mean probability that the cells give to its own label (self-confidence; Northcutt et al., 2021).
 
     Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say,
     `confidence` their mean confidence. `tile` is the picture's number in `samples.png` of the cell `tile_variant`,
@@ -85,3 +88,29 @@ def _tiles(found: list[CellResults]) -> dict[str, tuple[str, int, int]]:
         for number, tile in enumerate(files.read_json(path, cells.Sheet)["tiles"]):
             places.setdefault(tile["image_id"], (cell.variant, cell.seed, number))
     return places
+
+
+def agreement(found: list[CellResults]) -> list[dict[str, Any]]:
+    """The rows of agreement.csv: Pearson's r of the Grad-CAM maps of an image, averaged over the pairs of seeds.
+
+    Variants without maps, and maps that are flat (so that r is undefined), are left out.
+    """
+    maps: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+    for cell in found:
+        path = cells.evaluate_folder(cell.variant, cell.seed) / "gradcam.json"
+        for tile in files.read_json(path)["tiles"]:
+            if tile["kind"] == "shared":
+                maps.setdefault((cell.variant, tile["image_id"]), []).append(np.array(tile["map"], dtype=np.float64))
+    rows = []
+    for (variant, image), seen in maps.items():
+        pairs = [_correlation(a, b) for a, b in itertools.combinations(seen, 2)]
+        known = [r for r in pairs if r is not None]
+        if known:
+            rows.append(dict(zip(AGREEMENT, (variant, image, len(known), float(np.mean(known))), strict=True)))
+    return rows
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    a, b = first - first.mean(), second - second.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else None
