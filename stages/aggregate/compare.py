@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr, stdtrit
 
 from stages.aggregate import joint
 from stages.aggregate.values import Worth
@@ -111,8 +112,6 @@ def _mean_squares(table: Floats) -> tuple[Floats, Floats]:
 
 def interval(difference: Floats, variance: Floats, freedom: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
     """Lower and upper limit of the difference and two-sided p, each (pairs,)."""
-    from scipy.special import stdtr, stdtrit
-
     error = np.sqrt(variance)
     half = stdtrit(freedom, 1 - alpha / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -127,8 +126,6 @@ def over_images(values: NDArray[Any], pairs: Pairs, alpha: float, worth: Worth |
     Two images are added on which one variant of a pair, and then the other, does better by as much as one seed of it
     can (Bonett and Price 2012): near 100 % a few images decide, and the plain interval is too narrow.
     """
-    from scipy.special import stdtrit
-
     seeds, images = values.shape[1:]
     worth = worth or Worth.alike(images)
     scale = float(values.max() - values.min()) if values.size else 0.0

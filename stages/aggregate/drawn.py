@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from stages.aggregate import compare, joint
 from stages.core.seeding import generator
@@ -57,8 +58,6 @@ class Draws:
 
     def needed(self, parts: Parts, ahead: float, alpha: float) -> float:
         """The difference that is decided with 80 % power if the variances are those of a first variant so far ahead."""
-        from scipy.special import ndtr
-
         seeds, images = self.size
         first, second = np.array(self.pairs).T
         own, rest = (np.full(self.seed.shape[1], value) for value in (parts.image / 2, parts.rest))
@@ -94,8 +93,6 @@ def _at(parts: Parts, level: float) -> tuple[float, float, float]:
     An answer is right when skill and luck add up to more than 0, all of them normal. What two variants, or two runs of
     one, have in common is set so that the variances at the level of the others are those that are known.
     """
-    from scipy.special import ndtr, ndtri
-
     share = float(parts.share or 0)
     one = share * (1 - share)
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)

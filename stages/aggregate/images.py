@@ -27,66 +27,40 @@ def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
     Only predictions on validation and test count: a network that has trained on a wrong label has learnt it. An image
     is ordered by the mean probability that the cells give to its own label (self-confidence; Northcutt et al., 2021).
 
-    Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say,
-    `confidence` their mean confidence. `tile` is the picture's number in `samples.png` of the cell `tile_variant`,
+    Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say (of names
+    that are said as often the first), `confidence` their mean confidence. `split` is val, test, or both where it is now
+    in the one and now in the other. `tile` is the picture's number in `samples.jpg` of the cell `tile_variant`,
     `tile_seed`; empty where no cell shows it. `found` is how many images the rule names, of which `most` are listed.
     """
     judges = [cell for cell in found if cell.config.get("cell", {}).get("model", {}).get("name") != "random"]
     if not judges:
         return []
-    images = pd.concat([c.predictions[["image_id", "label"]] for c in judges]).drop_duplicates(ignore_index=True)
-    # An image that a cell has trained on, or that is in no part of its split, has no row there: empty.
-    tables = [c.predictions.set_index("image_id").reindex(images["image_id"]) for c in judges]
-    unseen = np.stack([table["label"].notna().to_numpy(bool) for table in tables])
-    wrong = unseen & np.stack([(table["label"] != table["predicted"]).to_numpy(bool) for table in tables])
-    confidence = np.stack([table["confidence"].fillna(0).to_numpy(float) for table in tables])
-    likely = np.stack([np.exp(-table["loss"].to_numpy(float)) for table in tables])
-    judged, count = unseen.sum(axis=0), wrong.sum(axis=0)
-    own = np.where(unseen, likely, 0).sum(axis=0) / judged
-    sure = np.divide((confidence * wrong).sum(axis=0), count, out=np.zeros(len(count)), where=count > 0)
-    chosen = np.flatnonzero((count > rules.share * judged) & (sure >= rules.confidence))
-    order = chosen[np.argsort(own[chosen], kind="stable")][: rules.most]
-    tiles, parts = _tiles(judges), _parts(judges)
-    rows = []
-    for place in order.tolist():
-        image = images["image_id"].iloc[place]
-        votes = pd.Series([table["predicted"].iloc[place] for table in tables])[wrong[:, place]].value_counts()
-        variant, seed, tile = tiles.get(image, (None, None, None))
-        rows.append(
-            {
-                "image_id": image,
-                "split": parts[image],
-                "label": images["label"].iloc[place],
-                "predicted": min(votes.index[votes == votes.max()]),
-                "cells": int(judged[place]),
-                "wrong": int(count[place]),
-                "confidence": float(sure[place]),
-                "label_probability": float(own[place]),
-                "tile_variant": variant,
-                "tile_seed": seed,
-                "tile": tile,
-                "found": len(chosen),
-            }
-        )
-    return rows
+    # An image that a cell has trained on, or that is in no part of its split, has no row.
+    table = pd.concat([cell.predictions for cell in judges])
+    table = table.assign(wrong=table["label"] != table["predicted"], likely=np.exp(-table["loss"].astype(float)))
+    judged = table.groupby("image_id", sort=False).agg(
+        label=("label", "first"), cells=("wrong", "size"), wrong=("wrong", "sum"), label_probability=("likely", "mean")
+    )
+    judged["confidence"] = table[table["wrong"]].groupby("image_id")["confidence"].mean()
+    suspicious = judged[(judged["wrong"] > rules.share * judged["cells"]) & (judged["confidence"] >= rules.confidence)]
+    listed = suspicious.sort_values("label_probability", kind="stable").head(rules.most)
+    seen = table[table["image_id"].isin(listed.index)]
+    parts = seen.groupby("image_id")["split"].agg(lambda parts: "both" if len(set(parts)) > 1 else parts.iloc[0])
+    guesses = seen[seen["wrong"]].groupby("image_id")["predicted"].agg(lambda said: said.mode()[0])
+    shown = listed.assign(image_id=listed.index, split=parts, predicted=guesses, found=len(suspicious))
+    tiles = _tiles(judges)
+    rows: list[Any] = shown.to_dict("records")
+    return [dict.fromkeys(SUSPECTS) | row | tiles.get(row["image_id"], {}) for row in rows]
 
 
-def _parts(found: list[CellResults]) -> dict[str, str]:
-    """Image id -> val, test, or both where it is now in the one and now in the other."""
-    parts: dict[str, str] = {}
-    for cell in found:
-        for image, part in zip(cell.predictions["image_id"], cell.predictions["split"], strict=True):
-            parts[image] = part if parts.get(image, part) == part else "both"
-    return parts
-
-
-def _tiles(found: list[CellResults]) -> dict[str, tuple[str, int, int]]:
+def _tiles(found: list[CellResults]) -> dict[str, dict[str, Any]]:
     """Image id -> the first cell that shows it, and where in its sprite."""
-    places: dict[str, tuple[str, int, int]] = {}
+    places: dict[str, dict[str, Any]] = {}
     for cell in found:
         path = cells.evaluate_folder(cell.variant, cell.seed) / "samples.json"
         for number, tile in enumerate(files.read_json(path, cells.Sheet)["tiles"]):
-            places.setdefault(tile["image_id"], (cell.variant, cell.seed, number))
+            about = {"tile_variant": cell.variant, "tile_seed": cell.seed, "tile": number}
+            places.setdefault(tile["image_id"], about)
     return places
 
 

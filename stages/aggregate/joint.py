@@ -21,6 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import chdtri, fdtrc, gammaln, ndtr, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,16 +99,12 @@ class Family:
 
     def tail(self, t: Floats) -> Floats:
         """Probability that the difference of any pair is further than `t` errors from the truth."""
-        from scipy.special import stdtr
-
         if self.alone:
             return np.asarray(np.minimum(1.0, 2 * len(t) * stdtr(self.freedom, -t)))
         return Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
 
     def first_is_higher(self) -> Floats:
         """Probability that one new run of the first variant has the higher value than one of the second."""
-        from scipy.special import stdtr
-
         with np.errstate(divide="ignore", invalid="ignore"):
             known = stdtr(self.freedom_of_run, self.difference / np.sqrt(self.run))
         certain = np.where(self.difference == 0, 0.5, self.difference > 0)
@@ -115,8 +112,6 @@ class Family:
 
     def half(self, alpha: float) -> Floats:
         """Half the width of the simultaneous intervals."""
-        from scipy.special import stdtrit
-
         if self.alone:
             return np.asarray(stdtrit(self.freedom, 1 - alpha / (2 * len(self.error))) * self.error)
         return Range(self.variants, self.freedom).isf(alpha) / math.sqrt(2) * self.error
@@ -171,8 +166,6 @@ def family(found: Spread) -> Family:
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
-    from scipy.special import fdtrc
-
     moving = np.maximum(seed, rest) > 0
     if moving.any() and not moving.all():
         pool, own = max(float(seed[moving].mean()), float(rest[moving].mean())), np.zeros(len(seed), dtype=np.bool_)
@@ -192,8 +185,6 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
 
 def unequal(squares: Floats, freedom: int, level: float) -> bool:
     """Bartlett's test: whether mean squares of `freedom` degrees of freedom each differ by more than chance."""
-    from scipy.special import chdtri
-
     count = len(squares)
     mean = float(squares.mean())
     if mean == 0:
@@ -207,8 +198,6 @@ class Range:
     """The studentized range of `count` means, with degrees of freedom for each value that is asked."""
 
     def __init__(self, count: int, freedom: Floats) -> None:
-        from scipy.special import gammaln
-
         nodes, weights = _legendre(NODES)
         distinct, self.place = np.unique(freedom, return_inverse=True)
         half = distinct[:, None] / 2
@@ -252,8 +241,6 @@ def _legendre(count: int) -> tuple[Floats, Floats]:
 @cache
 def _range(count: int) -> tuple[Floats, Floats]:
     """The tail of the range of `count` standard normal values, on a grid."""
-    from scipy.special import ndtr
-
     grid = np.linspace(0, 16, 3201)
     nodes, weights = _legendre(120)
     z, weights = nodes * 9, weights * 9

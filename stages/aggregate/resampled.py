@@ -16,6 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import f
 
 from stages.aggregate import compare, joint, values
 from stages.core.metrics import WHOLE_CELL
@@ -91,8 +93,6 @@ def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0
 
 def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimate:
     """Compare all pairs over the splits of a study, as `compare.one_split` does on one."""
-    from scipy.special import stdtrit
-
     table, whole = means(tested), settings.compare in WHOLE_CELL
     pairs = compare.all_pairs(len(table))
     first, second = np.array(pairs).T
@@ -125,8 +125,6 @@ def family(
         single: what a single run varies by beyond the mean of a split (variants,), a variance.
         distinct: which variants are no copies of another one; copies say nothing about how much variants vary.
     """
-    from scipy.stats import f
-
     variants, splits = table.shape
     first, second = np.array(pairs).T
     each = table[first] - table[second]

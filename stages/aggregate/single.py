@@ -13,6 +13,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from stages.aggregate import compare, resampled
 from stages.core.metrics import SHARES, WHOLE_CELL
@@ -97,8 +98,6 @@ def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> di
 
 def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
     """Student's interval; none where nothing varies."""
-    from scipy.special import stdtrit
-
     if variance < SMALLEST:
         return NONE
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
@@ -116,8 +115,6 @@ def _ends(
     mean: float, variance: float, freedom: float, images: float, metric: str, alpha: float, added: float
 ) -> _Interval:
     """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
-    from scipy.special import stdtrit
-
     if metric not in SHARES:
         return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)

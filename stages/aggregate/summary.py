@@ -7,6 +7,8 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import chi2, f
 
 from stages.aggregate import resampled
 
@@ -27,8 +29,6 @@ def over_seeds(values: Sequence[float], alpha: float) -> dict[str, Any]:
     The interval covers what the seeds vary (initialisation, order, augmentation, dropout), on these very images. There
     is none where all values are the same: they do not show how much one varies.
     """
-    from scipy.special import stdtrit
-
     n, mean = len(values), math.fsum(values) / len(values)
     sd = statistics.stdev(values) if n > 1 else None
     half = float(stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n) if sd else None
@@ -54,8 +54,6 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
     row = over_seeds([value for split in values for value in split], alpha)
     if len(values) == 1 or row["sd"] == 0:
         return row
-    from scipy.special import stdtrit
-
     means = np.array([math.fsum(split) / len(split) for split in values])
     of_seeds = float(np.mean([statistics.variance(split) / len(split) if len(split) > 1 else 0.0 for split in values]))
     variance = resampled.variance_of_mean(means, ratio, of_seeds)
@@ -178,16 +176,12 @@ def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, 
 
 def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, float]:
     """The interval of a variance."""
-    from scipy.stats import chi2
-
     low, high = chi2.ppf([1 - alpha / 2, alpha / 2], freedom)
     return float(freedom * spread / low), float(freedom * spread / high)
 
 
 def _graybill_wang(terms: list[tuple[float, int]], alpha: float) -> tuple[float, float]:
     """The interval of a sum of mean squares, each with its degrees of freedom (Graybill and Wang 1980)."""
-    from scipy.stats import chi2
-
     below = [value * (1 - freedom / chi2.ppf(1 - alpha / 2, freedom)) for value, freedom in terms]
     above = [value * (freedom / chi2.ppf(alpha / 2, freedom) - 1) for value, freedom in terms]
     total = sum(value for value, _ in terms)
@@ -198,8 +192,6 @@ def _williams(
     between: float, within: float, outside: int, inside: int, seeds: int, alpha: float
 ) -> tuple[float, float]:
     """The interval of the variance between groups (Williams 1962), which covers at least 1 - alpha."""
-    from scipy.stats import chi2, f
-
     ends = f.ppf([1 - alpha / 2, alpha / 2], outside, inside)
     marks = chi2.ppf([1 - alpha / 2, alpha / 2], outside)
     low, high = (outside * (between - within * end) / (seeds * mark) for end, mark in zip(ends, marks, strict=True))

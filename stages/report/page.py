@@ -17,7 +17,6 @@ from stages.report import (
     cost,
     data_page,
     galleries,
-    leak,
     published,
     reliability,
     results,
@@ -39,7 +38,7 @@ INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "da
 def provenance(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """What the page was made from: no commit and no time, so that its bytes come out again."""
     configs = evidence.configs
-    splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.split["splits"]]
+    splits = [str(cells.split_file(split["seeds"][0])) for split in evidence.splits]
     return {
         "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
         "machines": list(
@@ -67,8 +66,8 @@ def _words(value: Any) -> str:
 SECTIONS = (
     results.SECTION,
     variance.SECTION,
-    published.SECTION,
-    leak.SECTION,
+    published.PUBLISHED,
+    published.LEAK,
     data_page.SECTION,
     training.CURVES,
     classes.CONFUSION,

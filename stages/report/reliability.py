@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.ranking import METRIC, ranking
 from stages.report.section import Section
-from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus, spread_of
+from stages.report.wording import MISSING, belonging, metric_name, number, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,8 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     rows = [
         {
             "variant": variant,
-            "cells": [_figure_of(evidence, variant, "test", metric) for metric in COLUMNS],
-            "temperature": _figure_of(evidence, variant, "val", "temperature"),
+            "cells": [evidence.shown(variant, "test", metric, 1)["value"] for metric in COLUMNS],
+            "temperature": evidence.shown(variant, "val", "temperature", 1)["value"],
             **_calibrated(evidence, variant, bins),
         }
         for variant in evidence.variants
@@ -121,11 +121,6 @@ def null(confidence: Floats, bins: int, luck: NDArray[np.float32] | None = None)
     return np.asarray(np.abs(gap).sum(axis=1) / len(confidence))
 
 
-def _figure_of(evidence: StudyEvidence, variant: str, split: str, metric: str) -> str:
-    found = evidence.summary.get((variant, split, metric))
-    return plus_minus(found.mean, found.sd, metric) if found else MISSING
-
-
 def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     """Accuracy against confidence in each bin, over the images of all seeds; the shade is their number."""
     weights = found.assign(c=found["n"] * found["confidence"], a=found["n"] * found["accuracy"])
@@ -137,10 +132,7 @@ def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     axes.bar(centre, bins["n"] / bins["n"].sum(), width=width * 0.9, color=COLOURS[7], alpha=0.25)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
     axes.plot(bins["c"] / bins["n"], accuracy, "o-", color=COLOURS[0], lw=1.2, ms=3.5)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("accuracy")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     over = float((bins["c"] - bins["a"]).sum() / bins["n"].sum())
     lean = "overconfident" if over > 0 else "underconfident"
     alt = (

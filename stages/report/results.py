@@ -9,7 +9,7 @@ from stages.report import uncertainty, wording
 from stages.report.answer import sentences
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.section import PaperTable, Section
-from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
+from stages.report.wording import between, interval, metric_name, number, p_value, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -31,7 +31,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
-        "confidence": ranks.confidence(evidence),
+        "confidence": evidence.confidence,
         "note": f"{uncertainty.spread(evidence, small_print=True)} {note}",
         "text_note": f"{uncertainty.spread(evidence, small_print=False)} {note}",
         "marks": uncertainty.marks(evidence),
@@ -59,7 +59,7 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
             "rank": ranking.rank[variant],
             "tied": ranking.tied[variant],
             "whole": _whole(evidence, variant) if split == "test" else "",
-            "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
+            "cells": [evidence.shown(variant, split, metric) for metric, _ in _columns(evidence)],
         }
         for variant in ranking.order
     ]
@@ -69,13 +69,11 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     """A row for each metric that there is, with the variants of test, validation and train."""
-    places = evidence.digits
-    rows = []
-    for metric in dict.fromkeys(metric for _, _, metric in evidence.summary):
-        found = [evidence.summary.get((v, split, metric)) for split in SPLITS for v in ranking.order]
-        cells = [plus_minus(one.mean, one.sd, metric, places) if one else wording.MISSING for one in found]
-        rows.append({"metric": metric_name(metric), "cells": cells})
-    return rows
+    columns = [(variant, split) for split in SPLITS for variant in ranking.order]
+    return [
+        {"metric": metric_name(metric), "cells": [evidence.shown(*column, metric)["value"] for column in columns]}
+        for metric in dict.fromkeys(metric for _, _, metric in evidence.summary)
+    ]
 
 
 def _whole(evidence: StudyEvidence, variant: str) -> str:
@@ -95,34 +93,22 @@ def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | 
     return found[f"{kind}_low"], found[f"{kind}_high"]
 
 
-def _cell(evidence: StudyEvidence, variant: str, split: str, metric: str) -> dict[str, str]:
-    """A metric that is undefined for a split (AUROC of one class) stays blank."""
-    found = evidence.summary.get((variant, split, metric))
-    if found is None:
-        return {"value": wording.MISSING, "interval": ""}
-    low, high = wording.within(found.low, found.high, metric)
-    places = evidence.digits
-    return {"value": plus_minus(found.mean, found.sd, metric, places), "interval": interval(low, high, metric, places)}
-
-
 def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
-    places = evidence.digits
-    order = ranking.order
+    metric, places = evidence.metric, evidence.digits
     return [
         {
             "a": pair.a,
             "b": pair.b,
             "verdict": _verdict(evidence, pair),
-            "difference": signed(pair.difference, evidence.metric, places),
-            "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
-            "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
-            or wording.MISSING,
+            "difference": signed(pair.difference, metric, places),
+            "interval": interval(*between(pair.low, pair.high, metric), metric, places),
+            "wide": interval(*between(pair.wide_low, pair.wide_high, metric), metric, places) or wording.MISSING,
             "chance": wording.chance(pair.probability),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_adjusted),
             "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),
         }
-        for pair in (ranking.pairs[a, b] for i, a in enumerate(order) for b in order[i + 1 :])
+        for pair in ranking.every_pair()
     ]
 
 

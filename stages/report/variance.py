@@ -8,7 +8,6 @@ from stages.core import files
 from stages.report import caveats, wording
 from stages.report.evidence import REPORTS
 from stages.report.section import PaperTable, Section
-from stages.report.uncertainty import several
 from stages.report.wording import MISSING, interval, number, plural
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ MOST = 0.5  # the SD of a share
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     """Standard deviations of test top-1 by what varied; None where all seeds share one split, or there is one seed."""
     rows = [r for r in files.read_rows(REPORTS / "variance.csv") if (r["split"], r["metric"]) == METRIC]
-    if not several(evidence) or not rows:
+    if not evidence.several or not rows:
         return None
     shown = [part for part in PARTS if any(row["part"] == part for row in rows)]
     found = {(row["variant"], row["part"]): row for row in rows}
@@ -58,7 +57,7 @@ def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
 
 def _how(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     """The design in words, and what to keep in mind."""
-    splits, each = len(evidence.split["splits"]), len(evidence.split["splits"][0]["seeds"])
+    splits, each = len(evidence.splits), len(evidence.splits[0]["seeds"])
     chosen = "training and validation" if evidence.fixed else "training and test"
     who, seeds = caveats.every(evidence, "every"), plural(each, "seed")
     text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]

@@ -123,10 +123,10 @@ def p_value(p: float | None) -> str:
     return "< .001" if p < 0.001 else "> .999" if p > 0.999 else f"{p:.3f}".lstrip("0")
 
 
-def names(items: Sequence[str]) -> str:
+def names(items: Sequence[object]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    items = [str(item) for item in items]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plural(count: int, noun: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from stages.report import caveats, cost, ranking, training, wording
 from stages.report.ranking import Comparison
+from tests.report.made_study import Known
 
 
 def pair(a: str, b: str, *, decided: bool) -> Comparison:
@@ -86,8 +87,8 @@ def test_p_values(p: float, text: str) -> None:
     ],
 )
 def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -> None:
-    configs = {(variant, 0): {"epochs_run": 5} for variant in "ab"}
-    evidence: Any = SimpleNamespace(variants=["a", "b"], study=SimpleNamespace(seeds=[0]), configs=configs)
+    configs = {(variant, 0): {"epochs_run": 5, "cell": {}} for variant in "ab"}
+    evidence: Any = Known(variants=["a", "b"], study=SimpleNamespace(seeds=[0]), configs=configs)
     (line,) = caveats.unfair(evidence, varied)
     assert words in line
     assert caveats.unfair(evidence, ["lr"]) == []

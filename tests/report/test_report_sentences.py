@@ -29,7 +29,7 @@ from stages.report import (
     wording,
 )
 from stages.report.figures import Figures
-from tests.report.made_study import Made, make
+from tests.report.made_study import Known, Made, make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def compared(right: np.ndarray, metric: str = "top1") -> Any:
     means = {
         name: {"mean": float(table.mean()), "images": 9, "groups": 9} for name, table in zip(names, right, strict=True)
     }
-    return SimpleNamespace(
+    return Known(
         comparisons=text, variants=names, intervals=means, metric=metric, margin=0.01, alpha=0.05, named=False,
         summary={}, study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]},
         images=lambda _: right.shape[2], parts=[], few_groups=0, settings=SimpleNamespace(metrics=[metric]),
@@ -244,7 +244,7 @@ def test_a_mean_without_sd_has_no_interval(tmp_path: Path) -> None:
             files.write_rows(path, list(rows[0]), same)
         aggregate.main()
         found = evidence.read()
-        cell = results._cell(found, "variant_0", "val", "top1")
+        cell = found.shown("variant_0", "val", "top1")
         note = uncertainty.spread(found, small_print=True)
     assert cell == {"value": "91.0 ± 0.0", "interval": ""}
     assert "t-interval of the mean over seeds, where the seeds differ." in note

@@ -31,6 +31,7 @@ from stages.report import (
 from stages.report.evidence import MetricSummary
 from stages.tools import sweep
 from stages.tools.sweep import Experiment
+from tests.report.made_study import Known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def told(**cells: dict[str, Any]) -> Any:
         for name, cell in cells.items() for seed in (0, 1)
     }  # fmt: skip
     counts = {"train": {"a": 100}, "val": {"a": 5}, "test": {"a": 9}}
-    return SimpleNamespace(
+    return Known(
         variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
@@ -95,7 +96,7 @@ def test_trained_networks_are_counted_without_the_class_prior(monkeypatch: pytes
     assert shown is not None
     assert shown["shared"][0]["total"] == sum(v != "E0" for v, _ in known.study.cells)
     fed: list[list[str]] = []
-    monkeypatch.setattr(data_page, "_gallery", lambda _, variants, __: fed.append(variants))
+    monkeypatch.setattr(data_page, "_gallery", lambda _, variants: fed.append(variants))
     data_page._fed(known)
     assert fed == [["E1", "E2"]], "a class prior gets no batch"
 
@@ -137,7 +138,7 @@ def test_equal_results_on_validation_choose_nothing(
     names = [f"v{i}" for i in range(len(values))]
     summary = {(v, s, "top1"): MetricSummary(1, x, None, None, None) for v, x in zip(names, values, strict=True)
                for s in ("val", "test")}  # fmt: skip
-    known: Any = SimpleNamespace(summary=summary, digits=1)
+    known: Any = Known(summary=summary, digits=1)
     found = training._sweep(known, "lr", list(enumerate(names)), DRAWN, "sweep_1")
     assert [row["variant"] for row in found["rows"] if row["chosen"]] == [first]
     for template in ("sweeps.html.j2", "sweeps.md.j2"):
@@ -153,7 +154,7 @@ def test_equal_results_on_validation_choose_nothing(
 
 
 def test_the_table_of_results_has_what_a_sweep_does_not_show() -> None:
-    note = training._sweep_note(SimpleNamespace(study=SimpleNamespace(seeds=[0])))  # type: ignore[arg-type]
+    note = training._sweep_note(Known(study=SimpleNamespace(seeds=[0])))  # type: ignore[arg-type]
     assert "shown here only for the chosen value; the table of results has all" in note
 
 
@@ -164,7 +165,7 @@ def test_a_curve_ends_where_its_seed_ends() -> None:
         {"variant": "a", "seed": seed, "epoch": epoch, "split": split, "loss": 1.0, "top1": end * (epoch / last)}
         for seed, (last, end) in ends.items() for epoch in range(1, last + 1) for split in ("val", "train")
     ]  # fmt: skip
-    known: Any = SimpleNamespace(curves=pd.DataFrame(rows).sample(frac=1, random_state=0))
+    known: Any = Known(curves=pd.DataFrame(rows).sample(frac=1, random_state=0))
     mean = 100 * sum(end for _, end in ends.values()) / 3
     assert f"at the end train {mean:.1f} %, validation {mean:.1f} %" in str(training._curves(known, "a", DRAWN))
 
@@ -175,7 +176,7 @@ def compared(right: np.ndarray) -> Any:
     rows = compare.rows(compare.one_split(right, right, settings), names, settings)
     text = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
     means = {v: {"mean": float(x.mean()), "images": 9, "groups": 9} for v, x in zip(names, right, strict=True)}
-    return SimpleNamespace(
+    return Known(
         comparisons=text, variants=names, intervals=means, metric="top1", margin=0.01, alpha=0.05, named=False,
         study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]}, images=lambda _: 8, digits=1,
         parts=[], few_groups=0,
@@ -224,7 +225,7 @@ def test_how_many_networks_contradict_a_label_is_as_it_was_set(share: float, wro
     row = {"image_id": "i", "split": "test", "label": "a", "predicted": "b", "cells": 5, "wrong": wrong,
            "confidence": 0.9, "tile_variant": "", "tile_seed": "", "tile": "", "found": 1}  # fmt: skip
     raw = {"aggregate": {"suspects": {"share": share}}}
-    known: Any = SimpleNamespace(
+    known: Any = Known(
         ledger=pd.DataFrame({"image_id": ["i"], "path": ["p"]}), settings=SimpleNamespace(suspects=5),
         parts=[pd.DataFrame({"image_id": ["i"], "split": ["test"]})], study=SimpleNamespace(raw=raw),
     )  # fmt: skip
