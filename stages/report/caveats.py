@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.report import findings
 from stages.report import training as knobs
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import names, plural, span
 
 if TYPE_CHECKING:

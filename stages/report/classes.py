@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.report.figures import INK, SURFACE
-from stages.report.section import PaperTable, Section
+from stages.report.page import PaperTable, Section
 from stages.report.wording import number, plural, short, spread_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from stages.core.cells import evaluate_folder
 from stages.report import findings, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, names, plural, short, span
 
 if TYPE_CHECKING:

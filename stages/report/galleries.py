@@ -12,7 +12,7 @@ from stages.core.cells import evaluate_folder
 from stages.report import audited, classes
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, names, number
 
 if TYPE_CHECKING:

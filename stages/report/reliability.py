@@ -11,8 +11,8 @@ from stages.core.cells import evaluate_folder
 from stages.core.seeding import generator
 from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
+from stages.report.page import Section
 from stages.report.ranking import METRIC, ranking
-from stages.report.section import Section
 from stages.report.wording import MISSING, belonging, metric_name, number, spread_of
 
 if TYPE_CHECKING:
@@ -153,28 +153,25 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     sizes = [f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})]  # splits of their own differ
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
-    transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
-    if not transforms:
+    rows, charts = [], []
+    for name in dict.fromkeys(name for name, _ in settings if name != CLEAN):
+        places = _places(settings, name)
+        labels = [_strength(name, settings[place][1]) for place in places]
+        rows += [
+            {
+                "transform": _title(name),
+                "unit": UNITS.get(name, ""),
+                "strength": label,
+                "changed": f"{100 * changed[place]:.0f}",
+                "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
+            }
+            for place, label in zip(places, labels, strict=True)
+        ]
+        if changed[places].all():  # no strength leaves the images as they are: begin with the clean ones
+            labels, places = ["clean", *labels], [clean, *places]
+        charts.append(_chart(name, labels, top1[:, :, places], order, figures))
+    if not charts:
         return None
-    places = {name: _places(settings, name) for name in transforms}
-    rows = [
-        {
-            "transform": _title(name),
-            "unit": UNITS.get(name, ""),
-            "strength": _strength(name, settings[place][1]),
-            "changed": f"{100 * changed[place]:.0f}",
-            "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
-        }
-        for name in transforms
-        for place in places[name]
-    ]
-    charts = []
-    for name in transforms:
-        labels = [_strength(name, settings[place][1]) for place in places[name]]
-        shown = places[name]
-        if changed[shown].all():  # no strength leaves the images as they are: begin with the clean ones
-            labels, shown = ["clean", *labels], [clean, *shown]
-        charts.append(_chart(name, labels, top1[:, :, shown], order, figures))
     return {
         "variants": order,
         "few": len(order) <= LINES,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
+from stages.report.page import Section
 from stages.report.ranking import METRIC
-from stages.report.section import Section
 from stages.report.wording import MISSING, names, number, short
 
 if TYPE_CHECKING:

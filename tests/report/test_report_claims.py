@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import answer, caveats, ranking, reliability, uncertainty, variance
+from stages.report import answer, caveats, ranking, reliability, results, uncertainty
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -149,7 +149,7 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
 
 
 def test_a_part_without_an_interval_has_a_dash() -> None:
-    cell = variance._cell({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
+    cell = results._sd({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
     assert cell == {"value": "0.00", "interval": "–"}  # noqa: RUF001
 
 

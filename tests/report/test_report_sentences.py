@@ -25,7 +25,6 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    variance,
     wording,
 )
 from stages.report.figures import Figures
@@ -255,13 +254,13 @@ def test_a_published_test_set_with_splits_of_the_rest(tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path):
         found = studied(tmp_path, Made(variants=1, seeds=4, seeds_per_split=2))
         assert "new images of this kind, new splits and new seeds" in said(found, tmp_path)[1]
-        assert "training and test images" in " ".join(variance._how(found, ["split"]))
+        assert "training and test images" in " ".join(results._design(found, ["split"]))
         assert "test sets of 60 images each" in " ".join(caveats._data(found))
         found.__dict__["fixed"] = True
         _, text = said(found, tmp_path)
         assert "new training images of this kind, new splits and new seeds, on this test set" in text
         assert "these images and new seeds" not in text
-        how = " ".join(variance._how(found, ["split"]))
+        how = " ".join(results._design(found, ["split"]))
         assert "training and validation images" in how
         assert "one test set of 60 images" in " ".join(caveats._data(found))
 

@@ -172,8 +172,9 @@ def test_the_support_is_that_of_all_splits(tmp_path: Path) -> None:
 
 def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyEvidence) -> None:
     from stages.report import page
+    from stages.report.__main__ import SECTIONS
 
-    page.write(found, folder / "reports")
+    page.write(found, SECTIONS, folder / "reports")
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
         uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),

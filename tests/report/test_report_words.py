@@ -25,7 +25,6 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    variance,
     wording,
 )
 from stages.report.evidence import MetricSummary
@@ -154,7 +153,7 @@ def test_equal_results_on_validation_choose_nothing(
 
 
 def test_the_table_of_results_has_what_a_sweep_does_not_show() -> None:
-    note = training._sweep_note(Known(study=SimpleNamespace(seeds=[0])))  # type: ignore[arg-type]
+    note = training._sweep_note(Known(study=SimpleNamespace(seeds=[0])))
     assert "shown here only for the chosen value; the table of results has all" in note
 
 
@@ -256,7 +255,7 @@ def test_the_legend_says_first_whatever_the_metric_is() -> None:
 def test_initialisation_is_what_a_seed_changes_here(extra: dict[str, Any], words: str) -> None:
     known = told(a=CNN | extra)
     known.fixed, known.split = False, {"splits": [{"seeds": [0]}, {"seeds": [1]}]}
-    assert words in variance._how(known, ["initialisation", "split", "total"])[1].split("“Split”")[0]
+    assert words in results._design(known, ["initialisation", "split", "total"])[1].split("“Split”")[0]
     assert "in this study" in caveats._fitted(known)
 
 
