@@ -160,8 +160,8 @@ def code_in_markdown(text: str) -> Markup:
 
 def size(count: float, unit: str = "") -> str:
     """A large count with its SI prefix: 11.1 M, 3.28 MB."""
-    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= limit:
+    for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * limit:  # three digits of 999,600 are 1 M
             return f"{count / limit:.3g} {prefix}{unit}"
     return f"{count:.3g} {unit}".rstrip()
 

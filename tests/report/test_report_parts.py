@@ -122,3 +122,4 @@ def test_nothing_has_no_sign() -> None:
 def test_sizes_have_a_prefix_and_a_unit() -> None:
     sizes = [wording.size(120, "B"), wording.size(3_280_000, "B"), wording.size(0), wording.size(11_144_906)]
     assert sizes == ["120 B", "3.28 MB", "0", "11.1 M"]
+    assert [wording.size(n) for n in (999, 999.6, 999_499, 999_500, 2.5e12)] == ["999", "1 k", "999 k", "1 M", "2.5 T"]
