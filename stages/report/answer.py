@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import LOWER_IS_BETTER
@@ -116,17 +117,18 @@ def _undecided(said: _Figures, ranks: Ranking, where: str) -> str:
         pair = ranks.pairs[top[0], rest[0]]
         text += f", {said.apart(pair.difference)} ahead of {rest[0]}"
         if pair.covers == "images":
-            ends = said.lead(pair.low, pair.high)
+            ends = said.lead(pair.ci_low, pair.ci_high)
             text += f" ({said.evidence.confidence} interval over {ALONE} {ends})"
     return f"{text}."
 
 
 def _ahead(said: _Figures, ranks: Ranking, where: str) -> str:
     best, second = ranks.order[:2]
-    pair, p = ranks.pairs[best, second], p_value(ranks.pairs[best, second].p_adjusted)
+    pair = ranks.pairs[best, second]
+    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), p_value(pair.p_joint)
     return (
         f"{best} is ahead {where}: {said.mean(best)} {said.metric}, {said.apart(pair.difference)} ahead of {second} "
-        f"({said.evidence.confidence} interval for all pairs at once {said.lead(pair.wide_low, pair.wide_high)}, "
+        f"({said.evidence.confidence} interval for all pairs at once {ends}, "
         f"adjusted p {p if p[0] in '<>' else f'= {p}'})."
     )
 
@@ -136,7 +138,7 @@ def _others(said: _Figures, ranks: Ranking) -> str:
     best, *rest = ranks.order
     if len(rest) == 1:
         return "There are no other variants in this study."
-    alike = [(pair.a, pair.b) for pair in ranks.every_pair() if pair.a != best and not pair.decided]
+    alike = [pair for pair in combinations(rest, 2) if not ranks.pairs[pair].decided]
     tail = f"{len(alike)} pairs among the others are {ranks.alike}"
     if len(alike) <= 1:
         tail = f"{names(alike[0])} are {ranks.alike}" if alike else "all other pairs differ, too"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.core.metrics import LOWER_IS_BETTER
 from stages.report.wording import MISSING
@@ -19,46 +19,40 @@ ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
 FEW = "so few seeds cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
-COLUMNS = {
-    "difference": "difference", "low": "ci_low", "high": "ci_high", "wide_low": "joint_ci_low",
-    "wide_high": "joint_ci_high", "p": "p", "p_adjusted": "p_joint",
-}  # fmt: skip
 SAME = 1e-12  # means that differ by less are equal: they were added in another order
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
+    """A row of comparisons.csv: the metric of `variant_a` minus that of `variant_b`, on the same test images.
 
-    `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
-    `error` is the expected one, not the safe one of the intervals over splits.
+    `ci_low` and `ci_high` are of the pair by itself, `joint_ci_low` and `joint_ci_high` hold for all pairs at once and
+    decide. What is not known is NaN. `standard_error` is the expected one, not the safe one of the intervals over
+    splits.
     """
 
-    a: str
-    b: str
+    variant_a: str
+    variant_b: str
     difference: float
-    low: float
-    high: float
-    wide_low: float
-    wide_high: float
+    ci_low: float
+    ci_high: float
+    joint_ci_low: float
+    joint_ci_high: float
     p: float
-    p_adjusted: float
-    effect: float | None
-    probability: float | None
-    error: float
+    p_joint: float
+    effect_size: float
+    probability_a_better: float
+    standard_error: float
     covers: str
     verdict: str
 
     @classmethod
     def of(cls, row: dict[str, str], error: float) -> Comparison:
         """Of a row as it stands in the file."""
-        numbers = {field: float(row[column] or "nan") for field, column in COLUMNS.items()}
-        effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
-        return cls(
-            row["variant_a"], row["variant_b"], **numbers, effect=effect, probability=probability, error=error,
-            covers=row["covers"], verdict=row["verdict"],
-        )  # fmt: skip
+        words: dict[str, Any] = {key: row[key] for key in ("variant_a", "variant_b", "covers", "verdict")}
+        numbers = {key: float(row[key] or "nan") for key in cls.__annotations__ if key not in words}
+        return cls(**words | numbers | {"standard_error": error})
 
     @property
     def decided(self) -> bool:
@@ -71,18 +65,18 @@ class Comparison:
         return self.covers in ("images", "nothing")
 
     def turned(self) -> Comparison:
-        """The same comparison seen from `b`."""
+        """The same comparison seen from `variant_b`."""
         return replace(
             self,
-            a=self.b,
-            b=self.a,
+            variant_a=self.variant_b,
+            variant_b=self.variant_a,
             difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
-            wide_low=-self.wide_high,
-            wide_high=-self.wide_low,
-            effect=None if self.effect is None else -self.effect,
-            probability=None if self.probability is None else 1 - self.probability,
+            ci_low=-self.ci_high,
+            ci_high=-self.ci_low,
+            joint_ci_low=-self.joint_ci_high,
+            joint_ci_high=-self.joint_ci_low,
+            effect_size=-self.effect_size,
+            probability_a_better=1 - self.probability_a_better,
             verdict=MIRRORED.get(self.verdict, self.verdict),
         )
 
@@ -137,7 +131,7 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     pairs: dict[tuple[str, str], Comparison] = {}
     for row in evidence.comparisons:
         pair = Comparison.of(row, _error(evidence, row))
-        pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
+        pairs[pair.variant_a, pair.variant_b], pairs[pair.variant_b, pair.variant_a] = pair, pair.turned()
     verdicts = {pair.verdict for pair in pairs.values()}
     if "refused" in verdicts and verdicts <= {"refused", "identical"}:
         return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
@@ -175,7 +169,7 @@ def luck(ranks: Ranking) -> float:
     for variant in ranks.like_the_best():
         if not any(ranks.pairs[variant, other].verdict == "identical" for other in best):
             best.append(variant)
-    errors = sorted(ranks.pairs[pair].error for pair in combinations(best, 2))
+    errors = sorted(ranks.pairs[pair].standard_error for pair in combinations(best, 2))
     if not errors:
         return 0.0
     count = len(best)

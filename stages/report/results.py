@@ -99,18 +99,22 @@ def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | 
 
 def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     metric, places = evidence.metric, evidence.digits
+
+    def ends(low: float, high: float) -> str:
+        return interval(*between(low, high, metric), metric, places)
+
     return [
         {
-            "a": pair.a,
-            "b": pair.b,
+            "a": pair.variant_a,
+            "b": pair.variant_b,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, metric, places),
-            "interval": interval(*between(pair.low, pair.high, metric), metric, places),
-            "wide": interval(*between(pair.wide_low, pair.wide_high, metric), metric, places) or wording.MISSING,
-            "chance": wording.chance(pair.probability),
+            "interval": ends(pair.ci_low, pair.ci_high),
+            "wide": ends(pair.joint_ci_low, pair.joint_ci_high) or wording.MISSING,
+            "chance": wording.chance(pair.probability_a_better),
             "p": p_value(pair.p),
-            "p_adjusted": p_value(pair.p_adjusted),
-            "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),
+            "p_adjusted": p_value(pair.p_joint),
+            "effect": number(pair.effect_size, digits=0),
         }
         for pair in ranking.every_pair()
     ]
@@ -121,8 +125,8 @@ def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
         return "identical predictions"
     margin = wording.exactly(evidence.margin, evidence.metric)
     if pair.decided:
-        within = max(abs(pair.wide_low), abs(pair.wide_high)) < evidence.margin
-        better = pair.a if pair.verdict == "a better" else pair.b
+        within = max(abs(pair.joint_ci_low), abs(pair.joint_ci_high)) < evidence.margin
+        better = pair.variant_a if pair.verdict == "a better" else pair.variant_b
         return f"{better} is better{', by less than ' + margin if within else ''}"
     if pair.verdict == "equal":
         return f"equal within {margin}"

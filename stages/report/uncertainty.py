@@ -198,7 +198,7 @@ def _reverse(ranks: ranking.Ranking) -> str:
     """How many pairs are decided although the interval of the pair by itself includes 0, and why; empty for none."""
     found = ranks.every_pair()
     decided = [pair for pair in found if pair.decided]
-    reverse = sum(pair.low <= 0 <= pair.high for pair in decided)
+    reverse = sum(pair.ci_low <= 0 <= pair.ci_high for pair in decided)
     if not reverse:
         return ""
     if len(found) == 1:

@@ -116,9 +116,9 @@ def spread(seeds: int) -> str:
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed, so without SD"
 
 
-def p_value(p: float | None) -> str:
+def p_value(p: float) -> str:
     """As journals print it: three decimals, and never 0 or 1, which a figure of three decimals cannot tell."""
-    if p is None or math.isnan(p):
+    if math.isnan(p):
         return MISSING
     return "< .001" if p < 0.001 else "> .999" if p > 0.999 else f"{p:.3f}".lstrip("0")
 
@@ -166,8 +166,8 @@ def size(count: float, unit: str = "") -> str:
     return f"{count:.3g} {unit}".rstrip()
 
 
-def chance(probability: float | None) -> str:
+def chance(probability: float) -> str:
     """A probability in percent; never 0 or 100, since nothing that is estimated is certain."""
-    if probability is None:
+    if math.isnan(probability):
         return MISSING
     return "< 1" if probability < 0.01 else "> 99" if probability > 0.99 else f"{100 * probability:.0f}"

@@ -18,7 +18,7 @@ def pair(a: str, b: str, *, decided: bool) -> Comparison:
 
 
 def both(*pairs: Comparison) -> dict[tuple[str, str], Comparison]:
-    return {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
+    return {(p.variant_a, p.variant_b): p for p in pairs} | {(p.variant_b, p.variant_a): p.turned() for p in pairs}
 
 
 def test_ties_are_the_ranks_that_were_not_told_apart() -> None:

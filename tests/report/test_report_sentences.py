@@ -112,7 +112,7 @@ def test_runs_that_agree_to_the_last_digit_decide_nothing() -> None:
     notes = uncertainty.pairs(known, ranks, "Small print")
     assert "No verdict is given here" in notes
     assert "New run" not in notes
-    assert ranks.pairs["a", "b"].probability is None
+    assert np.isnan(ranks.pairs["a", "b"].probability_a_better)
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

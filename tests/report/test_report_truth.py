@@ -137,7 +137,10 @@ def test_the_luck_of_the_first(found: evidence.StudyEvidence) -> None:
     simulated = float(np.mean(rng.normal(0, level, (20_000, 10)).max(axis=1)))
     names = list("abcdefghij")
     one = next(iter(ranking.ranking(found).pairs.values()))
-    pairs = {(a, b): replace(one, a=a, b=b, error=0.02, verdict="undecided") for a, b in permutations(names, 2)}
+    pairs = {
+        (a, b): replace(one, variant_a=a, variant_b=b, standard_error=0.02, verdict="undecided")
+        for a, b in permutations(names, 2)
+    }
     assert ranking.luck(ranking.Ranking(names, pairs, {})) == pytest.approx(simulated, rel=0.02)
     assert "by luck alone" in uncertainty.first(found, ranking.ranking(found))
 
