@@ -133,12 +133,14 @@ def ranking(evidence: StudyEvidence) -> Ranking:
         pair = Comparison.of(row, _error(evidence, row))
         pairs[pair.variant_a, pair.variant_b], pairs[pair.variant_b, pair.variant_a] = pair, pair.turned()
     verdicts = {pair.verdict for pair in pairs.values()}
-    if "refused" in verdicts and verdicts <= {"refused", "identical"}:
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
     own = bool(pairs) and evidence.comparisons[0]["variances"] == "own"
-    if verdicts - {"identical"} == {"undecided"} and own:
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), few(evidence), rank)
-    return Ranking(order, pairs, tied(rank, pairs), rank=rank, own=own)
+    silent = ""
+    if "refused" in verdicts and verdicts <= {"refused", "identical"}:
+        silent = AGREE
+    elif own and verdicts - {"identical"} == {"undecided"}:
+        silent = few(evidence)
+    ties = dict.fromkeys(order, MISSING) if silent else tied(rank, pairs)
+    return Ranking(order, pairs, ties, silent, rank, own and not silent)
 
 
 def few(evidence: StudyEvidence) -> str:

@@ -220,15 +220,12 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     found, best = ranking.luck(ranks), len(ranks.like_the_best())
     if not found:
         return ""
-    places = 2 if evidence.images("test") >= 1000 else 1
     every = "both variants" if best == 2 else f"all {best} variants"
     tied = every if best == len(ranks.order) else f"the {best} variants that are tied at the top"
     one = len(evidence.study.seeds) == 1
     by = "by the luck of the test images alone; the luck of the seed comes on top" if one else "by luck alone"
-    return (
-        f"{ranked}. If {tied} were equal, the best of them would be {apart(found, evidence.metric, places)} ahead of "
-        f"their common mean {by}."
-    )
+    lead = f"{apart(found, evidence.metric, evidence.digits)} ahead of their common mean"
+    return f"{ranked}. If {tied} were equal, the best of them would be {lead} {by}."
 
 
 def population(evidence: StudyEvidence) -> str:
