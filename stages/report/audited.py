@@ -50,7 +50,7 @@ def seen(evidence: StudyEvidence) -> tuple[set[str], set[str]]:
 
 
 def _asked(evidence: StudyEvidence) -> bool:
-    return bool(evidence.study.raw["aggregate"].get("audit", {}).get("folds"))
+    return evidence.aggregate.audit.folds > 0
 
 
 @contextlib.contextmanager

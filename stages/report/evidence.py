@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from stages.aggregate.params import Aggregate
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.metrics import FEWEST_GROUPS, equal_groups
@@ -168,19 +169,24 @@ class StudyEvidence:
         return 2 if self.images("test") >= 1000 else 1
 
     @cached_property
+    def aggregate(self) -> Aggregate:
+        """The settings of aggregate."""
+        return params.section(Aggregate, self.study.raw["aggregate"], "aggregate")
+
+    @cached_property
     def metric(self) -> str:
         """What variants are ranked and compared by, as aggregate was told beforehand."""
-        return str(self.study.raw["aggregate"].get("compare", "top1"))
+        return self.aggregate.compare
 
     @cached_property
     def margin(self) -> float:
         """Within which two variants are practically equal, as aggregate was told."""
-        return float(self.study.raw["aggregate"].get("margin", 0.01))
+        return self.aggregate.margin
 
     @cached_property
     def alpha(self) -> float:
         """The level of intervals and decisions, as aggregate was told."""
-        return float(self.study.raw["aggregate"].get("alpha", 0.05))
+        return self.aggregate.alpha
 
     @cached_property
     def confidence(self) -> str:

@@ -160,11 +160,11 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
-    rules = evidence.study.raw["aggregate"].get("suspects", {})
-    many = f"more than {100 * rules.get('share', 0.5):g} % of the networks that were not trained on the image"
-    sure = f"another class than its label, with a mean confidence of at least {100 * rules.get('confidence', 0.5):g} %"
+    rules = evidence.aggregate.suspects
+    many = f"more than {100 * rules.share:g} % of the networks that were not trained on the image"
+    sure = f"another class than its label, with a mean confidence of at least {100 * rules.confidence:g} %"
     sentence = f"None: there is no validation or test image for which {many} predict {sure}."
-    if rules.get("most") == 0:
+    if rules.most == 0:
         sentence = "Not listed, because `aggregate.suspects.most` is 0."
     elif found:
         sentence = (
