@@ -180,7 +180,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
         "charts": charts,
         "key": _key(order, figures),
         "note": (
-            f"Top-1 % of the trained networks on {' to '.join(sizes)} test images that are transformed before "
+            f"Top-1 % of all variants on {' to '.join(sizes)} test images that are transformed before "
             f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
             "was trained with an augmentation has already seen that kind of change."
         ),
