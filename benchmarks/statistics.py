@@ -84,10 +84,10 @@ def decided(right: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.boo
     """Which pairs are decided before and now, and whether now by the variances of each pair alone."""
     pairs = compare.all_pairs(len(right))
     parts = compare.spread(right, pairs)
-    seed, _, rest = compare.mean_squares(right.astype(np.float64))
-    family = joint.family(parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images))
-    total = parts.seed_a + parts.seed_b + parts.image
-    squares = np.maximum(parts.seed_a**2 + parts.seed_b**2, 1e-12)
+    family = joint.family(parts)
+    a, b = (parts.seed[list(side)] for side in zip(*pairs, strict=True))
+    total = a + b + parts.image
+    squares = np.maximum(a**2 + b**2, 1e-12)
     freedom = np.minimum((parts.seeds - 1) * total**2 / squares, 1e9)
     _, _, p = compare.interval(parts.difference, total / (parts.seeds * parts.images), freedom, ALPHA)
     order = np.argsort(p)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stages.aggregate import agreement, collect, compare, fit, resampled, single, summary, suspects, variance
+from stages.aggregate import collect, compare, fit, images, resampled, single, summary
 from stages.aggregate.params import Aggregate
 from stages.core import cells, console, errors, files, params
 
@@ -28,11 +28,11 @@ def main() -> None:
         "summary": (["variant", "split", "metric", "n", "mean", "sd", "ci_low", "ci_high"], rows),
         "comparisons": (compare.COLUMNS, _compare(tested, names, settings)),
         "intervals": (single.COLUMNS, single.rows(tested, names, settings.compare, settings.alpha)),
-        "variance": (variance.COLUMNS, variance.variance(found, collect.splits(), settings.alpha)),
+        "variance": (summary.VARIANCE, summary.variance(found, collect.splits(), settings.alpha)),
         "curves": (["variant", "seed", "epoch", "split", "loss", "top1"], summary.curves(found)),
         "fit": (fit.COLUMNS, fit.verdicts(found, settings.fit, settings.alpha, tested)),
-        "suspects": (suspects.COLUMNS, suspects.suspects(found, settings.suspects)),
-        "agreement": (agreement.COLUMNS, agreement.agreement(found)),
+        "suspects": (images.SUSPECTS, images.suspects(found, settings.suspects)),
+        "agreement": (images.AGREEMENT, images.agreement(found)),
     }
     for name, (columns, table) in tables.items():
         files.write_rows(REPORTS / f"{name}.csv", columns, table)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
 
 from stages.aggregate import joint
 from stages.aggregate.values import Worth
@@ -38,36 +40,6 @@ COLUMNS += ["joint_ci_low", "joint_ci_high", "p_joint", "p_equal", "effect_size"
 COLUMNS += ["probability_a_better", "standard_error", "variances", "covers", "verdict"]
 IMAGES_ALONE = "images"
 NOTHING = "nothing"  # one number from one run
-LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What varies, each (pairs,), with S seeds and N images; all but `difference` and `image` are 0 for a single seed.
-
-    `seed_*` is the mean square of the seeds of either variant, `image` that of the images in the differences, less what
-    is left when seeds and images are taken away. `worth` is how many images, or groups of one size, say as much.
-    """
-
-    seeds: int
-    images: int
-    worth: float
-    difference: Floats
-    seed_a: Floats
-    seed_b: Floats
-    image: Floats
-
-    def variance(self) -> tuple[Floats, Floats]:
-        """Variance of the mean difference and its degrees of freedom."""
-        a, b = self.seed_a, self.seed_b
-        total = a + b + self.image
-        if self.seeds == 1:
-            return total / self.images, np.full(len(total), self.worth - 1.0)
-        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
-        squares += self.image**2 / max(self.worth - 1, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = np.where(squares > 0, total**2 / squares, np.inf)
-        return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
 
 
 @dataclass(frozen=True)
@@ -94,34 +66,31 @@ def all_pairs(variants: int) -> Pairs:
     return list(itertools.combinations(range(variants), 2))
 
 
-def spread(values: NDArray[Any], pairs: Pairs, worth: Worth | None = None) -> Spread:
-    """What varies between the variants of every pair; of whole numbers to the bit, since their sums are exact.
+def spread(values: NDArray[Any], pairs: Pairs, worth: Worth | None = None) -> joint.Spread:
+    """What varies between the variants; of whole numbers to the bit, since their sums are exact.
 
     Args:
         values: (variants, seeds, images), see `values`.
         pairs: indices of the variants compared.
         worth: what the groups say, if the images are groups that differ in size.
     """
-    count, seeds, images = values.shape
+    _, seeds, images = values.shape
+    worth = worth or Worth.alike(images)
     table = values.astype(np.float64)
-    seed, _, _ = mean_squares(table)
+    sums = table.sum(axis=(1, 2))
+    seed, rest = _mean_squares(table)
     first, second = np.array(pairs).reshape(-1, 2).T
-    whole = table.reshape(count, -1)
-    sums = [table.sum(axis=(1, 2))[:, None], table.sum(axis=2), table.sum(axis=1), whole]
-    middle, of_seeds, of_images, every = (_between(one, first, second) for one in sums)
+    rows = (sums[:, None], table.sum(axis=2), table.sum(axis=1), table.reshape(len(table), -1))
+    middle, of_seeds, of_images, every = (_between(one, first, second) for one in rows)
     middle = middle / (seeds * images)
     of_seeds = np.maximum(of_seeds / images - middle, 0.0)
     of_images = np.maximum(of_images / seeds - middle, 0.0)
     left = np.maximum(every - middle - of_seeds - of_images, 0.0) / max((seeds - 1) * (images - 1), 1)
     left = left if seeds > 1 else np.zeros(len(first))
     image = np.maximum(of_images / max(images - 1, 1) - left, 0.0)
-    if worth is None:
-        worth = Worth.alike(images)
-    else:
-        image = image * (worth.small_sample / Worth.alike(images).small_sample)
-    total = table.sum(axis=(1, 2))
-    difference = (total[first] - total[second]) / (seeds * images)
-    return Spread(seeds, images, worth.groups, difference, seed[first], seed[second], image)
+    image = image * (worth.small_sample / Worth.alike(images).small_sample)
+    difference = (sums[first] - sums[second]) / (seeds * images)
+    return joint.Spread(pairs, seeds, images, worth.groups, difference, seed, rest, image)
 
 
 def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
@@ -130,25 +99,19 @@ def _between(rows: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) 
     return np.asarray(products[first, first] + products[second, second] - 2 * products[first, second])
 
 
-def mean_squares(table: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean squares of seeds, of images and of what is left, of tables (variants, seeds, images); 0 where undefined."""
+def _mean_squares(table: Floats) -> tuple[Floats, Floats]:
+    """Mean squares of seeds and of what is left, of tables (variants, seeds, images); 0 where undefined."""
     count, seeds, images = table.shape
     middle = table.sum(axis=(1, 2)) ** 2 / (seeds * images)
     of_seeds = np.maximum((table.sum(axis=2) ** 2).sum(axis=1) / images - middle, 0.0)
     of_images = np.maximum((table.sum(axis=1) ** 2).sum(axis=1) / seeds - middle, 0.0)
     rest = np.maximum((table**2).sum(axis=(1, 2)) - middle - of_seeds - of_images, 0.0)
     freedom, none = (seeds - 1) * (images - 1), np.zeros(count)
-    return (
-        of_seeds / (seeds - 1) if seeds > 1 else none,
-        of_images / (images - 1) if images > 1 else none,
-        rest / freedom if freedom else none,
-    )
+    return of_seeds / (seeds - 1) if seeds > 1 else none, rest / freedom if freedom else none
 
 
 def interval(difference: Floats, variance: Floats, freedom: Floats, alpha: float) -> tuple[Floats, Floats, Floats]:
     """Lower and upper limit of the difference and two-sided p, each (pairs,)."""
-    from scipy.special import stdtr, stdtrit
-
     error = np.sqrt(variance)
     half = stdtrit(freedom, 1 - alpha / 2) * error
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -163,16 +126,13 @@ def over_images(values: NDArray[Any], pairs: Pairs, alpha: float, worth: Worth |
     Two images are added on which one variant of a pair, and then the other, does better by as much as one seed of it
     can (Bonett and Price 2012): near 100 % a few images decide, and the plain interval is too narrow.
     """
-    from scipy.special import stdtrit
-
     seeds, images = values.shape[1:]
-    plain = Worth.alike(images)
-    worth = plain if worth is None else worth
+    worth = worth or Worth.alike(images)
     scale = float(values.max() - values.min()) if values.size else 0.0
     mean = values.mean(axis=1, dtype=np.float64)
     first, second = np.array(pairs).T
     squares = _between(mean - mean.mean(axis=1, keepdims=True), first, second)
-    squares = squares * (worth.small_sample / plain.small_sample)
+    squares = squares * (worth.small_sample / Worth.alike(images).small_sample)
     variance = (squares + 2 * scale**2 / seeds) / images**2
     return np.asarray(stdtrit(worth.groups - 1.0, 1 - alpha / 2) * np.sqrt(variance))
 
@@ -196,74 +156,77 @@ def one_split(
     """
     pairs = all_pairs(len(values))
     parts = spread(values, pairs, worth)
-    variance, freedom = parts.variance()
-    low, high, p = interval(parts.difference, variance, freedom, settings.alpha)
-    seed, _, rest = mean_squares(values.astype(np.float64))
-    family = joint.family(
-        parts.difference, seed, rest, parts.image, pairs, (parts.seeds, parts.images), parts.worth
-    )  # fmt: skip
-    whole = settings.compare in WHOLE_CELL
+    low, high, p = interval(parts.difference, *parts.variance(), settings.alpha)
+    whole, nothing = settings.compare in WHOLE_CELL, np.full(len(pairs), np.nan)
     of_one, of_more = (NOTHING, "seeds") if whole else (IMAGES_ALONE, "images and seeds")
     covers = of_more if parts.seeds > 1 else of_one
     if covers == NOTHING:
-        low = high = p = np.full(len(pairs), np.nan)
+        low = high = p = nothing
     return Estimate(
-        values.mean(axis=(1, 2), dtype=np.float64),
-        pairs, low, high, p,
-        np.full(len(pairs), np.nan) if whole else over_images(values, pairs, settings.alpha, worth),
-        np.array([bool((predicted[a] == predicted[b]).all() and (values[a] == values[b]).all()) for a, b in pairs]),
-        covers,
-        family,
-    )  # fmt: skip
+        means=values.mean(axis=(1, 2), dtype=np.float64),
+        pairs=pairs,
+        low=low,
+        high=high,
+        p=p,
+        images=nothing if whole else over_images(values, pairs, settings.alpha, worth),
+        same=alike(values, predicted, pairs),
+        covers=covers,
+        family=joint.family(parts),
+    )
+
+
+def alike(values: NDArray[Any], predicted: NDArray[Any], pairs: Pairs) -> NDArray[np.bool_]:
+    """Whether the variants of every pair answer every image alike, in every run."""
+    return np.array([(predicted[a] == predicted[b]).all() and (values[a] == values[b]).all() for a, b in pairs])
 
 
 def rows(known: Estimate, names: list[str], settings: Aggregate) -> list[dict[str, Any]]:
-    """The rows of comparisons.csv."""
+    """The rows of comparisons.csv; None stands where a figure would rest on variation that is not known."""
     family, one_seed = known.family, known.covers in (IMAGES_ALONE, NOTHING)
-    half, narrow = family.half(settings.alpha), family.half(2 * settings.alpha)
-    p, equal, higher = family.p(), _p_equal(family, settings.margin), family.first_is_higher()
-    turned = -1 if settings.compare in LOWER_IS_BETTER else 1
-    table = []
-    for index, (a, b) in enumerate(known.pairs):
-        difference, same = float(family.difference[index]), bool(known.same[index])
-        refused = bool(family.refused[index]) and not (same or one_seed)
-        judged = not (same or one_seed or refused)
-        within = judged and abs(difference) + narrow[index] < settings.margin
-        better = judged and abs(difference) > half[index]
-        low, high, own_p = (float(value[index]) for value in (known.low, known.high, known.p))
-        if refused or same:  # the interval of the pair by itself rests on the same variation
-            low = high = own_p = np.nan
-        around = float(known.images[index])
-        run = float(higher[index])
-        verdict = _verdict(turned * difference, better=better, within=within, same=same)
-        table.append(
-            {
-                "variant_a": names[a],
-                "variant_b": names[b],
-                "metric": settings.compare,
-                "difference": difference,
-                "ci_low": _number(low),
-                "ci_high": _number(high),
-                "p": _number(own_p),
-                "joint_ci_low": difference - float(half[index]) if judged else None,
-                "joint_ci_high": difference + float(half[index]) if judged else None,
-                "p_joint": float(p[index]) if judged else None,
-                "p_equal": float(equal[index]) if judged else None,
-                "effect_size": float(cohens_h(known.means[a], known.means[b])) if settings.compare == "top1" else None,
-                "image_ci_low": _number(difference - around),
-                "image_ci_high": _number(difference + around),
-                "probability_a_better": (run if turned > 0 else 1 - run) if judged else None,
-                "standard_error": float(family.error[index]),
-                "variances": "own" if family.alone else "shared",
-                "covers": known.covers,
-                "verdict": "refused" if refused else verdict,
-            }
-        )
-    return table
+    refused = family.refused & ~known.same & (not one_seed)
+    own = ~(refused | known.same)  # the interval of the pair by itself rests on the same variation
+    judged = own & (not one_seed)
+    difference, half, narrow = family.difference, family.half(settings.alpha), family.half(2 * settings.alpha)
+    better = judged & (np.abs(difference) > half)
+    within = judged & (np.abs(difference) + narrow < settings.margin)
+    lower_is_better, higher = settings.compare in LOWER_IS_BETTER, family.first_is_higher()
+    verdicts = {
+        "refused": refused,
+        "identical": known.same,
+        "a better": better & ((difference < 0) if lower_is_better else (difference > 0)),
+        "b better": better,
+        "equal": within,
+    }
+    first, second = np.array(known.pairs).T
+    table = pd.DataFrame(
+        {
+            "variant_a": [names[a] for a in first],
+            "variant_b": [names[b] for b in second],
+            "metric": settings.compare,
+            "difference": difference,
+            "ci_low": _only(own, known.low),
+            "ci_high": _only(own, known.high),
+            "p": _only(own, known.p),
+            "joint_ci_low": _only(judged, difference - half),
+            "joint_ci_high": _only(judged, difference + half),
+            "p_joint": _only(judged, family.p()),
+            "p_equal": _only(judged, _p_equal(family, settings.margin)),
+            "effect_size": cohens_h(known.means[first], known.means[second]) if settings.compare == "top1" else np.nan,
+            "image_ci_low": difference - known.images,
+            "image_ci_high": difference + known.images,
+            "probability_a_better": _only(judged, 1 - higher if lower_is_better else higher),
+            "standard_error": family.error,
+            "variances": "own" if family.alone else "shared",
+            "covers": known.covers,
+            "verdict": np.select(list(verdicts.values()), list(verdicts), "undecided"),
+        }
+    )
+    found: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return found
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _only(where: NDArray[np.bool_], values: Floats) -> Floats:
+    return np.where(where, values, np.nan)
 
 
 def _p_equal(family: joint.Family, margin: float) -> Floats:
@@ -273,11 +236,3 @@ def _p_equal(family: joint.Family, margin: float) -> Floats:
         t = np.where(family.error > 0, np.abs(inside) / family.error, np.inf)
     half = family.tail(np.minimum(t, 1e6)) / 2
     return np.where(inside > 0, half, 1 - half)
-
-
-def _verdict(advantage: float, *, better: bool, within: bool, same: bool) -> str:
-    if same:
-        return "identical"
-    if better:
-        return "a better" if advantage > 0 else "b better"
-    return "equal" if within else "undecided"

@@ -14,11 +14,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from stages.aggregate import compare, joint
 from stages.core.seeding import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -55,8 +58,6 @@ class Draws:
 
     def needed(self, parts: Parts, ahead: float, alpha: float) -> float:
         """The difference that is decided with 80 % power if the variances are those of a first variant so far ahead."""
-        from scipy.special import ndtr
-
         seeds, images = self.size
         first, second = np.array(self.pairs).T
         own, rest = (np.full(self.seed.shape[1], value) for value in (parts.image / 2, parts.rest))
@@ -71,14 +72,19 @@ class Draws:
             each = each[first] - each[second] + common[:, None] * of_image[-1]
             between = seeds * (each**2).sum(axis=1) - ((left[first] - left[second]) ** 2).sum(axis=1)
             squares = ((images * parts.seed + rest) * chi, (left**2).sum(axis=1), np.maximum(between, 0.0))
-            judged = joint.family(np.zeros(len(first)), *squares, self.pairs, self.size)
+            judged = joint.family(joint.Spread(self.pairs, seeds, images, images, np.zeros(len(first)), *squares))
             half[place] = reach(judged, alpha)[: len(own) - 1]
         error = math.sqrt(2 * parts.seed / seeds + (spread[0] ** 2 + spread[1] ** 2 + common[0] ** 2) / images)
-        low, high = 0.0, float(half.max() + 9 * error)
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (low, middle) if ndtr((middle - half) / error).mean() >= POWER else (middle, high)
-        return high
+        return _least(float(half.max() + 9 * error), lambda gap: ndtr((gap - half) / error).mean() >= POWER)
+
+
+def _least(most: float, enough: Callable[[float], bool]) -> float:
+    """The least value between 0 and `most` that is enough, by bisection; `most` where none is."""
+    low, high = 0.0, most
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _at(parts: Parts, level: float) -> tuple[float, float, float]:
@@ -87,8 +93,6 @@ def _at(parts: Parts, level: float) -> tuple[float, float, float]:
     An answer is right when skill and luck add up to more than 0, all of them normal. What two variants, or two runs of
     one, have in common is set so that the variances at the level of the others are those that are known.
     """
-    from scipy.special import ndtr, ndtri
-
     share = float(parts.share or 0)
     one = share * (1 - share)
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
@@ -99,13 +103,7 @@ def _at(parts: Parts, level: float) -> tuple[float, float, float]:
         return np.asarray(ndtr((ndtri(where) + math.sqrt(alike) * nodes) / math.sqrt(1 - alike)))
 
     def found(variance: float) -> float:
-        low, high = 0.0, 0.999
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (
-                (middle, high) if weights @ expected(middle, share) ** 2 - share**2 < variance else (low, middle)
-            )
-        return low
+        return _least(0.999, lambda alike: bool(weights @ expected(alike, share) ** 2 - share**2 >= variance))
 
     variants, seeds = found(one - parts.rest - parts.image / 2), found(one - parts.rest)
     ours, theirs = expected(variants, level), expected(variants, share)

@@ -43,24 +43,36 @@ def _verdict(
     variant: str, cells: list[CellResults], rules: Fit, alpha: float, tested: Sequence[Tested]
 ) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
-    losses = [[float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")] for cell in cells]
     if not all(cell.history for cell in cells):
         return row | {"verdict": "not trained", "rule": "there is no epoch"}
-    if not all(losses) or any(("val", "top1") not in cell.metrics for cell in cells):
+    if not all(_losses(cell) and ("val", "top1") in cell.metrics for cell in cells):
         return row | {"verdict": "unknown", "rule": "there is no validation image"}
-    chance = math.log(max(2, len(cells[0].config["classes"])))
-    earlier = [loss[-1 - max(1, len(loss) // 4)] if len(loss) > 1 else loss[-1] for loss in losses]
-    each = {
-        "train_top1": [cell.metrics["train", "top1"] for cell in cells],
-        "val_top1": [cell.metrics["val", "top1"] for cell in cells],
-        "gap": [cell.metrics["train", "top1"] - cell.metrics["val", "top1"] for cell in cells],
-        "val_loss_rise": [loss[-1] / min(loss) - 1 for loss in losses],
-        "val_loss_fall": [1 - loss[-1] / old for loss, old in zip(losses, earlier, strict=True)],
-        "rise_of_chance": [(loss[-1] - min(loss)) / chance for loss in losses],
-        "fall_of_chance": [(old - loss[-1]) / chance for loss, old in zip(losses, earlier, strict=True)],
-    }
+    found = [_figures(cell) for cell in cells]
+    each = {key: [figures[key] for figures in found] for key in found[0]}
     verdict, rule = _judge(each, rules, lambda key: _range(each[key], cells, alpha, tested, key), len(tested))
     return row | {key: statistics.mean(values) for key, values in each.items()} | {"verdict": verdict, "rule": rule}
+
+
+def _losses(cell: CellResults) -> list[float]:
+    """The validation loss of every epoch that has one."""
+    return [float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")]
+
+
+def _figures(cell: CellResults) -> dict[str, float]:
+    """What the rules look at, of one cell."""
+    losses, chance = _losses(cell), math.log(max(2, len(cell.config["classes"])))
+    last, lowest = losses[-1], min(losses)
+    before = losses[-1 - max(1, len(losses) // 4)] if len(losses) > 1 else last  # the last quarter of the epochs
+    train, val = cell.metrics["train", "top1"], cell.metrics["val", "top1"]
+    return {
+        "train_top1": train,
+        "val_top1": val,
+        "gap": train - val,
+        "val_loss_rise": last / lowest - 1,
+        "val_loss_fall": 1 - last / before,
+        "rise_of_chance": (last - lowest) / chance,
+        "fall_of_chance": (before - last) / chance,
+    }
 
 
 def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Interval], splits: int) -> tuple[str, str]:
@@ -89,10 +101,8 @@ def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Inte
             return verdict, words + alone
     for verdict, holds, words in tests:
         if holds is None:
-            return (
-                "not decided",
-                f"{words}; the {'splits' if splits > 1 else 'seeds'} leave open whether it is {verdict}",
-            )
+            runs = "splits" if splits > 1 else "seeds"
+            return "not decided", f"{words}; the {runs} leave open whether it is {verdict}"
     return "fits", (
         f"train is {_gap(gap)} validation (at most {rules.gap * 100:g}), and validation loss "
         f"neither fell by more than {rules.fall * 100:g} % at the end nor rose by more than {rules.rise * 100:g} % "

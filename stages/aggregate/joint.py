@@ -21,11 +21,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import chdtri, fdtrc, gammaln, ndtr, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Pairs = list[tuple[int, int]]
 
 UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an equal one costs more than the reverse
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
@@ -33,9 +35,42 @@ DISCOUNT = 0.5  # variants that the shared variance counts less than it has: a s
 TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
 THREE_SEEDS = 0.3  # the same with three, where the variants may be unequal (Bartlett at the level below)
 PERHAPS = 0.5
+LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
 NODES = 160
 MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What varies on one split of S seeds and N images; `seed`, `rest` are 0 for a single seed.
+
+    `seed` (variants,) is the mean square of the seeds of a variant, `rest` (variants,) the part of it that comes from
+    the images alone. `image` (pairs,) is what the images add to a `difference` beyond that, as a mean square. `worth`
+    is how many images, or groups of one size, say as much.
+    """
+
+    pairs: Pairs
+    seeds: int
+    images: int
+    worth: float
+    difference: Floats
+    seed: Floats
+    rest: Floats
+    image: Floats
+
+    def variance(self) -> tuple[Floats, Floats]:
+        """Variance of the difference of each pair by itself and its degrees of freedom, each (pairs,)."""
+        first, second = np.array(self.pairs).T
+        a, b = self.seed[first], self.seed[second]
+        total = a + b + self.image
+        if self.seeds == 1:
+            return total / self.images, np.full(len(total), self.worth - 1.0)
+        squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
+        squares += self.image**2 / max(self.worth - 1, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = np.where(squares > 0, total**2 / squares, np.inf)
+        return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
 
 
 @dataclass(frozen=True)
@@ -64,16 +99,12 @@ class Family:
 
     def tail(self, t: Floats) -> Floats:
         """Probability that the difference of any pair is further than `t` errors from the truth."""
-        from scipy.special import stdtr
-
         if self.alone:
             return np.asarray(np.minimum(1.0, 2 * len(t) * stdtr(self.freedom, -t)))
         return Range(self.variants, self.freedom).sf(math.sqrt(2) * t)
 
     def first_is_higher(self) -> Floats:
         """Probability that one new run of the first variant has the higher value than one of the second."""
-        from scipy.special import stdtr
-
         with np.errstate(divide="ignore", invalid="ignore"):
             known = stdtr(self.freedom_of_run, self.difference / np.sqrt(self.run))
         certain = np.where(self.difference == 0, 0.5, self.difference > 0)
@@ -81,41 +112,20 @@ class Family:
 
     def half(self, alpha: float) -> Floats:
         """Half the width of the simultaneous intervals."""
-        from scipy.special import stdtrit
-
         if self.alone:
             return np.asarray(stdtrit(self.freedom, 1 - alpha / (2 * len(self.error))) * self.error)
         return Range(self.variants, self.freedom).isf(alpha) / math.sqrt(2) * self.error
 
 
-def family(
-    difference: Floats,
-    seed: Floats,
-    rest: Floats,
-    image: Floats,
-    pairs: list[tuple[int, int]],
-    size: tuple[int, int],
-    worth: float | None = None,
-) -> Family:
-    """Judge all pairs of one split together.
-
-    Args:
-        difference: (pairs,).
-        seed: mean square of the seeds of each variant (variants,).
-        rest: the part of it that comes from the images alone (variants,).
-        image: what the images add to a difference beyond that, as a mean square (pairs,).
-        pairs: indices of the variants.
-        size: seeds and images.
-        worth: how many groups of one size say as much as the images, which are groups then.
-    """
-    seeds, images = size
-    of_worth = max((images if worth is None else worth) - 1.0, 1.0)
-    first, second = np.array(pairs).T
+def family(found: Spread) -> Family:
+    """Judge all pairs of one split together."""
+    seeds, images, seed, rest, image = found.seeds, found.images, found.seed, found.rest, found.image
+    difference, count = found.difference, len(found.pairs)
+    of_worth = max(found.worth - 1.0, 1.0)
+    first, second = np.array(found.pairs).T
     if seeds == 1:
-        error = np.sqrt(image / images)
-        none = np.zeros(len(pairs), dtype=np.bool_)
-        freedom_of_images = np.full(len(pairs), of_worth)
-        return Family(len(seed), difference, error, freedom_of_images, ~none, np.zeros(len(pairs)), np.ones(len(pairs)))
+        error, refused = np.sqrt(image / images), np.ones(count, dtype=np.bool_)
+        return Family(len(seed), difference, error, np.full(count, of_worth), refused, np.zeros(count), np.ones(count))
     freedom = seeds - 1
     used, own = shared(seed, rest, freedom)
     moving = np.maximum(seed, rest) > 0
@@ -142,9 +152,9 @@ def family(
         # Two seeds give the sum one degree of freedom, whatever the images add.
         with np.errstate(divide="ignore", invalid="ignore"):
             satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
-        satterthwaite = np.ones(len(pairs)) if seeds == 2 else satterthwaite
+        satterthwaite = np.ones(count) if seeds == 2 else satterthwaite
     error = np.sqrt(total / (seeds * images))
-    refused = np.full(len(pairs), not moving.any()) | (error == 0)
+    refused = np.full(count, not moving.any()) | (error == 0)
     ordinary = moving & ~own
     if ordinary.any() and not alone:  # a variant with a failed run does not make a new run of the others vary
         level = max(float(seed[ordinary].mean()), float(rest[ordinary].mean()))
@@ -156,8 +166,6 @@ def family(
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
     """The mean square of the seeds that each variant is judged by, and whether it is its own alone."""
-    from scipy.special import fdtrc
-
     moving = np.maximum(seed, rest) > 0
     if moving.any() and not moving.all():
         pool, own = max(float(seed[moving].mean()), float(rest[moving].mean())), np.zeros(len(seed), dtype=np.bool_)
@@ -177,8 +185,6 @@ def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np
 
 def unequal(squares: Floats, freedom: int, level: float) -> bool:
     """Bartlett's test: whether mean squares of `freedom` degrees of freedom each differ by more than chance."""
-    from scipy.special import chdtri
-
     count = len(squares)
     mean = float(squares.mean())
     if mean == 0:
@@ -192,8 +198,6 @@ class Range:
     """The studentized range of `count` means, with degrees of freedom for each value that is asked."""
 
     def __init__(self, count: int, freedom: Floats) -> None:
-        from scipy.special import gammaln
-
         nodes, weights = _legendre(NODES)
         distinct, self.place = np.unique(freedom, return_inverse=True)
         half = distinct[:, None] / 2
@@ -237,8 +241,6 @@ def _legendre(count: int) -> tuple[Floats, Floats]:
 @cache
 def _range(count: int) -> tuple[Floats, Floats]:
     """The tail of the range of `count` standard normal values, on a grid."""
-    from scipy.special import ndtr
-
     grid = np.linspace(0, 16, 3201)
     nodes, weights = _legendre(120)
     z, weights = nodes * 9, weights * 9

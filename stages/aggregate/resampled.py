@@ -16,6 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import stdtrit
+from scipy.stats import f
 
 from stages.aggregate import compare, joint, values
 from stages.core.metrics import WHOLE_CELL
@@ -91,8 +93,6 @@ def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0
 
 def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimate:
     """Compare all pairs over the splits of a study, as `compare.one_split` does on one."""
-    from scipy.special import stdtrit
-
     table, whole = means(tested), settings.compare in WHOLE_CELL
     pairs = compare.all_pairs(len(table))
     first, second = np.array(pairs).T
@@ -103,16 +103,12 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     scale = max(float(one.values.max() - one.values.min()) for one in tested)
     images, seeds = worth(tested).groups, tested[0].values.shape[1]
     around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
-    same = [
-        all((one.predicted[a] == one.predicted[b]).all() and (one.values[a] == one.values[b]).all() for one in tested)
-        for a, b in pairs
-    ]
-    repeated = {b for (_, b), alike in zip(pairs, same, strict=True) if alike}
+    same = np.all([compare.alike(one.values, one.predicted, pairs) for one in tested], axis=0)
+    repeated = set(second[same].tolist())
     judged = family(table, pairs, held_out, least, of_seeds(tested), [v not in repeated for v in range(len(table))])
     covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
-        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, np.array(same),
-        covers, judged,
+        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, same, covers, judged,
     )  # fmt: skip
 
 
@@ -129,8 +125,6 @@ def family(
         single: what a single run varies by beyond the mean of a split (variants,), a variance.
         distinct: which variants are no copies of another one; copies say nothing about how much variants vary.
     """
-    from scipy.stats import f
-
     variants, splits = table.shape
     first, second = np.array(pairs).T
     each = table[first] - table[second]

@@ -13,6 +13,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from stages.aggregate import compare, resampled
 from stages.core.metrics import SHARES, WHOLE_CELL
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     _Interval = tuple[float | None, float | None]
 
-COLUMNS = ["variant", "split", "metric", "images", "groups", "mean", "image_ci_low", "image_ci_high"]
-COLUMNS += ["ci_low", "ci_high", "run_low", "run_high"]
+FOUND = ["mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high", "run_low", "run_high"]
+COLUMNS = ["variant", "split", "metric", "images", "groups", *FOUND]
+NONE = (None, None)  # no interval
 FEWEST = 3  # seeds
 SMALLEST = 1e-20  # a variance below it is rounding
 SEEDS_COUNT = 0.75  # of their degrees of freedom: few seeds that agree by chance look like many
@@ -65,12 +67,11 @@ def of_one(
     mean = float(table.mean(dtype=np.float64))
     still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64), worth)
     variance, freedom = _variance(table, worth)
-    around = (None, None) if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
-    whole: _Interval = (None, None)
-    if seeds >= FEWEST:
-        whole = _ends(mean, variance, freedom * SEEDS_COUNT, images, metric, alpha, added)
+    around = NONE if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
+    of_seeds = freedom * SEEDS_COUNT
+    whole = _ends(mean, variance, of_seeds, images, metric, alpha, added) if seeds >= FEWEST else NONE
     runs = table.mean(axis=1, dtype=np.float64)
-    run = _student(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else (None, None)
+    run = _student(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else NONE
     return _row(mean, around, whole, run)
 
 
@@ -85,27 +86,20 @@ def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[st
         mean, still, spread = float(each.mean()), float(share @ share), float(each.var(ddof=1))
         factor = 1 / splits + ratio
         whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha, added)
-        around: _Interval = (None, None)
-        if metric not in WHOLE_CELL:
-            around = _ends(mean, still, images - 1.0, images, metric, alpha, added)
+        around = NONE if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
         run = _student(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
         found.append(_row(mean, around, whole, run))
     return found
 
 
 def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> dict[str, float | None]:
-    return {
-        "mean": mean, "image_ci_low": around[0], "image_ci_high": around[1], "ci_low": whole[0], "ci_high": whole[1],
-        "run_low": run[0], "run_high": run[1],
-    }  # fmt: skip
+    return dict(zip(FOUND, (mean, *around, *whole, *run), strict=True))
 
 
 def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
     """Student's interval; none where nothing varies."""
-    from scipy.special import stdtrit
-
     if variance < SMALLEST:
-        return None, None
+        return NONE
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
     return mean - half, mean + half
 
@@ -121,8 +115,6 @@ def _ends(
     mean: float, variance: float, freedom: float, images: float, metric: str, alpha: float, added: float
 ) -> _Interval:
     """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
-    from scipy.special import stdtrit
-
     if metric not in SHARES:
         return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)

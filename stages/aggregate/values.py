@@ -61,21 +61,26 @@ def of(found: list[CellResults], metric: str) -> NDArray[Any]:
     Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
     `WHOLE_CELL`.
     """
-    variants = list(dict.fromkeys(cell.variant for cell in found))
     if metric in WHOLE_CELL:
-        rows = [np.array([_drop(cell)]) for cell in found]
-    else:
-        tables = [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
-        rows = [_images(table, metric) for table in tables]
-    return np.asarray(rows).reshape(len(variants), -1, len(rows[0]))
+        return _by_variant(found, [np.array([_drop(cell)]) for cell in found])
+    return _by_variant(found, [_images(table, metric) for table in _tests(found)])
 
 
 def predicted(found: list[CellResults]) -> NDArray[np.int64]:
     """What the cells call every image, as numbers: (variants, seeds, images)."""
-    variants = list(dict.fromkeys(cell.variant for cell in found))
-    tables = [cell.predictions[cell.predictions["split"] == "test"]["predicted"].to_numpy() for cell in found]
+    tables = [table["predicted"].to_numpy() for table in _tests(found)]
     _, codes = np.unique(np.concatenate(tables), return_inverse=True)
-    return codes.reshape(len(variants), -1, len(tables[0]))
+    return _by_variant(found, np.split(codes, len(tables)))
+
+
+def _tests(found: list[CellResults]) -> list[pd.DataFrame]:
+    """The predictions of each cell for the test images."""
+    return [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
+
+
+def _by_variant(found: list[CellResults], rows: list[NDArray[Any]]) -> NDArray[Any]:
+    """A row of each cell as one table (variants, seeds, values)."""
+    return np.asarray(rows).reshape(len({cell.variant for cell in found}), -1, len(rows[0]))
 
 
 def blocks(values: NDArray[Any], groups: Sequence[str]) -> NDArray[Any]:
@@ -99,14 +104,13 @@ def two_more(found: list[CellResults], metric: str) -> NDArray[np.float64]:
     One of the two is right and the other wrong, as in Wilson's interval. A class of three images that are all right
     shows no variance of its own, and would be taken for a class without an error. 0 for a metric over images.
     """
-    variants = list(dict.fromkeys(cell.variant for cell in found))
     if metric not in OVER_CLASSES:
-        return np.zeros(len(variants))
-    tables = [cell.predictions[cell.predictions["split"] == "test"] for cell in found]
+        return np.zeros(len({cell.variant for cell in found}))
+    tables = _tests(found)
     _, truth = np.unique(tables[0]["label"].to_numpy(), return_inverse=True)
     sizes = np.bincount(truth)
-    right = np.array([(table["label"] == table["predicted"]).to_numpy(dtype=np.float64) for table in tables])
-    each = right.reshape(len(variants), -1, len(truth)).mean(axis=1)
+    right = [(table["label"] == table["predicted"]).to_numpy(dtype=np.float64) for table in tables]
+    each = _by_variant(found, right).mean(axis=1)
     recall = np.array([np.bincount(truth, weights=row) / sizes for row in each])
     return np.asarray(((recall**2 + (1 - recall) ** 2) / (sizes + 2) ** 2).sum(axis=1) / len(sizes) ** 2)
 

@@ -50,7 +50,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
 
     context = mlcroissant.Context()
     tables = dict(_TABLES)
-    for split in evidence.split["splits"]:
+    for split in evidence.splits:
         seed = split["seeds"][0]
         seeds = wording.names([str(one) for one in split["seeds"]])
         word = "seeds" if len(split["seeds"]) > 1 else "seed"

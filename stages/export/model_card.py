@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from stages.export import doubts
 from stages.predict import champion
-from stages.report import caveats, classes, cost, data_page, page, ranking, results, training, wording
+from stages.report import caveats, classes, cost, data_page, page, results, training, wording
 from stages.report.figures import drawing
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "data": data,
         "doubts": doubts.sentences(evidence),
         "figures": _figures(told, variant),
-        "confidence": ranking.confidence(evidence),
+        "confidence": evidence.confidence,
         "spread": wording.spread(len(evidence.study.seeds)),
         "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],

@@ -1,14 +1,80 @@
-"""`python -m stages.report`: reports/index.html, report.md and figures/, from the files in git."""
+"""`python -m stages.report`: reports/index.html, report.md, figures/ and tables/, from the files in git."""
 
 from __future__ import annotations
 
-from stages.core import errors
-from stages.report import evidence, page
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.core import cells, errors, files
+from stages.report import (
+    caveats,
+    classes,
+    cost,
+    data_page,
+    evidence,
+    galleries,
+    page,
+    published,
+    reliability,
+    results,
+    training,
+)
+
+if TYPE_CHECKING:
+    from stages.report.evidence import StudyEvidence
+    from stages.report.figures import Figures
+
+INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "data/split/summary.json")
+
+
+def provenance(found: StudyEvidence, _: Figures) -> dict[str, Any]:
+    """What the page was made from: no commit and no time, so that its bytes come out again."""
+    configs = found.configs
+    splits = [str(cells.split_file(split["seeds"][0])) for split in found.splits]
+    return {
+        "inputs": [(name, files.sha256(Path(name))) for name in (*INPUTS, *splits, "reports/runs.csv")],
+        "machines": list(dict.fromkeys(_words(one["machine"]) for one in configs.values() if "machine" in one)),
+        "libraries": _words(found.audit["libraries"]),
+        "weights": _weights(configs),
+    }
+
+
+def _weights(configs: dict[tuple[str, int], dict[str, Any]]) -> list[tuple[str, dict[str, str]]]:
+    """Each file of pretrained weights, and the variants that started from it."""
+    used = {variant: config["weights"] for (variant, _), config in configs.items() if config.get("weights")}
+    distinct = {str(weights): weights for weights in used.values()}
+    return [(", ".join(v for v, weights in used.items() if weights == one), one) for one in distinct.values()]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {_words(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+SECTIONS = (
+    # In the order of the page.
+    results.RESULTS,
+    results.VARIANCE,
+    published.PUBLISHED,
+    published.LEAK,
+    data_page.SECTION,
+    training.CURVES,
+    classes.CONFUSION,
+    classes.PER_CLASS,
+    reliability.CALIBRATION,
+    reliability.ROBUSTNESS,
+    galleries.SAMPLES,
+    galleries.GRADCAM,
+    galleries.SUSPECTS,
+    cost.SECTION,
+    training.SWEEPS,
+    caveats.SECTION,
+    page.Section("provenance", "Provenance", provenance),
+)
 
 
 def main() -> None:
     """Render the report of the study in the working folder."""
-    page.write(evidence.read(), evidence.REPORTS)
+    page.write(evidence.read(), SECTIONS, evidence.REPORTS)
 
 
 if __name__ == "__main__":

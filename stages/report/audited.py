@@ -50,7 +50,7 @@ def seen(evidence: StudyEvidence) -> tuple[set[str], set[str]]:
 
 
 def _asked(evidence: StudyEvidence) -> bool:
-    return bool(evidence.study.raw["aggregate"].get("audit", {}).get("folds"))
+    return evidence.aggregate.audit.folds > 0
 
 
 @contextlib.contextmanager
@@ -80,11 +80,10 @@ def _shown(
 
 def _sentences(evidence: StudyEvidence, told: dict[str, Any], rows: list[dict[str, str]]) -> list[str]:
     folds, kept, judged = told["folds"], told["kept"], told["judged"]
-    left = _left_out(told)
-    unlike = _outliers(told)
+    last = [line for line in (_left_out(told), _outliers(told)) if line]
     if not judged:
         none = f"None of the {plural(kept, 'kept image')} was audited, since fewer than two classes can be."
-        return [f"{none} {left}", *unlike]
+        return [f"{none} {last[0]}", *last[1:]]
     together = evidence.audit.get("duplicates") != "ignore"
     one_fold = f" {belonging(evidence.named).capitalize()} are in one fold, so none judges another." if together else ""
     how = (
@@ -96,7 +95,7 @@ def _sentences(evidence: StudyEvidence, told: dict[str, Any], rows: list[dict[st
     )
     rule = "by confident learning (Northcutt et al. 2021, library `cleanlab`)"
     if not told["found"]:
-        return [f"{how} No label is a likely error {rule}.", *([left] if left else []), *unlike]
+        return [f"{how} No label is a likely error {rule}.", *last]
     are = "is a likely error" if told["found"] == 1 else "are likely errors"
     found = f"{plural(told['found'], 'label')} of these {judged:,} {are} {rule}. "
     found += "Look at them: the labels may be wrong or the images hard. "
@@ -109,22 +108,22 @@ def _sentences(evidence: StudyEvidence, told: dict[str, Any], rows: list[dict[st
         found += "Decisions about them that are made after test results are known are counted among the caveats."
     else:
         found += "None is listed, because `aggregate.audit.most` is 0."
-    return [how, found, *([left] if left else []), *unlike]
+    return [how, found, *last]
 
 
-def _outliers(told: dict[str, Any]) -> list[str]:
-    """How many images are unlike all others, and where they are named; nothing where none could be compared."""
+def _outliers(told: dict[str, Any]) -> str:
+    """How many images are unlike all others, and where they are named; empty where none could be compared."""
     unlike = told.get("outliers")
     if not unlike:
-        return []
+        return ""
     found, listed = unlike["found"], unlike["listed"]
     rule = f"{unlike['limit']:.2f} times as far from its {unlike['neighbours']} nearest as the median image"
     if not found:
-        return [f"No image is unlike all others: by cosine distance of the same features, none is {rule}."]
+        return f"No image is unlike all others: by cosine distance of the same features, none is {rule}."
     are = f"{plural(found, 'image')} {'is' if found == 1 else 'are'} unlike all others"
     which = "lists all" if found == listed else f"lists the first {listed}"
     how = f"by cosine distance of the same features, each is more than {rule}"
-    return [f"{are}: {how}. `reports/audit/outliers.csv` {which}; `make curate` shows these."]
+    return f"{are}: {how}. `reports/audit/outliers.csv` {which}; `make curate` shows these."
 
 
 def _parts(evidence: StudyEvidence, image: str) -> list[str]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from stages.report import findings
 from stages.report import training as knobs
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import names, plural, span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures
 
@@ -23,7 +25,7 @@ SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "clas
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Varied and fixed settings, and caveats in words."""
-    settings = {variant: knobs.resolved(evidence)[variant] for variant in knobs.trained(evidence)}
+    settings = {variant: dict(knobs.flat(cell)) for variant, cell in evidence.trained.items()}
     varied = knobs.varied(settings)
     first = next(iter(settings.values()), {})
     return {
@@ -33,25 +35,24 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
         "fixed": [(key, knobs.text(first.get(key))) for key in knobs.keys(settings) if key not in varied],
         "every": every(evidence, "all"),
         "unfair": unfair(evidence, varied),
-        "notes": [*_seeds(evidence), *_data(evidence), *_tuning(evidence)],
+        "notes": [line for line in (*_seeds(evidence), *_data(evidence), *_tuning(evidence)) if line],
     }
 
 
 def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
     """Comparisons that the page shows side by side and that are not like for like."""
     found = []
-    ran = {variant: epochs(evidence, variant) for variant in knobs.trained(evidence)}
+    ran = {variant: epochs(evidence, variant) for variant in evidence.trained}
     if len(set(ran.values())) > 1:
         listed = ", ".join(f"{variant} {number}" for variant, number in ran.items())
         found.append(
             f"Variants were not trained for the same number of epochs ({listed}); a difference may come from that."
         )
     if losses := [name for key, name in SCALES.items() if key in varied]:
-        found.append(
-            f"Variants differ in {names(losses)}: their losses are not on one scale; compare NLL or accuracy instead."
-        )
+        advice = "their losses are not on one scale; compare NLL or accuracy instead"
+        found.append(f"Variants differ in {names(losses)}: {advice}.")
     parts = list(dict.fromkeys(key.split(".")[0] for key in varied if key not in SPEED))
-    if "epochs" in parts and len(set(ran.values())) == 1 and len(set(map(_planned, _cells(evidence).values()))) == 1:
+    if "epochs" in parts and len(set(ran.values())) == 1 and len(set(map(_planned, evidence.trained.values()))) == 1:
         parts.remove("epochs")  # written as one number or as phases of the same sum
     if len(parts) > 1:
         found.append(
@@ -64,12 +65,12 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
 def _seeds(evidence: StudyEvidence) -> list[str]:
     seeds = len(evidence.study.seeds)
     listed = ", ".join(map(str, evidence.study.seeds))
-    trained = knobs.trained(evidence)
-    idle = [variant for variant in evidence.variants if variant not in trained]
-    verbs = ("is", "gives") if len(idle) == 1 else ("are", "give")
-    prior = f"not trained and {verbs[1]} every image the shares of the classes in the training set"
-    found = [f"{names(idle)} {verbs[0]} {prior}."] if idle else []
-    if trained:
+    found = []
+    if idle := [variant for variant in evidence.variants if variant not in evidence.trained]:
+        are, give = ("is", "gives") if len(idle) == 1 else ("are", "give")
+        prior = f"{are} not trained and {give} every image the shares of the classes in the training set"
+        found.append(f"{names(idle)} {prior}.")
+    if evidence.trained:
         found.append(
             f"{every(evidence, 'every').capitalize()} was trained with {plural(seeds, 'seed')} ({listed}). A seed "
             f"changes {names(changed(evidence))}{_split_varied(evidence)}."
@@ -83,13 +84,13 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
 
 def every(evidence: StudyEvidence, word: str) -> str:
     """`every variant`, or `every trained variant` where there is one that is not trained; so with `all variants`."""
-    trained = "" if len(knobs.trained(evidence)) == len(evidence.variants) else "trained "
+    trained = "" if len(evidence.trained) == len(evidence.variants) else "trained "
     return f"{word} {trained}variant{'s' if word == 'all' else ''}"
 
 
 def changed(evidence: StudyEvidence) -> list[str]:
     """What a seed draws; augmentation where there is one that is not cached for all seeds."""
-    settings = _cells(evidence)
+    settings = evidence.trained
     drawn = {
         "the augmentation": [v for v, cell in settings.items() if augments(cell) and not cell.get("views")],
         "dropout": [v for v, cell in settings.items() if drops(cell.get("model"))],
@@ -115,63 +116,55 @@ def augments(cell: dict[str, Any]) -> bool:
     return any(augment.values()) if isinstance(augment, dict) else augment not in (None, "none")
 
 
-def _cells(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
-    """The resolved settings of each trained variant."""
-    return {v: dict(evidence.configs[v, evidence.study.seeds[0]]["cell"]) for v in knobs.trained(evidence)}
-
-
 def _split_varied(evidence: StudyEvidence) -> str:
-    splits = evidence.split["splits"]
-    if len(splits) == 1:
+    if not evidence.several:
         return ", but not the split"
-    each = len(splits[0]["seeds"])
+    each = len(evidence.splits[0]["seeds"])
     return ", and the split" if each == 1 else f"; the split changes every {each} seeds"
 
 
 def _data(evidence: StudyEvidence) -> list[str]:
-    test = span(evidence.sizes("test"), "image")
-    splits = len(evidence.split["splits"])
-    sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
-    found = [
+    return [
         *findings.copies(evidence),
-        *findings.late(evidence.audit),
-        (
-            f"All variants share the same {splits} splits (seed {evidence.split['seed']}), with "
-            f"{sizes}, of one data set. Another data set would change all results."
-            if splits > 1
-            else f"All variants share one split (seed {evidence.split['seed']}) and one test set of {test}. "
-            "Other test images or other training images would change all results."
-        ),
-        *([_fitted(evidence)] if knobs.trained(evidence) else []),
+        findings.late(evidence.audit),
+        _one_data_set(evidence),
+        _fitted(evidence),
+        _absent(evidence),
+        _unbalanced(evidence),
     ]
-    return found + _absent(evidence) + _unbalanced(evidence)
 
 
-def _absent(evidence: StudyEvidence) -> list[str]:
-    """Classes of which some test set has no image."""
-    splits = [split["counts"]["test"] for split in evidence.split["splits"]]
+def _one_data_set(evidence: StudyEvidence) -> str:
+    test, seed = span(evidence.sizes("test"), "image"), evidence.split["seed"]
+    if not evidence.several:
+        shared = f"All variants share one split (seed {seed}) and one test set of {test}."
+        return f"{shared} Other test images or other training images would change all results."
+    sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
+    shared = f"All variants share the same {len(evidence.splits)} splits (seed {seed}), with {sizes}, of one data set."
+    return f"{shared} Another data set would change all results."
+
+
+def _absent(evidence: StudyEvidence) -> str:
+    """Classes of which some test set has no image; empty where there are none."""
+    splits = [split["counts"]["test"] for split in evidence.splits]
     missing = [label for label in splits[0] if not all(split.get(label) for split in splits)]
     if not missing:
-        return []
+        return ""
     shown = names(missing if len(missing) <= MOST_CLASSES else [*missing[:MOST_CLASSES], "others"])
-    where = "the test set" if len(splits) == 1 else "some test sets"
-    return [
-        (
-            f"Without an image in {where}: {len(missing)} of {len(splits[0])} classes ({shown}). No figure says how "
-            "well these are recognised there. Macro F1 and balanced accuracy are means over the classes that have "
-            "test images, in all runs; macro precision and recall count such a class as 0 in the runs that name it."
-        )
-    ]
+    where = "some test sets" if evidence.several else "the test set"
+    return (
+        f"Without an image in {where}: {len(missing)} of {len(splits[0])} classes ({shown}). No figure says how well "
+        "these are recognised there. Macro F1 and balanced accuracy are means over the classes that have test images, "
+        "in all runs; macro precision and recall count such a class as 0 in the runs that name it."
+    )
 
 
 def _fitted(evidence: StudyEvidence) -> str:
-    """Which statistics of normalisation were fitted, and on what."""
-    seed = evidence.study.seeds[0]
-    steps = {
-        step["name"]
-        for variant in knobs.trained(evidence)
-        for step in evidence.configs[variant, seed].get("normalisation") or []
-    }
+    """Which statistics of normalisation were fitted, and on what; empty where nothing was trained."""
+    if not evidence.trained:
+        return ""
+    configs = [evidence.configs[variant, evidence.study.seeds[0]] for variant in evidence.trained]
+    steps = {step["name"] for config in configs for step in config.get("normalisation") or []}
     own = " Normalisation `samplewise` uses the mean and the SD of the image itself." if "samplewise" in steps else ""
     if fitted := sorted(steps & set(FITTED)):
         return f"Statistics for normalisation ({names(fitted)}) are fitted on the training set alone.{own}"
@@ -181,37 +174,33 @@ def _fitted(evidence: StudyEvidence) -> str:
     return f"Normalisation uses fixed numbers in {whose}; no statistic was fitted to images in this study."
 
 
-def _unbalanced(evidence: StudyEvidence) -> list[str]:
-    """Whether top-1 is a poor choice of metric here."""
-    splits = [split["counts"]["test"] for split in evidence.split["splits"]]
+def _unbalanced(evidence: StudyEvidence) -> str:
+    """Whether top-1 is a poor choice of metric here; empty where it is not."""
+    splits = [split["counts"]["test"] for split in evidence.splits]
     counts = [n for label in splits[0] if (n := sum(split[label] for split in splits) / len(splits))]
-    mean = ", on average over the splits" if len(splits) > 1 else ""
+    mean = ", on average over the splits" if evidence.several else ""
     if evidence.metric != "top1" or max(counts) < UNBALANCED * min(counts):
-        return []
-    return [
-        (
-            f"The largest class has {max(counts):,.10g} test images, the smallest {min(counts):,.10g}{mean}, so top-1 "
-            "mainly reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same "
-            "weight."
-        )
-    ]
+        return ""
+    return (
+        f"The largest class has {max(counts):,.10g} test images, the smallest {min(counts):,.10g}{mean}, so top-1 "
+        "mainly reflects the large classes. `aggregate.compare: balanced_accuracy` gives every class the same weight."
+    )
 
 
 def _tuning(evidence: StudyEvidence) -> list[str]:
-    settings = _cells(evidence)
-    uses = {
-        "the epoch whose weights are kept": [
-            v for v, c in settings.items() if str(c.get("checkpoint", "")).startswith("best")
-        ],
-        "when training stops": [v for v, c in settings.items() if c.get("early_stopping")],
-        "when the learning rate falls": [v for v, c in settings.items() if _schedule(c) == "plateau"],
+    settings = evidence.trained
+    uses: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "the epoch whose weights are kept": lambda cell: str(cell.get("checkpoint", "")).startswith("best"),
+        "when training stops": lambda cell: cell.get("early_stopping"),
+        "when the learning rate falls": lambda cell: _schedule(cell) == "plateau",
     }
+    users = {what: [v for v, cell in settings.items() if used(cell)] for what, used in uses.items()}
     found = [
         f"The validation set chose {what} for {_which(evidence, chosen)}, so their validation results are optimistic."
-        for what, chosen in uses.items()
+        for what, chosen in users.items()
         if chosen
     ]
-    free = [v for v in settings if not any(v in chosen for chosen in uses.values())]
+    free = [v for v in settings if not any(v in chosen for chosen in users.values())]
     if free:
         found.append(
             f"The weights of the last epoch are kept for {_which(evidence, free)}; nothing was chosen on "
@@ -227,7 +216,7 @@ def _schedule(cell: dict[str, Any]) -> str:
 
 
 def _which(evidence: StudyEvidence, chosen: list[str]) -> str:
-    return every(evidence, "every") if chosen == knobs.trained(evidence) else names(chosen)
+    return every(evidence, "every") if chosen == list(evidence.trained) else names(chosen)
 
 
 def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> list[str]:
@@ -239,18 +228,16 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
         "updates": {v: _updates(evidence, v, cell) for v, cell in settings.items()},
         "augmentation": {v: knobs.text(cell.get("augment")) for v, cell in settings.items()},
     }
-    same = [
-        f"{what} ({next(iter(values.values()))})" for what, values in each.items() if len(set(values.values())) == 1
-    ]
-    apart = [
-        f"{what} ({'; '.join(f'{v} {value}' for v, value in values.items())})"
-        for what, values in each.items()
-        if len(set(values.values())) > 1
-    ]
+    same, apart = [], []
+    for what, values in each.items():
+        first, *others = dict.fromkeys(values.values())
+        if others:
+            apart.append(f"{what} ({'; '.join(f'{v} {value}' for v, value in values.items())})")
+        else:
+            same.append(f"{what} ({first})")
     whose = every(evidence, "all")
     found = [f"The same for {whose}: {names(same)}."] if same else []
-    if apart:
-        found.append(f"Not the same for {whose}: {names(apart)}.")
+    found += [f"Not the same for {whose}: {names(apart)}."] if apart else []
     if len(set(each["learning rate"].values())) == 1:
         found.append("One learning rate for all may suit some variants better than others.")
     return found
@@ -284,7 +271,7 @@ def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str
     step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
     runs = {
         -(-sum(split["counts"]["train"].values()) // step) * int(evidence.configs[variant, seed]["epochs_run"])
-        for split in evidence.split["splits"]
+        for split in evidence.splits
         for seed in split["seeds"]
     }
     return "/".join(f"{n:,}" for n in sorted(runs))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.report.figures import INK, SURFACE
-from stages.report.section import PaperTable, Section
+from stages.report.page import PaperTable, Section
 from stages.report.wording import number, plural, short, spread_of
 
 if TYPE_CHECKING:
@@ -125,10 +125,8 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
                     j, i, f"{value:.0f}", ha="center", va="center", fontsize=7, color=SURFACE if value > 55 else INK
                 )
     else:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+        axes.set(xticks=[], yticks=[])
+    axes.set(xlabel="predicted", ylabel="true")
     if numbers:
         axes.set_title("% of the true class", fontweight="normal", fontsize=8)
     else:

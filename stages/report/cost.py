@@ -9,8 +9,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.figures import COLOURS, INK, MUTED
+from stages.report.page import PaperTable, Section
 from stages.report.ranking import METRIC, ranking, test_means
-from stages.report.section import PaperTable, Section
 from stages.report.wording import number, size
 
 if TYPE_CHECKING:

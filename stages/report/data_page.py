@@ -10,7 +10,7 @@ from stages.core.cells import evaluate_folder
 from stages.report import findings, planted, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, names, plural, short, span
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     return {
         "total": len(ledger),
         "counts": counts,
-        "sentence": _sentence(len(ledger), counts),
+        "sentence": (
+            f"{plural(len(ledger), 'file')} in = {counts['kept']:,} kept + {plural(counts['duplicate'], 'duplicate')} "
+            f"+ {counts['quarantined']:,} quarantined."
+        ),
         "by_hand": findings.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
         "planted": planted.build(evidence),
@@ -54,23 +57,16 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     }
 
 
-def _sentence(total: int, counts: dict[str, int]) -> str:
-    return (
-        f"{plural(total, 'file')} in = {counts['kept']:,} kept + {plural(counts['duplicate'], 'duplicate')} "
-        f"+ {counts['quarantined']:,} quarantined."
-    )
-
-
 def _classes(evidence: StudyEvidence) -> list[dict[str, Any]]:
-    table = pd.crosstab(evidence.ledger["label"], evidence.ledger["status"]).reindex(
-        columns=list(STATUSES), fill_value=0
-    )
-    rows = []
-    order = [*evidence.classes, *sorted(set(table.index) - set(evidence.classes))]
-    for label in order:
-        found = {status: int(table.loc[label, status]) if label in table.index else 0 for status in STATUSES}
-        rows.append({"label": label or "(no label)", "before": sum(found.values()), **found})
-    return rows
+    """Files by label and status: the classes of the study in their order, then other labels."""
+    ledger = evidence.ledger
+    order = [*evidence.classes, *sorted(set(ledger["label"]) - set(evidence.classes))]
+    table = pd.crosstab(ledger["label"], ledger["status"]).reindex(index=order, columns=list(STATUSES), fill_value=0)
+    rows: list[Any] = table.to_dict("records")
+    return [
+        {"label": label or "(no label)", "before": sum(row.values()), **row}
+        for label, row in zip(order, rows, strict=True)
+    ]
 
 
 def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
@@ -92,9 +88,7 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
             )
         left = [a + b for a, b in zip(left, values, strict=True)]
     if many:
-        axes.set_xlabel("classes, largest first")
-        axes.set_ylabel("files")
-        axes.set_xticks([])
+        axes.set(xlabel="classes, largest first", ylabel="files", xticks=[])
     else:
         name_rows(axes, [short(row["label"], 24) for row in shown], colour=MUTED)
         axes.set_xlabel("files")
@@ -113,8 +107,7 @@ def _sizes(evidence: StudyEvidence, figures: Figures) -> Figure | str:
     canvas = figures.canvas(4.6, 3.0)
     axes = canvas.subplots()
     axes.plot(sides["width"], sides["height"], ".", color=COLOURS[0], ms=5, alpha=0.5, mew=0, rasterized=True)
-    axes.set_xlabel("width, px")
-    axes.set_ylabel("height, px")
+    axes.set(xlabel="width, px", ylabel="height, px")
     small, large = sides.min(axis=1).min(), sides.max(axis=1).max()
     return figures.add("sizes", canvas, f"Width and height of the kept images: sides of {small} to {large} px.")
 
@@ -134,16 +127,15 @@ def _sheets(folder: Path) -> list[dict[str, Any]]:
 
 
 def _split(evidence: StudyEvidence) -> dict[str, Any]:
-    splits = evidence.split["splits"]
-    by_label = {
-        label: {part: _mean([split["counts"][part][label] for split in splits]) for part in SPLITS}
-        for label in evidence.classes
-    }
+    counts = [split["counts"] for split in evidence.splits]
     return {
-        "by_label": by_label,
+        "by_label": {
+            label: {part: _mean([count[part][label] for count in counts]) for part in SPLITS}
+            for label in evidence.classes
+        },
         "totals": {split: _mean(evidence.sizes(split)) for split in SPLITS},
         "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
-        "sentence": _how(evidence),
+        "sentence": f"{_how(evidence)}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}",
     }
 
 
@@ -155,34 +147,30 @@ def _mean(counts: list[int]) -> int | float:
 def _how(evidence: StudyEvidence) -> str:
     """How the parts were drawn, as params.yaml asked for it."""
     knobs = evidence.study.raw["split"]
-    fixed = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
-    published = [SPLIT_NAMES[part] for part, share in fixed.items() if "folder" in share]
-    sites = [f"{SPLIT_NAMES[part]} {names(share['groups'])}" for part, share in fixed.items() if "groups" in share]
-    own = len(evidence.split["splits"]) > 1
-    drawn = "splits were drawn" if own else "split was drawn"
-    text = f"The {drawn} with {'their' if own else 'its'} own seed ({knobs['seed']})"
+    given = {SPLIT_NAMES[part]: share for part, share in evidence.given.items()}
+    published = [name for name, share in given.items() if "folder" in share]
+    sites = [f"{name} {names(share['groups'])}" for name, share in given.items() if "groups" in share]
+    if len(published) == 2:
+        return f"The {names(published)} sets are the published ones; nothing was drawn."
     if published:
-        whose = f"The {names(published)} {'set is' if len(published) == 1 else 'sets are'} the published "
-        if len(published) == 2:
-            return f"{whose}ones; nothing was drawn.{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
-        text = f"{whose}one; the rest was drawn with seed {knobs['seed']}"
+        text = f"The {published[0]} set is the published one; the rest was drawn with seed {knobs['seed']}"
+    else:
+        drawn, own = ("splits were drawn", "their own") if evidence.several else ("split was drawn", "its own")
+        text = f"The {drawn} with {own} seed ({knobs['seed']})"
     if sites:
         text += f"; whole groups are held out ({'; '.join(sites)})"
     if knobs.get("folds"):
         text += f": {knobs['folds']} folds, each tested once in {knobs['folds']} splits"
     text += ", stratified by class" if knobs.get("stratify", True) else ", not stratified"
-    text += (
-        ". Images of one duplicate group are always in the same part of a split."
-        if evidence.grouped
-        else ". Duplicates were not kept together, so copies may be in several parts."
-    )
-    return f"{text}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}"
+    if evidence.grouped:
+        return f"{text}. Images of one duplicate group are always in the same part of a split."
+    return f"{text}. Duplicates were not kept together, so copies may be in several parts."
 
 
 def _named(evidence: StudyEvidence) -> str:
     """How many of the groups that the user named stand in each part, and what else the user should look at."""
     text = ""
-    if counts := [split["named_groups"] for split in evidence.split["splits"] if "named_groups" in split]:
+    if counts := [split["named_groups"] for split in evidence.splits if "named_groups" in split]:
         each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in SPLITS])
         whole = ", each whole in one part" if evidence.study.raw["split"].get("grouped", True) else ""
         text = f" Groups named by ingest.group or its table{whole}: {each}."
@@ -192,13 +180,13 @@ def _named(evidence: StudyEvidence) -> str:
 def _outside(evidence: StudyEvidence) -> str:
     """Images that are in no part, and why."""
     text = ""
-    sites = any(isinstance(share, dict) and "groups" in share for share in evidence.study.raw["split"].values())
+    sites = any("groups" in share for share in evidence.given.values())
     group = "that is held out" if sites else "of a published part (a copy or a similar picture)"
     for key, why in (
         ("left_out", f"{{each}} is in one group with an image {group}"),
         ("unused", "split.train asks for fewer images than were left"),
     ):
-        counts = [split[key] for split in evidence.split["splits"]]
+        counts = [split[key] for split in evidence.splits]
         verb, each = ("is", "it") if max(counts) == 1 else ("are", "each")
         text += f" {span(counts, 'image')} {verb} in no part, because {why.format(each=each)}." if any(counts) else ""
     return text
@@ -206,10 +194,10 @@ def _outside(evidence: StudyEvidence) -> str:
 
 def _per_seed(evidence: StudyEvidence) -> str:
     """Where seeds have splits of their own: which, and their mean sizes."""
-    splits = [names([str(seed) for seed in split["seeds"]]) for split in evidence.split["splits"]]
-    if len(splits) == 1:
+    if not evidence.several:
         return ""
-    each = len(evidence.split["splits"][0]["seeds"])
+    splits = [names(split["seeds"]) for split in evidence.splits]
+    each = len(evidence.splits[0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
     means = names([f"{_mean(evidence.sizes(part))} in {SPLIT_NAMES[part]}" for part in SPLITS])
     return f" {whose}: {len(splits)} splits, with these images on average: {means}."
@@ -217,17 +205,15 @@ def _per_seed(evidence: StudyEvidence) -> str:
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
     """A gallery for each distinct setting, from its first variant's first cell, in the order of params.yaml."""
-    seed = evidence.study.seeds[0]
     alike: dict[tuple[str, ...], list[str]] = {}
-    for variant in training.trained(evidence):
-        cell = evidence.configs[variant, seed]["cell"]
+    for variant, cell in evidence.trained.items():
         alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
-    return [_gallery(evidence, variants, seed) for variants in alike.values()]
+    return [_gallery(evidence, variants) for variants in alike.values()]
 
 
-def _gallery(evidence: StudyEvidence, variants: list[str], seed: int) -> dict[str, Any]:
-    cell = evidence.configs[variants[0], seed]["cell"]
-    head, tiles = sprite_tiles(evaluate_folder(variants[0], seed), "inputs")
+def _gallery(evidence: StudyEvidence, variants: list[str]) -> dict[str, Any]:
+    cell = evidence.recipes[variants[0]]
+    head, tiles = sprite_tiles(evaluate_folder(variants[0], evidence.study.seeds[0]), "inputs")
     start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
     batch, later = tiles[:start], tiles[start:]
     rows: dict[str, list[SpriteTile]] = {}

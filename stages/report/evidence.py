@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from stages.aggregate.params import Aggregate
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
-from stages.core.errors import UserError
 from stages.core.metrics import FEWEST_GROUPS, equal_groups
 from stages.report.params import ReportParams
+from stages.report.wording import MISSING, interval, plus_minus, within
 
 if TYPE_CHECKING:
     from stages.core.params import Study
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
 CLASSES, SPLIT_SUMMARY = cells.SPLIT / "classes.json", cells.SPLIT / "summary.json"
-DATA_FILES = (CLEAN / "ledger.csv", CLEAN / "manifest.csv", CLEAN / "audit.json", CLASSES, SPLIT_SUMMARY)
-TABLES = (
-    "runs.csv", "summary.csv", "comparisons.csv", "intervals.csv", "variance.csv", "curves.csv", "fit.csv",
-    "suspects.csv", "agreement.csv",
-)  # fmt: skip
-CELL_FILES = (
-    "per_class.csv", "confusion.csv", "calibration.csv", "robustness.csv", "cost.json", "samples.json", "gradcam.json",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,22 @@ class StudyEvidence:
         """`data/split/summary.json`: seed, groups, and splits, one for all seeds or one for some of them."""
         return dict(files.read_json(SPLIT_SUMMARY, cells.Summary))
 
+    @property
+    def splits(self) -> list[dict[str, Any]]:
+        """The splits of the study with their seeds and counts, part -> label -> images."""
+        return list(self.split["splits"])
+
+    @cached_property
+    def given(self) -> dict[str, dict[str, Any]]:
+        """The parts of the split that were not drawn: val, test -> the `folder` or the `groups` that it is."""
+        knobs = self.study.raw["split"]
+        return {part: dict(knobs[part]) for part in ("val", "test") if isinstance(knobs.get(part), dict)}
+
+    @property
+    def several(self) -> bool:
+        """Whether seeds have splits of their own."""
+        return len(self.splits) > 1
+
     @cached_property
     def classes(self) -> list[str]:
         """Labels in class-index order."""
@@ -69,7 +78,7 @@ class StudyEvidence:
     @cached_property
     def parts(self) -> list[pd.DataFrame]:
         """image_id, split of every image that is in a part; a table for each split of the study."""
-        return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.split["splits"]]
+        return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.splits]
 
     @cached_property
     def places(self) -> list[dict[str, str]]:
@@ -81,7 +90,7 @@ class StudyEvidence:
         """Whether all splits test the same images: a published test set."""
         return len({frozenset(parts[parts["split"] == "test"]["image_id"]) for parts in self.parts}) == 1
 
-    @property
+    @cached_property
     def held_out(self) -> float:
         """Images held out of training for each image trained on, in the mean over the splits."""
         pairs = zip(self.sizes("val" if self.fixed else "test"), self.sizes("train"), strict=True)
@@ -99,7 +108,7 @@ class StudyEvidence:
         sizes = self.manifest[self.manifest["image_id"].isin(tested)]["group_id"].value_counts()
         return len(sizes) if (sizes > 1).any() and equal_groups(sizes.tolist()) < FEWEST_GROUPS else 0
 
-    @property
+    @cached_property
     def grouped(self) -> bool:
         """Whether copies and similar pictures were kept in one part of the split."""
         return bool(self.study.raw["split"].get("grouped", True)) and self.audit.get("duplicates") != "ignore"
@@ -111,7 +120,7 @@ class StudyEvidence:
 
     def sizes(self, split: str) -> list[int]:
         """How many images a part holds, in each split of the study."""
-        return [sum(found["counts"][split].values()) for found in self.split["splits"]]
+        return [sum(found["counts"][split].values()) for found in self.splits]
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -154,25 +163,35 @@ class StudyEvidence:
         rows = files.read_rows(REPORTS / "intervals.csv", INTERVALS)
         return {row["variant"]: {key: _number(row[key]) for key in INTERVALS} for row in rows}
 
-    @property
+    @cached_property
     def digits(self) -> int:
         """Decimals of a percentage: a second one means nothing below about a thousand test images."""
         return 2 if self.images("test") >= 1000 else 1
 
-    @property
+    @cached_property
+    def aggregate(self) -> Aggregate:
+        """The settings of aggregate."""
+        return params.section(Aggregate, self.study.raw["aggregate"], "aggregate")
+
+    @cached_property
     def metric(self) -> str:
         """What variants are ranked and compared by, as aggregate was told beforehand."""
-        return str(self.study.raw["aggregate"].get("compare", "top1"))
+        return self.aggregate.compare
 
-    @property
+    @cached_property
     def margin(self) -> float:
         """Within which two variants are practically equal, as aggregate was told."""
-        return float(self.study.raw["aggregate"].get("margin", 0.01))
+        return self.aggregate.margin
 
-    @property
+    @cached_property
     def alpha(self) -> float:
         """The level of intervals and decisions, as aggregate was told."""
-        return float(self.study.raw["aggregate"].get("alpha", 0.05))
+        return self.aggregate.alpha
+
+    @cached_property
+    def confidence(self) -> str:
+        """The level of all intervals: "95 %"."""
+        return f"{100 * (1 - self.alpha):g} %"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -187,6 +206,27 @@ class StudyEvidence:
             for variant, seed in self.study.cells
         }
 
+    @cached_property
+    def recipes(self) -> dict[str, dict[str, Any]]:
+        """Variant -> its settings as train used them; all of its seeds have the same."""
+        return {variant: self.configs[variant, self.study.seeds[0]]["cell"] for variant in self.variants}
+
+    @cached_property
+    def trained(self) -> dict[str, dict[str, Any]]:
+        """The recipes less those that are not trained: the class prior has no epochs, no weights and no batches."""
+        return {v: cell for v, cell in self.recipes.items() if cell.get("model", {}).get("name") != "random"}
+
+    def shown(self, variant: str, split: str, metric: str, digits: int | None = None) -> dict[str, str]:
+        """Mean ± SD over the seeds and the interval of the mean, as the page shows them.
+
+        A metric that is undefined for a split (AUROC of one class) is a dash.
+        """
+        found, digits = self.summary.get((variant, split, metric)), self.digits if digits is None else digits
+        if found is None:
+            return {"value": MISSING, "interval": ""}
+        ends = interval(*within(found.low, found.high, metric), metric, digits)
+        return {"value": plus_minus(found.mean, found.sd, metric, digits), "interval": ends}
+
     def cells(self, name: str) -> pd.DataFrame:
         """One table of evaluate, all cells below each other."""
         if name not in self._tables:
@@ -199,29 +239,13 @@ class StudyEvidence:
 
 
 def read() -> StudyEvidence:
-    """The evidence of the study in the working folder.
+    """The evidence of the study in the working folder; its files are read when they are asked for.
 
     Raises:
-        UserError: params.yaml is wrong, or files are missing.
+        UserError: params.yaml is wrong.
     """
     study = params.read()
-    _check(study)
     return StudyEvidence(study, params.section(ReportParams, study.raw["report"], "report"))
-
-
-def _check(study: Study) -> None:
-    """Before anything is drawn: a page with a hole in it would be worse than none."""
-    wanted = [*DATA_FILES, *(REPORTS / name for name in TABLES)]
-    wanted += [cells.split_file(seed) for seed in study.seeds]
-    for variant, seed in study.cells:
-        wanted += [train_folder(variant, seed) / "config.json", evaluate_folder(variant, seed) / "inputs.json"]
-        wanted += [evaluate_folder(variant, seed) / name for name in CELL_FILES]
-    missing = [str(path) for path in wanted if not path.is_file()]
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise UserError(
-            f"missing: {', '.join(missing[:3])}{more}; `dvc repro` makes these files, and a clone has them from git"
-        )
 
 
 def table(path: Path, *, text: bool = False) -> pd.DataFrame:

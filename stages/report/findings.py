@@ -25,64 +25,60 @@ def copies(evidence: StudyEvidence) -> list[str]:
     """Test images with a copy or a similar picture in the training or validation set, in the mean over the splits."""
     if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
         return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
-    counts = [_across(evidence, parts) for parts in evidence.parts]
+    counts = [_across(evidence, places) for places in evidence.places]
     train, val = (sum(column) / len(counts) for column in zip(*counts, strict=True))
     several = len(counts) > 1
     digits = 0 if not several else 1 if min(one for one in (train, val, 1.0) if one) >= 0.1 else 2  # not "0.0"
-    test = span([int((parts["split"] == "test").sum()) for parts in evidence.parts], "image")
-    alike = (
-        "a copy, a similar picture or a picture of its named group" if evidence.named else "a copy or a similar picture"
-    )
+    test = span([list(places.values()).count("test") for places in evidence.places], "image")
+    named, plain = "a copy, a similar picture or a picture of its named group", "a copy or a similar picture"
+    alike = named if evidence.named else plain
     cut = _not_grouped(evidence)
-    if train + val:
+    if not train + val:
+        start = "Except for the pairs below, as" if cut else "As"
+        where = "in the training or the validation set"
+        text = f"{start} far as cleaning can find them, no test image has {alike} {where}."
+    else:
         mean = f", on average over {len(counts)} splits" if several else ""
         text = (
-            f"{train + val:,.{digits}f} of {test} of the test set {'has' if train + val == 1 else 'have'} {alike} "
-            f"outside it{mean}: {train:,.{digits}f} "
-            f"in the training set, {val:,.{digits}f} only in the validation set. This can make the test results too "
-            "good."
+            f"{'Not counting the pairs below, ' if cut else ''}{train + val:,.{digits}f} of {test} of the test set "
+            f"{'has' if train + val == 1 else 'have'} {alike} outside it{mean}: {train:,.{digits}f} in the training "
+            f"set, {val:,.{digits}f} only in the validation set. This can make the test results too good."
         )
-        return [f"{'Not counting the pairs below, ' if cut else ''}{text}", *cut]
-    text = f"s far as cleaning can find them, no test image has {alike} in the training or the validation set."
-    return [f"{'Except for the pairs below, a' if cut else 'A'}{text}", *cut]
+    return [text, cut] if cut else [text]
 
 
 def leaking(evidence: StudyEvidence) -> bool:
     """Whether a test image of a split has a copy or a similar picture in another part."""
-    return any(sum(_across(evidence, parts)) for parts in evidence.parts)
+    return any(sum(_across(evidence, places)) for places in evidence.places)
 
 
-def _across(evidence: StudyEvidence, split: pd.DataFrame) -> tuple[int, int]:
+def _across(evidence: StudyEvidence, places: dict[str, str]) -> tuple[int, int]:
     """Test images with a member of their group in train; in validation alone."""
-    where = dict(zip(split["image_id"], split["split"], strict=True))
     groups: dict[str, list[str]] = {}
     for image, group in zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True):
-        groups.setdefault(group, []).append(where.get(image, ""))
+        groups.setdefault(group, []).append(places.get(image, ""))
     train = sum(parts.count("test") for parts in groups.values() if "train" in parts)
     val = sum(parts.count("test") for parts in groups.values() if "val" in parts and "train" not in parts)
     return train, val
 
 
-def _not_grouped(evidence: StudyEvidence) -> list[str]:
-    """How many pairs that cleaning did not group leave the test set, of how many test images; [] where none does."""
+def _not_grouped(evidence: StudyEvidence) -> str:
+    """How many pairs that cleaning did not group leave the test set, of how many test images; empty if none does."""
     found, tests = set(), set()
-    for split in evidence.parts:
-        where = dict(zip(split["image_id"], split["split"], strict=True))
+    for places in evidence.places:
         for pair in pairs(evidence):
-            sides = {where.get(image): image for image in pair}
+            sides = {places.get(image): image for image in pair}
             if "test" in sides and TRAINED & sides.keys():
                 found.add(pair)
                 tests.add(sides["test"])
     if not found:
-        return []
-    return [
-        (
-            f"Cleaning found {plural(len(found), 'pair')} of similar pictures that it did not group "
-            "(`clean.match.max_group`) and of which one is in the test set and the other in the training or validation "
-            f"set{' of at least one split' if len(evidence.parts) > 1 else ''}. They hold "
-            f"{plural(len(tests), 'different test image')}."
-        )
-    ]
+        return ""
+    return (
+        f"Cleaning found {plural(len(found), 'pair')} of similar pictures that it did not group "
+        "(`clean.match.max_group`) and of which one is in the test set and the other in the training or validation set"
+        f"{' of at least one split' if len(evidence.places) > 1 else ''}. They hold "
+        f"{plural(len(tests), 'different test image')}."
+    )
 
 
 def pairs(evidence: StudyEvidence) -> list[tuple[str, str]]:
@@ -106,7 +102,7 @@ def listed(evidence: StudyEvidence) -> dict[str, Any] | None:
             f"Cleaning found {plural(len(links), 'pair')} of similar pictures that it did not put into one group, "
             "because the group would be larger than `clean.match.max_group`. In "
             f"{len(crossing):,} of them, the two pictures are in different parts of "
-            f"{'a split' if len(evidence.parts) > 1 else 'the split'}."
+            f"{'a split' if len(evidence.places) > 1 else 'the split'}."
             + (f" The first {CUT} are listed." if len(links) > CUT else "")
         ),
     }
@@ -139,9 +135,7 @@ def hazards(evidence: StudyEvidence) -> list[str]:
 
 def across(evidence: StudyEvidence) -> list[str]:
     """Copies on both sides of the split that was published as folders; nothing where there is none."""
-    knobs = evidence.study.raw["split"]
-    shares = {part: knobs[part] for part in ("val", "test") if isinstance(knobs.get(part), dict)}
-    folders = {part: share["folder"].rstrip("/") for part, share in shares.items() if "folder" in share}
+    folders = {part: share["folder"].rstrip("/") for part, share in evidence.given.items() if "folder" in share}
     group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     ledger = evidence.ledger
     ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])
@@ -154,22 +148,17 @@ def across(evidence: StudyEvidence) -> list[str]:
         theirs = ledger["image_id"][kept & ~inside & groups.isin(set(groups[inside].dropna()))]
         names_inside = set(ids[inside]) | set(ledger["path"][inside])
         cut = sum(len(names_inside & set(pair)) == 1 for pair in pairs(evidence))
-        used = sum(
-            any(places.get(image, "") in ("train", "val", "test") for places in evidence.places) for image in theirs
-        )
-        found.append(
+        used = sum(any(image in places for places in evidence.places) for image in theirs)
+        text = (
             f"Files in the published {part} folder that have a copy or a similar picture"
             f"{' (or one of the same named group)' if evidence.named else ''} outside it: {copies:,} of "
             f"{plural(int(inside.sum()), 'file')}. Of those pictures outside it, {used or 'none'} "
             f"{'is' if used < 2 else 'are'} in another part here."
-            + (
-                f" Not counted: {plural(cut, 'pair')} of similar pictures that cleaning did not group "
-                "(`clean.match.max_group`), one inside the folder and the other outside it."
-                if cut
-                else ""
-            )
         )
-        found += _dropped(ledger[inside], part, evidence.places[0])
+        if cut:
+            text += f" Not counted: {plural(cut, 'pair')} of similar pictures that cleaning did not group "
+            text += "(`clean.match.max_group`), one inside the folder and the other outside it."
+        found += [text, *_dropped(ledger[inside], part, evidence.places[0])]
     return found
 
 
@@ -210,16 +199,14 @@ def changes(audit: Mapping[str, Any]) -> str:
     return text
 
 
-def late(audit: Mapping[str, Any]) -> list[str]:
-    """A caveat where decisions were made with test figures in sight."""
+def late(audit: Mapping[str, Any]) -> str:
+    """A caveat where decisions were made with test figures in sight; empty where none was."""
     found = audit.get("by_hand") or {}
     count, applied = found.get("after_test_figures", 0), sum(found.get("applied", {}).values())
     if not count:
-        return []
-    return [
-        (
-            f"Of {plural(applied, 'decision')} by hand on files, {count:,} {'was' if count == 1 else 'were'} made "
-            "after test results of this study had been reported. Those who decided could know these results, so the "
-            "test results are not independent of the decisions."
-        )
-    ]
+        return ""
+    return (
+        f"Of {plural(applied, 'decision')} by hand on files, {count:,} {'was' if count == 1 else 'were'} made after "
+        "test results of this study had been reported. Those who decided could know these results, so the test results "
+        "are not independent of the decisions."
+    )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import audited, classes, training, uncertainty
+from stages.report import audited, classes
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
-from stages.report.section import Section
+from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, names, number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures, SpriteTile
 
@@ -31,16 +34,15 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     if not any(found.values()):
         return None
     seed = evidence.study.seeds[0]
-    of_split = set(evidence.split["splits"][0]["seeds"])  # seeds with other splits have other test images
-    trained = training.trained(evidence)
-    together = {cell: tiles for cell, tiles in found.items() if cell[0] in trained and cell[1] in of_split}
+    of_split = evidence.splits[0]["seeds"]  # seeds with other splits have other test images
+    together = [tiles for cell, tiles in found.items() if cell[0] in evidence.trained and cell[1] in of_split]
     pairs, galleries = classes.confused(evidence), []
     for variant in evidence.variants:
         groups = _groups(variant, found[variant, seed])
         own = {s: found[variant, s] for s in evidence.study.seeds}
         galleries.append({"name": variant, "groups": groups + _missing(variant, groups, own, pairs[variant])})
     return {
-        "shared": _shared(together),
+        "shared": _shared(itertools.chain.from_iterable(together)),
         "whose": _whose(evidence),
         "galleries": galleries,
         "seed": seed,
@@ -50,10 +52,9 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
 
 def _whose(evidence: StudyEvidence) -> str:
     """For whom the grid is the same."""
-    splits = evidence.split["splits"]
-    seeds = [str(seed) for seed in splits[0]["seeds"]]
-    if len(splits) == 1:
+    if not evidence.several:
         return "the same for every variant and seed"
+    seeds = evidence.splits[0]["seeds"]
     return f"of the split of {'seed' if len(seeds) == 1 else 'seeds'} {names(seeds)}, the same for every variant"
 
 
@@ -68,22 +69,17 @@ def _anchors(galleries: list[dict[str, Any]]) -> dict[tuple[str, str, str], str]
     }
 
 
-def _shared(found: dict[tuple[str, int], list[SpriteTile]]) -> list[dict[str, Any]]:
+def _shared(tiles: Iterable[SpriteTile]) -> list[dict[str, Any]]:
     """The grid that is the same for all cells: how many of them are right, and what the others say."""
-    guesses: dict[str, Counter[str]] = {}
-    first: dict[str, SpriteTile] = {}
-    for cell in found.values():
-        for tile in cell:
-            if "grid" in tile.about["kinds"]:
-                image = tile.about["image_id"]
-                first.setdefault(image, tile)
-                guesses.setdefault(image, Counter())[tile.about["predicted"]] += 1
+    grid: dict[str, list[SpriteTile]] = {}
+    for tile in tiles:
+        if "grid" in tile.about["kinds"]:
+            grid.setdefault(tile.about["image_id"], []).append(tile)
     shown = []
-    for image, tile in first.items():
-        label = tile.about["label"]
-        right, total = guesses[image][label], guesses[image].total()
-        wrong = [(name, n) for name, n in guesses[image].most_common() if name != label]
-        shown.append(tile.shown() | {"right": right, "total": total, "wrong": wrong})
+    for same in grid.values():
+        label, guesses = same[0].about["label"], Counter(tile.about["predicted"] for tile in same)
+        wrong = [(name, n) for name, n in guesses.most_common() if name != label]
+        shown.append(same[0].shown() | {"right": guesses[label], "total": len(same), "wrong": wrong})
     return shown
 
 
@@ -141,7 +137,7 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
         for tile in members:
             if tile.about["kind"] == "shared":
                 shared.setdefault(tile.about["image_id"], []).append(tile.shown() | {"seed": seed})
-    if uncertainty.several(evidence):  # they test different images; a map that no other seed has shows no agreement
+    if evidence.several:  # they test different images; a map that no other seed has shows no agreement
         shared = {image: row for image, row in shared.items() if len(row) > 1}
     known = [r for (name, _), r in agreement.items() if name == variant]
     return {
@@ -164,11 +160,11 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
-    rules = evidence.study.raw["aggregate"].get("suspects", {})
-    many = f"more than {100 * rules.get('share', 0.5):g} % of the networks that were not trained on the image"
-    sure = f"another class than its label, with a mean confidence of at least {100 * rules.get('confidence', 0.5):g} %"
+    rules = evidence.aggregate.suspects
+    many = f"more than {100 * rules.share:g} % of the networks that were not trained on the image"
+    sure = f"another class than its label, with a mean confidence of at least {100 * rules.confidence:g} %"
     sentence = f"None: there is no validation or test image for which {many} predict {sure}."
-    if rules.get("most") == 0:
+    if rules.most == 0:
         sentence = "Not listed, because `aggregate.suspects.most` is 0."
     elif found:
         sentence = (

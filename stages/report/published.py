@@ -1,4 +1,4 @@
-"""Published studies: reported results beside ours, and findings in the data.
+"""Published studies: reported results beside ours, findings in the data, and what copies in training add.
 
 The rows come from the file that `report.published` names; `studies/published.csv` has those of the four studies. A
 study has the section if one of its variants is such a system: `B1` is, and so is `B1_corrected`.
@@ -13,14 +13,14 @@ import numpy as np
 
 from stages.core import files
 from stages.core.errors import UserError
+from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.findings import hazards
-from stages.report.section import PaperTable, Section
-from stages.report.uncertainty import several
+from stages.report.page import PaperTable, Section
 from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import MetricSummary, StudyEvidence
-    from stages.report.figures import Figures
+    from stages.report.figures import Figure, Figures
 
     _Ends = tuple[float | None, float | None]
 
@@ -43,6 +43,32 @@ LIMITS = {  # columns of numbers: the least and the most
     "runs": (1, math.inf), "test_images": (1, math.inf), "epoch_seconds": (0, math.inf),
 }  # fmt: skip
 WHOLE = ("runs", "test_images")
+KINDS = {
+    "raw": "every test image",
+    "all": "every family once",
+    "copies": "a copy in training",
+    "apart": "copies, none in training",
+    "others": "no copy",
+}
+COUNTS = (
+    "published_images", "clean_images", "train_images", "copies", "families", "class_published", "class_clean",
+)  # fmt: skip
+LEAK_SENTENCE = (
+    "The same variants were trained on {splits} splits of the published kind ({published_images} test images; on "
+    "average {copies} of them have a copy or a similar picture in the training set) and on {splits} clean splits "
+    "({clean_images} test images, none with a copy in training). Every training set has {train_images} images, and the "
+    "number of epochs is fixed."
+)
+LEAK_NOTE = (
+    "“Every test image” is what users of the published split would have reported: there, a picture counts as often as "
+    "it has copies. In the other rows a family (a picture with its copies and similar pictures) counts once, and has "
+    "the same weight on both kinds of split: {families} families that both test. The last three rows, weighted by "
+    "their share, add up to “every family once”. A gain comes from the copies and from the classes of the training "
+    "images, which copies change too: on average {class_published} images of {class} are trained on with copies, and "
+    "{class_clean} without. The intervals (Welch, with the jackknife over the splits where families count) hold for "
+    "new splits of these images and new seeds, not for other images. Each interval stands by itself: even if the "
+    "copies had no effect, one of the five would exclude 0 in more than 5 of 100 measurements."
+)
 
 
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
@@ -51,20 +77,15 @@ def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     if not mine:
         return None
     studies = {reported[system]["study"] for system in mine.values()}
-    here = [
-        _figure(evidence, variant, reported[system], metric, digits)
-        for variant, system in mine.items()
-        for metric in METRICS
-        if reported[system][metric]
-    ]
+    asked = [(variant, reported[system], metric) for variant, system in mine.items() for metric in METRICS]
     absent = [row for name, row in reported.items() if row["study"] in studies and name not in mine.values()]
     return {
         "source": evidence.settings.published,
-        "rows": here,
+        "rows": [_figure(evidence, variant, row, metric, digits) for variant, row, metric in asked if row[metric]],
         "absent": [_absent(row, digits) for row in absent],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
-        "note": f"{EXPECTED} {SPLITS if several(evidence) else ONE_SPLIT} {NOTE}",
+        "note": f"{EXPECTED} {SPLITS if evidence.several else ONE_SPLIT} {NOTE}",
     }
 
 
@@ -83,11 +104,9 @@ def rows(evidence: StudyEvidence) -> dict[str, dict[str, str]]:
         for column, (least, most) in LIMITS.items():
             if row[column] and not _fits(row[column], least, most, whole=column in WHOLE):
                 kind = "a whole number of at least 1" if column in WHOLE else "a number"
-                raise UserError(
-                    f"{name}: `{column}` of the system {row['system']} is {row[column]!r}; it must be {kind}"
-                    + (" between 0 and 1, such as 0.925" if most == 1 else "")
-                    + ", or empty"
-                )
+                kind += " between 0 and 1, such as 0.925" if most == 1 else ""
+                where = f"{name}: `{column}` of the system {row['system']}"
+                raise UserError(f"{where} is {row[column]!r}; it must be {kind}, or empty")
     return {row["system"]: row for row in found}
 
 
@@ -119,12 +138,12 @@ def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: 
     if ours is None:
         return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
     runs = int(row["runs"] or 1)
-    if several(evidence):
+    if evidence.several:
         low, high = on_another_split(evidence, variant, metric, runs)
     else:
         low, high = expected(ours, float(sd) if sd else None, runs, evidence.alpha)
     return about | {
-        "here": plus_minus(ours.mean, ours.sd, metric, digits),
+        "here": evidence.shown(variant, "test", metric)["value"],
         "n": ours.n,
         "difference": signed(ours.mean - theirs, metric, digits),
         "run": _inside(theirs, low, high, metric, digits),
@@ -159,7 +178,7 @@ def on_another_split(evidence: StudyEvidence, variant: str, metric: str, runs: i
 
     found = evidence.runs.loc[lambda row: (row["variant"] == variant) & (row["metric"] == metric)]
     of_seed = found[found["split"] == "test"].set_index("seed")["value"]
-    values = np.array([[of_seed[seed] for seed in split["seeds"]] for split in evidence.split["splits"]], dtype=float)
+    values = np.array([[of_seed[seed] for seed in split["seeds"]] for split in evidence.splits], dtype=float)
     splits, seeds = values.shape
     between, mean = float(values.mean(axis=1).var(ddof=1)), float(values.mean())
     if not between:
@@ -179,14 +198,12 @@ def _inside(value: float, low: float | None, high: float | None, metric: str, di
 
 
 def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
-    return {"system": row["system"]} | {
-        metric: number(float(row[metric]) if row[metric] else None, metric, digits) for metric in METRICS
-    }
+    figures = {metric: number(float(row[metric] or "nan"), metric, digits) for metric in METRICS}
+    return {"system": row["system"], **figures}
 
 
 def _conditions(evidence: StudyEvidence, variant: str, row: dict[str, str]) -> dict[str, str]:
-    runs = [evidence.configs[variant, seed]["epochs_run"] for seed in evidence.study.seeds]
-    epochs = sorted({int(count) for count in runs})
+    epochs = sorted({int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds})
     return {
         "variant": variant,
         "system": row["system"],
@@ -194,15 +211,10 @@ def _conditions(evidence: StudyEvidence, variant: str, row: dict[str, str]) -> d
         "epochs_here": "-".join(str(count) for count in {epochs[0]: 0, epochs[-1]: 0}),
         "images": f"{int(row['test_images']):,}" if row["test_images"] else MISSING,
         "images_here": f"{evidence.images('test'):,}",
-        "seconds": seconds(row),
+        "seconds": f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING,
         "hardware": row["hardware"] or MISSING,
         "note": row["note"],
     }
-
-
-def seconds(row: dict[str, str]) -> str:
-    """Seconds per epoch as published."""
-    return f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
@@ -217,4 +229,70 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     return [PaperTable.of("published", context["published"]["rows"], columns, caption)]
 
 
-SECTION = Section("published", "Published results and ours", build, _tables)
+def leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
+    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
+
+    Raises:
+        UserError: the file was written by an older measurement.
+    """
+    rows = files.read_rows(evidence.settings.leak, by_hand=True)
+    found = [row for row in rows if row["variant"] in evidence.variants]
+    if not found:
+        return None
+    if "class_clean" not in found[0]:
+        raise UserError(
+            f"{evidence.settings.leak} has no column `class_clean`, because an older version wrote it; write it again "
+            "with `python -m studies.leak <published study> <clean study>`"
+        )
+    first, digits = found[0], evidence.digits
+    number_of = {key: f"{float(first[key]):,.0f}" for key in COUNTS}
+    return {
+        "source": evidence.settings.leak,
+        "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
+        "sentence": LEAK_SENTENCE.format(**first | number_of),
+        "note": LEAK_NOTE.format(**first | number_of),
+        "figure": _chart(found, figures, digits),
+    }
+
+
+def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
+    low, high = float(row[f"{kind}_low"]), float(row[f"{kind}_high"])
+    return {
+        "variant": row["variant"],
+        "kind": KINDS[kind],
+        "share": MISSING if kind == "raw" else number(float(row[f"{kind}_share"]), "top1", 0),
+        "splits": row["splits"],
+        **{key: number(float(row[f"{kind}_{key}"]), "top1", digits) for key in ("published", "clean")},
+        "leak": signed(float(row[f"{kind}_leak"]), "top1", digits),
+        "interval": interval(low, high, "top1", digits) or MISSING,
+    }
+
+
+def _chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
+    """A point and its interval for each variant and kind of picture; the line is 0."""
+    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
+    canvas = figures.canvas(4.6, 0.8 + 0.24 * len(shown))
+    axes = canvas.subplots()
+    for y, (row, kind) in enumerate(shown):
+        colour = COLOURS[list(KINDS).index(kind)]
+        axes.plot([100 * float(row[f"{kind}_{end}"]) for end in ("low", "high")], [y, y], color=colour, lw=1.6)
+        axes.plot(100 * float(row[f"{kind}_leak"]), y, "s", color=colour, ms=5)
+    axes.axvline(0, color=MUTED, lw=1)
+    name_rows(axes, [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown])
+    axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
+    said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
+    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
+
+
+def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:
+    columns = {
+        "Variant": "variant", "Images": "kind", "Share %": "share", "Splits": "splits",
+        "Published kind": "published", "Clean": "clean",
+        "Difference": "leak", "Interval": "interval",
+    }  # fmt: skip
+    caption = "Test top-1 % on published splits and on clean ones; 95 % intervals over splits."
+    return [PaperTable.of("leak", context["leak"]["rows"], columns, caption)]
+
+
+PUBLISHED = Section("published", "Published results and ours", build, _tables)
+LEAK = Section("leak", "Leak cost", leak, _leak_tables)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report.wording import (
-    MISSING,
-)
+from stages.report.wording import MISSING
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -20,33 +19,40 @@ ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
 FEW = "so few seeds cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
-COLUMNS = ("difference", "ci_low", "ci_high", "joint_ci_low", "joint_ci_high", "p", "p_joint")
 SAME = 1e-12  # means that differ by less are equal: they were added in another order
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row of comparisons.csv: the metric of `a` minus that of `b`, on the same test images.
+    """A row of comparisons.csv: the metric of `variant_a` minus that of `variant_b`, on the same test images.
 
-    `low` and `high` are of the pair by itself, `wide_low` and `wide_high` hold for all pairs at once and decide.
-    `error` is the expected one, not the safe one of the intervals over splits.
+    `ci_low` and `ci_high` are of the pair by itself, `joint_ci_low` and `joint_ci_high` hold for all pairs at once and
+    decide. What is not known is NaN. `standard_error` is the expected one, not the safe one of the intervals over
+    splits.
     """
 
-    a: str
-    b: str
+    variant_a: str
+    variant_b: str
     difference: float
-    low: float
-    high: float
-    wide_low: float
-    wide_high: float
+    ci_low: float
+    ci_high: float
+    joint_ci_low: float
+    joint_ci_high: float
     p: float
-    p_adjusted: float
-    effect: float | None
-    probability: float | None
-    error: float
+    p_joint: float
+    effect_size: float
+    probability_a_better: float
+    standard_error: float
     covers: str
     verdict: str
+
+    @classmethod
+    def of(cls, row: dict[str, str], error: float) -> Comparison:
+        """Of a row as it stands in the file."""
+        words: dict[str, Any] = {key: row[key] for key in ("variant_a", "variant_b", "covers", "verdict")}
+        numbers = {key: float(row[key] or "nan") for key in cls.__annotations__ if key not in words}
+        return cls(**words | numbers | {"standard_error": error})
 
     @property
     def decided(self) -> bool:
@@ -59,18 +65,18 @@ class Comparison:
         return self.covers in ("images", "nothing")
 
     def turned(self) -> Comparison:
-        """The same comparison seen from `b`."""
+        """The same comparison seen from `variant_b`."""
         return replace(
             self,
-            a=self.b,
-            b=self.a,
+            variant_a=self.variant_b,
+            variant_b=self.variant_a,
             difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
-            wide_low=-self.wide_high,
-            wide_high=-self.wide_low,
-            effect=None if self.effect is None else -self.effect,
-            probability=None if self.probability is None else 1 - self.probability,
+            ci_low=-self.ci_high,
+            ci_high=-self.ci_low,
+            joint_ci_low=-self.joint_ci_high,
+            joint_ci_high=-self.joint_ci_low,
+            effect_size=-self.effect_size,
+            probability_a_better=1 - self.probability_a_better,
             verdict=MIRRORED.get(self.verdict, self.verdict),
         )
 
@@ -101,6 +107,15 @@ class Ranking:
         """In a sentence: two variants of which none is called better `are ...`."""
         return "not decided against each other" if self.own else "statistically tied"
 
+    def every_pair(self) -> list[Comparison]:
+        """All pairs in the order of the ranking, seen from the better."""
+        return [self.pairs[pair] for pair in combinations(self.order, 2)]
+
+    def split_by_rank(self, variants: list[str]) -> tuple[list[str], list[str]]:
+        """Those of the first rank, and the others."""
+        first = [v for v in variants if self.rank[v] == 1]
+        return first, [v for v in variants if v not in first]
+
     def like_the_best(self) -> list[str]:
         """The first in the ranking and all variants that are statistically tied with it."""
         best = self.order[0]
@@ -115,16 +130,22 @@ def ranking(evidence: StudyEvidence) -> Ranking:
     rank = {a: 1 + sum(turned * (means[a] - means[b]) > SAME for b in order) for a in order}
     pairs: dict[tuple[str, str], Comparison] = {}
     for row in evidence.comparisons:
-        pair = replace(_comparison(row), error=_error(evidence, row))
-        pairs[pair.a, pair.b], pairs[pair.b, pair.a] = pair, pair.turned()
+        pair = Comparison.of(row, _error(evidence, row))
+        pairs[pair.variant_a, pair.variant_b], pairs[pair.variant_b, pair.variant_a] = pair, pair.turned()
     verdicts = {pair.verdict for pair in pairs.values()}
-    if "refused" in verdicts and verdicts <= {"refused", "identical"}:
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), AGREE, rank)
     own = bool(pairs) and evidence.comparisons[0]["variances"] == "own"
-    if verdicts - {"identical"} == {"undecided"} and own:
-        few = FEW.replace("seeds", "splits") if len(evidence.split["splits"]) > 1 else FEW
-        return Ranking(order, pairs, dict.fromkeys(order, MISSING), few, rank)
-    return Ranking(order, pairs, tied(rank, pairs), rank=rank, own=own)
+    silent = ""
+    if "refused" in verdicts and verdicts <= {"refused", "identical"}:
+        silent = AGREE
+    elif own and verdicts - {"identical"} == {"undecided"}:
+        silent = few(evidence)
+    ties = dict.fromkeys(order, MISSING) if silent else tied(rank, pairs)
+    return Ranking(order, pairs, ties, silent, rank, own and not silent)
+
+
+def few(evidence: StudyEvidence) -> str:
+    """Why few runs decide nothing."""
+    return FEW.replace("seeds", "splits") if evidence.several else FEW
 
 
 def test_means(evidence: StudyEvidence) -> dict[str, float]:
@@ -150,7 +171,7 @@ def luck(ranks: Ranking) -> float:
     for variant in ranks.like_the_best():
         if not any(ranks.pairs[variant, other].verdict == "identical" for other in best):
             best.append(variant)
-    errors = sorted(ranks.pairs[a, b].error for i, a in enumerate(best) for b in best[i + 1 :])
+    errors = sorted(ranks.pairs[pair].standard_error for pair in combinations(best, 2))
     if not errors:
         return 0.0
     count = len(best)
@@ -163,7 +184,7 @@ def _error(evidence: StudyEvidence, row: dict[str, str]) -> float:
 
     Without this correction (Nadeau and Bengio) it is still no less than what other images would change.
     """
-    error, splits = float(row["standard_error"]), evidence.split["splits"]
+    error, splits = float(row["standard_error"]), evidence.splits
     if len(splits) == 1:
         return error
     plain = error / math.sqrt(1 + len(splits) * evidence.held_out)
@@ -171,11 +192,6 @@ def _error(evidence: StudyEvidence, row: dict[str, str]) -> float:
         return plain
     of_images = (float(row["image_ci_high"]) - float(row["difference"])) / NormalDist().inv_cdf(1 - evidence.alpha / 2)
     return max(plain, min(error, of_images))
-
-
-def confidence(evidence: StudyEvidence) -> str:
-    """The level of all intervals: "95 %"."""
-    return f"{100 * (1 - evidence.alpha):g} %"
 
 
 def tied(rank: dict[str, int], pairs: dict[tuple[str, str], Comparison]) -> dict[str, str]:
@@ -191,12 +207,3 @@ def _ranges(ranks: list[int]) -> str:
         else:
             runs.append([rank])
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
-
-
-def _comparison(row: dict[str, str]) -> Comparison:
-    difference, low, high, wide_low, wide_high, p, adjusted = (float(row[column] or "nan") for column in COLUMNS)
-    effect, probability = (float(row[c]) if row[c] else None for c in ("effect_size", "probability_a_better"))
-    pair = row["variant_a"], row["variant_b"]
-    own, joint, said = (low, high), (wide_low, wide_high), (row["covers"], row["verdict"])
-    error = float(row["standard_error"])
-    return Comparison(*pair, difference, *own, *joint, p, adjusted, effect, probability, error, *said)

@@ -11,9 +11,9 @@ from stages.core.cells import evaluate_folder
 from stages.core.seeding import generator
 from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
+from stages.report.page import Section
 from stages.report.ranking import METRIC, ranking
-from stages.report.section import Section
-from stages.report.wording import MISSING, belonging, metric_name, number, plus_minus, spread_of
+from stages.report.wording import MISSING, belonging, metric_name, number, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,8 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     rows = [
         {
             "variant": variant,
-            "cells": [_figure_of(evidence, variant, "test", metric) for metric in COLUMNS],
-            "temperature": _figure_of(evidence, variant, "val", "temperature"),
+            "cells": [evidence.shown(variant, "test", metric, 1)["value"] for metric in COLUMNS],
+            "temperature": evidence.shown(variant, "val", "temperature", 1)["value"],
             **_calibrated(evidence, variant, bins),
         }
         for variant in evidence.variants
@@ -121,11 +121,6 @@ def null(confidence: Floats, bins: int, luck: NDArray[np.float32] | None = None)
     return np.asarray(np.abs(gap).sum(axis=1) / len(confidence))
 
 
-def _figure_of(evidence: StudyEvidence, variant: str, split: str, metric: str) -> str:
-    found = evidence.summary.get((variant, split, metric))
-    return plus_minus(found.mean, found.sd, metric) if found else MISSING
-
-
 def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     """Accuracy against confidence in each bin, over the images of all seeds; the shade is their number."""
     weights = found.assign(c=found["n"] * found["confidence"], a=found["n"] * found["accuracy"])
@@ -137,10 +132,7 @@ def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
     axes.bar(centre, bins["n"] / bins["n"].sum(), width=width * 0.9, color=COLOURS[7], alpha=0.25)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
     axes.plot(bins["c"] / bins["n"], accuracy, "o-", color=COLOURS[0], lw=1.2, ms=3.5)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("accuracy")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     over = float((bins["c"] - bins["a"]).sum() / bins["n"].sum())
     lean = "overconfident" if over > 0 else "underconfident"
     alt = (
@@ -161,28 +153,25 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     sizes = [f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})]  # splits of their own differ
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
-    transforms = list(dict.fromkeys(name for name, _ in settings if name != CLEAN))
-    if not transforms:
+    rows, charts = [], []
+    for name in dict.fromkeys(name for name, _ in settings if name != CLEAN):
+        places = _places(settings, name)
+        labels = [_strength(name, settings[place][1]) for place in places]
+        rows += [
+            {
+                "transform": _title(name),
+                "unit": UNITS.get(name, ""),
+                "strength": label,
+                "changed": f"{100 * changed[place]:.0f}",
+                "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
+            }
+            for place, label in zip(places, labels, strict=True)
+        ]
+        if changed[places].all():  # no strength leaves the images as they are: begin with the clean ones
+            labels, places = ["clean", *labels], [clean, *places]
+        charts.append(_chart(name, labels, top1[:, :, places], order, figures))
+    if not charts:
         return None
-    places = {name: _places(settings, name) for name in transforms}
-    rows = [
-        {
-            "transform": _title(name),
-            "unit": UNITS.get(name, ""),
-            "strength": _strength(name, settings[place][1]),
-            "changed": f"{100 * changed[place]:.0f}",
-            "cells": [_cell(top1[v, :, place], top1[v, :, clean]) for v in range(len(order))],
-        }
-        for name in transforms
-        for place in places[name]
-    ]
-    charts = []
-    for name in transforms:
-        labels = [_strength(name, settings[place][1]) for place in places[name]]
-        shown = places[name]
-        if changed[shown].all():  # no strength leaves the images as they are: begin with the clean ones
-            labels, shown = ["clean", *labels], [clean, *shown]
-        charts.append(_chart(name, labels, top1[:, :, shown], order, figures))
     return {
         "variants": order,
         "few": len(order) <= LINES,
@@ -191,7 +180,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
         "charts": charts,
         "key": _key(order, figures),
         "note": (
-            f"Top-1 % of the trained networks on {' to '.join(sizes)} test images that are transformed before "
+            f"Top-1 % of all variants on {' to '.join(sizes)} test images that are transformed before "
             f"normalisation; {'mean over seeds, bars show ± SD' if top1.shape[1] > 1 else 'one seed'}. A network that "
             "was trained with an augmentation has already seen that kind of change."
         ),

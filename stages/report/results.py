@@ -1,21 +1,25 @@
-"""The results table, the ranking and the paired comparisons."""
+"""The results table, the ranking, the paired comparisons, and how much the seeds and the splits vary."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stages.core import files
+from stages.report import caveats, uncertainty, wording
 from stages.report import ranking as ranks
-from stages.report import uncertainty, wording
 from stages.report.answer import sentences
+from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, name_rows
-from stages.report.section import PaperTable, Section
-from stages.report.wording import between, interval, metric_name, number, p_value, plus_minus, signed
+from stages.report.page import PaperTable, Section
+from stages.report.wording import between, interval, metric_name, number, p_value, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
 SPLITS = ("test", "val", "train")
+PARTS = ("initialisation", "split", "total")  # of the variance
+MOST_SD = 0.5  # of a share
 
 
 def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
         "forest": _forest(evidence, ranking, figures),
-        "confidence": ranks.confidence(evidence),
+        "confidence": evidence.confidence,
         "note": f"{uncertainty.spread(evidence, small_print=True)} {note}",
         "text_note": f"{uncertainty.spread(evidence, small_print=False)} {note}",
         "marks": uncertainty.marks(evidence),
@@ -59,7 +63,7 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
             "rank": ranking.rank[variant],
             "tied": ranking.tied[variant],
             "whole": _whole(evidence, variant) if split == "test" else "",
-            "cells": [_cell(evidence, variant, split, metric) for metric, _ in _columns(evidence)],
+            "cells": [evidence.shown(variant, split, metric) for metric, _ in _columns(evidence)],
         }
         for variant in ranking.order
     ]
@@ -69,13 +73,11 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     """A row for each metric that there is, with the variants of test, validation and train."""
-    places = evidence.digits
-    rows = []
-    for metric in dict.fromkeys(metric for _, _, metric in evidence.summary):
-        found = [evidence.summary.get((v, split, metric)) for split in SPLITS for v in ranking.order]
-        cells = [plus_minus(one.mean, one.sd, metric, places) if one else wording.MISSING for one in found]
-        rows.append({"metric": metric_name(metric), "cells": cells})
-    return rows
+    columns = [(variant, split) for split in SPLITS for variant in ranking.order]
+    return [
+        {"metric": metric_name(metric), "cells": [evidence.shown(*column, metric)["value"] for column in columns]}
+        for metric in dict.fromkeys(metric for _, _, metric in evidence.summary)
+    ]
 
 
 def _whole(evidence: StudyEvidence, variant: str) -> str:
@@ -95,34 +97,26 @@ def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | 
     return found[f"{kind}_low"], found[f"{kind}_high"]
 
 
-def _cell(evidence: StudyEvidence, variant: str, split: str, metric: str) -> dict[str, str]:
-    """A metric that is undefined for a split (AUROC of one class) stays blank."""
-    found = evidence.summary.get((variant, split, metric))
-    if found is None:
-        return {"value": wording.MISSING, "interval": ""}
-    low, high = wording.within(found.low, found.high, metric)
-    places = evidence.digits
-    return {"value": plus_minus(found.mean, found.sd, metric, places), "interval": interval(low, high, metric, places)}
-
-
 def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
-    places = evidence.digits
-    order = ranking.order
+    metric, places = evidence.metric, evidence.digits
+
+    def ends(low: float, high: float) -> str:
+        return interval(*between(low, high, metric), metric, places)
+
     return [
         {
-            "a": pair.a,
-            "b": pair.b,
+            "a": pair.variant_a,
+            "b": pair.variant_b,
             "verdict": _verdict(evidence, pair),
-            "difference": signed(pair.difference, evidence.metric, places),
-            "interval": interval(*between(pair.low, pair.high, evidence.metric), evidence.metric, places),
-            "wide": interval(*between(pair.wide_low, pair.wide_high, evidence.metric), evidence.metric, places)
-            or wording.MISSING,
-            "chance": wording.chance(pair.probability),
+            "difference": signed(pair.difference, metric, places),
+            "interval": ends(pair.ci_low, pair.ci_high),
+            "wide": ends(pair.joint_ci_low, pair.joint_ci_high) or wording.MISSING,
+            "chance": wording.chance(pair.probability_a_better),
             "p": p_value(pair.p),
-            "p_adjusted": p_value(pair.p_adjusted),
-            "effect": wording.MISSING if pair.effect is None else number(pair.effect, digits=0),
+            "p_adjusted": p_value(pair.p_joint),
+            "effect": number(pair.effect_size, digits=0),
         }
-        for pair in (ranking.pairs[a, b] for i, a in enumerate(order) for b in order[i + 1 :])
+        for pair in ranking.every_pair()
     ]
 
 
@@ -131,8 +125,8 @@ def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
         return "identical predictions"
     margin = wording.exactly(evidence.margin, evidence.metric)
     if pair.decided:
-        within = max(abs(pair.wide_low), abs(pair.wide_high)) < evidence.margin
-        better = pair.a if pair.verdict == "a better" else pair.b
+        within = max(abs(pair.joint_ci_low), abs(pair.joint_ci_high)) < evidence.margin
+        better = pair.variant_a if pair.verdict == "a better" else pair.variant_b
         return f"{better} is better{', by less than ' + margin if within else ''}"
     if pair.verdict == "equal":
         return f"equal within {margin}"
@@ -196,4 +190,75 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
     return found
 
 
-SECTION = Section("results", "Results", build, _tables)
+def variance(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
+    """Standard deviations of test top-1 by what varied; None where all seeds share one split, or there is one seed."""
+    rows = [r for r in files.read_rows(REPORTS / "variance.csv") if (r["split"], r["metric"]) == ("test", ranks.METRIC)]
+    if not evidence.several or not rows:
+        return None
+    shown = [part for part in PARTS if any(row["part"] == part for row in rows)]
+    found = {(row["variant"], row["part"]): row for row in rows}
+    return {
+        "parts": shown,
+        "rows": [
+            {
+                "variant": variant,
+                "cells": [_sd(found[variant, part], evidence.digits) for part in shown],
+                "share": _share(found, variant) if "split" in shown else "",
+            }
+            for variant in evidence.variants
+        ],
+        "how": _design(evidence, shown),
+        "n": {part: found[evidence.variants[0], part]["n"] for part in shown},
+    }
+
+
+def _sd(row: dict[str, str], digits: int) -> dict[str, str]:
+    low, high = (float(row[end]) if row[end] else None for end in ("sd_low", "sd_high"))
+    return {
+        "value": number(float(row["sd"]), ranks.METRIC, digits + 1),
+        "interval": interval(low, high and min(high, MOST_SD), ranks.METRIC, digits + 1) or wording.MISSING,
+    }
+
+
+def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
+    """Percent of the variance that is the split's."""
+    split, total = (float(found[variant, part]["sd"]) ** 2 for part in ("split", "total"))
+    return f"{100 * split / total:.0f}" if total else wording.MISSING
+
+
+def _design(evidence: StudyEvidence, shown: list[str]) -> list[str]:
+    """The design in words, and what to keep in mind."""
+    splits, each = len(evidence.splits), len(evidence.splits[0]["seeds"])
+    chosen = "training and validation" if evidence.fixed else "training and test"
+    who, seeds = caveats.every(evidence, "every"), wording.plural(each, "seed")
+    text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]
+    if "split" in shown:
+        text.append(
+            f"“Initialisation” is the variation between seeds on one split: "
+            f"{wording.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
+            f"{chosen} images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). "
+            "“Total” is the variation of one run on a split of its own."
+        )
+    else:
+        text.append(
+            "Split and initialisation changed together, so the SD covers both. To separate them, set "
+            "`split.seeds_per_split` to 2 or more and give as many times more seeds."
+        )
+    text.append(
+        "Splits of one data set share images, so a new data set would vary more. An SD from only "
+        f"{splits} splits is itself uncertain; see its interval."
+    )
+    return text
+
+
+def _variance_tables(context: dict[str, Any]) -> list[PaperTable]:
+    parts = [part.capitalize() for part in context["variance"]["parts"]]
+    table = context["variance"]["rows"]
+    rows = [[row["variant"], *(f"{cell['value']} ({cell['interval']})" for cell in row["cells"])] for row in table]
+    level = context["results"]["confidence"]
+    caption = f"Standard deviation of test top-1 in points by what varied, with its {level} interval."
+    return [PaperTable("variance", ["Variant", *parts], rows, caption)]
+
+
+RESULTS = Section("results", "Results", build, _tables)
+VARIANCE = Section("variance", "Variation between seeds", variance, _variance_tables)

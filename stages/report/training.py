@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
-from stages.report.ranking import METRIC, confidence
-from stages.report.section import Section
-from stages.report.wording import MISSING, interval, names, number, plus_minus, short, within
+from stages.report.page import Section
+from stages.report.ranking import METRIC
+from stages.report.wording import MISSING, names, number, short
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -26,15 +26,7 @@ ROOM = 56  # letters below a chart, side by side
 
 def resolved(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
     """Variant -> `optimizer.name`, `epochs`, ... as train used them; lists stay whole."""
-    seed = evidence.study.seeds[0]
-    return {variant: dict(flat(evidence.configs[variant, seed]["cell"])) for variant in evidence.variants}
-
-
-def trained(evidence: StudyEvidence) -> list[str]:
-    """The variants less those that are not trained: the class prior has no epochs, no weights and no batches."""
-    seed = evidence.study.seeds[0]
-    cells = {variant: evidence.configs[variant, seed].get("cell", {}) for variant in evidence.variants}
-    return [variant for variant, cell in cells.items() if cell.get("model", {}).get("name") != "random"]
+    return {variant: dict(flat(cell)) for variant, cell in evidence.recipes.items()}
 
 
 def varied(settings: dict[str, dict[str, Any]]) -> list[str]:
@@ -87,9 +79,9 @@ def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/
     )
     if len(evidence.study.seeds) == 1:
         return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
-    which = " and splits" if len(evidence.split["splits"]) > 1 else " on this validation set"
+    which = " and splits" if evidence.several else " on this validation set"
     return (
-        f"{text} {where} {confidence(evidence)} t-interval over seeds{which}; it does not account for "
+        f"{text} {where} {evidence.confidence} t-interval over seeds{which}; it does not account for "
         "picking the best value."
     )
 
@@ -112,27 +104,26 @@ def _sweep(
 ) -> dict[str, Any]:
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in members)
     members = sorted(members, key=lambda m: m[0]) if numeric else members
-    val = {v: evidence.summary[v, "val", METRIC] for _, v in members}
-    best = max(found.mean for found in val.values())
-    tied = [v for _, v in members if math.isclose(val[v].mean, best, rel_tol=0, abs_tol=1e-9)]
-    chosen = tied[0]
+    means = {v: evidence.summary[v, "val", METRIC].mean for _, v in members}
+    best = max(means.values())
+    tied = [v for v, mean in means.items() if math.isclose(mean, best, rel_tol=0, abs_tol=1e-9)]
+    chosen, cells = tied[0], {v: evidence.shown(v, "val", METRIC) for v in means}
     rows = [
         {
             "variant": v,
             "value": text(value),
-            "val": plus_minus(val[v].mean, val[v].sd, METRIC, evidence.digits),
-            "interval": interval(*within(val[v].low, val[v].high, METRIC), METRIC, evidence.digits),
+            "val": cells[v]["value"],
+            "interval": cells[v]["interval"],
             "chosen": v == chosen,
         }
         for value, v in members
     ]
-    test = evidence.summary[chosen, "test", METRIC]
     return {
         "key": key,
         "rows": rows,
         "said": (
             f"{_choice(tied, number(best, METRIC, evidence.digits))}; its test top-1 is "
-            f"{plus_minus(test.mean, test.sd, METRIC, evidence.digits)} %"
+            f"{evidence.shown(chosen, 'test', METRIC)['value']} %"
         ),
         "figure": _chart(evidence, key, members, figures, name, numeric=numeric),
     }

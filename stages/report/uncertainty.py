@@ -39,9 +39,9 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
     seeds = len(evidence.study.seeds)
     if seeds == 1:
         return "There is one seed, so there is no SD and no interval over seeds."
-    where = f"Small print: the {ranking.confidence(evidence)} t-interval of the mean over seeds"
+    where = f"Small print: the {evidence.confidence} t-interval of the mean over seeds"
     if not small_print:
-        where = f"`reports/summary.csv` has the {ranking.confidence(evidence)} t-interval of each mean over seeds"
+        where = f"`reports/summary.csv` has the {evidence.confidence} t-interval of each mean over seeds"
     same = any(found.sd == 0 for found in evidence.summary.values())
     return (
         f"Mean ± sample SD over {seeds} seeds. {where}{', where the seeds differ' if same else ''}. "
@@ -51,7 +51,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
 
 def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """Of the other columns of the results table."""
-    level, metric = ranking.confidence(evidence), wording.spoken(evidence.metric)
+    level, metric = evidence.confidence, wording.spoken(evidence.metric)
     text = f"Column “{metric}, {level}”: {_mean(evidence)}{whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
@@ -75,7 +75,7 @@ def _mean(evidence: StudyEvidence) -> str:
 
 def _empty(evidence: StudyEvidence) -> bool:
     """Whether a single variant has no interval."""
-    return covered(evidence) == "nothing" or (len(evidence.study.seeds) == 2 and not several(evidence))
+    return covered(evidence) == "nothing" or (len(evidence.study.seeds) == 2 and not evidence.several)
 
 
 def whole(evidence: StudyEvidence) -> str:
@@ -88,7 +88,7 @@ def whole(evidence: StudyEvidence) -> str:
     if seeds == 1:
         alone = f"{name} interval over the test images, for this trained network alone"
         return f"{alone}{_conditions(evidence)}{_groups(evidence)}"
-    if several(evidence):
+    if evidence.several:
         least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
         return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
     if seeds == 2:
@@ -109,13 +109,13 @@ def _groups(evidence: StudyEvidence) -> str:
 
 def marks(evidence: StudyEvidence) -> str:
     """Of the picture of the ranking, which shows top-1 whatever the variants are ranked by."""
-    level, seeds = ranking.confidence(evidence), len(evidence.study.seeds)
+    level, seeds = evidence.confidence, len(evidence.study.seeds)
     if evidence.metric != ranking.METRIC:
         every = f"mean (square), {level} t-interval over seeds (line), every seed (circle)"
         return f"Top-1 on the test set: {'the one seed (square)' if seeds == 1 else every}."
     if seeds == 1:
         return f"Test set: the one seed (square) and its {level} interval over images (line)."
-    if seeds == 2 and not several(evidence):
+    if seeds == 2 and not evidence.several:
         return "Test set: mean (square) and both seeds (circles)."
     return f"Test set: mean (square), {level} interval over {covered(evidence)} (line), every seed (circle)."
 
@@ -124,64 +124,62 @@ def difference(evidence: StudyEvidence) -> str:
     """What stands in the table of the paired comparisons."""
     if covered(evidence) == "nothing":
         return "difference, without an interval"
-    return f"difference with its {ranking.confidence(evidence)} interval over {covers(evidence)}"
+    return f"difference with its {evidence.confidence} interval over {_covers(evidence)}"
 
 
 def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
     """Of the paired comparisons; empty where there are none. `own` is where the interval of a pair by itself stands."""
     if not evidence.comparisons:
         return ""
-    if covered(evidence) == "nothing":
+    what, luck = covered(evidence), first(evidence, ranks)
+    if what == "nothing":
         metric = wording.spoken(evidence.metric)
-        return (
-            f"One run gives one {metric}, so there is no interval and no p. No variant is called better: "
-            f"{ranking.ONE_SEED}."
-        )
-    verdicts = [row["verdict"] for row in evidence.comparisons]
-    if set(verdicts) == {"identical"}:
-        return f"{IDENTICAL} {first(evidence, ranks)}".rstrip()
-    text = (
-        f"The intervals cover {covers(evidence)}: {COVERED[covered(evidence)]}{_conditions(evidence)}. {own}: the "
-        "interval of the pair by itself."
-    )
-    if "identical" in verdicts:
-        text = f"{IDENTICAL} {text}"
+        none = f"One run gives one {metric}, so there is no interval and no p."
+        return f"{none} No variant is called better: {ranking.ONE_SEED}."
+    verdicts = {row["verdict"] for row in evidence.comparisons}
+    if verdicts == {"identical"}:
+        return _joined(IDENTICAL, luck)
+    identical = IDENTICAL if "identical" in verdicts else ""
+    covers = f"The intervals cover {_covers(evidence)}: {COVERED[what]}{_conditions(evidence)}."
+    text = _joined(identical, covers, f"{own}: the interval of the pair by itself.")
     if ranks.silent == ranking.AGREE:
-        return (
-            f"{text} No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds. "
-            f"{first(evidence, ranks)}"
-        )
-    if covers(evidence) == ranking.ALONE:
-        return f"{text} No variant is called better: {ranking.ONE_SEED}. {first(evidence, ranks)}".rstrip()
+        none = f"No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds."
+        return _joined(text, none, luck)
+    if what == "images":
+        return _joined(text, f"No variant is called better: {ranking.ONE_SEED}.", luck)
+    every = "Every other verdict" if identical else "Every verdict"
+    return _joined(f"{every} is for {population(evidence)}.", text, *_decisions(evidence, ranks), luck)
+
+
+def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
+    """What "All pairs at once" is, and which pairs are decided by it."""
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
-    if len(evidence.comparisons) == 1:
-        text += f" “All pairs at once”: the interval that decides ({method}).{_wider(evidence)}"
-    else:
-        text += f" “All pairs at once”: intervals that hold together for all {count} ({method})."
-    every = "Every other verdict" if "identical" in verdicts else "Every verdict"
-    text = f"{every} is for {population(evidence)}. {text}"
-    if len(evidence.comparisons) > 1:
-        text += (
-            " They decide: if the interval of a pair by itself excludes 0 and the interval for all pairs does not, the "
-            "pair is not decided."
-        )
-    text += _reverse(ranks)
-    if alone:
-        text += (
-            f" So few {'splits' if several(evidence) else 'seeds'} cannot show how much each variant varies. So each "
-            "pair is judged by its own two variants alone, which decides large differences only. More "
-            f"{'splits' if several(evidence) else 'seeds'} decide smaller ones."
-        )
+    runs, where = ("splits", "on a new split") if evidence.several else ("seeds", "on these test images")
     margin = wording.exactly(evidence.margin, evidence.metric)
-    where = "on a new split" if several(evidence) else "on these test images"
-    text += (
-        f" Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
+    if len(evidence.comparisons) == 1:
+        found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
+    else:
+        decide = "if the interval of a pair by itself excludes 0 and the interval for all pairs does not"
+        together = f"“All pairs at once”: intervals that hold together for all {count} ({method})."
+        found = [together, f"They decide: {decide}, the pair is not decided."]
+    found.append(_reverse(ranks))
+    if alone:
+        found.append(
+            f"So few {runs} cannot show how much each variant varies. So each pair is judged by its own two variants "
+            f"alone, which decides large differences only. More {runs} decide smaller ones."
+        )
+    found.append(
+        f"Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
         f"tests over all pairs show that the difference is less than {margin} (`aggregate.margin`). Not decided: "
         "neither of these, which does not mean that the two are equal. “New run %”: the probability that "
         f"one new run of the first variant is better than one new run of the second {where}."
     )
-    return f"{text} {first(evidence, ranks)}".rstrip()
+    return found
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _wider(evidence: StudyEvidence) -> str:
@@ -193,23 +191,23 @@ def _wider(evidence: StudyEvidence) -> str:
         return ""
     few = "few seeds agree by chance now and then, so it takes no less variation between seeds than the images alone "
     few += "would leave" + (", and fewer degrees of freedom" if row["variances"] == "own" else "")
-    return f" It is wider than the interval of the pair by itself: {few}."
+    return f"It is wider than the interval of the pair by itself: {few}."
 
 
 def _reverse(ranks: ranking.Ranking) -> str:
     """How many pairs are decided although the interval of the pair by itself includes 0, and why; empty for none."""
-    found = [ranks.pairs[a, b] for i, a in enumerate(ranks.order) for b in ranks.order[i + 1 :]]
+    found = ranks.every_pair()
     decided = [pair for pair in found if pair.decided]
-    reverse = sum(pair.low <= 0 <= pair.high for pair in decided)
+    reverse = sum(pair.ci_low <= 0 <= pair.ci_high for pair in decided)
     if not reverse:
         return ""
     if len(found) == 1:
         return (
-            " The interval of the pair by itself includes 0. The pair counts as decided: both variants together show "
+            "The interval of the pair by itself includes 0. The pair counts as decided: both variants together show "
             "the variation between runs more surely than each alone."
         )
     return (
-        f" The reverse counts as decided, here {reverse} of {plural(len(decided), 'decided pair')}: all variants "
+        f"The reverse counts as decided, here {reverse} of {plural(len(decided), 'decided pair')}: all variants "
         "together may show a smaller variation between runs than the two of a pair do, or show it more surely."
     )
 
@@ -222,15 +220,12 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     found, best = ranking.luck(ranks), len(ranks.like_the_best())
     if not found:
         return ""
-    places = 2 if evidence.images("test") >= 1000 else 1
     every = "both variants" if best == 2 else f"all {best} variants"
     tied = every if best == len(ranks.order) else f"the {best} variants that are tied at the top"
     one = len(evidence.study.seeds) == 1
     by = "by the luck of the test images alone; the luck of the seed comes on top" if one else "by luck alone"
-    return (
-        f"{ranked}. If {tied} were equal, the best of them would be {apart(found, evidence.metric, places)} ahead of "
-        f"their common mean {by}."
-    )
+    lead = f"{apart(found, evidence.metric, evidence.digits)} ahead of their common mean"
+    return f"{ranked}. If {tied} were equal, the best of them would be {lead} {by}."
 
 
 def population(evidence: StudyEvidence) -> str:
@@ -258,25 +253,20 @@ def covered(evidence: StudyEvidence) -> str:
     whole_cell = evidence.metric in WHOLE_CELL
     if len(evidence.study.seeds) == 1:
         return "nothing" if whole_cell else "images"
-    if several(evidence):
+    if evidence.several:
         return "seeds and splits" if evidence.fixed else "images, seeds and splits"
     return "seeds" if whole_cell else "images and seeds"
 
 
-def covers(evidence: StudyEvidence) -> str:
+def _covers(evidence: StudyEvidence) -> str:
     """The same in a sentence."""
     found = covered(evidence)
     return ranking.ALONE if found == "images" else found
 
 
-def several(evidence: StudyEvidence) -> bool:
-    """Whether seeds have splits of their own."""
-    return len(evidence.split["splits"]) > 1
-
-
 def over_seeds(evidence: StudyEvidence) -> str:
     """What the interval over seeds covers, to follow "it covers"."""
-    if not several(evidence):
+    if not evidence.several:
         return "the effect of a new seed on this split and this test set"
     return f"{COVERED[covered(evidence)]}{_conditions(evidence)}. {_corrected(evidence)}"
 

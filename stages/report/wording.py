@@ -116,17 +116,17 @@ def spread(seeds: int) -> str:
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed, so without SD"
 
 
-def p_value(p: float | None) -> str:
+def p_value(p: float) -> str:
     """As journals print it: three decimals, and never 0 or 1, which a figure of three decimals cannot tell."""
-    if p is None or math.isnan(p):
+    if math.isnan(p):
         return MISSING
     return "< .001" if p < 0.001 else "> .999" if p > 0.999 else f"{p:.3f}".lstrip("0")
 
 
-def names(items: Sequence[str]) -> str:
+def names(items: Sequence[object]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    items = [str(item) for item in items]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plural(count: int, noun: str) -> str:
@@ -160,14 +160,14 @@ def code_in_markdown(text: str) -> Markup:
 
 def size(count: float, unit: str = "") -> str:
     """A large count with its SI prefix: 11.1 M, 3.28 MB."""
-    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= limit:
+    for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * limit:  # three digits of 999,600 are 1 M
             return f"{count / limit:.3g} {prefix}{unit}"
     return f"{count:.3g} {unit}".rstrip()
 
 
-def chance(probability: float | None) -> str:
+def chance(probability: float) -> str:
     """A probability in percent; never 0 or 100, since nothing that is estimated is certain."""
-    if probability is None:
+    if math.isnan(probability):
         return MISSING
     return "< 1" if probability < 0.01 else "> 99" if probability > 0.99 else f"{100 * probability:.0f}"

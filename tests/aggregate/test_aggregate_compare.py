@@ -267,12 +267,11 @@ def test_seeds_that_vary_unequally_decide_large_differences_pair_by_pair(seeds: 
     right = (draw.random((3, seeds, 400)) < luck[:, :, None]).astype(np.int64)
     pairs = compare.all_pairs(3)
     parts = compare.spread(right, pairs)
-    seed, _, rest = compare.mean_squares(right.astype(float))
-    family = joint.family(parts.difference, seed, rest, parts.image, pairs, (seeds, 400))
+    family = joint.family(parts)
     assert family.alone
     assert not family.refused.any()
     for index, (a, b) in enumerate(pairs):
-        of_seeds = sum(max(seed[v], rest[v]) for v in (a, b))
+        of_seeds = sum(max(parts.seed[v], parts.rest[v]) for v in (a, b))
         total = of_seeds + parts.image[index]
         freedom = 1 if seeds == 2 else 2 * (total / of_seeds) ** 2
         error = np.sqrt(total / (seeds * 400))

@@ -94,8 +94,8 @@ def test_mean_squares_are_drawn_as_pictures_give_them() -> None:
     seen = []
     own = rng.normal(0, np.sqrt(parts.image / 2), (300, 3, 1, 200))
     for one in own + rng.normal(0, np.sqrt(parts.rest), (300, 3, 3, 200)):
-        seed, _, rest = compare.mean_squares(one)
-        seen.append([seed[0], rest[0], *compare.spread(one, [(0, 1), (0, 2)]).image])
+        spread = compare.spread(one, [(0, 1), (0, 2)])
+        seen.append([spread.seed[0], spread.rest[0], *spread.image])
     mine = []
     for image, rest in zip(draws.image, draws.rest, strict=True):
         each = image[:3] * np.sqrt(parts.image / 2 + parts.rest / 3)
@@ -116,7 +116,7 @@ def test_the_table_of_the_range_is_the_range(seeds: int) -> None:
     pairs, count = compare.all_pairs(6), 15
     for _ in range(5):
         squares = (0.1 * rng.chisquare(seeds - 1, 6) / (seeds - 1), np.full(6, 0.1), np.full(count, 0.05))
-        judged = joint.family(np.zeros(count), *squares, pairs, (seeds, 300))
+        judged = joint.family(joint.Spread(pairs, seeds, 300, 300, np.zeros(count), *squares))
         np.testing.assert_allclose(drawn.reach(judged, 0.05), judged.half(0.05), rtol=2e-3)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from stages.aggregate import collect, fit, suspects
+from stages.aggregate import collect, fit, images
 from stages.aggregate.params import Fit, Suspects
 from stages.core import cells, files
 from tests.evaluate import made
@@ -75,8 +75,8 @@ def test_the_list_of_suspects_says_how_many_there_are(tmp_path: Path, monkeypatc
     for seed in (0, 1):
         made.evaluate("weak", seed)
     found = collect.read([("weak", 0), ("weak", 1)])
-    whole = suspects.suspects(found, Suspects(confidence=0.0))
-    cut = suspects.suspects(found, Suspects(confidence=0.0, most=2))
+    whole = images.suspects(found, Suspects(confidence=0.0))
+    cut = images.suspects(found, Suspects(confidence=0.0, most=2))
     assert len(whole) > 2
     assert [row["found"] for row in cut] == [len(whole)] * 2
 
@@ -95,7 +95,7 @@ def test_wrong_labels_come_first_and_only_unseen_images_count(tmp_path: Path, mo
     for variant, seed in wanted:
         made.evaluate(variant, seed)
 
-    found = suspects.suspects(collect.read(wanted), Suspects())
+    found = images.suspects(collect.read(wanted), Suspects())
     assert {row["image_id"] for row in found} == set(unseen[:3])
     for row in found:
         assert (row["wrong"], row["cells"], row["split"]) == (4, 4, split[row["image_id"]])
@@ -111,4 +111,4 @@ def test_a_class_prior_is_no_judge() -> None:
     table = pd.DataFrame({"split": ["test"], "image_id": ["a"], "label": ["x"], "predicted": ["y"]})
     table["confidence"], table["loss"] = 0.9, 3.0
     blind = collect.CellResults("prior", 0, {"cell": {"model": {"name": "random"}}}, {}, [], table)
-    assert suspects.suspects([blind], Suspects()) == []
+    assert images.suspects([blind], Suspects()) == []

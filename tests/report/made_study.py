@@ -16,6 +16,7 @@ from stages.core import sprite
 from stages.evaluate import samples, tables
 from stages.evaluate.cell import Cell, Split
 from stages.evaluate.params import Evaluate, Samples
+from stages.report.evidence import StudyEvidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,15 @@ STRENGTHS = {
     "noise": (0, 0.05, 0.1, 0.2), "jpeg": (50, 20, 10),
 }  # fmt: skip
 WEIGHTS = {"file": "w-0a1b.pth", "sha256": 64 * "c", "source": "package lite 0.1.0"}
+
+
+class Known(StudyEvidence):
+    """Evidence of a study of which these facts are known; whatever else is asked follows from them."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.__dict__.update(facts)
+
+    __setattr__ = object.__setattr__  # a test may change its mind
 
 
 @dataclass(frozen=True)

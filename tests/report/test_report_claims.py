@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import answer, caveats, ranking, reliability, uncertainty, variance
-from tests.report.made_study import Made
+from stages.report import answer, caveats, ranking, reliability, results, uncertainty
+from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
 
@@ -137,7 +137,7 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
     rng, ids = np.random.default_rng(0), [str(i) for i in range(200)]
     table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": rng.uniform(0.8, 0.9, 200)})
     for few, verdict in ((1, "miscalibrated"), (0, "no sign of miscalibration")):
-        known: Any = SimpleNamespace(
+        known: Any = Known(
             summary={("a", "test", "ece"): SimpleNamespace(mean=0.4)}, alpha=0.05, study=SimpleNamespace(seeds=[0]),
             manifest=pd.DataFrame({"image_id": ids, "group_id": "site"}), few_groups=few, named=True,
         )  # fmt: skip
@@ -149,15 +149,15 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
 
 
 def test_a_part_without_an_interval_has_a_dash() -> None:
-    cell = variance._cell({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
+    cell = results._sd({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
     assert cell == {"value": "0.00", "interval": "–"}  # noqa: RUF001
 
 
 def test_classes_without_test_images_are_named() -> None:
     splits = [{"counts": {"test": {"a": 5, "b": 0, "c": 1}}}, {"counts": {"test": {"a": 5, "b": 2, "c": 1}}}]
-    known: Any = SimpleNamespace(split={"splits": splits})
-    assert caveats._absent(known)[0].startswith("Without an image in some test sets: 1 of 3 classes (b).")
+    known: Any = Known(split={"splits": splits})
+    assert caveats._absent(known).startswith("Without an image in some test sets: 1 of 3 classes (b).")
     known.split["splits"] = splits[:1]
-    assert caveats._absent(known)[0].startswith("Without an image in the test set: 1 of 3 classes (b).")
+    assert caveats._absent(known).startswith("Without an image in the test set: 1 of 3 classes (b).")
     known.split["splits"] = splits[1:]
-    assert caveats._absent(known) == []
+    assert caveats._absent(known) == ""

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from stages.report import findings
-from stages.report.evidence import StudyEvidence
 from stages.split import assign
 from stages.split.params import Split
+from tests.report.made_study import Known
 
 # (path, group): two pictures of the test folder have a look-alike outside it, one of them in the validation folder.
 PICTURES = [(f"rest/{label}{i}", f"{label}{i}") for label in "ab" for i in range(8)]
@@ -30,12 +30,10 @@ def told(*, duplicates: str = "group", grouped: bool = True, named: bool = False
     inside = {path: part for path, part in zip(paths, parts, strict=True) if part in ("train", "val", "test")}
     study = SimpleNamespace(raw={"split": {"val": {"folder": "val"}, "test": {"folder": "test/"}, "grouped": grouped}})
     audit = {"duplicates": duplicates, "duplicate": 0, "files": 24, "groups": 3, "label_conflicts": 0, "quarantined": 1}
-    evidence = SimpleNamespace(
+    return Known(
         ledger=ledger, places=[inside], study=study, audit=audit, named=named,
         manifest=pd.DataFrame({"image_id": paths, "group_id": groups}),
     )  # fmt: skip
-    evidence.grouped = StudyEvidence.grouped.fget(evidence)  # type: ignore[attr-defined]
-    return evidence
 
 
 def test_what_a_published_folder_shares_is_left_out_where_groups_are_kept() -> None:

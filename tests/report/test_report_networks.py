@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from stages.report import caveats, evidence, findings, reliability, uncertainty
+from tests.report.made_study import Known
 
 
 def told(**cells: dict[str, Any]) -> Any:
@@ -23,7 +24,7 @@ def told(**cells: dict[str, Any]) -> Any:
         for name, cell in cells.items() for seed in (0, 1)
     }  # fmt: skip
     counts = {"train": {"a": 100}, "val": {"a": 5}, "test": {"a": 9}}
-    return SimpleNamespace(
+    return Known(
         variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs,
         split={"splits": [{"seeds": [0, 1], "counts": counts}]},
     )  # fmt: skip
@@ -83,7 +84,7 @@ def test_a_calibrated_network_is_rarely_called_miscalibrated_whatever_the_groups
         ece = sum(abs((right - confidence)[place == b].sum()) for b in range(15)) / 180
         manifest = pd.DataFrame({"image_id": [str(i) for i in range(180)], "group_id": groups})
         table = pd.DataFrame({"image_id": manifest["image_id"], "split": "test", "confidence": confidence})
-        known: Any = SimpleNamespace(
+        known: Any = Known(
             summary={("a", "test", "ece"): SimpleNamespace(mean=ece)}, alpha=alpha, manifest=manifest,
             study=SimpleNamespace(seeds=[0]), few_groups=0,
         )  # fmt: skip
@@ -98,7 +99,7 @@ def test_named_groups_are_named() -> None:
     table = pd.DataFrame(
         [("a", "g", "train"), ("b", "g", "test"), ("c", "h", "test")], columns=["image_id", "group_id", "split"]
     )
-    known: Any = SimpleNamespace(
+    known: Any = Known(
         audit={"duplicates": "drop"}, manifest=table, parts=[table], images=lambda _: 2, named=True, metric="top1",
         intervals={"a": {"images": 9.0, "groups": 4.0}},
     )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 
 from stages.report import caveats, data_page, findings, results, uncertainty
 from stages.report.evidence import StudyEvidence
+from tests.report.made_study import Known
 
 PARTS = ("train", "val", "test")
 
@@ -19,16 +20,13 @@ def told(splits: list[dict[str, str]], groups: dict[str, str], links: list[list[
     """Evidence of images, their groups, and the part of each in every split."""
     tables = [pd.DataFrame({"image_id": list(places), "split": list(places.values())}) for places in splits]
     counts = [{part: {"all": list(p.values()).count(part)} for part in PARTS} for p in splits]
-    found: Any = SimpleNamespace(
+    found: Any = Known(
         audit={"duplicates": "drop", "links_cut": links or []}, parts=tables, places=splits, named=False, metric="top1",
         manifest=pd.DataFrame({"image_id": list(groups), "group_id": list(groups.values())}),
         ledger=pd.DataFrame({"image_id": list(groups), "path": list(groups)}),
         split={"seed": 0, "splits": [{"seeds": [i], "counts": c} for i, c in enumerate(counts)]},
         study=SimpleNamespace(seeds=list(range(len(splits))), raw={"split": {}}), variants=[],
     )  # fmt: skip
-    found.sizes = lambda part: StudyEvidence.sizes(found, part)
-    found.images = lambda part: StudyEvidence.images(found, part)
-    found.few_groups = StudyEvidence.few_groups.func(found)  # type: ignore[attr-defined]
     found.fixed = StudyEvidence.fixed.func(found)  # type: ignore[attr-defined]
     return found
 
@@ -148,7 +146,7 @@ def test_folds_of_103_images_have_20_or_21() -> None:
     assert results._split_table(known, known, "test")["images"] == "20 to 21 images"
     labels = [{"all": 30, "few": 1}, {"all": 30, "few": 4}]
     known.split["splits"] = [{"counts": {"test": counts}} for counts in labels]
-    assert "has 30 test images, the smallest 2.5, on average over the splits" in caveats._unbalanced(known)[0]
+    assert "has 30 test images, the smallest 2.5, on average over the splits" in caveats._unbalanced(known)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +159,7 @@ def test_folds_of_103_images_have_20_or_21() -> None:
 )
 def test_what_is_left_out_is_in_one_group_with_a_published_image(left: list[int], said: str) -> None:
     splits = [{"left_out": n, "unused": 0} for n in left]
-    known: Any = SimpleNamespace(
-        split={"splits": splits}, study=SimpleNamespace(raw={"split": {"test": {"folder": "t"}}})
-    )
+    known: Any = Known(split={"splits": splits}, study=SimpleNamespace(raw={"split": {"test": {"folder": "t"}}}))
     text = data_page._outside(known)
     assert text == f" {said} in one group with an image of a published part (a copy or a similar picture)."
     known.split = {"splits": [{"left_out": 0, "unused": 0}]}

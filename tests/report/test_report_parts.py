@@ -9,6 +9,7 @@ import pytest
 
 from stages.report import caveats, cost, ranking, training, wording
 from stages.report.ranking import Comparison
+from tests.report.made_study import Known
 
 
 def pair(a: str, b: str, *, decided: bool) -> Comparison:
@@ -17,7 +18,7 @@ def pair(a: str, b: str, *, decided: bool) -> Comparison:
 
 
 def both(*pairs: Comparison) -> dict[tuple[str, str], Comparison]:
-    return {(p.a, p.b): p for p in pairs} | {(p.b, p.a): p.turned() for p in pairs}
+    return {(p.variant_a, p.variant_b): p for p in pairs} | {(p.variant_b, p.variant_a): p.turned() for p in pairs}
 
 
 def test_ties_are_the_ranks_that_were_not_told_apart() -> None:
@@ -86,8 +87,8 @@ def test_p_values(p: float, text: str) -> None:
     ],
 )
 def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -> None:
-    configs = {(variant, 0): {"epochs_run": 5} for variant in "ab"}
-    evidence: Any = SimpleNamespace(variants=["a", "b"], study=SimpleNamespace(seeds=[0]), configs=configs)
+    configs = {(variant, 0): {"epochs_run": 5, "cell": {}} for variant in "ab"}
+    evidence: Any = Known(variants=["a", "b"], study=SimpleNamespace(seeds=[0]), configs=configs)
     (line,) = caveats.unfair(evidence, varied)
     assert words in line
     assert caveats.unfair(evidence, ["lr"]) == []
@@ -121,3 +122,4 @@ def test_nothing_has_no_sign() -> None:
 def test_sizes_have_a_prefix_and_a_unit() -> None:
     sizes = [wording.size(120, "B"), wording.size(3_280_000, "B"), wording.size(0), wording.size(11_144_906)]
     assert sizes == ["120 B", "3.28 MB", "0", "11.1 M"]
+    assert [wording.size(n) for n in (999, 999.6, 999_499, 999_500, 2.5e12)] == ["999", "1 k", "999 k", "1 M", "2.5 T"]

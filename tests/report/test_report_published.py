@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.report import evidence, findings, leak, published
+from stages.report import evidence, findings, published
 from stages.report.figures import Figures
 from stages.tools import timings
 from tests.report.made_study import Made, make
@@ -65,7 +65,7 @@ def test_a_study_without_published_systems_has_no_such_section(found: evidence.S
     )
     other = evidence.StudyEvidence(found.study, settings)
     assert published.build(other, Figures(tmp_path)) is None
-    assert leak.build(other, Figures(tmp_path)) is None
+    assert published.leak(other, Figures(tmp_path)) is None
 
 
 def test_a_missing_column_is_named(found: evidence.StudyEvidence, tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_a_missing_column_is_named(found: evidence.StudyEvidence, tmp_path: Path
 
 
 def test_the_cost_of_copies_stands_with_its_intervals(found: evidence.StudyEvidence, tmp_path: Path) -> None:
-    built = leak.build(found, Figures(tmp_path))
+    built = published.leak(found, Figures(tmp_path))
     assert built is not None
     assert [(row["kind"], row["leak"], row["interval"]) for row in built["rows"]] == [
-        (kind, *rest) for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0")) for kind in leak.KINDS.values()
+        (kind, *rest) for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0")) for kind in published.KINDS.values()
     ]
     assert "on average 100 images of cat are trained on with copies, and 80 without" in built["note"]
     assert (tmp_path / "leak.png").is_file()

@@ -59,7 +59,7 @@ def test_identical_variants_have_one_luck() -> None:
     three = rng.integers(0, 2, (3, 1, 400))
     known = compared(three[[0, 0, 0, 0, 1, 1, 2, 2]])
     ranks = ranking.ranking(known)
-    errors = sorted(ranks.pairs[pair].error for pair in (("a", "e"), ("a", "g"), ("e", "g")))
+    errors = sorted(ranks.pairs[pair].standard_error for pair in (("a", "e"), ("a", "g"), ("e", "g")))
     best = rng.normal(0, errors[1] / np.sqrt(2), (40_000, 3)).max(axis=1).mean()
     assert ranking.luck(ranks) == pytest.approx(best, rel=0.03)
     assert ranking.luck(ranking.ranking(compared(three[[0, 0]]))) == 0

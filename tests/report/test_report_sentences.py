@@ -25,11 +25,10 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    variance,
     wording,
 )
 from stages.report.figures import Figures
-from tests.report.made_study import Made, make
+from tests.report.made_study import Known, Made, make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +60,7 @@ def compared(right: np.ndarray, metric: str = "top1") -> Any:
     means = {
         name: {"mean": float(table.mean()), "images": 9, "groups": 9} for name, table in zip(names, right, strict=True)
     }
-    return SimpleNamespace(
+    return Known(
         comparisons=text, variants=names, intervals=means, metric=metric, margin=0.01, alpha=0.05, named=False,
         summary={}, study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]},
         images=lambda _: right.shape[2], parts=[], few_groups=0, settings=SimpleNamespace(metrics=[metric]),
@@ -113,7 +112,7 @@ def test_runs_that_agree_to_the_last_digit_decide_nothing() -> None:
     notes = uncertainty.pairs(known, ranks, "Small print")
     assert "No verdict is given here" in notes
     assert "New run" not in notes
-    assert ranks.pairs["a", "b"].probability is None
+    assert np.isnan(ranks.pairs["a", "b"].probability_a_better)
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
@@ -244,7 +243,7 @@ def test_a_mean_without_sd_has_no_interval(tmp_path: Path) -> None:
             files.write_rows(path, list(rows[0]), same)
         aggregate.main()
         found = evidence.read()
-        cell = results._cell(found, "variant_0", "val", "top1")
+        cell = found.shown("variant_0", "val", "top1")
         note = uncertainty.spread(found, small_print=True)
     assert cell == {"value": "91.0 ± 0.0", "interval": ""}
     assert "t-interval of the mean over seeds, where the seeds differ." in note
@@ -255,13 +254,13 @@ def test_a_published_test_set_with_splits_of_the_rest(tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path):
         found = studied(tmp_path, Made(variants=1, seeds=4, seeds_per_split=2))
         assert "new images of this kind, new splits and new seeds" in said(found, tmp_path)[1]
-        assert "training and test images" in " ".join(variance._how(found, ["split"]))
+        assert "training and test images" in " ".join(results._design(found, ["split"]))
         assert "test sets of 60 images each" in " ".join(caveats._data(found))
         found.__dict__["fixed"] = True
         _, text = said(found, tmp_path)
         assert "new training images of this kind, new splits and new seeds, on this test set" in text
         assert "these images and new seeds" not in text
-        how = " ".join(variance._how(found, ["split"]))
+        how = " ".join(results._design(found, ["split"]))
         assert "training and validation images" in how
         assert "one test set of 60 images" in " ".join(caveats._data(found))
 

@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from stages.core.markdown import markdown
-from stages.report import figures, page, section
+from stages.report import figures, page
 
 HOSTILE = [
     "<script>alert(1)</script>", "[a](javascript:alert(1))", "![p](http://127.0.0.1/p.png)", "a|b", "a\nb", "`a`",
@@ -90,5 +90,5 @@ def test_the_page_shows_signs_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_label_stays_in_its_row_of_a_latex_table() -> None:
-    table = section._latex_table("t", [["Label", "n"], ["a\n\nb\u202e", 1]], "c")
+    table = page._latex_table(page.PaperTable("t", ["Label", "n"], [["a\n\nb\u202e", 1]], "c"))
     assert "a\\textbackslash{}n\\textbackslash{}nb\\textbackslash{}u202e & 1 \\\\" in table

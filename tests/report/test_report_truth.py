@@ -18,7 +18,7 @@ from stages.core import files
 from stages.report import caveats, classes, evidence, findings, published, ranking, reliability, uncertainty
 from stages.report.evidence import MetricSummary
 from stages.report.figures import Figures
-from tests.report.made_study import Made, make
+from tests.report.made_study import Known, Made, make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def told(**cells: dict[str, Any]) -> Any:
         for seed in (0, 1)
     }
     counts = {"train": {"a": 60, "b": 40}, "val": {"a": 5, "b": 5}, "test": {"a": 9, "b": 1}}
-    return SimpleNamespace(
+    return Known(
         variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
@@ -60,7 +60,7 @@ def test_copies_are_counted_also_where_nothing_was_done_about_them() -> None:
     }  # fmt: skip
     rows = [(f"{group}{i}", group, part) for group, parts in places.items() for i, part in enumerate(parts)]
     table = pd.DataFrame(rows, columns=["image_id", "group_id", "split"])
-    known: Any = SimpleNamespace(
+    known: Any = Known(
         audit={"duplicates": "ignore", "links_cut": [["d0", "f0"], ["e0", "e1"]]},
         manifest=table[["image_id", "group_id"]], parts=[table[["image_id", "split"]]], images=lambda _: 6,
         named=False,
@@ -110,9 +110,9 @@ def test_what_was_fitted_and_what_a_seed_changes() -> None:
 
 def test_unbalanced_data_proposes_another_metric() -> None:
     known = told(a={})
-    assert "balanced_accuracy" in caveats._unbalanced(known)[0]
+    assert "balanced_accuracy" in caveats._unbalanced(known)
     known.metric = "balanced_accuracy"
-    assert caveats._unbalanced(known) == []
+    assert caveats._unbalanced(known) == ""
 
 
 def test_a_published_run_is_expected_where_further_runs_are() -> None:
@@ -137,7 +137,10 @@ def test_the_luck_of_the_first(found: evidence.StudyEvidence) -> None:
     simulated = float(np.mean(rng.normal(0, level, (20_000, 10)).max(axis=1)))
     names = list("abcdefghij")
     one = next(iter(ranking.ranking(found).pairs.values()))
-    pairs = {(a, b): replace(one, a=a, b=b, error=0.02, verdict="undecided") for a, b in permutations(names, 2)}
+    pairs = {
+        (a, b): replace(one, variant_a=a, variant_b=b, standard_error=0.02, verdict="undecided")
+        for a, b in permutations(names, 2)
+    }
     assert ranking.luck(ranking.Ranking(names, pairs, {})) == pytest.approx(simulated, rel=0.02)
     assert "by luck alone" in uncertainty.first(found, ranking.ranking(found))
 
@@ -172,8 +175,9 @@ def test_the_support_is_that_of_all_splits(tmp_path: Path) -> None:
 
 def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyEvidence) -> None:
     from stages.report import page
+    from stages.report.__main__ import SECTIONS
 
-    page.write(found, folder / "reports")
+    page.write(found, SECTIONS, folder / "reports")
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
         uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),
@@ -209,7 +213,7 @@ def test_a_published_figure_of_another_split_is_expected_there(splits: int, seed
     for _ in range(studies):
         values = 0.7 + rng.normal(0, 0.05, (splits, 1)) + rng.normal(0, 0.03, (splits, seeds))
         rows = [about | {"seed": seed, "value": value} for seed, value in zip(numbers, values.ravel(), strict=True)]
-        known: Any = SimpleNamespace(runs=pd.DataFrame(rows), split={"splits": entries}, held_out=0.0, alpha=0.05)
+        known: Any = Known(runs=pd.DataFrame(rows), split={"splits": entries}, held_out=0.0, alpha=0.05)
         low, high = published.on_another_split(known, "B1", "top1", runs)
         assert low is not None
         assert high is not None
@@ -221,7 +225,7 @@ def test_a_network_without_doubt_or_error_shows_no_miscalibration() -> None:
     """All right at a confidence of all but 1: nine of ten calibrated networks do the same."""
     ids = [str(i) for i in range(60)]
     table = pd.DataFrame({"image_id": ids, "split": "test", "confidence": np.full(60, 0.9999)})
-    known: Any = SimpleNamespace(
+    known: Any = Known(
         summary={("a", "test", "ece"): SimpleNamespace(mean=0.0001 + 1e-9)}, alpha=0.05,
         study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}), few_groups=0,
     )  # fmt: skip

@@ -25,12 +25,12 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    variance,
     wording,
 )
 from stages.report.evidence import MetricSummary
 from stages.tools import sweep
 from stages.tools.sweep import Experiment
+from tests.report.made_study import Known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def told(**cells: dict[str, Any]) -> Any:
         for name, cell in cells.items() for seed in (0, 1)
     }  # fmt: skip
     counts = {"train": {"a": 100}, "val": {"a": 5}, "test": {"a": 9}}
-    return SimpleNamespace(
+    return Known(
         variants=list(cells), study=SimpleNamespace(seeds=[0, 1]), configs=configs, metric="top1",
         split={"splits": [{"seeds": [0, 1], "counts": counts}], "seed": 0},
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_trained_networks_are_counted_without_the_class_prior(monkeypatch: pytes
     assert shown is not None
     assert shown["shared"][0]["total"] == sum(v != "E0" for v, _ in known.study.cells)
     fed: list[list[str]] = []
-    monkeypatch.setattr(data_page, "_gallery", lambda _, variants, __: fed.append(variants))
+    monkeypatch.setattr(data_page, "_gallery", lambda _, variants: fed.append(variants))
     data_page._fed(known)
     assert fed == [["E1", "E2"]], "a class prior gets no batch"
 
@@ -137,7 +137,7 @@ def test_equal_results_on_validation_choose_nothing(
     names = [f"v{i}" for i in range(len(values))]
     summary = {(v, s, "top1"): MetricSummary(1, x, None, None, None) for v, x in zip(names, values, strict=True)
                for s in ("val", "test")}  # fmt: skip
-    known: Any = SimpleNamespace(summary=summary, digits=1)
+    known: Any = Known(summary=summary, digits=1)
     found = training._sweep(known, "lr", list(enumerate(names)), DRAWN, "sweep_1")
     assert [row["variant"] for row in found["rows"] if row["chosen"]] == [first]
     for template in ("sweeps.html.j2", "sweeps.md.j2"):
@@ -153,7 +153,7 @@ def test_equal_results_on_validation_choose_nothing(
 
 
 def test_the_table_of_results_has_what_a_sweep_does_not_show() -> None:
-    note = training._sweep_note(SimpleNamespace(study=SimpleNamespace(seeds=[0])))  # type: ignore[arg-type]
+    note = training._sweep_note(Known(study=SimpleNamespace(seeds=[0])))
     assert "shown here only for the chosen value; the table of results has all" in note
 
 
@@ -164,7 +164,7 @@ def test_a_curve_ends_where_its_seed_ends() -> None:
         {"variant": "a", "seed": seed, "epoch": epoch, "split": split, "loss": 1.0, "top1": end * (epoch / last)}
         for seed, (last, end) in ends.items() for epoch in range(1, last + 1) for split in ("val", "train")
     ]  # fmt: skip
-    known: Any = SimpleNamespace(curves=pd.DataFrame(rows).sample(frac=1, random_state=0))
+    known: Any = Known(curves=pd.DataFrame(rows).sample(frac=1, random_state=0))
     mean = 100 * sum(end for _, end in ends.values()) / 3
     assert f"at the end train {mean:.1f} %, validation {mean:.1f} %" in str(training._curves(known, "a", DRAWN))
 
@@ -175,7 +175,7 @@ def compared(right: np.ndarray) -> Any:
     rows = compare.rows(compare.one_split(right, right, settings), names, settings)
     text = [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
     means = {v: {"mean": float(x.mean()), "images": 9, "groups": 9} for v, x in zip(names, right, strict=True)}
-    return SimpleNamespace(
+    return Known(
         comparisons=text, variants=names, intervals=means, metric="top1", margin=0.01, alpha=0.05, named=False,
         study=SimpleNamespace(seeds=list(range(right.shape[1]))), split={"splits": [{}]}, images=lambda _: 8, digits=1,
         parts=[], few_groups=0,
@@ -224,7 +224,7 @@ def test_how_many_networks_contradict_a_label_is_as_it_was_set(share: float, wro
     row = {"image_id": "i", "split": "test", "label": "a", "predicted": "b", "cells": 5, "wrong": wrong,
            "confidence": 0.9, "tile_variant": "", "tile_seed": "", "tile": "", "found": 1}  # fmt: skip
     raw = {"aggregate": {"suspects": {"share": share}}}
-    known: Any = SimpleNamespace(
+    known: Any = Known(
         ledger=pd.DataFrame({"image_id": ["i"], "path": ["p"]}), settings=SimpleNamespace(suspects=5),
         parts=[pd.DataFrame({"image_id": ["i"], "split": ["test"]})], study=SimpleNamespace(raw=raw),
     )  # fmt: skip
@@ -255,7 +255,7 @@ def test_the_legend_says_first_whatever_the_metric_is() -> None:
 def test_initialisation_is_what_a_seed_changes_here(extra: dict[str, Any], words: str) -> None:
     known = told(a=CNN | extra)
     known.fixed, known.split = False, {"splits": [{"seeds": [0]}, {"seeds": [1]}]}
-    assert words in variance._how(known, ["initialisation", "split", "total"])[1].split("“Split”")[0]
+    assert words in results._design(known, ["initialisation", "split", "total"])[1].split("“Split”")[0]
     assert "in this study" in caveats._fitted(known)
 
 
