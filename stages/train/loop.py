@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import number
-from stages.train import distributed, feed, losses, machine
+from stages.train import distributed, feed, losses, machine, order
 from stages.train.optimise import Optimisation
 from stages.train.step import Step
 
@@ -36,11 +37,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stage:
-    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits."""
+    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits.
+
+    `fetch` reads what `batch` will need from the disk.
+    """
 
     rest: nn.Module
     batch: Batch
     validation: Callable[[], Tensor]
+    fetch: Callable[[int, NDArray[np.int64]], None] = lambda _epoch, _rows: None
 
 
 @dataclass
@@ -170,14 +175,14 @@ class Trainer:
         bar: tqdm[Any],
     ) -> tuple[float, float]:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
-        labels, accumulate = self.labels["train"], self.cell.accumulate
-        order = feed.order(self.seed, epoch, len(labels))
+        labels, accumulate, window = self.labels["train"], self.cell.accumulate, self.cell.shuffle_window
+        taken = order.order(self.seed, epoch, len(labels), window)
         # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
-        batches = list(self._batches(order))
+        batches = list(self._batches(taken))
         met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
-        for i, rows in enumerate(batches):
+        for i, rows in enumerate(order.ahead(batches, taken, window, partial(stage.fetch, epoch))):
             mine = distributed.share(rows)
             x, mixed = stage.batch(epoch, mine, labels)
             y = labels[feed.place(mine, self.device)]

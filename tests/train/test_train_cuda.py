@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stages.train import augment, data, feed, losses, machine, normalise, pixels, predict, step, zoo
+from stages.train import augment, data, feed, losses, machine, normalise, order, pixels, predict, step, zoo
 from stages.train import run as engine
 from stages.train.frozen import Cache, Cut
 from stages.train.predict import Loaded
@@ -163,7 +163,7 @@ def test_an_epoch_at_once_has_the_bits_of_its_batches(study: Path, kind: str, mo
     whole.by_epoch = True
     monkeypatch.setattr(feed, "_CHUNK_ON_GPU", 7 * 12 * 12)
     for epoch in (1, 2, 1):
-        rows = feed.order(0, epoch, len(labels))[:11]
+        rows = order.order(0, epoch, len(labels))[:11]
         (x, mixed), (other, others) = batchwise(epoch, rows, labels), whole(epoch, rows, labels)
         assert torch.equal(x, other)
         assert (mixed is None) == (others is None)
