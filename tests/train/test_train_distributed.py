@@ -65,6 +65,15 @@ ALIKE: dict[str, dict[str, Any]] = {
     "frozen": {"model": BACKBONE, "size": 33, "batch": 6},
     "frozen_live": {"model": BACKBONE, "size": 33, "batch": 6, "frozen": "live"},
     "views": {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2},
+    "window": {"model": made.CNN, "batch": 5, "augment": {"mixup": 0.4}, "shuffle_window": 12},
+    "window_views": {
+        "model": BACKBONE,
+        "size": 33,
+        "batch": 6,
+        "augment": "flip_crop",
+        "views": 2,
+        "shuffle_window": 12,
+    },
 }
 MORE: dict[str, dict[str, Any]] = {
     "left_over": {"model": made.CNN, "batch": 9, "augment": "flip_crop"},  # 9, 9 and 12: three do not stand alone
@@ -125,19 +134,19 @@ def test_the_curve_and_the_choice_of_one_process(case: str) -> None:
     assert (config(case)["cell"]["processes"], config(f"{case}_one")["cell"].get("processes")) == (2, None)
 
 
-@pytest.mark.parametrize("case", ["plain", "weighted", "left_over"])
+@pytest.mark.parametrize("case", ["plain", "weighted", "left_over", "window"])
 def test_every_image_once_an_epoch_and_alike_in_every_process(case: str) -> None:
     settings = {**ALIKE, **MORE}[case]
     logs = [json.loads(Path(f"seen/{case}-{rank}").read_text()) for rank in (0, 1)]
     cell = made.settings(**settings)
     loaded = predict.load(case, 0)
-    images = feed.Images(loaded.pixels, loaded.data.rows["train"])
-    labels = torch.from_numpy(loaded.data.labels[loaded.data.rows["train"]])
+    images = feed.Images(loaded.pixels, loaded.data.training)
+    labels = torch.from_numpy(loaded.data.labels[loaded.data.training])
     for epoch in (1, 2, 3):
         steps = [[entry for entry in log if entry[0] == epoch] for log in logs]
         assert len(steps[0]) == len(steps[1])
         batches = [mine[1] + others[1] for mine, others in zip(*steps, strict=True)]
-        assert [row for b in batches for row in b] == order.order(0, epoch, 30).tolist()
+        assert [row for b in batches for row in b] == order.order(0, epoch, 30, cell.shuffle_window).tolist()
         assert [len(b) for b in batches] == ([9, 9, 12] if case == "left_over" else [5] * 6)
         assert all(abs(len(mine[1]) - len(others[1])) <= 1 for mine, others in zip(*steps, strict=True))
         alone = feed.Live(images, cell, loaded.normaliser, 0, loaded.device)
