@@ -1,4 +1,4 @@
-"""The script for SLURM in docs/scale.md runs with stand-ins for SLURM: a node has a network and processes of its own."""
+"""The SLURM script in docs/scale.md runs with stand-ins for SLURM: nodes have a network and processes of their own."""
 
 import importlib.util
 import json

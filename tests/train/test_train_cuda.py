@@ -54,6 +54,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "windows": {"model": made.CNN, "augment": "flip_crop"},
     "resampled": {"model": made.CNN, "augment": EVERYTHING},
     "mixup": {"augment": {"mixup": 0.4}},
+    "shuffled in windows": {"augment": {"mixup": 0.4}, "shuffle_window": 12},
     "cutmix": {"augment": {"cutmix": 1.0, "mixup": 0.4, "horizontal_flip": 0.5}},
     "whitened": {"normalise": STEPS},
     "samplewise": {"normalise": [{"name": "samplewise"}]},
