@@ -127,10 +127,9 @@ class Live:
         at = place(rows, self.device)
         return self.kept[at], self.mixed and Mixed(self.mixed.labels[at], self.mixed.share[at])
 
-    def fetch(self, _epoch: int, rows: NDArray[np.int64]) -> None:
-        """Read training images from the disk before they are asked for, those apart that are kept in memory."""
-        if self.kept is None:
-            self.augmenter.images.fetch(rows)
+    def reader(self, _epoch: int) -> Callable[[NDArray[np.int64]], None]:
+        """What reads training images from the disk before they are asked for; nothing where they are kept in memory."""
+        return self.augmenter.images.fetch if self.kept is None else lambda _rows: None
 
     def _made(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         x, mixed = self.augmenter(epoch, rows, labels)

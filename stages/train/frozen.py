@@ -20,7 +20,7 @@ from stages.train import checkpoint, feed, machine, normalise, predict, store
 from stages.train.augment import Augmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -171,9 +171,10 @@ class Cached:
         """Activations of the training images at `rows`."""
         return self._of(epoch)[rows], None
 
-    def fetch(self, epoch: int, rows: NDArray[np.int64]) -> None:
-        """Read the share of this process of some activations from the disk into the system's cache."""
-        feed.Images(self._of(epoch).stored, np.arange(len(self._of(epoch)))).fetch(rows)
+    def reader(self, epoch: int) -> Callable[[NDArray[np.int64]], None]:
+        """What reads activations from the disk before they are asked for; missing ones are computed here."""
+        stored = self._of(epoch).stored
+        return feed.Images(stored, np.arange(len(stored))).fetch
 
     def _of(self, epoch: int) -> Activations:
         view = 0 if self.views is None else view_of(epoch, self.views)

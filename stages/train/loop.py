@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,13 +38,13 @@ if TYPE_CHECKING:
 class Stage:
     """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits.
 
-    `fetch` reads what `batch` will need from the disk.
+    `reader` gives what reads rows for `batch` from the disk in an epoch.
     """
 
     rest: nn.Module
     batch: Batch
     validation: Callable[[], Tensor]
-    fetch: Callable[[int, NDArray[np.int64]], None] = lambda _epoch, _rows: None
+    reader: Callable[[int], Callable[[NDArray[np.int64]], None]] = lambda _epoch: lambda _rows: None
 
 
 @dataclass
@@ -76,14 +75,8 @@ class Trainer:
             weights: of the classes in the loss, or None.
             name: of the cell, for the progress bar and errors.
         """
-        self.cell, self.seed, self.network, self.labels, self.weights, self.name = (
-            cell,
-            seed,
-            network,
-            labels,
-            weights,
-            name,
-        )
+        self.cell, self.seed, self.network = cell, seed, network
+        self.labels, self.weights, self.name = labels, weights, name
         self.device = labels["train"].device
         self.dtype = machine.autocast_dtype(cell, self.device)
         self.progress = Progress()
@@ -182,7 +175,8 @@ class Trainer:
         self.network.train()
         batches = list(self._batches(taken))
         met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
-        for i, rows in enumerate(order.ahead(batches, taken, window, partial(stage.fetch, epoch))):
+        ready = order.ahead(batches, taken, window, stage.reader(epoch)) if window is not None else batches
+        for i, rows in enumerate(ready):
             mine = distributed.share(rows)
             x, mixed = stage.batch(epoch, mine, labels)
             y = labels[feed.place(mine, self.device)]

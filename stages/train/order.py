@@ -48,20 +48,15 @@ def partners(order: Index, drawn: NDArray[np.float64], window: int) -> Index:
     return found
 
 
-def ahead(
-    batches: Sequence[Index], order: Index, window: int | None, fetch: Callable[[Index], None]
-) -> Iterator[Index]:
+def ahead(batches: Sequence[Index], order: Index, window: int, fetch: Callable[[Index], None]) -> Iterator[Index]:
     """The batches of an epoch, each when its window has been fetched; the next window is fetched meanwhile.
 
     Args:
         batches: `order`, cut.
         order: of the epoch.
-        window: as above; without one nothing is fetched.
-        fetch: brings some images from the disk into memory.
+        window: as above.
+        fetch: brings some images from the disk into memory; called in a thread.
     """
-    if window is None:
-        yield from batches
-        return
     with ThreadPoolExecutor(1) as thread:
         fetching = (thread.submit(fetch, order[start : start + window]) for start in range(0, len(order), window))
         following = next(fetching)

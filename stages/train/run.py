@@ -108,13 +108,13 @@ class _Stages:
         halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, loaded.network)
         if halves.cache is not None and (cell.views is not None or not augmented):
             cached = Cached(halves.cache, cell.views)
-            return Stage(self._trained(rest), cached, lambda: halves.split("val"), cached.fetch)
+            return Stage(self._trained(rest), cached, lambda: halves.split("val"), cached.reader)
         images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.training)
         live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
         network = self._trained(loaded.network)
         if prefix is not None and not augmented:
             network = LivePrefix(prefix, self._trained(rest), feed.group(cell))
-        return Stage(network, live, lambda: halves.split("val"), live.fetch)
+        return Stage(network, live, lambda: halves.split("val"), live.reader)
 
     def _trained(self, part: torch.nn.Module) -> torch.nn.Module:
         if not self.loaded.cell.compile:

@@ -81,6 +81,7 @@ def create(target: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[An
     Raises:
         UserError: the disk is too small.
     """
+    target.unlink(missing_ok=True)  # of a killed process: its bytes are free again
     needed, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(target.parent).free
     if needed > free:
         raise UserError(

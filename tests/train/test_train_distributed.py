@@ -34,20 +34,17 @@ BACKBONE = {
     "name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head",
     "head": {"widths": [16]},
 }  # fmt: skip
+VIEWS = {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2}
+WEIGHTED: dict[str, Any] = {
+    "model": made.CNN, "batch": 5, "accumulate": 2, "clip_norm": 0.5, "schedule": {"name": "onecycle"},
+    "loss": {"class_weights": [1.0, 5.0, 0.2], "label_smoothing": 0.1},
+    "augment": {"mixup": 0.4, "horizontal_flip": 0.5, "rotation": 20},
+    "optimizer": {"name": "sgd", "momentum": 0.9}, "normalise": [{"name": "scale"}, {"name": "zca", "components": 4}],
+}  # fmt: skip
 # Shares of a batch of 5 are 3 and 2: a mean over the processes that counts both alike would give another curve.
 ALIKE: dict[str, dict[str, Any]] = {
     "plain": {"model": made.CNN, "batch": 5, "checkpoint": "best_val_top1"},
-    "weighted": {
-        "model": made.CNN,
-        "batch": 5,
-        "loss": {"class_weights": [1.0, 5.0, 0.2], "label_smoothing": 0.1},
-        "augment": {"mixup": 0.4, "horizontal_flip": 0.5, "rotation": 20},
-        "optimizer": {"name": "sgd", "momentum": 0.9},
-        "schedule": {"name": "onecycle"},
-        "accumulate": 2,
-        "clip_norm": 0.5,
-        "normalise": [{"name": "scale"}, {"name": "zca", "components": 4}],
-    },
+    "weighted": WEIGHTED,
     "weighted_alone": {"model": made.CNN, "batch": 5, "loss": {"class_weights": [1.0, 5.0, 0.2]}},
     "phases": {
         "model": made.MLP | {"dropout": 0.0},
@@ -64,16 +61,9 @@ ALIKE: dict[str, dict[str, Any]] = {
     },
     "frozen": {"model": BACKBONE, "size": 33, "batch": 6},
     "frozen_live": {"model": BACKBONE, "size": 33, "batch": 6, "frozen": "live"},
-    "views": {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2},
+    "views": VIEWS,
     "window": {"model": made.CNN, "batch": 5, "augment": {"mixup": 0.4}, "shuffle_window": 12},
-    "window_views": {
-        "model": BACKBONE,
-        "size": 33,
-        "batch": 6,
-        "augment": "flip_crop",
-        "views": 2,
-        "shuffle_window": 12,
-    },
+    "window_views": VIEWS | {"shuffle_window": 12},
 }
 MORE: dict[str, dict[str, Any]] = {
     "left_over": {"model": made.CNN, "batch": 9, "augment": "flip_crop"},  # 9, 9 and 12: three do not stand alone

@@ -5,28 +5,22 @@ from __future__ import annotations
 import csv
 import errno
 import hashlib
-import os
-import shutil
-import sys
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.evaluate import inputs
-from stages.train import data, feed, order, pixels, predict, store
+from stages.train import data, feed, order, predict, store
 from stages.train import run as engine
-from stages.train.sections import Resize
 from tests.train import made
 
-
-class Stop(BaseException):
-    """As abrupt as a kill, within one process."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def named_by_content(folder: Path) -> None:
@@ -143,20 +137,6 @@ def test_an_error_of_the_disk_ends_the_epoch() -> None:
         list(order.ahead([np.arange(4)], np.arange(4), 2, fails))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the bytes that a process reads")
-def test_fetching_reads_the_stretches_asked_for_and_nothing_else(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((4000, 4096), np.uint8))
-    stored = np.load(tmp_path / "a.npy", mmap_mode="r")
-
-    def read() -> int:
-        return int(Path("/proc/self/io").read_text().split()[1])
-
-    for rows, least in ((np.arange(100, 300), 200), (np.array([3999, 4, 0, 2]), 6), (np.arange(0), 0)):
-        before = read()
-        store.fetch(stored, rows)
-        assert least * 4096 <= read() - before < least * 4096 + 4096, "with the text of /proc itself"
-
-
 # --- a cell ---
 
 
@@ -201,6 +181,36 @@ def test_a_cell_is_fed_in_windows_and_its_logits_are_in_the_order_of_the_split(
     assert shown == [loaded.data.ids[k] for k in loaded.data.training[seen[0][1]]]
 
 
+BACKBONE = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"model": made.CNN, "augment": {"mixup": 0.2}},
+        {"model": BACKBONE, "size": 33},
+        {"model": BACKBONE, "size": 33, "augment": "flip_crop", "views": 2},
+    ],
+)
+def test_pixels_or_activations_are_read_window_by_window(
+    study: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+    own: dict[str, Any],
+) -> None:
+    read: list[NDArray[Any]] = []
+
+    def fetched(stored: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        assert isinstance(stored, np.memmap)
+        assert stored.shape[0] == (48 if own["model"] is made.CNN else 30), "all pictures, or activations of training"
+        read.append(rows)
+
+    monkeypatch.setattr(store, "fetch", fetched)
+    engine.run(made.settings(**own, shuffle_window=12), "v", 0)
+    rows = data.load(0, mixed=True).training if own["model"] is made.CNN else np.arange(30)
+    expected = [rows[window] for epoch in (1, 2, 3) for window in np.split(order.order(0, epoch, 30, 12), (12, 24))]
+    assert [part.tolist() for part in read] == [np.sort(part).tolist() for part in expected]
+
+
 def test_a_window_changes_the_record_and_none_does_not() -> None:
     assert "shuffle_window" not in made.settings(shuffle_window=None).model_dump()
     assert made.settings(shuffle_window=20).model_dump()["shuffle_window"] == 20
@@ -213,66 +223,3 @@ def test_refused(study: Path) -> None:  # noqa: ARG001
         made.settings(shuffle_window=0)
     with pytest.raises(UserError, match=r"`shuffle_window: 30` holds all 30 training images; leave it out"):
         engine.run(made.settings(shuffle_window=30), "v", 0)
-
-
-# --- the store ---
-
-
-def test_decoding_goes_on_behind_what_a_killed_process_has_filled(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = sorted((study / "data/clean/images").iterdir())
-    expected = pixels.load(paths, 8, Resize()).copy()
-    shutil.rmtree(".cache/pixels")
-    monkeypatch.setattr(store, "_ROWS", 10)
-    decoded: list[str] = []
-    whole, killed = Image.open, 25
-
-    def opened(path: Path) -> Any:
-        decoded.append(path.name)
-        if len(decoded) == killed:
-            raise Stop
-        return whole(path)
-
-    monkeypatch.setattr(Image, "open", opened)
-    with pytest.raises(Stop):
-        pixels.load(paths, 8, Resize())
-    assert not list(Path(".cache/pixels").glob("[!.]*.npy")), "half an array is none"
-    decoded.clear()
-    killed = 0
-    assert np.array_equal(pixels.load(paths, 8, Resize()), expected)
-    assert sorted(decoded) == sorted(path.name for path in paths[20:])
-    assert {path.suffix for path in Path(".cache/pixels").iterdir()} == {".npy", ".sha256", ".lock"}
-
-
-def test_an_array_that_cannot_be_made_leaves_nothing(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = sorted((study / "data/clean/images").iterdir())
-    paths[30].write_bytes(b"no picture")
-    monkeypatch.setattr(store, "_ROWS", 10)
-    with pytest.raises(UserError, match="cannot be decoded"):
-        pixels.load(paths, 8, Resize())
-    assert not list(Path(".cache/pixels").glob("**/*.npy"))
-
-
-def test_a_disk_that_is_too_small_is_told_with_the_bytes(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = sorted((study / "data/clean/images").iterdir())
-    free = shutil.disk_usage(study)._replace(free=9000)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda _: free)
-        with pytest.raises(
-            UserError, match=r"\.cache/pixels needs 9,216 bytes for one array, and its disk has 9,000; "
-        ):
-            pixels.load(paths, 8, Resize())  # 48 x 8 x 8 x 3
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)  # a quota, or another process was quicker
-    with pytest.raises(OSError, match=r"No space left on device: '.*/\.cache/pixels/\w+\.npy'"):
-        pixels.load(paths, 8, Resize())
-    assert not list(Path(".cache/pixels").glob("**/*.npy"))
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve bytes of a file")
-def test_the_bytes_of_an_array_are_reserved(tmp_path: Path) -> None:
-    made = store.create(tmp_path / "a.npy", np.uint8, (1000, 4096))
-    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= made.nbytes
-    assert not made.any()
