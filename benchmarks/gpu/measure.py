@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from stages.core import console
-from stages.train import feed, machine, normalise, step, zoo
+from stages.train import feed, machine, normalise, order, step, zoo
 from stages.train.checkpoint import Checkpoint
 from stages.train.loop import Stage, Trainer
 
@@ -96,9 +96,9 @@ def _input(live: feed.Live, cell: Cell, labels: torch.Tensor, count: int) -> flo
     for epoch in range(_EPOCHS + 1, 2 * _EPOCHS + 1):
         _wait(labels.device)
         begin = time.perf_counter()
-        order = feed.order(0, epoch, count)
+        rows = order.order(0, epoch, count)
         for start in range(0, count, cell.batch):
-            live(epoch, order[start : start + cell.batch], labels)
+            live(epoch, rows[start : start + cell.batch], labels)
         _wait(labels.device)
         taken.append(time.perf_counter() - begin)
     return median(taken[1:])

@@ -1,12 +1,13 @@
-"""Pairs of hashes that are near each other, all of them: by sorting, with numpy."""
+"""Pairs of hashes that are near each other, all of them: sorted by numpy, compared by faiss."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations, groupby, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,8 @@ Words = NDArray[np.uint64]
 _CHUNK = 250_000  # pairs given at a time
 _TILE, _ROW = 65_536, 4096  # pairs that the cache of a core holds; of these, hashes of one side
 _SAMPLE = 256
-_SORT, _BUCKET, _PAIR, _HIT = 1e-8, 7e-6, 7e-10, 1e-7  # s: a hash sorted, a bucket, a pair compared, one found
+_hammings: Any = faiss.hammings  # type: ignore[attr-defined]  # all distances of two sides, by the best instructions
+_SORT, _BUCKET, _PAIR, _HIT = 1e-8, 7e-6, 2.5e-10, 1e-7  # s: a hash sorted, a bucket, a pair compared, one found
 
 
 def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[Index, Index, NDArray[np.uint8]]]:
@@ -29,7 +31,7 @@ def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[In
 
     Two hashes that differ in few bits are equal in one of the sets of bits of `_sets`. For each set both sides are
     sorted by these bits, and hashes that are equal in them are compared (G. S. Manku et al., "Detecting Near-Duplicates
-    for Web Crawling", WWW 2007). So memory is read in order, and numpy alone is as fast as an index of lookups.
+    for Web Crawling", WWW 2007). Memory is read in order.
 
     Args:
         queries: uint64 of shape (q,).
@@ -45,12 +47,16 @@ def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[In
     equal = np.intersect1d(asked.values, held.values, assume_unique=True)
     yield from _positions(equal, equal, asked, held)
     sets = _sets(asked.values, held.values, radius)
-    for number, bits in enumerate(sets):
-        for x, y in _near(asked.values, held.values, bits, radius):
-            apart, first = x ^ y, np.arange(len(x))
-            for before in sets[:number]:  # the first set that finds a pair tells it
-                first = first[apart[first] & np.uint64(before) != 0]
-            yield from _positions(x[first], y[first], asked, held)
+    with ThreadPoolExecutor(cores()) as threads:  # numpy and faiss let others run while they work
+        sorting = (threads.submit(_sorted, asked.values, held.values, bits) for bits in sets)
+        following = next(sorting)
+        for number, bits in enumerate(sets):
+            sides, following = following.result(), next(sorting, following)  # the next is sorted meanwhile
+            for x, y in _near(threads, sides, bits, radius):
+                apart, first = x ^ y, np.arange(len(x))
+                for before in sets[:number]:  # the first set that finds a pair tells it
+                    first = first[apart[first] & np.uint64(before) != 0]
+                yield from _positions(x[first], y[first], asked, held)
 
 
 class _Side(NamedTuple):
@@ -63,7 +69,7 @@ class _Side(NamedTuple):
     @classmethod
     def of(cls, words: Words) -> Self:
         order = np.argsort(words, kind="stable")
-        starts = np.flatnonzero(_new(words[order]))
+        starts = np.flatnonzero(firsts(words[order]))
         return cls(words[order[starts]], order, np.append(starts, len(words)))
 
 
@@ -113,31 +119,35 @@ def _blocks(k: int, radius: int) -> list[int]:
     return sets
 
 
-def _near(asked: Words, held: Words, bits: int, radius: int) -> Iterator[tuple[Words, Words]]:
-    """Pairs of different hashes within `radius` that are equal in a set of bits."""
-    asks = _sorted(asked, bits)
-    holds = asks if asked is held else _sorted(held, bits)
+def _sorted(asked: Words, held: Words, bits: int) -> tuple[Words, Words, Index]:
+    """Both sides sorted by a set of bits, which are moved to the top, and the ranges of both that are equal in them."""
+
+    def by_bits(words: Words) -> Words:
+        parts = np.array_split(words, len(words) // _TILE + 1)  # that the cache of a core holds
+        moved = np.concatenate([_moved(part, bits) for part in parts])
+        moved.sort()
+        return moved
+
+    asks = by_bits(asked)
+    holds = asks if asked is held else by_bits(held)
     top = np.uint64((1 << 64) - (1 << (64 - bits.bit_count())))
-    starts = np.flatnonzero(_new(asks & top))
-    key = asks[starts] & top
-    ends = np.append(starts[1:], len(asks))
-    rows = np.stack([starts, ends, np.searchsorted(holds, key), np.searchsorted(holds, key | ~top, side="right")])
+    starts = np.flatnonzero(firsts(asks & top))
+    key, ends = asks[starts] & top, np.append(starts, len(asks))[1:]
+    bounds = np.searchsorted(holds, key), np.searchsorted(holds, key | ~top, side="right")
+    return asks, holds, np.stack([starts, ends, *bounds])
+
+
+def _near(
+    threads: ThreadPoolExecutor, sides: tuple[Words, Words, Index], bits: int, radius: int
+) -> Iterator[tuple[Words, Words]]:
+    """Pairs of different hashes within `radius` that are equal in a set of bits."""
+    asks, holds, rows = sides
     tiles = _tiles(rows)
-    with ThreadPoolExecutor(cores()) as threads:  # numpy lets others run while it works
-        while tasks := [task for _ in range(4 * cores()) if (task := list(islice(tiles, 8)))]:
-            found = threads.map(partial(_compare, asks, holds, radius), tasks)
-            x, y = map(np.concatenate, zip(*found, strict=True))
-            for start in range(0, len(x), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                yield _moved(x[part], bits, back=True), _moved(y[part], bits, back=True)
-
-
-def _sorted(words: Words, bits: int) -> Words:
-    """Sorted by a set of bits, which are moved to the top."""
-    parts = np.array_split(words, len(words) // _TILE + 1)  # that the cache of a core holds
-    moved = np.concatenate([_moved(part, bits) for part in parts])
-    moved.sort()
-    return moved
+    while tasks := [task for _ in range(4 * cores()) if (task := list(islice(tiles, 8)))]:
+        x, y = map(np.concatenate, zip(*threads.map(partial(_compare, asks, holds, radius), tasks), strict=True))
+        for start in range(0, len(x), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            yield _moved(x[part], bits, back=True), _moved(y[part], bits, back=True)
 
 
 def _moved(words: Words, bits: int, *, back: bool = False) -> Words:
@@ -163,10 +173,12 @@ def _tiles(rows: Index) -> Iterator[tuple[int, int, int, int]]:
 def _compare(asks: Words, holds: Words, radius: int, tiles: Iterable[tuple[int, int, int, int]]) -> tuple[Words, Words]:
     """Pairs of different hashes within `radius` in some ranges."""
     x, y = [asks[:0]], [asks[:0]]
+    left, right = (side.view(np.uint8).reshape(-1, 8) for side in (asks, holds))
     for a, b, c, d in tiles:
-        distance = np.bitwise_count(asks[a:b, None] ^ holds[c:d])
-        distance -= np.uint8(1)  # of equal ones 255: they are known
-        near = np.flatnonzero(distance < radius)
+        distance = np.empty((b - a) * (d - c), np.int32)
+        _hammings(*map(faiss.swig_ptr, (left[a:b], right[c:d])), b - a, d - c, 8, faiss.swig_ptr(distance))
+        distance -= 1  # of equal ones the largest number without a sign: they are known
+        near = np.flatnonzero(distance.view(np.uint32) < radius)
         if len(near):
             i, j = np.divmod(near, d - c)
             x.append(asks[a + i])
@@ -174,6 +186,7 @@ def _compare(asks: Words, holds: Words, radius: int, tiles: Iterable[tuple[int, 
     return np.concatenate(x), np.concatenate(y)
 
 
-def _new(words: Words) -> NDArray[np.bool_]:
-    """Of sorted hashes those that differ from the one before."""
-    return np.append(np.ones(min(len(words), 1), bool), words[1:] != words[:-1])
+def firsts(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Of sorted values (n,), or sorted columns (rows, n), those that differ from the one before: bool (n,)."""
+    rows = np.atleast_2d(values)
+    return np.append(np.ones(min(rows.shape[1], 1), bool), (rows[:, 1:] != rows[:, :-1]).any(axis=0))

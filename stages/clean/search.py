@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.clean.features import INVERSE, UNIT
-from stages.clean.hashes import hash_pairs
+from stages.clean.hashes import firsts, hash_pairs
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -60,18 +60,13 @@ def _nearest(rows: Index, most: int) -> Index:
     turned = np.where(a < b, turned, np.array(INVERSE)[turned])
     rows = np.stack([np.minimum(a, b), np.maximum(a, b), score, turned])
     rows = rows[:, np.lexsort((turned, score, rows[1], rows[0]))]
-    rows = rows[:, _new(rows[:2])]
+    rows = rows[:, firsts(rows[:2])]
     rows = rows[:, np.lexsort((rows[1], rows[0], rows[2]))]
     every = rows[:2].T.ravel()
     order = np.argsort(every, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order)) - np.searchsorted(every[order], every[order])
     return rows[:, rank.reshape(-1, 2).min(axis=1) < most]
-
-
-def _new(rows: Index) -> NDArray[np.bool_]:
-    """Of sorted columns those that differ from the one before."""
-    return np.concatenate([np.ones(min(rows.shape[1], 1), bool), (np.diff(rows) != 0).any(axis=0)])
 
 
 def vector_pairs(
@@ -178,11 +173,11 @@ def _votes(
             best.append(np.stack([place[enough] // 256, votes_there[enough]]))
     pair, votes = np.concatenate(best, axis=1)
     pair, votes = np.stack([pair, votes])[:, np.lexsort((-votes, pair))]
-    once = _new(pair[None])
+    once = firsts(pair)
     return np.stack([pair // count, pair % count, votes])[:, once]
 
 
 def _count(keys: Index, voters: Index) -> tuple[Index, Index]:
     """Each key once, and how many different voters it has."""
     both = np.stack([keys, voters])[:, np.lexsort((voters, keys))]
-    return np.unique(both[0, _new(both)], return_counts=True)
+    return np.unique(both[0, firsts(both)], return_counts=True)

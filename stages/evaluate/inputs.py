@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from stages.core import files, sprite
-from stages.train import feed
+from stages.train import feed, order
 from stages.train.augment import Augmenter
 from stages.train.frozen import VIEWS_SEED, view_of
 from stages.train.sections import Augment
@@ -35,8 +35,8 @@ def write(loaded: Loaded, seed: int, folder: Path) -> None:
 
     Augmentation is a function of seed, epoch and image, so the pictures can be made again after training.
     """
-    cell, images = loaded.cell, feed.Images(loaded.pixels, loaded.data.rows["train"])
-    rows = feed.order(seed, 1, len(images))[: min(BATCH, cell.batch)]
+    cell, images = loaded.cell, feed.Images(loaded.pixels, loaded.data.training)
+    rows = order.order(seed, 1, len(images), cell.shuffle_window)[: min(BATCH, cell.batch)]
     shown, pictures = _received(loaded, seed, 1, rows)
     if cell.augmentation != Augment():
         for row in rows[:VIEWED, None]:
@@ -55,9 +55,9 @@ def _received(
     loaded: Loaded, seed: int, epoch: int, rows: NDArray[np.int64]
 ) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
     """The training images at `rows` in one epoch, and what a tile should say of each."""
-    cell, train = loaded.cell, loaded.data.rows["train"]
+    cell, train = loaded.cell, loaded.data.training
     view = (seed, epoch) if cell.views is None else (VIEWS_SEED, view_of(epoch, cell.views))
-    augmenter = Augmenter(cell.augmentation, view[0], feed.Images(loaded.pixels, train))
+    augmenter = Augmenter(cell.augmentation, view[0], feed.Images(loaded.pixels, train), cell.shuffle_window)
     x, mixed = augmenter(view[1], rows, torch.from_numpy(loaded.data.labels[train]))
     about = [_about(loaded, row, epoch) for row in rows]
     if mixed is not None:
@@ -68,7 +68,7 @@ def _received(
 
 def _about(loaded: Loaded, row: int, epoch: int) -> dict[str, Any]:
     """Epoch 0 is the picture before augmentation."""
-    place = loaded.data.rows["train"][row]
+    place = loaded.data.training[row]
     return {
         "image_id": loaded.data.ids[place],
         "label": loaded.data.classes[loaded.data.labels[place]],

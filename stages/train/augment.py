@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from stages.core.seeding import generator
-from stages.train import colour
+from stages.train import colour, order
 from stages.train.normalise import to_float
 
 if TYPE_CHECKING:
@@ -44,17 +44,18 @@ class Mixed:
 class Augmenter:
     """Augments the training images of one cell."""
 
-    def __init__(self, settings: Augment, seed: int, images: Images) -> None:
+    def __init__(self, settings: Augment, seed: int, images: Images, window: int | None = None) -> None:
         """Prepare the tables.
 
         Args:
             settings: what to do.
             seed: of the cell, or of the shared views.
             images: all training images.
+            window: of the order of an epoch (`order.order`), from which partners are drawn; None: from all images.
         """
-        self.settings, self.seed, self.images = settings, seed, images
+        self.settings, self.seed, self.images, self.window = settings, seed, images, window
         self.count, self.size = len(images), images.size
-        self._epoch, self._table = -1, dict[str, "NDArray[np.float64]"]()
+        self._epoch, self._table = -1, dict[str, Any]()
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """Augmented images.
@@ -70,11 +71,21 @@ class Augmenter:
         x = self._alone(epoch, rows)
         if not (self.settings.mixup or self.settings.cutmix):
             return x, None
-        partner = (self._draw(epoch, "partner")[rows] * self.count).astype(np.int64)
+        partner = self._partners(epoch, rows)
         share, mask = self._shares(epoch, rows, x.device)
         mixed = x * mask + self._alone(epoch, partner) * (1 - mask)
         # The pixels may be in the main memory of a machine whose labels and network are on a GPU.
         return mixed, Mixed(labels[torch.from_numpy(partner).to(labels.device)], share.to(labels.device))
+
+    def _partners(self, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        drawn, window = self._draw(epoch, "partner"), self.window
+        if window is None:
+            return (drawn[rows] * self.count).astype(np.int64)
+        if "partners" not in self._table:
+            taken = order.order(self.seed, epoch, self.count, window)
+            self._table["partners"] = order.partners(taken, drawn, window)
+        partners: NDArray[np.int64] = self._table["partners"]
+        return partners[rows]
 
     def _alone(self, epoch: int, rows: NDArray[np.int64]) -> Tensor:
         s = self.settings
@@ -221,7 +232,8 @@ class Augmenter:
             self._epoch, self._table = epoch, {}
         if name not in self._table:
             self._table[name] = draw(generator(self.seed, f"augment.{name}", epoch))
-        return self._table[name]
+        drawn: NDArray[np.float64] = self._table[name]
+        return drawn
 
     def _tensor(self, epoch: int, name: str, rows: NDArray[np.int64], like: Tensor) -> Tensor:
         return torch.from_numpy(self._draw(epoch, name)[rows].astype(np.float32)).to(like.device).view(-1, 1, 1, 1)

@@ -20,7 +20,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Data:
-    """The images of a study; arrays run in the order of the split."""
+    """The images of a study; arrays run in the order in which their pixels are stored."""
 
     classes: list[str]
     ids: list[str]
@@ -28,7 +28,12 @@ class Data:
     labels: NDArray[np.int64]
     """(images,) class index"""
     rows: dict[str, NDArray[np.int64]]
-    """split -> positions of its images"""
+    """split -> positions of its images, in the order of the split"""
+
+    @property
+    def training(self) -> NDArray[np.int64]:
+        """Positions of the training images, in the order in which their pixels are stored."""
+        return np.sort(self.rows["train"])
 
     @property
     def prior(self) -> list[float]:
@@ -37,8 +42,13 @@ class Data:
         return [float(n) for n in counts / counts.sum()]
 
 
-def load(seed: int) -> Data:
+def load(seed: int, *, mixed: bool = False) -> Data:
     """Read the manifest, the split of the cells of `seed`, and the classes.
+
+    Args:
+        seed: of the cells.
+        mixed: pixels are stored in the order of the ids, which begin with the SHA-256 of the pictures and so know
+            nothing of the classes; else in the order of the split, which is one class after the other.
 
     Raises:
         UserError: a file is missing, an image of the split has no row in the manifest, a path
@@ -47,6 +57,7 @@ def load(seed: int) -> Data:
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
     path = cells.split_file(seed)
     split = files.read_rows(path)
+    order = np.argsort([row["image_id"] for row in split]) if mixed else np.arange(len(split))
     classes: list[str] = files.read_json(CLASSES, list[str])
     index = {name: i for i, name in enumerate(classes)}
     try:
@@ -55,8 +66,8 @@ def load(seed: int) -> Data:
         labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
     except KeyError as error:
         raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
-    names = np.array([row["split"] for row in split])
-    positions = {name: np.flatnonzero(names == name) for name in SPLITS}
+    names, place = np.array([row["split"] for row in split]), np.argsort(order)
+    positions = {name: place[names == name] for name in SPLITS}
     if not len(positions["train"]):
         raise UserError(f"{path} has no training image; look at `split` in params.yaml")
-    return Data(classes, [r["image_id"] for r in rows], paths, labels, positions)
+    return Data(classes, [rows[k]["image_id"] for k in order], [paths[k] for k in order], labels[order], positions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stages.core.seeding import generator
+from stages.train import distributed, store
 from stages.train.augment import Augmenter, Mixed
 from stages.train.normalise import to_float
 from stages.train.sections import Augment
@@ -43,6 +43,11 @@ class Images:
             return self.pixels[place(rows, self.pixels.device)]
         return self.pixels[rows]
 
+    def fetch(self, chosen: NDArray[np.int64]) -> None:
+        """Read the share of this process of some images from the disk, if they are there, into the system's cache."""
+        if isinstance(self.pixels, np.memmap):
+            store.fetch(self.pixels, distributed.share(np.sort(self.rows[chosen])))
+
     @property
     def size(self) -> int:
         """Side in px."""
@@ -58,11 +63,6 @@ def place(array: NDArray[Any], device: torch.device) -> Tensor:
     """The array on the device; it is copied from pinned memory, so that nothing waits for the device to catch up."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """In which order an epoch takes the `count` training images."""
-    return generator(seed, "order", epoch).permutation(count)
 
 
 def resident(pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8] | Tensor:
@@ -109,7 +109,7 @@ class Live:
     def __init__(self, images: Images, cell: Cell, normaliser: nn.Module, seed: int, device: torch.device) -> None:
         """`images` are those of training."""
         self.normaliser, self.device = normaliser, device
-        self.augmenter = Augmenter(cell.augmentation, seed, images)
+        self.augmenter = Augmenter(cell.augmentation, seed, images, cell.shuffle_window)
         self.kept: Tensor | None = None
         self.mixed: Mixed | None = None
         self.epoch = 0  # whose augmented images are kept
@@ -126,6 +126,10 @@ class Live:
             return self._made(epoch, rows, labels)
         at = place(rows, self.device)
         return self.kept[at], self.mixed and Mixed(self.mixed.labels[at], self.mixed.share[at])
+
+    def reader(self, _epoch: int) -> Callable[[NDArray[np.int64]], None]:
+        """What reads training images from the disk before they are asked for; nothing where they are kept in memory."""
+        return self.augmenter.images.fetch if self.kept is None else lambda _rows: None
 
     def _made(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
         x, mixed = self.augmenter(epoch, rows, labels)

@@ -20,7 +20,7 @@ from stages.train import checkpoint, feed, machine, normalise, predict, store
 from stages.train.augment import Augmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -68,8 +68,8 @@ class Cache:
         }
 
     def split(self, name: str) -> Activations:
-        """Of the images of a split, as they are."""
-        rows = self.loaded.data.rows[name]
+        """Of the images of a split, as they are, in the order in which their pixels are stored."""
+        rows = np.sort(self.loaded.data.rows[name])
         return self.pictures(feed.Images(self.loaded.pixels, rows), rows, None, name)
 
     def pictures(self, images: Any, rows: NDArray[np.int64], change: object, title: str) -> Activations:
@@ -85,7 +85,7 @@ class Cache:
 
     def view(self, number: int) -> Activations:
         """Of the training images, augmented: the view `number`, from 1."""
-        rows = self.loaded.data.rows["train"]
+        rows = self.loaded.data.training
         images = feed.Images(self.loaded.pixels, rows)
         augmenter = Augmenter(self.loaded.cell.augmentation, VIEWS_SEED, images)
         labels = torch.zeros(len(images), dtype=torch.int64)
@@ -98,20 +98,18 @@ class Cache:
 
     def _activations(self, rows: NDArray[np.int64], view: object, chunks: Iterator[Tensor], title: str) -> Activations:
         def build(target: Path) -> None:
-            stored: np.memmap[Any, Any] | None = None
+            stored: NDArray[Any] | None = None
             start = 0
             total = len(list(feed.chunks(len(rows), self.loaded.cell)))
             for chunk in progress(chunks, total=total, desc=f"frozen part, {title}"):
                 out = self._forward(chunk)
                 bits = out.contiguous().view(_BITS[out.dtype]).cpu().numpy()
                 if stored is None:
-                    stored = np.lib.format.open_memmap(target, "w+", bits.dtype, (len(rows), *bits.shape[1:]))
+                    stored = store.create(target, bits.dtype, (len(rows), *bits.shape[1:]))
                 stored[start : start + len(bits)] = bits
                 start += len(bits)
             if stored is None:
                 np.save(target, np.zeros((0,), np.float32))
-            else:
-                stored.flush()
 
         images = hashlib.sha256(rows.tobytes()).hexdigest()
         stored = store.array("activations", self.key | {"rows": images, "view": view}, build)
@@ -139,9 +137,10 @@ class Cut:
         self.cache = Cache(loaded, prefix) if prefix is not None else None
 
     def split(self, name: str) -> Tensor:
-        """Logits of the images of a split."""
-        rows = self.loaded.data.rows[name]
-        return self.pictures(feed.Images(self.loaded.pixels, rows), rows, None, name)
+        """Logits of the images of a split, in its order; they are computed in the order of the pixels."""
+        rows = np.sort(self.loaded.data.rows[name])
+        logits = self.pictures(feed.Images(self.loaded.pixels, rows), rows, None, name)
+        return logits[feed.place(np.searchsorted(rows, self.loaded.data.rows[name]), logits.device)]
 
     def pictures(self, images: Any, rows: NDArray[np.int64], change: object, title: str) -> Tensor:
         """Logits of pictures; the arguments are those of `Cache.pictures`."""
@@ -170,10 +169,18 @@ class Cached:
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], _labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """Activations of the training images at `rows`."""
+        return self._of(epoch)[rows], None
+
+    def reader(self, epoch: int) -> Callable[[NDArray[np.int64]], None]:
+        """What reads activations from the disk before they are asked for; missing ones are computed here."""
+        stored = self._of(epoch).stored
+        return feed.Images(stored, np.arange(len(stored))).fetch
+
+    def _of(self, epoch: int) -> Activations:
         view = 0 if self.views is None else view_of(epoch, self.views)
         if self.current is None or self.current[0] != view:
             self.current = (view, self.cache.view(view) if view else self.cache.split("train"))
-        return self.current[1][rows], None
+        return self.current[1]
 
 
 def view_of(epoch: int, views: int) -> int:

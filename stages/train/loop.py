@@ -14,7 +14,7 @@ import torch
 from stages.core import console
 from stages.core.errors import UserError
 from stages.core.seeding import number
-from stages.train import distributed, feed, losses, machine
+from stages.train import distributed, feed, losses, machine, order
 from stages.train.optimise import Optimisation
 from stages.train.step import Step
 
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stage:
-    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits."""
+    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits.
+
+    `reader` gives what reads rows for `batch` from the disk in an epoch.
+    """
 
     rest: nn.Module
     batch: Batch
     validation: Callable[[], Tensor]
+    reader: Callable[[int], Callable[[NDArray[np.int64]], None]] = lambda _epoch: lambda _rows: None
 
 
 @dataclass
@@ -71,14 +75,8 @@ class Trainer:
             weights: of the classes in the loss, or None.
             name: of the cell, for the progress bar and errors.
         """
-        self.cell, self.seed, self.network, self.labels, self.weights, self.name = (
-            cell,
-            seed,
-            network,
-            labels,
-            weights,
-            name,
-        )
+        self.cell, self.seed, self.network = cell, seed, network
+        self.labels, self.weights, self.name = labels, weights, name
         self.device = labels["train"].device
         self.dtype = machine.autocast_dtype(cell, self.device)
         self.progress = Progress()
@@ -170,14 +168,15 @@ class Trainer:
         bar: tqdm[Any],
     ) -> tuple[float, float]:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
-        labels, accumulate = self.labels["train"], self.cell.accumulate
-        order = feed.order(self.seed, epoch, len(labels))
+        labels, accumulate, window = self.labels["train"], self.cell.accumulate, self.cell.shuffle_window
+        taken = order.order(self.seed, epoch, len(labels), window)
         # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
-        batches = list(self._batches(order))
+        batches = list(self._batches(taken))
         met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
-        for i, rows in enumerate(batches):
+        ready = order.ahead(batches, taken, window, stage.reader(epoch)) if window is not None else batches
+        for i, rows in enumerate(ready):
             mine = distributed.share(rows)
             x, mixed = stage.batch(epoch, mine, labels)
             y = labels[feed.place(mine, self.device)]

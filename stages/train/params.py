@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -14,6 +14,9 @@ from stages.train.zoo.params import Model  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
     from stages.core.params import Study
+
+# Without a window it is as if there were no such key, in records too: it changes nothing that was trained before.
+Window = Annotated[PositiveInt | None, Field(exclude_if=lambda window: window is None)]
 
 
 class Cell(Section):
@@ -30,6 +33,7 @@ class Cell(Section):
     phases: list[parts.Phase] | None = Field(default=None, min_length=1)
     batch: PositiveInt
     accumulate: PositiveInt = 1  # batches whose gradients make one step
+    shuffle_window: Window = None  # images shuffled together, for pixels beyond memory (docs/scale.md); null: all
     lr: parts.Rate
     optimizer: parts.Optimizer
     schedule: parts.Schedule = parts.Constant(name="constant")
@@ -50,6 +54,11 @@ class Cell(Section):
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
     channels_last: bool = False
     compile: bool = False
+
+    @property
+    def mixed(self) -> bool:
+        """Whether pixels are stored in the order of the ids: shuffling within a window of one class mixes nothing."""
+        return self.shuffle_window is not None
 
     @property
     def total_epochs(self) -> int:
@@ -109,11 +118,7 @@ def _check(cell: Cell, where: str) -> None:
         raise UserError(f"params.yaml: `{where}`: name either `epochs` or `phases`")
     if isinstance(cell.augment, str) and cell.augment not in AUGMENT:
         raise UserError(f"params.yaml: `{where}.augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}")
-    if cell.processes > 1 and cell.batch < 2 * cell.processes:
-        raise UserError(
-            f"params.yaml: `{where}`: `processes: {cell.processes}` share each batch and need two images each; "
-            f"`batch` is {cell.batch}"
-        )
+    _check_batch(cell, where)
     augment = cell.augmentation
     if cell.views is not None:
         if cell.model.name != "backbone" or cell.frozen != "cached" or augment == parts.Augment():
@@ -131,4 +136,16 @@ def _check(cell: Cell, where: str) -> None:
     if cell.model.name != "backbone" and any(phase.trainable for phase in cell.phases or []):
         raise UserError(
             f"params.yaml: `{where}.phases`: `trainable` needs a backbone; a `{cell.model.name}` trains whole"
+        )
+
+
+def _check_batch(cell: Cell, where: str) -> None:
+    if cell.processes > 1 and cell.batch < 2 * cell.processes:
+        raise UserError(
+            f"params.yaml: `{where}`: `processes: {cell.processes}` share each batch and need two images each; "
+            f"`batch` is {cell.batch}"
+        )
+    if cell.shuffle_window is not None and cell.shuffle_window < cell.batch:
+        raise UserError(
+            f"params.yaml: `{where}`: `shuffle_window: {cell.shuffle_window}` is smaller than `batch: {cell.batch}`"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from tqdm import tqdm
 
     from stages.train.sections import Resize
 
@@ -66,19 +67,20 @@ def load(paths: Sequence[Path], size: int, how: Resize, known: list[object] | No
     """
 
     def build(target: Path) -> None:
-        pixels = np.lib.format.open_memmap(target, "w+", np.uint8, (len(paths), size, size, 3))
-
-        def one(i: int) -> None:
+        def one(path: Path) -> NDArray[np.uint8]:
             try:
-                with Image.open(paths[i]) as picture:
-                    pixels[i] = np.asarray(square(picture, size, how))
+                with Image.open(path) as picture:
+                    return np.asarray(square(picture, size, how))
             except (OSError, ValueError) as error:
-                raise UserError(f"{paths[i]} cannot be decoded ({error}); run `dvc repro -f clean`") from error
+                raise UserError(f"{path} cannot be decoded ({error}); run `dvc repro -f clean`") from error
 
         # Pillow decodes and resizes outside of the interpreter's lock.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in progress(pool.map(one, range(len(paths))), total=len(paths), desc=f"pixels {size}"):
-                pass
-        pixels.flush()
+        bar: tqdm[Any] = progress(total=len(paths), desc=f"pixels {size}")
+        with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+            for pixels, rows in store.blocks(target, np.uint8, (len(paths), size, size, 3)):
+                bar.update(rows.start - bar.n)
+                for row, made in zip(rows, pool.map(one, paths[rows.start : rows.stop]), strict=True):
+                    pixels[row] = made
+                    bar.update()
 
     return store.array("pixels", known or key(paths, size, how), build)

@@ -77,7 +77,7 @@ def load(variant: str, seed: int) -> Loaded:
     if not path.exists():
         raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
     device = machine.prepare(cell)
-    images = data.load(seed)
+    images = data.load(seed, mixed=cell.mixed)
     tensors = intact.tensors(path)
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
@@ -108,8 +108,8 @@ def logits(loaded: Loaded, images: Any) -> NDArray[np.float32]:
 
     Args:
         loaded: a trained cell.
-        images: uint8 (n, size, size, 3), or what gives them by slices; a whole split in its own order gives the bits of
-            logits.npz.
+        images: uint8 (n, size, size, 3), or what gives them by slices; a whole split in the order of its pixels gives
+            the bits of logits.npz.
 
     Returns:
         float32 (n, classes).

@@ -37,18 +37,23 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         return
     begin = time.perf_counter()
     device = machine.prepare(cell)
-    images = data.load(seed)
+    images = data.load(seed, mixed=cell.mixed)
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     if len(images.rows["train"]) < 2 * cell.processes > 2:
         few = len(images.rows["train"])
         raise UserError(f"params.yaml: `processes: {cell.processes}`: {few} training images are not two for each")
+    if cell.shuffle_window is not None and cell.shuffle_window >= len(images.training):
+        raise UserError(
+            f"params.yaml: `shuffle_window: {cell.shuffle_window}` holds all {len(images.training)} training images; "
+            "leave it out, and the whole epoch is shuffled"
+        )
     key = pixels.key(images.paths, cell.size, cell.resize)
     stored = pixels.load(images.paths, cell.size, cell.resize, key)
     described, pretrained = machine.describe(cell, device), zoo.pretrained(cell.model)
     network = zoo.build(cell.model, len(images.classes), cell.size, seed, images.prior)
     total, trainable = zoo.counts(network)
-    training = feed.Images(stored, images.rows["train"])
+    training = feed.Images(stored, images.training)
     loaded = Loaded(
         machine.place(network, cell, device),
         normalise.fit(cell, training).to(device),
@@ -81,7 +86,8 @@ def run(cell: Cell, variant: str, seed: int) -> None:
 
 def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
     images, device = loaded.data, loaded.device
-    labels = {s: torch.from_numpy(images.labels[images.rows[s]]).to(device) for s in ("train", "val")}
+    rows = {"train": images.training, "val": images.rows["val"]}
+    labels = {split: torch.from_numpy(images.labels[chosen]).to(device) for split, chosen in rows.items()}
     weights = losses.class_weights(loaded.cell.loss, images.labels[images.rows["train"]], images.classes)
     return Trainer(loaded.cell, seed, loaded.network, labels, weights.to(device) if weights is not None else None, name)
 
@@ -101,13 +107,14 @@ class _Stages:
         prefix, rest = loaded.network.split_frozen() if two_parts else (None, loaded.network)
         halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, loaded.network)
         if halves.cache is not None and (cell.views is not None or not augmented):
-            return Stage(self._trained(rest), Cached(halves.cache, cell.views), lambda: halves.split("val"))
-        images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.rows["train"])
+            cached = Cached(halves.cache, cell.views)
+            return Stage(self._trained(rest), cached, lambda: halves.split("val"), cached.reader)
+        images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.training)
         live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
         network = self._trained(loaded.network)
         if prefix is not None and not augmented:
             network = LivePrefix(prefix, self._trained(rest), feed.group(cell))
-        return Stage(network, live, lambda: halves.split("val"))
+        return Stage(network, live, lambda: halves.split("val"), live.reader)
 
     def _trained(self, part: torch.nn.Module) -> torch.nn.Module:
         if not self.loaded.cell.compile:

@@ -71,6 +71,12 @@ def test_many_hashes_are_searched_with_few_comparisons() -> None:
     assert sum(0.5 ** bits.bit_count() for bits in sets) < 0.1
 
 
+@pytest.mark.parametrize(("asked", "held"), [(0, 0), (0, 5), (5, 0)])
+def test_no_hashes_have_no_pairs(asked: int, held: int) -> None:
+    words = np.arange(5, dtype=np.uint64)
+    assert not sum(len(q) for q, _, _ in search.hash_pairs(words[:asked], words[:held], 8))
+
+
 def test_many_equal_hashes_are_all_found() -> None:
     words = np.random.default_rng(1).integers(0, 2**10, 200, dtype=np.uint64)
     q, t, _ = together(search.hash_pairs(words, words, 2))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from stages.train import augment, data, feed, losses, machine, normalise, pixels, predict, step, zoo
+from stages.train import augment, data, feed, losses, machine, normalise, order, pixels, predict, step, zoo
 from stages.train import run as engine
 from stages.train.frozen import Cache, Cut
 from stages.train.predict import Loaded
@@ -54,6 +54,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "windows": {"model": made.CNN, "augment": "flip_crop"},
     "resampled": {"model": made.CNN, "augment": EVERYTHING},
     "mixup": {"augment": {"mixup": 0.4}},
+    "shuffled in windows": {"augment": {"mixup": 0.4}, "shuffle_window": 12},
     "cutmix": {"augment": {"cutmix": 1.0, "mixup": 0.4, "horizontal_flip": 0.5}},
     "whitened": {"normalise": STEPS},
     "samplewise": {"normalise": [{"name": "samplewise"}]},
@@ -166,7 +167,7 @@ def test_an_epoch_at_once_has_the_bits_of_its_batches(study: Path, kind: str, mo
     whole.by_epoch = True
     monkeypatch.setattr(feed, "_CHUNK_ON_GPU", 7 * 12 * 12)
     for epoch in (1, 2, 1):
-        rows = feed.order(0, epoch, len(labels))[:11]
+        rows = order.order(0, epoch, len(labels))[:11]
         (x, mixed), (other, others) = batchwise(epoch, rows, labels), whole(epoch, rows, labels)
         assert torch.equal(x, other)
         assert (mixed is None) == (others is None)

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 
 from stages.core import files
 from stages.core.errors import UserError
-from stages.train import distributed, feed, machine, predict
+from stages.train import distributed, feed, machine, order, predict
 from stages.train import run as engine
 from tests.tiny import ROOT
 from tests.train import made, ranks
@@ -34,20 +34,17 @@ BACKBONE = {
     "name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head",
     "head": {"widths": [16]},
 }  # fmt: skip
+VIEWS = {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2}
+WEIGHTED: dict[str, Any] = {
+    "model": made.CNN, "batch": 5, "accumulate": 2, "clip_norm": 0.5, "schedule": {"name": "onecycle"},
+    "loss": {"class_weights": [1.0, 5.0, 0.2], "label_smoothing": 0.1},
+    "augment": {"mixup": 0.4, "horizontal_flip": 0.5, "rotation": 20},
+    "optimizer": {"name": "sgd", "momentum": 0.9}, "normalise": [{"name": "scale"}, {"name": "zca", "components": 4}],
+}  # fmt: skip
 # Shares of a batch of 5 are 3 and 2: a mean over the processes that counts both alike would give another curve.
 ALIKE: dict[str, dict[str, Any]] = {
     "plain": {"model": made.CNN, "batch": 5, "checkpoint": "best_val_top1"},
-    "weighted": {
-        "model": made.CNN,
-        "batch": 5,
-        "loss": {"class_weights": [1.0, 5.0, 0.2], "label_smoothing": 0.1},
-        "augment": {"mixup": 0.4, "horizontal_flip": 0.5, "rotation": 20},
-        "optimizer": {"name": "sgd", "momentum": 0.9},
-        "schedule": {"name": "onecycle"},
-        "accumulate": 2,
-        "clip_norm": 0.5,
-        "normalise": [{"name": "scale"}, {"name": "zca", "components": 4}],
-    },
+    "weighted": WEIGHTED,
     "weighted_alone": {"model": made.CNN, "batch": 5, "loss": {"class_weights": [1.0, 5.0, 0.2]}},
     "phases": {
         "model": made.MLP | {"dropout": 0.0},
@@ -64,7 +61,9 @@ ALIKE: dict[str, dict[str, Any]] = {
     },
     "frozen": {"model": BACKBONE, "size": 33, "batch": 6},
     "frozen_live": {"model": BACKBONE, "size": 33, "batch": 6, "frozen": "live"},
-    "views": {"model": BACKBONE, "size": 33, "batch": 6, "augment": "flip_crop", "views": 2},
+    "views": VIEWS,
+    "window": {"model": made.CNN, "batch": 5, "augment": {"mixup": 0.4}, "shuffle_window": 12},
+    "window_views": VIEWS | {"shuffle_window": 12},
 }
 MORE: dict[str, dict[str, Any]] = {
     "left_over": {"model": made.CNN, "batch": 9, "augment": "flip_crop"},  # 9, 9 and 12: three do not stand alone
@@ -140,19 +139,19 @@ def test_the_curve_and_the_choice_of_one_process(case: str, request: pytest.Fixt
     assert (config(case)["cell"]["processes"], config(f"{case}_one")["cell"].get("processes")) == (2, None)
 
 
-@pytest.mark.parametrize("case", ["plain", "weighted", "left_over"])
+@pytest.mark.parametrize("case", ["plain", "weighted", "left_over", "window"])
 def test_every_image_once_an_epoch_and_alike_in_every_process(case: str) -> None:
     settings = {**ALIKE, **MORE}[case]
     logs = [json.loads(Path(f"seen/{case}-{rank}").read_text()) for rank in (0, 1)]
     cell = made.settings(**settings)
     loaded = predict.load(case, 0)
-    images = feed.Images(loaded.pixels, loaded.data.rows["train"])
-    labels = torch.from_numpy(loaded.data.labels[loaded.data.rows["train"]])
+    images = feed.Images(loaded.pixels, loaded.data.training)
+    labels = torch.from_numpy(loaded.data.labels[loaded.data.training])
     for epoch in (1, 2, 3):
         steps = [[entry for entry in log if entry[0] == epoch] for log in logs]
         assert len(steps[0]) == len(steps[1])
         batches = [mine[1] + others[1] for mine, others in zip(*steps, strict=True)]
-        assert [row for b in batches for row in b] == feed.order(0, epoch, 30).tolist()
+        assert [row for b in batches for row in b] == order.order(0, epoch, 30, cell.shuffle_window).tolist()
         assert [len(b) for b in batches] == ([9, 9, 12] if case == "left_over" else [5] * 6)
         assert all(abs(len(mine[1]) - len(others[1])) <= 1 for mine, others in zip(*steps, strict=True))
         alone = feed.Live(images, cell, loaded.normaliser, 0, loaded.device)

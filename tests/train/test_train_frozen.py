@@ -25,6 +25,7 @@ def backbone(trainable: Any, architecture: str = "mobilenetv3_small_050", **more
 
 CASES: dict[str, dict[str, Any]] = {
     "fully frozen": {"model": backbone("head")},
+    "fully frozen, in windows": {"model": backbone("head"), "shuffle_window": 12},
     "two phases": {
         "model": backbone("head"),
         "phases": [{"epochs": 1}, {"epochs": 2, "lr": {"features": 1e-4, "head": 1e-3}, "trainable": {"last": 3}}],

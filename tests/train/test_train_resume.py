@@ -43,6 +43,7 @@ CASES: dict[str, dict[str, Any]] = {
         "clip_norm": 1.0,
         "checkpoint": "best_val_top1",
     },
+    "windows": {"model": made.CNN_BN, "epochs": 4, "augment": AUGMENT, "shuffle_window": 12},
     "float16": {"model": made.MLP, "epochs": 4, "precision": "fp16"},
     "early_stopping_one_cycle": {
         "model": made.MLP,
