@@ -15,7 +15,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from stages.core import cells as places
-from stages.core import files
+from stages.core import files, intact
 from stages.verify import difference, lock, scratch
 from stages.verify.certificate import Check, Finding, machine_words, machines
 
@@ -181,7 +181,7 @@ def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: lis
             "data/raw`, which needs access to the remote); the checks that need no data were made",
         )  # fmt: skip
         return []
-    if lock.digest(raw) != recorded.made.get("data/raw"):
+    if intact.md5(raw) != recorded.made.get("data/raw"):
         found.add("data/raw", "different", "this is not the raw data that dvc.lock recorded")
     target = again.folder / "data/raw"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def _forgive(place: Place, again: Place, recorded: lock.Lock, found: Check) -> N
     """The last digit of a table and the last grey level of a picture depend on the processor; tensors must be equal."""
     for number, finding in enumerate(found.findings):
         there, here = place.folder / finding.what, again.folder / finding.what
-        if not there.exists() or not here.exists() or lock.digest(there) != recorded.made.get(finding.what):
+        if not there.exists() or not here.exists() or intact.md5(there) != recorded.made.get(finding.what):
             continue  # the bytes are not the recorded ones, so rounding is not the cause
         if difference.close(there, here):
             found.findings[number] = Finding(
