@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.core import curation
+from stages.core import curation, labels
 from stages.core.errors import UserError
 from stages.curate import finding
 from stages.curate.findings import Study
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20  # findings
-Text = Annotated[str, Field(max_length=curation.LONGEST)]
+Text = Annotated[str, Field(max_length=labels.LONGEST)]
 
 
 class Shown(BaseModel):
@@ -161,15 +161,15 @@ class Desk:
         if expected and set(expected) != set(new):
             raise ConflictError("the page showed other pictures; it shows the new state")
         if asked.decision == "relabel" and not asked.sure:
-            value = curation.label(asked.value)
+            value = labels.tidy(asked.value)
             odd = doubt(value, pictures, self.study.pictures, self.store.decisions(), self.least)
             if odd:
                 return odd
         return self.store.decide(new, expected)
 
     def _single(self, asked: Asked, picture: Picture, more: dict[str, str]) -> Decision:
-        value = curation.label(asked.value) if asked.decision == "relabel" else ""
-        if asked.decision == "relabel" and (fault := curation.label_fault(value)):
+        value = labels.tidy(asked.value) if asked.decision == "relabel" else ""
+        if asked.decision == "relabel" and (fault := labels.fault(value)):
             raise UserError(f"the new label {fault}")
         if asked.decision == "keep":
             refuse_to_keep(picture, self.study)

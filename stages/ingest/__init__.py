@@ -6,6 +6,7 @@ Nothing is judged here: whether a file is an image is for `clean` to say. Every 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
         rows = sorted(_bring(source, raw / "files"), key=lambda entry: entry.path)
         if not rows:
             raise UserError(f"{source.path} holds no files; `ingest.path` must lead to the pictures")
-        files.write_rows(raw / "manifest.csv", COLUMNS, [entry.row() for entry in rows])
+        files.write_rows(raw / "manifest.csv", COLUMNS, map(asdict, rows))
     _tell(rows)
     for note in folders.notes([(row.path, row.label) for row in rows if row.file and row.label], published=published):
         console.say(note)

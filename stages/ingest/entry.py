@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase, translate
 from functools import cache
 from itertools import groupby
@@ -20,7 +20,6 @@ from stages.core.seeding import generator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
 # Without a leading dot, which hides a name anyhow; in small letters, as `fnmatch` reads them.
 SYSTEM = (
@@ -70,9 +69,8 @@ class Entry:
     box: str = ""
     problem: str = ""
 
-    def row(self) -> dict[str, str]:
-        """The entry as a row of the manifest."""
-        return asdict(self)
+
+COLUMNS = [field.name for field in fields(Entry)]  # of the manifest
 
 
 class Names:
@@ -178,11 +176,6 @@ def hidden_part(path: str) -> str:
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, has such a name."""
     return bool(hidden_part(path))
-
-
-def tidy(label: str) -> str:
-    """The label as everybody reads it: accents composed, no spaces around it, so that these make no second class."""
-    return unicodedata.normalize("NFC", label).strip()
 
 
 def with_unseen(label: str) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.core.folders import part_named
+from stages.core.labels import tidy
 from stages.ingest import table_file
-from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -172,7 +172,7 @@ def test_the_hash_of_a_folder_is_dvcs(tmp_path: Path) -> None:
 
     for name in ("ice/1.jpg", "ice cream/1.jpg", "ice-tea/1.jpg", "ice.txt", "Ice/é.jpg", "ice/a/b"):
         put(str(tmp_path / "raw" / name), name.encode())
-    db = LocalHashFileDB(localfs, str(tmp_path / "db"))
+    db = LocalHashFileDB(localfs, str(tmp_path / "db"))  # type: ignore[no-untyped-call]
     _, _, found = build(db, str(tmp_path / "raw"), localfs, "md5", dry_run=True)
     assert intact.md5(tmp_path / "raw") == found.hash_info.value
 
