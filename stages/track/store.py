@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from stages.core import console
+from stages.core.addresses import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,18 +65,15 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def reason(error: Exception) -> str:
-    """The message of an error in a line, without a password that stands in an address."""
-    return _shown(" ".join(str(error).split()))[:300]
+    """The message of an error in a line, without the secrets that stand in its addresses."""
+    line = " ".join(str(error).split())
+    return re.sub(r"[A-Za-z][\w+.-]*://\S+", lambda address: without_secrets(address[0]), line)[:300]
 
 
 def page() -> str:
     """Where the runs are seen: the server's address, else the command that opens mlflow.db."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return _shown(uri) if uri.startswith(("http://", "https://")) else "`mlflow ui`"
-
-
-def _shown(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return without_secrets(uri) if uri.startswith(("http://", "https://")) else "`mlflow ui`"
 
 
 @contextlib.contextmanager

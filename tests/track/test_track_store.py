@@ -106,6 +106,11 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert (
         store.reason(OSError("asked https://me:secret@host:5000/api\nin vain")) == "asked https://host:5000/api in vain"
     )
+    for secret in ("me:pass/word@", "me:pass?word@", "me:p#ss@word@"):  # as people type them, not as an address needs
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://{secret}host:5000")
+        assert store.page() == "https://host:5000"
+    said = store.reason(OSError("https://host/a?token=secret and postgresql://me:se/cret@db/runs?timeout=60"))
+    assert said == "https://host/a?token=*** and postgresql://db/runs?timeout=60"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert store.page() == "`mlflow ui`"
 
