@@ -113,10 +113,10 @@ def _wait(pid: int) -> None:
 
 def test_verify_runs_fewer_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "cores", lambda: 12)
-    machines = [{"threads": "3"}]
-    assert verify._side_by_side(machines, {"gpu": None}, study({})) == 2
-    assert verify._side_by_side(machines, {"gpu": None}, study({"processes": 4})) == 1
-    assert verify._side_by_side(machines, {"gpu": "one"}, study({})) == 1
+    assert verify._side_by_side([{"threads": 3}], gpu=False) == 4
+    assert verify._side_by_side([{"threads": 3}, {"threads": 3, "processes": 2}], gpu=False) == 2
+    assert verify._side_by_side([{"threads": 3, "processes": 5}], gpu=False) == 1
+    assert verify._side_by_side([{"threads": 3}], gpu=True) == 1
 
 
 @pytest.mark.slow
