@@ -18,13 +18,14 @@ says what holds without it):
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.machinery
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 INSTALLED, RENDERED = "evenhand_guard", "evenhand_rendered"
@@ -162,22 +163,13 @@ def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
             )
 
 
-def _hash_all(module: ModuleType) -> None:
-    import evenhand_source as source  # type: ignore[import-not-found]
+def _by(name: str, function: str) -> Callable[[ModuleType], None]:
+    """The function of another module of the guard, which is loaded when DVC is."""
 
-    source.hash_all(module)
+    def change(module: ModuleType) -> None:
+        getattr(importlib.import_module(name), function)(module)
 
-
-def _ask_first(module: ModuleType) -> None:
-    import evenhand_source as source
-
-    source.ask_first(module)
-
-
-def _leave_sources_out(module: ModuleType) -> None:
-    import evenhand_pipelines as pipelines  # type: ignore[import-not-found]
-
-    pipelines.leave_out(module)
+    return change
 
 
 def _begin_in_utf8(_module: ModuleType) -> None:
@@ -196,9 +188,9 @@ class _Finder:
         "dvc.utils.serialize._common": _write_whole,
         "dvc.rwlock": _reserve_whole,
         "dvc.parsing": _check_first,
-        "dvc.dependency.base": _hash_all,
-        "dvc.stage": _ask_first,
-        "dvc.repo.index": _leave_sources_out,
+        "dvc.dependency.base": _by("evenhand_source", "hash_all"),
+        "dvc.stage": _by("evenhand_source", "ask_first"),
+        "dvc.repo.index": _by("evenhand_pipelines", "leave_out"),
         "dvc.cli": _begin_in_utf8,
     }
 

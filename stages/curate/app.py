@@ -261,23 +261,15 @@ def _fits(one: Finding, filters: Filters, seen: set[str], decided: set[str]) -> 
 
 
 def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision, str]) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "mark": one.mark,
-        "name": one.name,
-        "label": one.label,
-        "status": one.status,
-        "reason": one.reason,
-        "detail": one.detail,
-        "size": list(one.size) if one.size else None,
-        "decisions": [
-            {
-                "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
-                "value": d.value if d.value != one.name else d.path, "not_applied": not_applied.get(d, ""),
-            }
-            for d in decisions
-        ],
-    }  # fmt: skip
+    told = [
+        {
+            "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
+            "value": d.value if d.value != one.name else d.path, "not_applied": not_applied.get(d, ""),
+        }
+        for d in decisions
+    ]  # fmt: skip
+    keys = ("number", "mark", "name", "label", "status", "reason", "detail", "size")
+    return {key: getattr(one, key) for key in keys} | {"decisions": told}
 
 
 def open_study(root: Path, clean: Clean, title: str, who: str, least: int = 3) -> Desk:
