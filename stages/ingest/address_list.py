@@ -30,10 +30,12 @@ def read(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path} has two columns {twice[0]}; remove one, or give it another name")
     if not table[1:]:
         raise UserError(f"{path} names no address; give it a row for every picture")
-    at = [names.index(column) for column in COLUMNS]
     rows = []
     for fields in table[1:]:
-        row = {column: fields[i].strip() if i < len(fields) else "" for column, i in zip(COLUMNS, at, strict=True)}
-        problem = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"  # a comma in the address
-        rows.append(row | {"problem": table_file.TOO_MANY if any(map(str.strip, fields[len(names) :])) else problem})
+        found = dict(zip(names, map(str.strip, fields), strict=False))
+        row = {column: found.get(column, "") for column in COLUMNS}
+        row["problem"] = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"
+        if any(map(str.strip, fields[len(names) :])):
+            row["problem"] = table_file.TOO_MANY  # a comma in the address, say
+        rows.append(row)
     return rows
