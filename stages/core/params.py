@@ -46,6 +46,11 @@ class Study:
         """Every (variant, seed), in the order of params.yaml."""
         return [(variant, seed) for variant in self.variants for seed in self.seeds]
 
+    @property
+    def by_name(self) -> dict[str, tuple[str, int]]:
+        """The same by `<variant>-<seed>`, as DVC and people call them."""
+        return {f"{variant}-{seed}": (variant, seed) for variant, seed in self.cells}
+
 
 def read(path: str | Path = FILE) -> Study:
     """Read and check the top level of params.yaml.

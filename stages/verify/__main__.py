@@ -125,11 +125,11 @@ def _arguments() -> argparse.Namespace:
 def _cells(chosen: argparse.Namespace, study: params.Study) -> list[tuple[str, int]] | None:
     """The cells to run again; None: no choice was made."""
     if chosen.cells:
-        names = {f"{variant}-{seed}": (variant, seed) for variant, seed in study.cells}
+        known = study.by_name
         for name in chosen.cells:
-            if name not in names:
-                raise UserError(f"--cells: params.yaml has no cell {name}; the cells are {', '.join(names)}")
-        return [names[name] for name in dict.fromkeys(chosen.cells)]
+            if name not in known:
+                raise UserError(f"--cells: params.yaml has no cell {name}; the cells are {', '.join(known)}")
+        return [known[name] for name in dict.fromkeys(chosen.cells)]
     if chosen.sample is None:
         return None
     if not 1 <= chosen.sample <= len(study.cells):
