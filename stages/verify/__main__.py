@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -33,7 +34,9 @@ def main() -> None:
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
         checks = [_done("lock", lambda: lock_check.check(place, copy, source))]
-        settings = list(lock_check.resolved_settings(copy).values())
+        settings = list[dict[str, Any]]()
+        with contextlib.suppress(UserError):  # check 1 says then why params.yaml has none
+            settings += lock_check.resolved_settings(copy).values()
     here |= _threads(settings)
     console.say("2. tables and report from the files in git")
     checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
@@ -101,7 +104,7 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def _side_by_side(settings: Iterable[dict[str, Any]], *, gpu: bool) -> int:
     """As many cells as the cores can feed; one where cells may use a GPU, whose memory they would share."""
-    busiest = max(one["threads"] * one.get("processes", 1) for one in settings)
+    busiest = max((one["threads"] * one.get("processes", 1) for one in settings), default=1)
     return 1 if gpu else max(1, children.cores() // busiest)
 
 
