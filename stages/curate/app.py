@@ -80,9 +80,10 @@ class Filters(BaseModel):
 class Desk:
     """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
 
-    def __init__(self, study: Study, pictures: Pictures, store: Store, title: str, least: int) -> None:
-        """Lay it out; `least`: how many pictures of a label the split needs."""
-        self.study, self.pictures, self.store, self.title, self.least = study, pictures, store, title, least
+    def __init__(self, root: Path, clean: Clean, title: str, who: str, least: int = 3) -> None:
+        """Lay out the study in the folder `root`; `least`: how many pictures of a label its split needs."""
+        self.study, self.pictures, self.store = Study.read(root), Pictures(root, clean), Store(root, who)
+        self.title, self.least = title, least
 
     def view(self, filters: Filters) -> dict[str, Any]:
         """A page of findings and the state of everything around it."""
@@ -270,8 +271,3 @@ def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision
     ]  # fmt: skip
     keys = ("number", "mark", "name", "label", "status", "reason", "detail", "size")
     return {key: getattr(one, key) for key in keys} | {"decisions": told}
-
-
-def open_study(root: Path, clean: Clean, title: str, who: str, least: int = 3) -> Desk:
-    """The desk of the study in a folder; `least`: how many pictures of a label its split needs."""
-    return Desk(Study.read(root), Pictures(root, clean), Store(root, who), title, least)
