@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jinja2
 
 from stages.core import cells as places
-from stages.core import files, intact
+from stages.core import children, files, intact
 from stages.core.errors import UserError
 from stages.core.markdown import markdown
 
@@ -151,7 +151,7 @@ def this_machine() -> dict[str, Any]:
         "packages": {
             name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "dvc")
         },
-        "cpu": _cpu(),
+        "cpu": children.processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if gpu else None,
         "driver": _driver() if gpu else None,
@@ -201,14 +201,6 @@ def unpinned(place: Place) -> list[str]:
         if version == "not installed" or version not in pin.specifier:
             words.append(f"{pin.name}: pinned {str(pin.specifier).removeprefix('==')}, here {version}")
     return words
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _driver() -> str | None:
