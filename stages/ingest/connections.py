@@ -132,13 +132,14 @@ class _Bounded(urllib3.connection.HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         """Look at the address that was reached: the name is resolved by then, after every redirect anew."""
-        connection = self._to_one_of_all()
+        connection = self._connect_in_turn()
         if self.public_only and not is_public(connection.getpeername()[0].split("%")[0]):
             connection.close()
             raise PrivateAddressError
         return connection
 
-    def _to_one_of_all(self) -> socket.socket:
+    def _connect_in_turn(self) -> socket.socket:
+        """Try the addresses of the name, one after the other."""
         name, failed = self._dns_host, None
         try:
             found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)

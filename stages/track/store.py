@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
 PAGE = 1000  # results of a search at once
+TRIES = 5  # of what another writer may have been doing at the same time
 LONGEST = 200  # bytes of a folder's name; file systems take 255
 VIEW = {  # `mlflow ui` opens the experiment as model training, with the test accuracy as the metric that comes first
     "mlflow.experimentKind": "custom_model_development",
@@ -125,11 +126,11 @@ def open_experiment(client: MlflowClient, name: str, artifacts: str | None = Non
     return str(found.experiment_id)
 
 
-def again(call: Callable[..., object], *arguments: object, tries: int = 5) -> None:
+def again(call: Callable[..., object], *arguments: object) -> None:
     """Call until it goes through: of two writers that enter the same row at once, MLflow refuses one."""
     from mlflow.exceptions import MlflowException
 
-    for left in reversed(range(tries)):
+    for left in reversed(range(TRIES)):
         try:
             call(*arguments)
         except MlflowException as error:

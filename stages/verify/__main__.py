@@ -119,7 +119,10 @@ def _arguments() -> argparse.Namespace:
         "--record", action="store_true", help="for the authors of a study: write environment.json and check nothing"
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="stages side by side (default: one per core; 1 with a GPU)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="stages side by side (default: as many as the cores can feed; 1 with a GPU)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed for --sample (default 0)")
     return parser.parse_args()
