@@ -112,42 +112,12 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
     with contextlib.suppress(FileNotFoundError), fs.open(path, "rb") as file:  # DVC itself names a missing file
         try:
             name = os.path.relpath(path)
-            data = file.read(rendered.MAX_BYTES + 1)
-            _refuse_directives(data, name)
-            raw = rendered.parse(data, name)
+            raw = rendered.parse(file.read(rendered.MAX_BYTES + 1), name)
             rendered.check(raw, name)
             rendered.check_paths(raw, name)
-            _refuse_odd_values(raw, "", name)
             _refuse_odd_tables(raw["report"], os.path.dirname(path), name)  # noqa: PTH120
         except rendered.RefusedError as error:
             raise DvcException(str(error)) from None
-
-
-def _refuse_directives(data: bytes, name: str) -> None:
-    """ruamel.yaml ends in an error of its own at a directive that it does not know."""
-    import evenhand_rendered as rendered  # type: ignore[import-not-found]
-
-    if lines := [number for number, line in enumerate(data.splitlines(), 1) if line.startswith(b"%")]:
-        raise rendered.RefusedError(
-            f"{name}: line {lines[0]} begins with %, so YAML takes it for a directive; delete the line"
-        )
-
-
-def _refuse_odd_values(value: Any, key: str, name: str) -> None:
-    """DVC ends in an error of its own at a set, a date or bytes."""
-    import evenhand_rendered as rendered
-
-    if isinstance(value, dict):
-        for inner, one in value.items():
-            _refuse_odd_values(one, f"{key}.{inner}".lstrip("."), name)
-    elif isinstance(value, list):
-        for one in value:
-            _refuse_odd_values(one, key, name)
-    elif value is not None and not isinstance(value, str | int | float):
-        raise rendered.RefusedError(
-            f"{name}: `{rendered.shown(key)[1:-1]}` is a {type(value).__name__}; params.yaml holds text, numbers, true "
-            "and false, lists and mappings; put a date in quotes"
-        )
 
 
 def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
