@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from stages.core import console, files, folders
 from stages.core.errors import UserError
+from stages.core.labels import alike, with_unseen
 from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
-from stages.ingest.entry import COLUMNS, HIDDEN, alike, hidden_part, with_unseen
+from stages.ingest.entry import COLUMNS, HIDDEN, hidden_part
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
