@@ -106,10 +106,10 @@ def _bare(folder: Path) -> None:
     import torch
     from torch.utils.data import DataLoader
 
-    from stages.predict import model
+    from stages.train import predict
 
     torch.set_num_threads(os.cpu_count() or 1)
-    loaded = model.network(Path("results", VARIANT, "0/train/config.json"), _weights(), 0)
+    loaded = predict.restored(Path("results", VARIANT, "0/train/config.json"), _weights(), 0)
     torch.set_num_threads(os.cpu_count() or 1)
     pictures: Any = _Pictures(sorted(folder.iterdir()))
     loader = DataLoader(pictures, batch_size=16, num_workers=os.cpu_count() or 1)

@@ -18,13 +18,14 @@ says what holds without it):
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.machinery
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 INSTALLED, RENDERED = "evenhand_guard", "evenhand_rendered"
@@ -111,42 +112,12 @@ def _refuse_bad_params(fs: Any, path: str) -> None:
     with contextlib.suppress(FileNotFoundError), fs.open(path, "rb") as file:  # DVC itself names a missing file
         try:
             name = os.path.relpath(path)
-            data = file.read(rendered.MAX_BYTES + 1)
-            _refuse_directives(data, name)
-            raw = rendered.parse(data, name)
+            raw = rendered.parse(file.read(rendered.MAX_BYTES + 1), name)
             rendered.check(raw, name)
             rendered.check_paths(raw, name)
-            _refuse_odd_values(raw, "", name)
             _refuse_odd_tables(raw["report"], os.path.dirname(path), name)  # noqa: PTH120
         except rendered.RefusedError as error:
             raise DvcException(str(error)) from None
-
-
-def _refuse_directives(data: bytes, name: str) -> None:
-    """ruamel.yaml ends in an error of its own at a directive that it does not know."""
-    import evenhand_rendered as rendered  # type: ignore[import-not-found]
-
-    if lines := [number for number, line in enumerate(data.splitlines(), 1) if line.startswith(b"%")]:
-        raise rendered.RefusedError(
-            f"{name}: line {lines[0]} begins with %, so YAML takes it for a directive; delete the line"
-        )
-
-
-def _refuse_odd_values(value: Any, key: str, name: str) -> None:
-    """DVC ends in an error of its own at a set, a date or bytes."""
-    import evenhand_rendered as rendered
-
-    if isinstance(value, dict):
-        for inner, one in value.items():
-            _refuse_odd_values(one, f"{key}.{inner}".lstrip("."), name)
-    elif isinstance(value, list):
-        for one in value:
-            _refuse_odd_values(one, key, name)
-    elif value is not None and not isinstance(value, str | int | float):
-        raise rendered.RefusedError(
-            f"{name}: `{rendered.shown(key)[1:-1]}` is a {type(value).__name__}; params.yaml holds text, numbers, true "
-            "and false, lists and mappings; put a date in quotes"
-        )
 
 
 def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
@@ -162,22 +133,13 @@ def _refuse_odd_tables(report: dict[str, Any], folder: str, name: str) -> None:
             )
 
 
-def _hash_all(module: ModuleType) -> None:
-    import evenhand_source as source  # type: ignore[import-not-found]
+def _by(name: str, function: str) -> Callable[[ModuleType], None]:
+    """The function of another module of the guard, which is loaded when DVC is."""
 
-    source.hash_all(module)
+    def change(module: ModuleType) -> None:
+        getattr(importlib.import_module(name), function)(module)
 
-
-def _ask_first(module: ModuleType) -> None:
-    import evenhand_source as source
-
-    source.ask_first(module)
-
-
-def _leave_sources_out(module: ModuleType) -> None:
-    import evenhand_pipelines as pipelines  # type: ignore[import-not-found]
-
-    pipelines.leave_out(module)
+    return change
 
 
 def _begin_in_utf8(_module: ModuleType) -> None:
@@ -196,9 +158,9 @@ class _Finder:
         "dvc.utils.serialize._common": _write_whole,
         "dvc.rwlock": _reserve_whole,
         "dvc.parsing": _check_first,
-        "dvc.dependency.base": _hash_all,
-        "dvc.stage": _ask_first,
-        "dvc.repo.index": _leave_sources_out,
+        "dvc.dependency.base": _by("evenhand_source", "hash_all"),
+        "dvc.stage": _by("evenhand_source", "ask_first"),
+        "dvc.repo.index": _by("evenhand_pipelines", "leave_out"),
         "dvc.cli": _begin_in_utf8,
     }
 

@@ -6,14 +6,13 @@ stage of ours reads.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
 import sys
 from typing import Any
 
-COMMAND = "python -m stages.ingest"
+from evenhand_source import COMMAND, content, section
 
 
 def leave_out(module: Any) -> None:
@@ -38,7 +37,7 @@ def leave_out(module: Any) -> None:
 
 def _is_ours(repo: Any) -> bool:
     """Whether the repository is one of Evenhand; DVC is left as it is in others."""
-    lines = _content(repo.fs, repo.fs.join(repo.root_dir, "dvc.yaml")).splitlines()
+    lines = content(repo.fs, repo.fs.join(repo.root_dir, "dvc.yaml")).splitlines()
     return any(line.strip() == f"cmd: {COMMAND}".encode() for line in lines)
 
 
@@ -47,22 +46,16 @@ def _in_source(repo: Any, path: str) -> bool:
     fs, root = repo.fs, repo.root_dir
     studies = fs.join(root, "studies")
     inner = [fs.join(one, "params.yaml") for one in (fs.ls(studies, detail=False) if fs.isdir(studies) else [])]
-    params = [(one, _content(fs, one)) for one in (fs.join(root, "params.yaml"), *inner)]
+    params = [(one, content(fs, one)) for one in (fs.join(root, "params.yaml"), *inner)]
     return any(_inside(path, source) for file, text in params if (source := _source_of(file, text)))
 
 
 @functools.cache
 def _source_of(file: str, text: bytes) -> str:
     """The source that a params.yaml names, with all links followed; empty where it is unknown, or holds the study."""
-    import evenhand_rendered as rendered
-
-    with contextlib.suppress(rendered.RefusedError):
-        ingest = rendered.parse(text).get("ingest")
-        path = ingest.get("path") if isinstance(ingest, dict) else None
-        source = os.path.join(os.path.dirname(file), str(path or ""))  # noqa: PTH118, PTH120
-        if path and not _inside(file, source):
-            return source
-    return ""
+    path = section(text).get("path")
+    source = os.path.join(os.path.dirname(file), str(path or ""))  # noqa: PTH118, PTH120
+    return source if path and not _inside(file, source) else ""
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -82,10 +75,10 @@ def _is_strange(repo: Any, path: str) -> str:
         return ""
     unknown = "git does not know it, and it could run commands; `git add` it if it is yours"
     if fs.name(path) != "dvc.yaml":
-        return unknown if re.search(rb"(?m)^\W*(cmd|deps)\b", _content(fs, path)) else ""
+        return unknown if re.search(rb"(?m)^\W*(cmd|deps)\b", content(fs, path)) else ""
     code = os.path.realpath(os.path.join(folder, "stages"))  # noqa: PTH118
     study = fs.parent(folder) == fs.join(repo.root_dir, "studies")
-    same = _content(fs, path) == _content(fs, fs.join(repo.root_dir, "dvc.yaml"))
+    same = content(fs, path) == content(fs, fs.join(repo.root_dir, "dvc.yaml"))
     if not (study and same and code == os.path.realpath(os.path.join(repo.root_dir, "stages"))):  # noqa: PTH118
         return unknown
     if _has(repo, fs.join(folder, "params.yaml")):
@@ -108,9 +101,3 @@ def _has(repo: Any, path: str) -> bool:
         return bool(repo.scm.is_tracked(path))
     except Exception:  # noqa: BLE001 - without git, or outside of it, nothing is known
         return False
-
-
-def _content(fs: Any, path: str) -> bytes:
-    with contextlib.suppress(OSError), fs.open(path, "rb") as file:
-        return bytes(file.read(1_000_000))
-    return b""

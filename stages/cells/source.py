@@ -61,11 +61,16 @@ def ask_first(module: ModuleType) -> None:
     run = module.Stage.run
 
     def run_with_source(self: Any, *args: Any, **more: Any) -> Any:
+        from dvc.exceptions import DvcException
+
         for dep in self.deps if self.cmd == COMMAND else ():
             if _is_source(dep) and not (dep.exists and os.access(dep.fs_path, os.R_OK)):
-                raise _missing(self, dep)
+                raise DvcException(_missing(self, dep))
         if any(dep.def_path == DECISIONS and not dep.exists for dep in self.deps):
-            raise _undecided()
+            raise DvcException(
+                f"{DECISIONS} is not there; restore it from git, or write a file with the one line "
+                "`path,sha256,decision,value,reason,who,when,seen`, which decides nothing (`make study` does so)"
+            )
         return run(self, *args, **more)
 
     module.Stage.run = run_with_source
@@ -78,40 +83,34 @@ def _is_source(dep: Any) -> bool:
     return ours and not os.path.normpath(dep.def_path).startswith(CODE)
 
 
-def _missing(stage: Any, dep: Any) -> Exception:
-    from dvc.exceptions import DvcException
-
-    found = os.path.lexists(dep.fs_path)
-    why = "is no file and no folder that can be read" if found else "is not there"
-    go_on = ""
-    if any(out.hash_info for out in stage.outs):
-        go_on = (
-            "; to go on from what was brought in last, run `dvc checkout ingest` and then `dvc repro --allow-missing`"
-        )
-    error: Exception = DvcException(
-        f"`ingest.path` is {dep}, which {why}; name the source in params.yaml, or plug its disk in{go_on}"
-    )
-    return error
+def _missing(stage: Any, dep: Any) -> str:
+    """What is said of a source that cannot be read."""
+    why = "is no file and no folder that can be read" if os.path.lexists(dep.fs_path) else "is not there"
+    go_on = "; to go on from what was brought in last, run `dvc checkout ingest` and then `dvc repro --allow-missing`"
+    name = "name the source in params.yaml, or plug its disk in"
+    return f"`ingest.path` is {dep}, which {why}; {name}{go_on if any(out.hash_info for out in stage.outs) else ''}"
 
 
-def _undecided() -> Exception:
-    from dvc.exceptions import DvcException
+def section(params: bytes) -> dict[str, Any]:
+    """The section `ingest` of a params.yaml; empty where it cannot be read."""
+    import evenhand_rendered as rendered
 
-    error: Exception = DvcException(
-        f"{DECISIONS} is not there; restore it from git, or write a file with the one line "
-        "`path,sha256,decision,value,reason,who,when,seen`, which decides nothing (`make study` does so)"
-    )
-    return error
+    with contextlib.suppress(rendered.RefusedError):
+        found = rendered.parse(params).get("ingest")
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def content(fs: Any, path: str) -> bytes:
+    """The beginning of a file, and so all of a params.yaml that counts; empty where it cannot be read."""
+    with contextlib.suppress(OSError), fs.open(path, "rb") as file:
+        return bytes(file.read(1_000_000))
+    return b""
 
 
 def _links_out(stage: Any) -> bool:
-    import evenhand_rendered as rendered
-
     fs = stage.repo.fs
-    with contextlib.suppress(OSError, rendered.RefusedError), fs.open(fs.join(stage.wdir, "params.yaml"), "rb") as file:
-        ingest = rendered.parse(file.read(rendered.MAX_BYTES + 1)).get("ingest")
-        return isinstance(ingest, dict) and ingest.get("links_out") is True
-    return False
+    return section(content(fs, fs.join(stage.wdir, "params.yaml"))).get("links_out") is True
 
 
 class _Walk:

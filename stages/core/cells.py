@@ -84,7 +84,7 @@ def asked_for(study: Study, program: str) -> tuple[str, int]:
     parser.add_argument("--variant", help="a key of `variants` in params.yaml")
     parser.add_argument("--seed", type=int, help="one of `seeds` in params.yaml")
     chosen = parser.parse_args()
-    names = {f"{variant}-{seed}": (variant, seed) for variant, seed in study.cells}
+    names = study.by_name
     stage = os.environ.get("DVC_STAGE", "").rpartition("@")[2]
     if chosen.variant is None and chosen.seed is None and stage:
         asked = stage

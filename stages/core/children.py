@@ -1,13 +1,16 @@
-"""Processes beside this one: how many have a core each, and how they end with the process that started them."""
+"""The processor, and processes beside this one: how many have a core each, how they end with their parent."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import platform
 import shutil
 import tempfile
 import threading
 from multiprocessing import process, util
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +23,15 @@ LONGEST = 70  # bytes of a temporary folder; a socket has a name of up to 104, o
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The model of the processor, as Linux names it."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def short_sockets() -> None:

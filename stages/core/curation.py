@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.core import files, intact
+from stages.core import files, intact, labels
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 FILE = Path("data/curation.csv")
 COLUMNS = ("path", "sha256", "decision", "value", "reason", "who", "when", "seen")
 PICTURE, PAIR = ("drop", "keep", "relabel"), ("not_same", "together")
-LONGEST = 500  # letters of a label, a reason or a name
-_JOINERS = "\u200c\u200d"  # between letters of Persian, Hindi and other scripts; not printed themselves
 _DIGEST = "[0-9a-f]{64}"
 _NUMBER = re.compile(r"([0-9]+)")
 
@@ -76,7 +74,7 @@ def read(path: Path = FILE) -> list[Decision]:
     for number, row in _rows(path):
         one = Decision(**row)
         if one.decision == "relabel":
-            one = replace(one, value=label(one.value))
+            one = replace(one, value=labels.tidy(one.value))
         if one.decision in PAIR and len(digests := one.sha256.split(" ")) == 2:
             more = {key: getattr(one, key) for key in ("reason", "who", "when", "seen")}
             one = pair(one.decision, (one.path, digests[0]), (one.value, digests[1]), **more)
@@ -139,20 +137,6 @@ def said(one: Decision) -> str:
     }[one.decision]  # fmt: skip
 
 
-def label(text: str) -> str:
-    """A label as `ingest` writes it: one text for one sight, whether its accents are signs of their own or not."""
-    return unicodedata.normalize("NFC", text).strip()
-
-
-def label_fault(label: str) -> str:
-    """Why a text cannot be a label; empty if it can."""
-    if not label or label != label.strip().strip(_JOINERS):
-        return "is empty or has a space at an end"
-    if not label.translate(dict.fromkeys(map(ord, _JOINERS))).isprintable():
-        return "has signs that cannot be printed"
-    return f"has more than {LONGEST} letters" if len(label) > LONGEST else ""
-
-
 def _fault(one: Decision) -> str:
     """Why a row is no decision; empty if it is one."""
     if one.decision not in PICTURE + PAIR:
@@ -163,7 +147,7 @@ def _fault(one: Decision) -> str:
         return "has no SHA-256 of its file" if one.decision in PICTURE else "needs the SHA-256 of both its files"
     if one.decision in PAIR and (not one.value or one.value == one.path):
         return "names no other picture"
-    if one.decision == "relabel" and (fault := label_fault(one.value)):
+    if one.decision == "relabel" and (fault := labels.fault(one.value)):
         return f"has a new label that {fault}"
     return "has a value, but needs none" if one.decision in ("drop", "keep") and one.value else ""
 

@@ -169,11 +169,22 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
+def missing(path: Path) -> UserError:
+    """What is said of a file or folder that is not here, though DVC's cache may hold it."""
+    return UserError(f"{path} is not here; {again()} makes it, `dvc pull` fetches it")
+
+
+def again() -> str:
+    """The command that makes what a study lacks, as it is typed in the repository's folder."""
+    here = Path.cwd()
+    return f"`make study STUDY={here.name}`" if here.parent.name == "studies" else "`dvc repro`"
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
+        raise missing(path) from None
     except IsADirectoryError:
         raise intact.damaged(path, "it is a folder") from None
 

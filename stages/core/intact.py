@@ -11,14 +11,13 @@ import hashlib
 import io
 import json
 import zipfile
-from operator import itemgetter
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -245,19 +244,26 @@ def unlike_lock() -> list[tuple[str, str]]:
     stages = (YAML(typ="safe").load(lock.read_text("utf-8")) or {}).get("stages", {}) if lock.is_file() else {}
     outs = [(out, name) for name, stage in stages.items() for out in stage.get("outs", [])]
     return [
-        (out["path"], name)
-        for out, name in outs
-        if Path(out["path"]).exists() and _md5(Path(out["path"])) != out["md5"]
+        (out["path"], name) for out, name in outs if Path(out["path"]).exists() and md5(Path(out["path"])) != out["md5"]
     ]
 
 
-def _md5(path: Path) -> str:
-    """The hash that DVC gives to a file, or to a folder."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    inside = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    entries = sorted(
-        ({"md5": _md5(p), "relpath": p.relative_to(path).as_posix()} for p in inside), key=itemgetter("relpath")
-    )
+def md5(path: Path) -> str:
+    """The MD5 that DVC 3 records for a file or a folder; empty for a pipe or a device, which may never end."""
+    if path.is_dir():
+        return folder_md5(listing(path))
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def listing(folder: Path) -> dict[str, str]:
+    """The files of a folder, relative path -> MD5."""
+    return {path.relative_to(folder).as_posix(): md5(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """DVC's MD5 of a folder, from the MD5 of its files by relative path."""
+    entries = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -46,6 +46,11 @@ class Study:
         """Every (variant, seed), in the order of params.yaml."""
         return [(variant, seed) for variant in self.variants for seed in self.seeds]
 
+    @property
+    def by_name(self) -> dict[str, tuple[str, int]]:
+        """The same by `<variant>-<seed>`, as DVC and people call them."""
+        return {f"{variant}-{seed}": (variant, seed) for variant, seed in self.cells}
+
 
 def read(path: str | Path = FILE) -> Study:
     """Read and check the top level of params.yaml.
@@ -53,18 +58,27 @@ def read(path: str | Path = FILE) -> Study:
     Raises:
         UserError: the file is missing or not YAML, or a top-level key is missing, unknown or of the wrong kind.
     """
-    raw = _parse(Path(path))
-    for key in raw:
-        if key not in TOP_LEVEL:
-            raise UserError(f"{path}: unknown key `{key}`{_nearest(str(key), TOP_LEVEL)}")
-    for key in TOP_LEVEL:
-        if key not in raw:
-            raise UserError(f"{path}: the key `{key}` is missing")
-    for key in SECTIONS:
-        if raw[key] is not None and not isinstance(raw[key], dict):
-            raise UserError(f"{path}: `{key}` must be a mapping of settings")
     try:
-        rendered.check(raw, str(path))
+        with Path(path).open("rb") as file:
+            return parse(file.read(rendered.MAX_BYTES + 1), str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here; run from the folder of a study (the one with dvc.yaml)") from None
+
+
+def parse(data: bytes, path: str = FILE) -> Study:
+    """The same for the bytes of a params.yaml; `path` is what an error calls it."""
+    try:
+        raw = rendered.parse(data, path)
+        for key in raw:
+            if key not in TOP_LEVEL:
+                raise UserError(f"{path}: unknown key `{key}`{_nearest(str(key), TOP_LEVEL)}")
+        for key in TOP_LEVEL:
+            if key not in raw:
+                raise UserError(f"{path}: the key `{key}` is missing")
+        for key in SECTIONS:
+            if raw[key] is not None and not isinstance(raw[key], dict):
+                raise UserError(f"{path}: `{key}` must be a mapping of settings")
+        rendered.check(raw, path)
     except rendered.RefusedError as error:
         raise UserError(str(error)) from None
     return Study(raw["study"], float(raw["lr"]), list(raw["seeds"]), raw["variants"], raw)
@@ -82,16 +96,6 @@ def section(model: type[_Model], values: Any, where: str | Callable[[str], str])
         return model.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{FILE}: " + "; ".join(_explain(model, e, values, where) for e in error.errors())) from None
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return rendered.parse(file.read(rendered.MAX_BYTES + 1), str(path))
-    except FileNotFoundError:
-        raise UserError(f"{path} is not here; run from the folder of a study (the one with dvc.yaml)") from None
-    except rendered.RefusedError as error:
-        raise UserError(str(error)) from None
 
 
 def _explain(model: type[BaseModel], error: Any, values: Any, where: str | Callable[[str], str]) -> str:

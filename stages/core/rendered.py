@@ -40,6 +40,11 @@ def parse(data: bytes, path: str = PARAMS) -> dict[str, Any]:
         raise RefusedError(f"{path} is not UTF-8 text; save it as UTF-8 in your editor") from None
     if "\0" in text:
         raise RefusedError(f"{path} is not valid YAML: it has a zero byte; bring it back with `git checkout {path}`")
+    if directives := [number for number, line in enumerate(data.splitlines(), 1) if line.startswith(b"%")]:
+        words = (
+            "begins with %, so YAML takes it for a directive; delete the line"  # ruamel.yaml stops at an unknown one
+        )
+        raise RefusedError(f"{path}: line {directives[0]} {words}")
     try:
         constructor, _ = YAML(typ="safe", pure=True).get_constructor_parser(text)
         document = constructor.composer.get_single_node()
@@ -83,15 +88,16 @@ def check(raw: dict[str, Any], path: str = PARAMS) -> None:
 
 
 def check_paths(raw: dict[str, Any], path: str = PARAMS) -> None:
-    """Check the paths that stand in dvc.yaml.
+    """Check the paths that stand in dvc.yaml, and that DVC can read all values.
 
     Raises:
-        RefusedError: one is missing, no text, or an address.
+        RefusedError: a path is missing, no text, or an address; or a value is a set, a date or bytes.
     """
     for section, key in PATHS:
         if section not in raw:
             raise RefusedError(f"{path}: the key `{section}` is missing")
         _check_path(raw[section], section, key, path)
+    _check_kinds(raw, "", path)
 
 
 def _check_seeds(seeds: Any, path: str) -> None:
@@ -114,6 +120,21 @@ def _check_numbers(value: Any, key: str, path: str) -> None:
         raise RefusedError(
             f"{path}: `{shown(key)[1:-1]}` has a number of {value.bit_length():,} bits, which is too large; "
             f"{MAX_BITS} are the most"
+        )
+
+
+def _check_kinds(value: Any, key: str, path: str) -> None:
+    """DVC ends in an error of its own at a set, a date or bytes."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_kinds(inner, f"{key}.{name}".lstrip("."), path)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_kinds(inner, key, path)
+    elif value is not None and not isinstance(value, str | int | float):
+        raise RefusedError(
+            f"{path}: `{shown(key)[1:-1]}` is a {type(value).__name__}; params.yaml holds text, numbers, true "
+            "and false, lists and mappings; put a date in quotes"
         )
 
 

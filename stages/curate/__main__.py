@@ -70,7 +70,7 @@ def open_desk(who: str) -> Desk:
     study = params.read()
     split = params.section(Split, study.raw["split"], "split")
     least = max(3, split.folds or 0)  # a picture for each part, or for each fold that is tested
-    return app.open_study(Path(), params.section(Clean, study.raw["clean"], "clean"), study.name, who, least)
+    return app.Desk(Path(), params.section(Clean, study.raw["clean"], "clean"), study.name, who, least)
 
 
 def git_name() -> str:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.core import curation
+from stages.core import curation, labels
 from stages.core.errors import UserError
 from stages.curate import finding
 from stages.curate.findings import Study
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20  # findings
-Text = Annotated[str, Field(max_length=curation.LONGEST)]
+Text = Annotated[str, Field(max_length=labels.LONGEST)]
 
 
 class Shown(BaseModel):
@@ -80,9 +80,10 @@ class Filters(BaseModel):
 class Desk:
     """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
 
-    def __init__(self, study: Study, pictures: Pictures, store: Store, title: str, least: int) -> None:
-        """Lay it out; `least`: how many pictures of a label the split needs."""
-        self.study, self.pictures, self.store, self.title, self.least = study, pictures, store, title, least
+    def __init__(self, root: Path, clean: Clean, title: str, who: str, least: int = 3) -> None:
+        """Lay out the study in the folder `root`; `least`: how many pictures of a label its split needs."""
+        self.study, self.pictures, self.store = Study.read(root), Pictures(root, clean), Store(root, who)
+        self.title, self.least = title, least
 
     def view(self, filters: Filters) -> dict[str, Any]:
         """A page of findings and the state of everything around it."""
@@ -161,15 +162,15 @@ class Desk:
         if expected and set(expected) != set(new):
             raise ConflictError("the page showed other pictures; it shows the new state")
         if asked.decision == "relabel" and not asked.sure:
-            value = curation.label(asked.value)
+            value = labels.tidy(asked.value)
             odd = doubt(value, pictures, self.study.pictures, self.store.decisions(), self.least)
             if odd:
                 return odd
         return self.store.decide(new, expected)
 
     def _single(self, asked: Asked, picture: Picture, more: dict[str, str]) -> Decision:
-        value = curation.label(asked.value) if asked.decision == "relabel" else ""
-        if asked.decision == "relabel" and (fault := curation.label_fault(value)):
+        value = labels.tidy(asked.value) if asked.decision == "relabel" else ""
+        if asked.decision == "relabel" and (fault := labels.fault(value)):
             raise UserError(f"the new label {fault}")
         if asked.decision == "keep":
             refuse_to_keep(picture, self.study)
@@ -261,25 +262,12 @@ def _fits(one: Finding, filters: Filters, seen: set[str], decided: set[str]) -> 
 
 
 def _picture(one: Picture, decisions: list[Decision], not_applied: dict[Decision, str]) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "mark": one.mark,
-        "name": one.name,
-        "label": one.label,
-        "status": one.status,
-        "reason": one.reason,
-        "detail": one.detail,
-        "size": list(one.size) if one.size else None,
-        "decisions": [
-            {
-                "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
-                "value": d.value if d.value != one.name else d.path, "not_applied": not_applied.get(d, ""),
-            }
-            for d in decisions
-        ],
-    }  # fmt: skip
-
-
-def open_study(root: Path, clean: Clean, title: str, who: str, least: int = 3) -> Desk:
-    """The desk of the study in a folder; `least`: how many pictures of a label its split needs."""
-    return Desk(Study.read(root), Pictures(root, clean), Store(root, who), title, least)
+    told = [
+        {
+            "subject": d.subject, "shown": shown(d), "decision": d.decision, "reason": d.reason,
+            "value": d.value if d.value != one.name else d.path, "not_applied": not_applied.get(d, ""),
+        }
+        for d in decisions
+    ]  # fmt: skip
+    keys = ("number", "mark", "name", "label", "status", "reason", "detail", "size")
+    return {key: getattr(one, key) for key in keys} | {"decisions": told}

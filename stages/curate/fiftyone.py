@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import curation, errors, files
+from stages.core import curation, errors, files, labels
 from stages.core.console import progress, say
 from stages.core.errors import UserError
 from stages.curate.__main__ import git_name, open_desk
@@ -163,11 +163,11 @@ def bring(fo: Any, desk: Desk, name: str, reason: str, *, sure: bool = False) ->
 
 def _wanted(sample: Any) -> str:
     """The decision that a sample is marked with, in the words of `store.shown`."""
-    labels = [tag.removeprefix(RELABEL) for tag in sample.tags if tag.startswith(RELABEL)]
+    given = [tag.removeprefix(RELABEL) for tag in sample.tags if tag.startswith(RELABEL)]
     truth = sample["ground_truth"]
     if truth is not None and truth.label != sample["label"]:
-        labels.append(truth.label or "")
-    found = {tag for tag in sample.tags if tag in ("drop", "keep")} | {f"relabel {curation.label(o)}" for o in labels}
+        given.append(truth.label or "")
+    found = {tag for tag in sample.tags if tag in ("drop", "keep")} | {f"relabel {labels.tidy(o)}" for o in given}
     if len(found) > 1:
         raise UserError(f"it is marked as {' and '.join(sorted(found))}; leave one")
     return "".join(found)
@@ -184,7 +184,7 @@ def _decide(desk: Desk, picture: Picture | None, was: str, now: str, reason: str
         return desk.store.decide({subject: None}, {subject: was})
     decision, _, value = now.partition(" ")
     asked = Asked.model_construct(pictures=[picture.number], decision=decision, value=value, sure=sure)
-    asked.reason, asked.shown = reason[: curation.LONGEST], [Shown(names=[picture.name], was=was)]
+    asked.reason, asked.shown = reason[: labels.LONGEST], [Shown(names=[picture.name], was=was)]
     done = desk.decide(asked)
     if isinstance(done, bool):
         return done

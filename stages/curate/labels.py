@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stages.core.labels import sight
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -34,19 +36,15 @@ def doubt(
     every = list(every)
     given = {one.value for one in decisions.values() if one.decision == "relabel"}
     known = ({picture.label for picture in every} | given) - {""}
-    alike = sorted(label for label in known if _plain(label) == _plain(value))
+    alike = sorted(label for label in known if sight(label) == sight(value))
     if value not in known and alike:
-        return Doubt(f"Did you mean “{alike[0]}”? “{value}” differs from it in case or spaces alone.", alike[0])
+        return Doubt(f"Did you mean “{alike[0]}”? “{value}” looks the same, but is another label.", alike[0])
     count = len({_image(one) for one in chosen} | {_image(one) for one in every if _label(one, decisions) == value})
     if value in known and count > 1:
         return None
     new = "a new label" if value not in known else "the label of no other picture"
     few = f" The split needs at least {least} of each label and stops with fewer." if count < least else ""
     return Doubt(f"“{value}” is {new}: {count} {'picture' if count == 1 else 'pictures'}.{few}")
-
-
-def _plain(label: str) -> str:
-    return "".join(label.casefold().split())
 
 
 def _image(picture: Picture) -> str:

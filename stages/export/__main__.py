@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from stages.core import console, errors, files, params
@@ -18,10 +17,8 @@ def main() -> None:
     from stages.export import cards, graph, int8, parity, same_data
     from stages.predict import champion, model
 
-    parser = argparse.ArgumentParser(prog="python -m stages.export", description=__doc__)
-    champion.add_arguments(parser)
+    parser = cards.parser("stages.export", __doc__)
     parser.add_argument("--int8", action="store_true", help="also write model.int8.onnx, and its cost on validation")
-    cards.add_licences(parser)
     arguments = parser.parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)

@@ -20,10 +20,7 @@ def main() -> None:
     """Write export/README.md and export/croissant.json; no weights and no pictures are needed."""
     from stages.predict import champion
 
-    parser = argparse.ArgumentParser(prog="python -m stages.export.cards", description=__doc__)
-    champion.add_arguments(parser)
-    add_licences(parser)
-    arguments = parser.parse_args()
+    arguments = parser("stages.export.cards", __doc__).parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
     FOLDER.mkdir(exist_ok=True)
@@ -31,10 +28,15 @@ def main() -> None:
     console.say(f"{FOLDER}/README.md: the model card; {FOLDER}/croissant.json: the data card")
 
 
-def add_licences(parser: argparse.ArgumentParser) -> None:
-    """The flags for what no file of the study says."""
-    parser.add_argument("--licence", default="unknown", help="of the weights, as the Hugging Face hub names it")
-    parser.add_argument("--data-licence", default="unknown", help="of the pictures")
+def parser(program: str, about: str | None) -> argparse.ArgumentParser:
+    """The flags of all exports: for which networks, and what no file of the study says."""
+    from stages.predict import champion
+
+    found = argparse.ArgumentParser(prog=f"python -m {program}", description=about)
+    champion.add_arguments(found)
+    found.add_argument("--licence", default="unknown", help="of the weights, as the Hugging Face hub names it")
+    found.add_argument("--data-licence", default="unknown", help="of the pictures")
+    return found
 
 
 def write(folder: Path, variant: str, seeds: Sequence[int], licences: argparse.Namespace) -> None:

@@ -56,6 +56,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
         word = "seeds" if len(split["seeds"]) > 1 else "seed"
         tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for {word} {seeds}.")
     cited = citation()
+    kept = evidence.manifest["label"].value_counts()
     counts = {status: int((evidence.ledger["status"] == status).sum()) for status in data_page.STATUSES}
     return mlcroissant.Metadata(
         ctx=context,
@@ -71,7 +72,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
             f"{cited['authors']}: {cited['title']}, version {cited['version']}, {cited['year']}"
         ),
         data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
-        data_biases=_biases(evidence),
+        data_biases=[f"The largest class has {kept.max():,} pictures, the smallest {kept.min():,}."],
         data_limitations=[*findings.copies(evidence), *doubts.sentences(evidence)],
         distribution=[_file(context, key, path) for key, (path, _) in tables.items()],
         record_sets=[_records(context, key, path, about) for key, (path, about) in tables.items()],
@@ -83,12 +84,6 @@ def _left_out(evidence: StudyEvidence) -> list[str]:
     dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
     found = Counter(zip(dropped["status"], dropped["reason"], strict=True))
     return [f"{wording.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
-
-
-def _biases(evidence: StudyEvidence) -> list[str]:
-    """How unequal the classes are."""
-    kept = evidence.manifest["label"].value_counts()
-    return [f"The largest class has {int(kept.max()):,} pictures, the smallest {int(kept.min()):,}."]
 
 
 def _file(context: Any, key: str, path: Path) -> Any:

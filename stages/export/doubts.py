@@ -33,7 +33,8 @@ def sentences(evidence: StudyEvidence) -> list[str]:
     if listed:
         ledger = evidence.ledger[evidence.ledger["image_id"].isin(listed)]
         decided = int(ledger[ledger["detail"].str.contains(_BY_HAND)]["image_id"].nunique())
-        found.append(f"Of the {plural(len(listed), 'image')} listed, {decided or 'none'} {_were(decided)} by hand.")
+        were = "were" if decided > 1 else "was"
+        found.append(f"Of the {plural(len(listed), 'image')} listed, {decided or 'none'} {were} decided by hand.")
     return [*found, *filter(None, [findings.changes(evidence.audit)])]
 
 
@@ -41,7 +42,3 @@ def _listed(listed: int, found: int, table: str) -> str:
     if not listed:
         return "none is listed"
     return f"listed in `{table}`" if listed == found else f"`{table}` lists the first {listed:,}"
-
-
-def _were(count: int) -> str:
-    return "were decided" if count > 1 else "was decided"

@@ -6,7 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from stages.core import cells, files, params
-from stages.predict.model import Ensemble, Member, network
+from stages.predict.model import Ensemble, Member
+from stages.train import predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,6 @@ def read(folder: Path) -> tuple[Ensemble, Clean]:
     members = []
     for one in about["members"]:
         own = folder / str(one["seed"])
-        loaded = network(own / "config.json", own / "model.safetensors", one["seed"])
+        loaded = predict.restored(own / "config.json", own / "model.safetensors", one["seed"])
         members.append(Member(loaded, one["temperature"], one["threshold"]))
     return Ensemble(members), params.section(Clean, about["clean"], "clean")

@@ -6,7 +6,6 @@ others read; the export writes files alone.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from mlflow import MlflowClient
@@ -43,10 +43,7 @@ def main() -> None:
     from stages.predict import champion
     from stages.track import store
 
-    parser = argparse.ArgumentParser(prog="python -m stages.export.register", description=__doc__)
-    champion.add_arguments(parser)
-    cards.add_licences(parser)
-    arguments = parser.parse_args()
+    arguments = cards.parser("stages.export.register", __doc__).parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
     alias = ALIAS if variant == champion.choose(study).variant else OTHER

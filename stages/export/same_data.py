@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
-from stages.predict import missing
 from stages.train import data
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def check(variant: str, seeds: Sequence[int]) -> None:
     for seed in seeds:
         folder = cells.run_folder(variant, seed)
         if not (folder / "logits.npz").exists():
-            raise missing.error(folder)
+            raise files.missing(folder)
         now = data.load(seed)
         logits = intact.arrays(folder / "logits.npz", data.SPLITS)
         predictions = files.read_frame(

@@ -6,13 +6,15 @@ Nothing is judged here: whether a file is an image is for `clean` to say. Every 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import console, files, folders
 from stages.core.errors import UserError
+from stages.core.labels import alike, with_unseen
 from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
-from stages.ingest.entry import COLUMNS, HIDDEN, alike, hidden_part, with_unseen
+from stages.ingest.entry import COLUMNS, HIDDEN, hidden_part
 from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
         rows = sorted(_bring(source, raw / "files"), key=lambda entry: entry.path)
         if not rows:
             raise UserError(f"{source.path} holds no files; `ingest.path` must lead to the pictures")
-        files.write_rows(raw / "manifest.csv", COLUMNS, [entry.row() for entry in rows])
+        files.write_rows(raw / "manifest.csv", COLUMNS, map(asdict, rows))
     _tell(rows)
     for note in folders.notes([(row.path, row.label) for row in rows if row.file and row.label], published=published):
         console.say(note)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from stages.core.errors import UserError
 from stages.ingest import table_file
@@ -12,15 +11,7 @@ from stages.ingest import table_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-LONGEST = 2048  # characters of an address that are shown
 COLUMNS = ("url", "label", "sha256")
-# User and password; also a password with a slash or a question mark in it, which then stands where a port should.
-_USER = re.compile(r"^((?:[A-Za-z][\w+.-]*:)?/*)(?:[^/?#]*@|[^/?#\[]*:(?!\d*(?:[/?#]|$)).*@)", re.DOTALL)
-_SECRET = re.compile(
-    r"token|key|secret|sig|pass|pwd|phrase|auth|cred|sess|sid|jwt|bearer|access|code|hash|hmac|digest|nonce|otp|policy|"
-    r"ticket|user|login|mail|account|private|cookie|csrf|xsrf|saml|assert|grant|(?<![a-z])(pin|pw|psk|pat)(?![a-z])",
-    re.I,
-)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -39,32 +30,12 @@ def read(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path} has two columns {twice[0]}; remove one, or give it another name")
     if not table[1:]:
         raise UserError(f"{path} names no address; give it a row for every picture")
-    at = [names.index(column) for column in COLUMNS]
     rows = []
     for fields in table[1:]:
-        row = {column: fields[i].strip() if i < len(fields) else "" for column, i in zip(COLUMNS, at, strict=True)}
-        problem = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"  # a comma in the address
-        rows.append(row | {"problem": table_file.TOO_MANY if any(map(str.strip, fields[len(names) :])) else problem})
+        found = dict(zip(names, map(str.strip, fields), strict=False))
+        row = {column: found.get(column, "") for column in COLUMNS}
+        row["problem"] = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"
+        if any(map(str.strip, fields[len(names) :])):
+            row["problem"] = table_file.TOO_MANY  # a comma in the address, say
+        rows.append(row)
     return rows
-
-
-def without_secrets(url: str) -> str:
-    """The address as it may be published: without user and password, and without values that may be keys."""
-    if len(url) > LONGEST:
-        return f"{without_secrets(url[:LONGEST])}... ({len(url)} characters)"
-    url = re.sub(r"://[^/\s]*@", "://", _USER.sub(r"\1", url))
-    address, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
-    address = re.sub(r"(;[^=/;]*=)[^/;]*", r"\1***", address)
-    address = re.sub(r"[^/]+=[^/]*", lambda found: _harmless(found[0]), address)
-    return address + mark + re.sub(r"[^&;?#]+", lambda found: _harmless(found[0]), rest)
-
-
-def _harmless(part: str) -> str:
-    name, equals, value = part.partition("=")
-    if len(name) > 32 or (not equals and _SECRET.search(unquote(part)) and re.search(r"[=:]", unquote(part))):
-        return "***"
-    plain, inner = unquote(unquote(name)), unquote(unquote(value))  # `%74oken`; some servers decode twice
-    pairs = re.search(r"[=:{]", inner) and _SECRET.search(inner)
-    return (
-        f"{name}{equals}***" if value and (_SECRET.search(plain) or pairs or len(value) >= 32 or "@" in inner) else part
-    )

@@ -42,6 +42,7 @@ class Budget:
     """What an address may cost, with all that is asked on its behalf."""
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
+        self.max_bytes = max_bytes  # of the content
         self.end, self.left = time.monotonic() + seconds, max_bytes + OVERHEAD
 
     @property
@@ -76,12 +77,21 @@ def get(pool: urllib3.PoolManager, url: str, budget: Budget) -> urllib3.BaseHTTP
 
 def make_pool(connections: int, *, allow_private: bool) -> urllib3.PoolManager:
     """A pool of such connections."""
+
+    class Http(_Bounded):
+        public_only = not allow_private
+
+    class Https(Http, urllib3.connection.HTTPSConnection):
+        pass
+
+    class HttpPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Https
+
     pool = urllib3.PoolManager(num_pools=100, maxsize=connections, headers={"User-Agent": AGENT})
-    pool.pool_classes_by_scheme = (
-        {"http": _HttpPool, "https": _HttpsPool}
-        if allow_private
-        else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
-    )
+    pool.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
     return pool
 
 
@@ -112,11 +122,24 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Bounded(urllib3.connection.HTTPConnection):
-    """A connection for which all addresses of a name share the budget; urllib3 gives each of them the whole time."""
+    """A connection that looks where it leads.
+
+    All addresses of a name share the budget; urllib3 gives each of them the whole time.
+    """
 
     response_class = _Response
+    public_only = True
 
     def _new_conn(self) -> socket.socket:
+        """Look at the address that was reached: the name is resolved by then, after every redirect anew."""
+        connection = self._connect_in_turn()
+        if self.public_only and not is_public(connection.getpeername()[0].split("%")[0]):
+            connection.close()
+            raise PrivateAddressError
+        return connection
+
+    def _connect_in_turn(self) -> socket.socket:
+        """Try the addresses of the name, one after the other."""
         name, failed = self._dns_host, None
         try:
             found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
@@ -125,9 +148,7 @@ class _Bounded(urllib3.connection.HTTPConnection):
         where_to = list(dict.fromkeys(str(one[4][0]) for one in found))
         for k, where in enumerate(where_to):
             left = cast("Budget", _now.budget).seconds
-            self.timeout = min(
-                left, max(1.0, left / (len(where_to) - k))
-            )  # a silent first address leaves time for others
+            self.timeout = min(left, max(1.0, left / (len(where_to) - k)))  # a silent address leaves time for the next
             try:
                 self._dns_host = where
                 return super()._new_conn()
@@ -136,14 +157,6 @@ class _Bounded(urllib3.connection.HTTPConnection):
             finally:
                 self._dns_host = name  # TLS asks for the certificate of the name
         raise failed or NewConnectionError(self, f"{name} has no address")
-
-
-class _Http(_Bounded):
-    pass
-
-
-class _Https(_Bounded, urllib3.connection.HTTPSConnection):
-    pass
 
 
 def is_public(text: str) -> bool:
@@ -156,37 +169,3 @@ def is_public(text: str) -> bool:
     inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] * embeds
     local = not address.is_global or address.is_multicast or any(address in network for network in _LOCAL)
     return not local and (embeds or address in _GLOBAL) and all(is_public(str(one)) for one in inner if one)
-
-
-def _look(connection: socket.socket) -> socket.socket:
-    """Looked at is where the connection leads, after the name is resolved and after every redirect."""
-    if not is_public(connection.getpeername()[0].split("%")[0]):
-        connection.close()
-        raise PrivateAddressError
-    return connection
-
-
-class _PublicHttp(_Http):
-    def _new_conn(self) -> socket.socket:
-        return _look(super()._new_conn())
-
-
-class _PublicHttps(_Https):
-    def _new_conn(self) -> socket.socket:
-        return _look(super()._new_conn())
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-class _PublicHttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicHttp
-
-
-class _PublicHttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicHttps

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase, translate
 from functools import cache
 from itertools import groupby
@@ -20,7 +20,6 @@ from stages.core.seeding import generator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-COLUMNS = ("path", "file", "label", "source", "group", "box", "problem")
 HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
 # Without a leading dot, which hides a name anyhow; in small letters, as `fnmatch` reads them.
 SYSTEM = (
@@ -41,10 +40,6 @@ _IS_SYSTEM = re.compile("|".join(map(translate, SYSTEM)))
 # DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
 TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
 _NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
-# Letters and marks that nobody sees (Unicode's Default_Ignorable_Code_Point), and the blank of Braille.
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
-)
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
 
 
@@ -70,9 +65,8 @@ class Entry:
     box: str = ""
     problem: str = ""
 
-    def row(self) -> dict[str, str]:
-        """The entry as a row of the manifest."""
-        return asdict(self)
+
+COLUMNS = [field.name for field in fields(Entry)]  # of the manifest
 
 
 class Names:
@@ -178,28 +172,6 @@ def hidden_part(path: str) -> str:
 def is_hidden(path: str) -> bool:
     """Whether the file, or a folder above it, has such a name."""
     return bool(hidden_part(path))
-
-
-def tidy(label: str) -> str:
-    """The label as everybody reads it: accents composed, no spaces around it, so that these make no second class."""
-    return unicodedata.normalize("NFC", label).strip()
-
-
-def with_unseen(label: str) -> str:
-    """The label in quotes, with escapes for what nobody sees."""
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], repr(label))
-
-
-def alike(labels: set[str]) -> list[list[str]]:
-    """Labels that differ in nothing but case, width, spaces, unseen characters, or how a number is written."""
-    same: dict[str, list[str]] = {}
-    for label in sorted(labels):
-        seen = unicodedata.normalize("NFKC", label).casefold()
-        key = "".join(c for c in _UNSEEN.sub("", seen) if unicodedata.category(c) not in {"Cf", "Cc", "Zl", "Zp", "Zs"})
-        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", key):  # 1, 01 and 1.0
-            key = repr(float(key))
-        same.setdefault(key, []).append(label)
-    return [found for found in same.values() if len(found) > 1]
 
 
 def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from stages.core import console
 from stages.core.errors import UserError
 from stages.core.folders import label_folders, part_level
+from stages.core.labels import tidy
 from stages.ingest import pattern, table
-from stages.ingest.entry import HIDDEN, Entry, is_picture, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stages.core.errors import UserError
 from stages.core.params import FILE, Section, section
@@ -126,15 +126,10 @@ class Urls(Section):
     allow_private: bool = False  # addresses of private networks and of this machine
 
 
-SOURCES: dict[str, type[Section]] = {
-    "digits": Digits,
-    "folder": Folder,
-    "archive": Archive,
-    "cifar10": Cifar10,
-    "uecfood256": Uecfood256,
-    "urls": Urls,
-}
 Ingest = Digits | Folder | Archive | Cifar10 | Uecfood256 | Urls
+SOURCES: dict[str, type[Section]] = {
+    get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(Ingest)
+}
 
 
 def check_source(values: Any) -> Ingest:
@@ -152,4 +147,4 @@ def check_source(values: Any) -> Ingest:
             f"{FILE}: `ingest.label_level` is gone: write `ingest.label: {level}`, or leave it out where the label is "
             "the folder that holds the file"
         )
-    return TypeAdapter(Ingest).validate_python(section(SOURCES[source], values, "ingest"))
+    return cast("Ingest", section(SOURCES[source], values, "ingest"))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.core.folders import part_named
+from stages.core.labels import tidy
 from stages.ingest import table_file
-from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable, tidy
+from stages.ingest.entry import HIDDEN, Entry, is_picture, named, plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,7 @@ _WAYS = {
     "link_leads_out": "`ingest.links_out: true` lets links be followed",
 }
 _Found = tuple[Entry | None, str]
+_MISSING: _Found = (None, "missing_file")
 
 
 def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path) -> list[Entry]:
@@ -99,29 +101,24 @@ class _Files:
             asked: what stands in the row, and the path of the table.
         """
         paths = [(plain(text.strip()), table) for text, table in asked]
-        exact = [self._by_path(*one) for one in paths]
-        taken = {found.path for found, _ in exact if found}
-        found = [
-            one if one[1] != "missing_file" else self._by_name(*at, taken) for one, at in zip(exact, paths, strict=True)
-        ]
-        taken |= {entry.path for entry, _ in found if entry}
-        found = [
-            one if one[1] != "missing_file" else self._by_stem(*at, taken) for one, at in zip(found, paths, strict=True)
-        ]
+        found: list[_Found] = [_MISSING] * len(paths)
+        for way in (self._by_path, self._by_name, self._by_stem):  # each for the rows that found no file before
+            taken = {entry.path for entry, _ in found if entry}
+            found = [one if one != _MISSING else way(*at, taken) for one, at in zip(found, paths, strict=True)]
         # cats/1.png and dogs/1.png, where only birds/1.png is: neither is it
         rows = list(enumerate(zip(found, paths, strict=True)))
         other = {k: (entry.path, path) for k, ((entry, _), (path, _)) in rows if entry and _other_folder(path, entry)}
         rivals = Counter(path for path, _ in set(other.values()))
-        return [(None, "missing_file") if k in other and rivals[other[k][0]] > 1 else one for k, (one, _) in rows]
+        return [_MISSING if k in other and rivals[other[k][0]] > 1 else one for k, (one, _) in rows]
 
-    def _by_path(self, path: str, table: str) -> _Found:
+    def _by_path(self, path: str, table: str, _taken: set[str]) -> _Found:
         folder = table.rpartition("/")[0]
         for whole in (f"{folder}/{path}", path):
             here = self._at.get(_composed(whole), [])
             here = [entry for entry in here if entry.path == whole] or here  # two that differ in their form of accents
             if here:
                 return _one(here)
-        return None, "missing_file"
+        return _MISSING
 
     def _by_name(self, path: str, table: str, taken: set[str]) -> _Found:
         above, _, name = path.rpartition("/")
@@ -143,9 +140,9 @@ class _Files:
 
     def _by_stem(self, path: str, table: str, taken: set[str]) -> _Found:
         """1.jpg, where 1.png is, and no other row names it."""
-        found = self._by_name(path.rpartition(".")[0], table, taken) if is_picture(path) else (None, "missing_file")
+        found = self._by_name(path.rpartition(".")[0], table, taken) if is_picture(path) else _MISSING
         if (entry := found[0]) and (entry.path in taken or not is_picture(entry.path)):
-            return None, "missing_file"
+            return _MISSING
         return found
 
 
@@ -163,7 +160,7 @@ def in_part(path: str, part: str) -> bool:
 def _one(named: list[Entry]) -> _Found:
     if len(named) == 1:
         return named[0], ""
-    return None, "several_files" if named else "missing_file"
+    return (None, "several_files") if named else _MISSING
 
 
 def _other_folder(path: str, entry: Entry) -> bool:

@@ -12,19 +12,20 @@ import time
 import urllib.robotparser
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from urllib3.exceptions import HTTPError
 
 from stages.core import console
+from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
+from stages.core.labels import tidy
 from stages.ingest import address_list
 from stages.ingest.connections import AGENT, Budget, PrivateAddressError, SpentError, get, make_pool
-from stages.ingest.entry import Entry, printable, tidy
+from stages.ingest.entry import Entry, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +48,13 @@ class RefusedError(Exception):
         self.wait = wait  # seconds that the server asks for
 
 
-@dataclass(frozen=True)
 class _Fetcher:
     """What the threads share."""
 
-    params: Urls
-    pool: urllib3.PoolManager
-    robots: Callable[[str], Any]
+    def __init__(self, params: Urls) -> None:
+        self.params = params
+        self.pool = make_pool(params.connections, allow_private=params.allow_private)
+        self.robots = cache(partial(_robots, self))  # each site is asked once
 
 
 def bring(params: Urls, target: Path) -> list[Entry]:
@@ -66,12 +67,10 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     by_address: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in rows:
         by_address[row["url"]].append(row)
-    pool = make_pool(params.connections, allow_private=params.allow_private)
-    fetcher = _Fetcher(params, pool, cache(lambda origin: _robots(pool, origin, params)))
-
+    fetcher = _Fetcher(params)
     paths, seen = {}, Counter[str]()
     for url in by_address:  # without secrets, two may look the same
-        path = printable(address_list.without_secrets(url))
+        path = printable(without_secrets(url))
         seen[path] += 1
         paths[url] = path if seen[path] == 1 else f"{path}~{seen[path]}"
 
@@ -118,7 +117,7 @@ def _fetch(fetcher: _Fetcher, url: str) -> tuple[bytes, str]:
     if known.is_file() and (content := _kept(known.read_text(errors="replace").strip())) is not None:
         return content, ""
     try:
-        content = _follow(fetcher, url)
+        content = _follow(fetcher, url, int(fetcher.params.max_megabytes * 1e6), _check)
     except RefusedError as reason:
         return b"", str(reason)
     ADDRESSES.mkdir(parents=True, exist_ok=True)
@@ -135,34 +134,38 @@ def _kept(digest: str) -> bytes | None:
     return content if _digest(content) == digest else None
 
 
-def _follow(fetcher: _Fetcher, url: str) -> bytes:
-    """Fetch an address, and where it redirects to; every site on the way is asked for its robots.txt."""
-    params = fetcher.params
-    max_bytes = int(params.max_megabytes * 1e6)
-    budget = Budget(params.timeout_seconds, max_bytes)
+def _check(fetcher: _Fetcher, url: str) -> None:
+    """Refuse what is no address of a site, or what the robots.txt of the site forbids."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise RefusedError("not_http")
+        rules = fetcher.robots(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        if isinstance(rules, str):
+            raise RefusedError(rules)
+        if not rules.can_fetch(AGENT, url):
+            raise RefusedError("forbidden_by_robots")
+    except ValueError:  # a bracket that nobody closed, in one spelling or the other
+        raise RefusedError("not_http") from None
+
+
+def _follow(fetcher: _Fetcher, url: str, max_bytes: int, check: Callable[[_Fetcher, str], None]) -> bytes:
+    """The content of an address, or of where it redirects to; `check` may refuse each address before it is fetched."""
+    budget = Budget(fetcher.params.timeout_seconds, max_bytes)
     for _ in range(REDIRECTS + 1):
-        try:
-            parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise RefusedError("not_http")
-            rules = fetcher.robots(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-            if isinstance(rules, str):
-                raise RefusedError(rules)
-            if not rules.can_fetch(AGENT, url):
-                raise RefusedError("forbidden_by_robots")
-        except ValueError:  # a bracket that nobody closed, in one spelling or the other
-            raise RefusedError("not_http") from None
-        content, url = _get(fetcher.pool, url, max_bytes, budget, params.retries)
+        check(fetcher, url)
+        content, url = _get(fetcher, url, budget)
         if not url:
             return content
     raise RefusedError("too_many_redirects")
 
 
-def _get(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget, retries: int) -> tuple[bytes, str]:
+def _get(fetcher: _Fetcher, url: str, budget: Budget) -> tuple[bytes, str]:
     """The content of an address, or the address that it redirects to and no content; tried again while time is left."""
+    retries = fetcher.params.retries
     for attempt in range(retries + 1):
         try:
-            return _once(pool, url, max_bytes, budget)
+            return _once(fetcher.pool, url, budget)
         except RefusedError as refused:
             wait = max(0.5 * 2**attempt, refused.wait)
             if attempt == retries or str(refused) not in AGAIN or wait > budget.end - time.monotonic():
@@ -171,7 +174,7 @@ def _get(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget, re
     raise AssertionError("the last attempt returns or raises")
 
 
-def _once(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget) -> tuple[bytes, str]:
+def _once(pool: urllib3.PoolManager, url: str, budget: Budget) -> tuple[bytes, str]:
     try:
         with get(pool, url, budget) as response:
             if location := response.get_redirect_location():
@@ -182,7 +185,7 @@ def _once(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget) -
             content = bytearray()
             while piece := response.read1(CHUNK, decode_content=True):
                 content += piece
-                if len(content) > max_bytes:
+                if len(content) > budget.max_bytes:
                     raise RefusedError("too_large")
             return bytes(content), ""
     except SpentError as error:
@@ -193,23 +196,20 @@ def _once(pool: urllib3.PoolManager, url: str, max_bytes: int, budget: Budget) -
         raise RefusedError("too_slow" if time.monotonic() > budget.end else "unreachable") from None
 
 
-def _robots(pool: urllib3.PoolManager, origin: str, params: Urls) -> urllib.robotparser.RobotFileParser | str:
+def _robots(fetcher: _Fetcher, origin: str) -> urllib.robotparser.RobotFileParser | str:
     """The rules of a site (RFC 9309): none without a robots.txt, all forbidden where the site refuses to tell.
 
     Of a site that cannot or must not be reached at all: the reason.
     """
-    rules, url = urllib.robotparser.RobotFileParser(), f"{origin}/robots.txt"
-    budget = Budget(params.timeout_seconds, 512_000)
+    rules = urllib.robotparser.RobotFileParser()
     try:
-        for _ in range(REDIRECTS + 1):
-            content, url = _get(pool, url, 512_000, budget, params.retries)
-            if not url:
-                break
+        content = _follow(fetcher, f"{origin}/robots.txt", 512_000, lambda *_: None)
         rules.parse(content.decode("utf-8", "replace").splitlines())
     except RefusedError as reason:
         if str(reason) in ("private_address", "unreachable", "too_slow"):
             return str(reason)
-        rules.parse([] if str(reason).startswith("http_4") else ["User-agent: *", "Disallow: /"])
+        none = str(reason).startswith(("http_4", "too_many_redirects"))
+        rules.parse([] if none else ["User-agent: *", "Disallow: /"])
     return rules
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from stages.predict.output import Row
-
 _M_ARENA_MAX = -8  # of malloc.h
 
 
@@ -63,8 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         decoded = pictures.decoded(paths, ensemble.size, ensemble.resize, clean, cleaned.workers(clean))
         bar = console.progress(zip(files, decoded, strict=True), total=len(files), desc="predict", unit="picture")
         kind = arguments.format or ("table" if file.isatty() else "csv")
-        counts = {"unlike": 0, "problem": 0}
-        output.write(_counted(output.rows(bar, ensemble, top), counts), kind, top, file)
+        counts = output.write(output.rows(bar, ensemble, top), kind, top, file)
     count, share = len(ensemble.members), f"{1 - arguments.unlike:.0%} of the validation pictures"
     most = f" for most of the {count} networks" if count > 1 else ""
     console.say(
@@ -82,14 +79,6 @@ def _share_memory() -> None:
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
-def _counted(rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
-    """The same rows; `counts` says afterwards how many were unlike training, and how many had a problem."""
-    for row in rows:
-        counts["unlike"] += row["unlike"]
-        counts["problem"] += bool(row["problem"])
-        yield row
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from stages.aggregate.params import Aggregate
 from stages.core import cells, console, files, params
 from stages.core.errors import UserError
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.predict import missing
 
 if TYPE_CHECKING:
     import argparse
@@ -71,7 +70,7 @@ def choose(study: Study) -> Choice:
         UserError: the study has no report yet, or no variant with a trained network.
     """
     if not Path("reports/summary.csv").exists():
-        raise UserError(f"reports/summary.csv is not here; {missing.again()} makes it")
+        raise UserError(f"reports/summary.csv is not here; {files.again()} makes it")
     compare = params.section(Aggregate, study.raw["aggregate"], "aggregate").compare
     metric = ON_VALIDATION.get(compare, compare)
     found = _candidates(study, metric)

@@ -7,20 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 from scipy.special import softmax
 
 from stages.core import cells, files, intact
 from stages.core.children import cores
 from stages.core.errors import UserError
-from stages.predict import missing
-from stages.train import feed, machine, normalise, predict, zoo
-from stages.train.data import Data
-from stages.train.params import Cell
+from stages.train import feed, predict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -113,41 +108,9 @@ def load(variant: str, seed: int, unlike: float) -> Member:
     """
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
-        raise missing.error(path)
-    loaded = network(cells.train_folder(variant, seed) / "config.json", path, seed)
+        raise files.missing(path)
+    loaded = predict.restored(cells.train_folder(variant, seed) / "config.json", path, seed)
     return Member(loaded, _temperature(variant, seed), _threshold(variant, seed, unlike))
-
-
-def network(config_path: Path, path: Path, seed: int) -> predict.Loaded:
-    """A trained network, from its config.json and its model.safetensors.
-
-    The settings come from config.json and not from params.yaml, which may have changed since.
-
-    Raises:
-        UserError: the two files do not fit together.
-    """
-    config = files.read_json(config_path)
-    try:
-        cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
-    except (ValidationError, KeyError, TypeError) as error:
-        raise intact.damaged(config_path, " ".join(str(error).split())[:200]) from None
-    device = machine.prepare(cell)
-    model = cell.model
-    if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
-        model = model.model_copy(update={"weights": "none"})
-    built = zoo.build(model, len(classes), cell.size, seed, None)
-    tensors = intact.tensors(path)
-    own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
-    try:
-        built.load_state_dict(own)
-        normaliser = normalise.load(cell, tensors).to(device)
-    except (RuntimeError, KeyError) as error:
-        reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
-        raise intact.damaged(path, reason) from None
-    # `Loaded` also holds the study's pictures. None are needed here, so it gets no rows and no pixels.
-    nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
-    data = Data(classes, [], [], np.zeros(0, np.int64), {})
-    return predict.Loaded(machine.place(built, cell, device).eval(), normaliser, cell, data, nothing, [], device)
 
 
 def _temperature(variant: str, seed: int) -> float:
@@ -166,6 +129,6 @@ def _threshold(variant: str, seed: int, unlike: float) -> float | None:
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
-        raise missing.error(path)
+        raise files.missing(path)
     logits = intact.arrays(path, ["val"])["val"]
     return float(np.quantile(logits.max(axis=1), unlike)) if len(logits) else None

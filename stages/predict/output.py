@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -62,41 +63,62 @@ def _predicted(pictures: Sequence[tuple[str, Decoded]], ensemble: Ensemble, top:
         yield row
 
 
-def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> None:
+def write(rows: Iterable[Row], kind: str, top: int, file: TextIO) -> Counter[str]:
     """Write each row as soon as it is predicted, so that a reader of a pipe need not wait for the last.
 
-    `top` is the number of labels of a row, which a CSV needs for its header.
+    Args:
+        rows: of the pictures.
+        kind: one of FORMATS.
+        top: the number of labels of a row, which a CSV needs for its header.
+        file: to write to.
+
+    Returns:
+        How many pictures were `unlike` training, and how many had a `problem`.
     """
-    {"csv": _csv, "jsonl": _jsonl, "table": _table}[kind](rows, top, file)
-
-
-def _csv(rows: Iterable[Row], top: int, file: TextIO) -> None:
-    """`path, label, probability, label_2, probability_2, ..., unlike, problem`; formulas are escaped."""
-    ranks = ["", *(f"_{rank}" for rank in range(2, top + 1))]
-    columns = ["path", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability")), "unlike", "problem"]
-    writer = csv.DictWriter(UnixLines(file), columns, lineterminator="\r\n", restval="")
-    writer.writeheader()
+    counts = Counter[str]()
+    writer = csv.DictWriter(UnixLines(file), _columns(top), lineterminator="\r\n", restval="")
+    if kind == "csv":
+        writer.writeheader()
     for row in rows:
-        flat = {"path": row["path"], "problem": row["problem"], "unlike": "" if row["problem"] else int(row["unlike"])}
-        for rank, (label, probability) in zip(ranks, row["top"], strict=False):
-            flat |= {f"label{rank}": label, f"probability{rank}": f"{probability:.6f}"}
-        writer.writerow({name: intact.escaped(value) for name, value in flat.items()})
+        if kind == "csv":
+            writer.writerow(_fields(row))
+        else:
+            file.write((_json(row) if kind == "jsonl" else _line(row)) + "\n")
         file.flush()
+        counts.update(unlike=row["unlike"], problem=bool(row["problem"]))
+    return counts
 
 
-def _jsonl(rows: Iterable[Row], _top: int, file: TextIO) -> None:
-    """An object for each picture: `path`, `top` (label and probability), `unlike`, `problem`."""
-    for row in rows:
-        top = [{"label": label, "probability": round(probability, 6)} for label, probability in row["top"]]
-        line = {"path": row["path"], "top": top, "unlike": bool(row["unlike"]), "problem": row["problem"]}
-        file.write(json.dumps(line, ensure_ascii=True) + "\n")
-        file.flush()
+def _columns(top: int) -> list[str]:
+    """`path, label, probability, label_2, probability_2, ..., unlike, problem`."""
+    return [
+        "path",
+        *(f"{name}{_rank(k)}" for k in range(top) for name in ("label", "probability")),
+        "unlike",
+        "problem",
+    ]
 
 
-def _table(rows: Iterable[Row], _top: int, file: TextIO) -> None:
-    """A line for each picture; what a terminal could obey instead of show is escaped."""
-    for row in rows:
-        said = row["problem"] or ", ".join(f"{label} {probability:.1%}" for label, probability in row["top"])
-        mark = "  (unlike anything in training)" if row["unlike"] else ""
-        file.write(console.shown(f"{row['path']}: {said}{mark}", keep="") + "\n")
-        file.flush()
+def _rank(place: int) -> str:
+    return f"_{place + 1}" if place else ""
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """A row of a CSV; formulas are escaped."""
+    flat = {"path": row["path"], "problem": row["problem"], "unlike": "" if row["problem"] else int(row["unlike"])}
+    for place, (label, probability) in enumerate(row["top"]):
+        flat |= {f"label{_rank(place)}": label, f"probability{_rank(place)}": f"{probability:.6f}"}
+    return {name: intact.escaped(value) for name, value in flat.items()}
+
+
+def _json(row: Row) -> str:
+    """An object with `path`, `top` (label and probability), `unlike`, `problem`."""
+    top = [{"label": label, "probability": round(probability, 6)} for label, probability in row["top"]]
+    return json.dumps({"path": row["path"], "top": top, "unlike": row["unlike"], "problem": row["problem"]})
+
+
+def _line(row: Row) -> str:
+    """A line of text; what a terminal could obey instead of show is escaped."""
+    said = row["problem"] or ", ".join(f"{label} {probability:.1%}" for label, probability in row["top"])
+    mark = "  (unlike anything in training)" if row["unlike"] else ""
+    return console.shown(f"{row['path']}: {said}{mark}", keep="")

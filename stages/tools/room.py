@@ -1,4 +1,4 @@
-"""How many cells have room on this machine: cores, GPUs, memory."""
+"""This machine as a place for the cells of a study, and how many have room: cores, GPUs, memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from stages.core import files
+from stages.core import children, files
 from stages.core.cells import TIMINGS
-from stages.core.children import cores
 from stages.core.errors import UserError
+from stages.tools import forked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from multiprocessing.process import BaseProcess
     from pathlib import Path
+
+    from dvc.stage import Stage
 
     from stages.core.params import Study
 
@@ -29,7 +31,7 @@ LEAST = 10**9  # bytes that a cell needs where none of this study has left its t
 
 def jobs(gpus: list[str]) -> int:
     """The most cells at once: one per GPU, or one per core."""
-    return len(gpus) or cores()
+    return len(gpus) or children.cores()
 
 
 def threads(study: Study) -> dict[str, int]:
@@ -73,19 +75,6 @@ def gpus(study: Study) -> list[str]:
     return asked.stdout.split() if asked.returncode == 0 else []
 
 
-def enough(running: Collection[BaseProcess]) -> bool:
-    """Whether the memory is enough for one cell more; one alone is always started, as `dvc repro` would do."""
-    import psutil  # type: ignore[import-untyped]
-
-    used = 0
-    for process in running:
-        with contextlib.suppress(psutil.Error):
-            cell = psutil.Process(process.pid)
-            used += sum(one.memory_full_info().uss for one in (cell, *cell.children(recursive=True)))
-    free = psutil.virtual_memory().available
-    return not running or free + used >= (len(running) + 1) * largest()
-
-
 def largest() -> int:
     """The most memory that a cell of this study was seen to take."""
     peaks = (timing(path).get("peak_memory_bytes") or 0 for path in TIMINGS.glob("*/*.json"))
@@ -105,3 +94,53 @@ def _each(study: Study, key: str, default: Any) -> list[Any]:
     """A setting of `train` in each variant."""
     shared = (study.raw["train"] or {}).get(key, default)
     return [(settings or {}).get(key, shared) for settings in study.variants.values()]
+
+
+class Here:
+    """Starts commands in processes of this machine."""
+
+    def __init__(self, study: Study, asked: int | None) -> None:
+        self.gpus = gpus(study)
+        self.jobs = asked or jobs(self.gpus)
+        # Each process of a cell takes a GPU. Without GPUs a number of jobs decides alone; else cells share the cores.
+        self.takes = processes(study) if self.gpus else {} if asked else threads(study)
+        self.on: dict[BaseProcess, list[str]] = {}  # command -> its GPUs, where there are several
+
+    def fits(self, variant: str, others: Collection[str]) -> bool:
+        """Whether GPUs, or cores, are free for it beside those of other variants; one alone always fits."""
+        return fits(variant, others, self.takes, self.jobs)
+
+    @staticmethod
+    def enough(running: Collection[BaseProcess]) -> bool:
+        """Whether the memory is enough for one cell more; one alone is always started, as `dvc repro` would do."""
+        import psutil  # type: ignore[import-untyped]
+
+        used = 0
+        for process in running:
+            with contextlib.suppress(psutil.Error):
+                cell = psutil.Process(process.pid)
+                used += sum(one.memory_full_info().uss for one in (cell, *cell.children(recursive=True)))
+        free = psutil.virtual_memory().available
+        return not running or free + used >= (len(running) + 1) * largest()
+
+    def start(self, stage: Stage, environment: dict[str, str], log: Path) -> BaseProcess:
+        """Start the command of a stage."""
+        chosen: list[str] = []
+        if len(self.gpus) > 1:
+            busy = [gpu for gpus in self.on.values() for gpu in gpus]
+            variant = stage.name.partition("@")[2].rpartition("-")[0]
+            chosen = sorted(self.gpus, key=busy.count)[: self.takes[variant]]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
+        process = forked.start(stage.cmd.split()[-1], environment, log)
+        if chosen:
+            self.on[process] = chosen
+        return process
+
+    def ended(self, running: Collection[BaseProcess], seconds: float | None) -> list[BaseProcess]:
+        """Wait until at least one has ended, or for some seconds; those that have."""
+        done = forked.ended(running, seconds)
+        for process in done:
+            self.on.pop(process, None)
+        return done
+
+    stop = staticmethod(children.stop)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.tools.here import Here
+from stages.tools.room import Here
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -142,16 +142,8 @@ def code() -> str:
 
 
 def _python(*folders: str) -> list[Path]:
-    """Python files, without those behind the links of a study."""
-    return sorted(path for folder in folders for path in _walk(ROOT / folder) if "templates" not in path.parts)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
-        elif path.suffix == ".py":
-            yield path
+    """Python files; `rglob` does not follow the links of a study."""
+    return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py") if "templates" not in p.parts)
 
 
 def _module(path: Path) -> str:

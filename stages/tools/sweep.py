@@ -14,7 +14,6 @@ import difflib
 import json
 import math
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +88,7 @@ def _content(rev: str, name: str) -> str | None:
 
 
 def _experiment(name: str, settings: str, metrics: dict[str, Any]) -> Experiment:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / params.FILE
-        path.write_text(settings, encoding="utf-8")
-        study = params.read(path)
+    study = params.parse(settings.encode())
     top1 = {
         variant: {split: (found[split][METRIC]["mean"], found[split][METRIC].get("sd")) for split in ("val", "test")}
         for variant, found in metrics.items()
@@ -173,16 +169,9 @@ def choose(param: str, shown: list[Experiment]) -> list[dict[str, Any]]:
         for experiment in shown:
             val, test = experiment.top1[variant]["val"], experiment.top1[variant]["test"]
             test_of_the_best = test if experiment is best else (None, None)
-            value = experiment.settings.get(param)
-            figures = (
-                value,
-                experiment.name,
-                experiment.seeds,
-                *val,
-                chosen if experiment is best else "",
-                *test_of_the_best,
-            )
-            found.append(dict(zip(COLUMNS, (variant, *figures), strict=True)))
+            start = (variant, experiment.settings.get(param), experiment.name, experiment.seeds)
+            row = (*start, *val, chosen if experiment is best else "", *test_of_the_best)
+            found.append(dict(zip(COLUMNS, row, strict=True)))
     if not found:
         raise UserError(f"`{param}` affects no variant, because each variant has its own setting instead")
     return found

@@ -64,10 +64,12 @@ class Move:
 
     def everything(self) -> str:
         """Copy all experiments with finished runs, then the registry; returns what was done, in words."""
-        found = [(one, store.finished(self.source, one.experiment_id)) for one in self.source.search_experiments()]
-        left = sum(len(self.source.search_runs([one.experiment_id])) - len(runs) for one, runs in found)
+        found = [
+            (one, store.finished(self.source, one.experiment_id)) for one in store.every(self.source.search_experiments)
+        ]
+        left = sum(len(store.runs(self.source, one.experiment_id)) - len(runs) for one, runs in found)
         copied = sum(self.experiment(one, runs) for one, runs in found if runs)
-        versions = sum(self.registered(model) for model in self.source.search_registered_models())
+        versions = sum(self.registered(model) for model in store.every(self.source.search_registered_models))
         there = len(self.runs) - copied
         words = f"{copied} runs copied, {there} there before; {versions} versions of registered models copied"
         return words + (f"; not copied: {left} runs that did not finish" if left else "")
@@ -100,10 +102,7 @@ class Move:
         new = self.target.create_run(place, run.info.start_time, tags, run.info.run_name).info.run_id
         params = [Param(key, value) for key, value in run.data.params.items()]
         metrics = [metric for key in run.data.metrics for metric in self.source.get_metric_history(old, key)]
-        for start in range(0, len(params), 100):
-            self.target.log_batch(new, params=params[start : start + 100])
-        for start in range(0, len(metrics), 1000):
-            self.target.log_batch(new, metrics=metrics[start : start + 1000])
+        store.log(self.target, new, params, metrics)
         if run.inputs and run.inputs.dataset_inputs:
             store.again(self.target.log_inputs, new, run.inputs.dataset_inputs)
         with tempfile.TemporaryDirectory() as folder:

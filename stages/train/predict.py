@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
 from stages.core import cells, files, intact
-from stages.core.errors import UserError
 from stages.train import data, distributed, feed, machine, normalise, pixels, zoo
 from stages.train.params import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -62,45 +62,52 @@ class Loaded:
 
 
 def load(variant: str, seed: int) -> Loaded:
-    """Load a trained cell with the settings that it was trained with.
+    """Load a trained cell with the settings that it was trained with, and the images of the study.
 
     Raises:
-        UserError: the cell is not trained yet, or its files do not fit together.
+        UserError: the cell is not trained yet, or its files or its classes do not fit together.
     """
-    config = files.read_json(cells.train_folder(variant, seed) / "config.json")
-    try:
-        cell = Cell.model_validate(config["cell"])
-    except ValidationError as error:
-        where = cells.train_folder(variant, seed) / "config.json"
-        raise intact.damaged(where, f"cell: {error.errors()[0]['msg']}") from None
+    config = cells.train_folder(variant, seed) / "config.json"
     path = cells.run_folder(variant, seed) / "model.safetensors"
     if not path.exists():
-        raise UserError(f"{path} is not here; `dvc repro` makes it, `dvc pull` fetches it")
-    device = machine.prepare(cell)
+        raise files.missing(path)
+    loaded = restored(config, path, seed)
+    cell = loaded.cell
     images = data.load(seed, mixed=cell.mixed)
-    tensors = intact.tensors(path)
+    if loaded.classes != images.classes:
+        raise intact.damaged(config, "the network was trained on other classes than the split has now")
+    key = pixels.key(images.paths, cell.size, cell.resize)
+    return replace(loaded, data=images, pixels=pixels.load(images.paths, cell.size, cell.resize, key), pixels_key=key)
+
+
+def restored(config_path: Path, path: Path, seed: int) -> Loaded:
+    """A trained network without images, from its config.json and its model.safetensors.
+
+    The settings come from config.json and not from params.yaml, which may have changed since.
+
+    Raises:
+        UserError: the two files do not fit together.
+    """
+    config = files.read_json(config_path)
+    try:
+        cell, classes = Cell.model_validate(config["cell"]), [str(name) for name in config["classes"]]
+    except (ValidationError, TypeError) as error:
+        raise intact.damaged(config_path, " ".join(str(error).split())[:200]) from None
+    device = machine.prepare(cell)
     model = cell.model
     if model.name == "backbone":  # its weights are in the file; the originals need not be at hand
         model = model.model_copy(update={"weights": "none"})
-    network = zoo.build(model, len(images.classes), cell.size, seed, images.prior)
+    network, tensors = zoo.build(model, len(classes), cell.size, seed, None), intact.tensors(path)
     own = {name: value for name, value in tensors.items() if not name.startswith(normalise.PREFIX)}
     try:
         network.load_state_dict(own)
         normaliser = normalise.load(cell, tensors).to(device)
     except (RuntimeError, KeyError) as error:
-        raise intact.damaged(
-            path, f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
-        ) from None
-    key = pixels.key(images.paths, cell.size, cell.resize)
-    return Loaded(
-        machine.place(network, cell, device).eval(),
-        normaliser,
-        cell,
-        images,
-        pixels.load(images.paths, cell.size, cell.resize, key),
-        key,
-        device,
-    )
+        reason = f"other tensors than the network has: {' '.join(str(error).split())[:200]}"
+        raise intact.damaged(path, reason) from None
+    nothing = np.zeros((0, cell.size, cell.size, 3), np.uint8)
+    no_images = data.Data(classes, [], [], np.zeros(0, np.int64), {})
+    return Loaded(machine.place(network, cell, device).eval(), normaliser, cell, no_images, nothing, [], device)
 
 
 def logits(loaded: Loaded, images: Any) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from stages.core import cells, files
+from stages.core import cells, children, files
 from stages.core.errors import UserError
 from stages.train import checkpoint, data, distributed, feed, losses, machine, normalise, pixels, zoo
 from stages.train.frozen import Cached, Cut, LivePrefix, cut
@@ -158,17 +158,5 @@ def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device
         "cpu_seconds": cpu,
         "peak_memory_bytes": int(memory),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
-        "hardware": _hardware(device),
+        "hardware": torch.cuda.get_device_name(device) if device.type == "cuda" else children.processor(),
     }
-
-
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        import platform
-
-        return platform.processor() or platform.machine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -33,24 +34,23 @@ def main() -> None:
     console.say("1. dvc.lock against dvc.yaml, params.yaml, code and files")
     with scratch.copy(place, source) as copy:
         checks = [_done("lock", lambda: lock_check.check(place, copy, source))]
-        here |= _threads(lock_check.resolved_settings(copy).values())
+        settings = list[dict[str, Any]]()
+        with contextlib.suppress(UserError):  # check 1 says then why params.yaml has none
+            settings += lock_check.resolved_settings(copy).values()
+    here |= _threads(settings)
     console.say("2. tables and report from the files in git")
     checks.append(_done("tables and pages", lambda: rerun.from_git(place)))
-    why = _why_not(chosen, study, place, source)
-    scope = "the whole study" if cells is None else f"{len(cells)} cells"
-    console.say(f"3. not run again: {why}" if why else f"3. {scope} again, from raw data")
-    checks.append(
-        rerun.not_run(why)
-        if why
-        else _done(
-            "run again",
-            lambda: rerun.from_raw(
-                place, cells, source, jobs=max(1, chosen.jobs or _side_by_side(machines, here, study)),
-                same_cpu=made_with.get("cpu", here["cpu"]) == here["cpu"],
-                refetched=study.raw["ingest"].get("source") == "urls",
-            ),
-        )
-    )  # fmt: skip
+    if why := _why_not(chosen, study, place, source):
+        console.say(f"3. not run again: {why}")
+        checks.append(rerun.not_run(why))
+    else:
+        console.say(f"3. {'the whole study' if cells is None else f'{len(cells)} cells'} again, from raw data")
+        options = {
+            "jobs": max(1, chosen.jobs or _side_by_side(settings, gpu=bool(here["gpu"]))),
+            "same_cpu": made_with.get("cpu", here["cpu"]) == here["cpu"],
+            "refetched": study.raw["ingest"].get("source") == "urls",
+        }
+        checks.append(_done("run again", lambda: rerun.from_raw(place, cells, source, **options)))
     described = {
         "here": here,
         "made_with": made_with | _threads(machines),
@@ -92,7 +92,7 @@ def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Pla
         )
     if place.git("ls-files", "--", source, check=False):
         return None
-    where = "is not here" if rerun.source_missing(place, source) else "is here"
+    where = "is here" if (place.folder / source).exists() else "is not here"
     return f"the raw data of this study is not in git ({source} {where}); --cells, --sample or --all runs cells again"
 
 
@@ -102,11 +102,10 @@ def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
 
-def _side_by_side(machines: list[dict[str, Any]], here: dict[str, Any], study: params.Study) -> int:
+def _side_by_side(settings: Iterable[dict[str, Any]], *, gpu: bool) -> int:
     """As many cells as the cores can feed; one where cells may use a GPU, whose memory they would share."""
-    threads = max((int(machine["threads"]) for machine in machines), default=1)
-    processes = max(int((told or {}).get("processes", 1)) for told in (study.raw["train"], *study.variants.values()))
-    return 1 if here["gpu"] else max(1, children.cores() // (threads * processes))
+    busiest = max((one["threads"] * one.get("processes", 1) for one in settings), default=1)
+    return 1 if gpu else max(1, children.cores() // busiest)
 
 
 def _arguments() -> argparse.Namespace:
@@ -120,7 +119,10 @@ def _arguments() -> argparse.Namespace:
         "--record", action="store_true", help="for the authors of a study: write environment.json and check nothing"
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="stages side by side (default: one per core; 1 with a GPU)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="stages side by side (default: as many as the cores can feed; 1 with a GPU)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed for --sample (default 0)")
     return parser.parse_args()
@@ -129,11 +131,11 @@ def _arguments() -> argparse.Namespace:
 def _cells(chosen: argparse.Namespace, study: params.Study) -> list[tuple[str, int]] | None:
     """The cells to run again; None: no choice was made."""
     if chosen.cells:
-        names = {f"{variant}-{seed}": (variant, seed) for variant, seed in study.cells}
+        known = study.by_name
         for name in chosen.cells:
-            if name not in names:
-                raise UserError(f"--cells: params.yaml has no cell {name}; the cells are {', '.join(names)}")
-        return [names[name] for name in dict.fromkeys(chosen.cells)]
+            if name not in known:
+                raise UserError(f"--cells: params.yaml has no cell {name}; the cells are {', '.join(known)}")
+        return [known[name] for name in dict.fromkeys(chosen.cells)]
     if chosen.sample is None:
         return None
     if not 1 <= chosen.sample <= len(study.cells):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jinja2
 
 from stages.core import cells as places
-from stages.core import files, intact
+from stages.core import children, files, intact
 from stages.core.errors import UserError
 from stages.core.markdown import markdown
 
@@ -139,7 +138,6 @@ def words(value: object) -> str:
 
 
 RECORD = "environment.json"
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;\s*(.+))?$")
 
 
 def this_machine() -> dict[str, Any]:
@@ -153,7 +151,7 @@ def this_machine() -> dict[str, Any]:
         "packages": {
             name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "dvc")
         },
-        "cpu": _cpu(),
+        "cpu": children.processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if gpu else None,
         "driver": _driver() if gpu else None,
@@ -185,29 +183,24 @@ def recorded_environment(place: Place) -> tuple[dict[str, Any], str | None]:
 
 def unpinned(place: Place) -> list[str]:
     """Packages of requirements.lock that are missing or installed in another version, each in words."""
-    from packaging.markers import Marker
+    from packaging.requirements import InvalidRequirement, Requirement
 
     path = place.root / "requirements.lock"
     words = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        match = _PIN.match(line.strip("\\ "))  # a hash follows in the next line
-        if not match or (match[3] and not Marker(match[3]).evaluate()):
+        try:
+            pin = Requirement(line.strip("\\ "))  # a hash follows in the next line
+        except InvalidRequirement:
+            continue
+        if pin.marker and not pin.marker.evaluate():
             continue
         try:
-            version = importlib.metadata.version(match[1])
+            version = importlib.metadata.version(pin.name)
         except importlib.metadata.PackageNotFoundError:
             version = "not installed"
-        if version.split("+")[0] != match[2].split("+")[0]:
-            words.append(f"{match[1]}: pinned {match[2]}, here {version}")
+        if version == "not installed" or version not in pin.specifier:
+            words.append(f"{pin.name}: pinned {str(pin.specifier).removeprefix('==')}, here {version}")
     return words
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _driver() -> str | None:

@@ -72,8 +72,8 @@ def close(recorded: Path, again: Path) -> bool:
     Folders are compared file by file, a page with the pictures inside it; tensors must be equal.
     """
     if recorded.is_dir() or again.is_dir():
-        names = {p.relative_to(top) for top in (recorded, again) for p in top.rglob("*") if p.is_file()}
-        return all((recorded / n).exists() and (again / n).exists() and close(recorded / n, again / n) for n in names)
+        both = ((recorded / name, again / name) for name in _names(recorded, again))
+        return all(old.exists() and new.exists() and close(old, new) for old, new in both)
     old, new = recorded.read_bytes(), again.read_bytes()
     if old == new or recorded.suffix in (".npz", ".safetensors"):
         return old == new
@@ -115,13 +115,17 @@ def values(old: Any, new: Any, sides: Sides = MADE_AGAIN, key: str = "") -> str 
 
 
 def _folders(old: Path, new: Path, sides: Sides) -> str | None:
-    names = sorted({p.relative_to(top).as_posix() for top in (old, new) for p in top.rglob("*") if p.is_file()})
-    for name in names:
+    for name in _names(old, new):
         if not ((old / name).exists() and (new / name).exists()):
             return f"{name}: {sides.only(in_new=(new / name).exists())}"
         if words := first(old / name, new / name, sides):
             return f"{name}: {words}"
     return None
+
+
+def _names(old: Path, new: Path) -> list[str]:
+    """The files of both folders."""
+    return sorted({p.relative_to(top).as_posix() for top in (old, new) for p in top.rglob("*") if p.is_file()})
 
 
 def _rows(read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> _Words:

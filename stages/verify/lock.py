@@ -1,4 +1,4 @@
-"""dvc.lock as a table of hashes, DVC's hashes of files and folders, and how an edited file differs from before."""
+"""dvc.lock as a table of hashes, and how an edited file differs from before."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.core import intact
 from stages.core.errors import UserError
 from stages.verify import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from stages.verify.scratch import Place
 
@@ -146,33 +147,12 @@ def cached(place: Place) -> set[str]:
     return {path for path in read(place).made if any(pattern.fullmatch(path) for pattern in patterns)}
 
 
-def listing(folder: Path) -> dict[str, str]:
-    """The files of an output folder, relative path -> MD5."""
-    return {p.relative_to(folder).as_posix(): md5(p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def digest(path: Path) -> str:
-    """The MD5 that DVC 3 records for a file or a folder; none of a pipe or device, which may never end."""
-    return folder_digest(listing(path)) if path.is_dir() else md5(path.read_bytes()) if path.is_file() else ""
-
-
 def size(path: Path) -> tuple[int, int | None]:
     """Bytes, and of a folder the number of its files, as DVC records them."""
     if not path.is_dir():
         return path.stat().st_size, None
     sizes = [p.stat().st_size for p in path.rglob("*") if p.is_file()]
     return sum(sizes), len(sizes)
-
-
-def folder_digest(files: Mapping[str, str]) -> str:
-    """DVC's MD5 of a folder, from the MD5 of its files by relative path."""
-    entries = [{"md5": files[name], "relpath": name} for name in sorted(files, key=lambda n: tuple(n.split("/")))]
-    return md5(json.dumps(entries, sort_keys=True).encode()) + ".dir"
-
-
-def md5(data: bytes) -> str:
-    """MD5 in hexadecimal: DVC's name for bytes, not a defence; forged bytes are found by running the study again."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def cache_file(place: Place, digest: str) -> Path:
@@ -211,7 +191,7 @@ def changed(place: Place, path: str, recorded: str) -> str:
         is not available.
     """
     now = place.folder / path
-    files = listing(now) if now.is_dir() else {"": digest(now)} if now.exists() else {}
+    files = intact.listing(now) if now.is_dir() else {"": intact.md5(now)} if now.exists() else {}
     before = _cached(place, recorded) or _committed(place, path, recorded)
     return _words(now, before[0], files, before[1]) if before else ""
 
@@ -239,7 +219,7 @@ def _cached(place: Place, recorded: str) -> tuple[Listing, Read] | None:
     then, path = {"": recorded}, cache_file(place, recorded)
     if recorded.endswith(".dir"):
         then = {e["relpath"]: e["md5"] for e in json.loads(path.read_text("utf-8"))} if path.is_file() else {}
-        if folder_digest(then) != recorded:
+        if intact.folder_md5(then) != recorded:
             return None
     return (then, read) if all(cache_file(place, md5).is_file() for md5 in then.values()) else None
 
@@ -248,14 +228,19 @@ def _committed(place: Place, path: str, recorded: str) -> tuple[Listing, Read] |
     commits = place.git("log", f"-{DEPTH}", "--format=%H", "--", path, check=False).split()
     for commit in commits:
         then = _committed_listing(place, commit, path)
-        if recorded in (folder_digest(then), then.get("")):
+        if recorded in (intact.folder_md5(then), then.get("")):
             return then, lambda name: _show(place, commit, f"{path}/{name}".rstrip("/"))  # noqa: B023 - left at once
     return None
 
 
 def _committed_listing(place: Place, commit: str, path: str) -> Listing:
     names = place.git("ls-tree", "-r", "-z", "--name-only", commit, "--", path, check=False).split("\0")
-    return {name[len(path) :].lstrip("/"): md5(_show(place, commit, name)) for name in names if name}
+    return {name[len(path) :].lstrip("/"): _md5(_show(place, commit, name)) for name in names if name}
+
+
+def _md5(data: bytes) -> str:
+    """DVC's name for bytes, not a defence: forged bytes are found by running the study again."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _show(place: Place, commit: str, name: str) -> bytes:

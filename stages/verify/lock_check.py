@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from stages.core import cells as places
-from stages.core import files, params
+from stages.core import files, intact, params
 from stages.core.errors import UserError
 from stages.verify import difference, lock
 from stages.verify.certificate import Check
@@ -100,7 +100,7 @@ def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> N
         found.compared += 1
         if not file.exists():
             found.add(path, "missing", "dvc.lock recorded this file, but it is not in git")
-        elif lock.digest(file) != md5:
+        elif intact.md5(file) != md5:
             words = lock.changed(place, path, md5)
             found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
         elif (size := lock.size(file)) != recorded.sizes[path]:

@@ -15,7 +15,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from stages.core import cells as places
-from stages.core import files
+from stages.core import files, intact
 from stages.verify import difference, lock, scratch
 from stages.verify.certificate import Check, Finding, machine_words, machines
 
@@ -83,11 +83,9 @@ def from_raw(
             s for s in recorded.order
             if (s in names) or (recorded.outs[s] and "@" not in s and (everything or s in ("ingest", "clean", "split")))
         ]  # fmt: skip
-        scope = (
-            "the whole study"
-            if everything
-            else f"the choice of {len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
-        )
+        scope = "the whole study"
+        if not everything:
+            scope = f"the choice of {len(chosen)} cells ({', '.join(f'{v}-{s}' for v, s in chosen)})"
         found = Check("run again", f"{scope}, run again from raw data with an empty cache, gives every recorded hash")
         for name in names:
             if name not in recorded.outs:
@@ -99,7 +97,7 @@ def from_raw(
         for path in recorded.made:
             scratch.remove(again.folder / path, again.root)
         (again.folder / "dvc.lock").unlink(missing_ok=True)
-        if source_missing(place, source) or (refetched and (place.folder / "data/raw").exists()):
+        if not (place.folder / source).exists() or (refetched and (place.folder / "data/raw").exists()):
             stages = _raw_from_cache(place, again, recorded, stages, found)
         if not stages:
             return found
@@ -126,11 +124,6 @@ def not_run(why: str) -> Check:
         "no cell was trained again, so a forgery in which files, dvc.lock, tables and pages agree would not be noticed",
         notes=[why],
     )
-
-
-def source_missing(place: Place, source: str) -> bool:
-    """Whether the source that params.yaml names is not on this machine."""
-    return not (place.folder / source).exists()
 
 
 def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], found: Check) -> None:
@@ -181,7 +174,7 @@ def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: lis
             "data/raw`, which needs access to the remote); the checks that need no data were made",
         )  # fmt: skip
         return []
-    if lock.digest(raw) != recorded.made.get("data/raw"):
+    if intact.md5(raw) != recorded.made.get("data/raw"):
         found.add("data/raw", "different", "this is not the raw data that dvc.lock recorded")
     target = again.folder / "data/raw"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +197,7 @@ def _forgive(place: Place, again: Place, recorded: lock.Lock, found: Check) -> N
     """The last digit of a table and the last grey level of a picture depend on the processor; tensors must be equal."""
     for number, finding in enumerate(found.findings):
         there, here = place.folder / finding.what, again.folder / finding.what
-        if not there.exists() or not here.exists() or lock.digest(there) != recorded.made.get(finding.what):
+        if not there.exists() or not here.exists() or intact.md5(there) != recorded.made.get(finding.what):
             continue  # the bytes are not the recorded ones, so rounding is not the cause
         if difference.close(there, here):
             found.findings[number] = Finding(

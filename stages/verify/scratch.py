@@ -15,6 +15,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
+
 from stages.core.console import progress
 from stages.core.errors import UserError
 
@@ -242,34 +244,24 @@ def run(again: Place, recorded: Lock, stages: list[str], jobs: int, label: str) 
 
 
 def chains(needs: dict[str, list[str]], stages: list[str]) -> dict[Chain, set[Chain]]:
-    """Stages that can only run one after the other as one chain; chain -> the chains that it needs.
+    """Stages that can only run one after the other as one chain; chain -> the chains right before it.
 
     Args:
         needs: stage -> all those that it needs.
         stages: the stages to run, each after those that it needs.
     """
-    before: dict[str, set[str]] = {}  # all that must be done, however far back
+    graph = nx.DiGraph()
+    graph.add_nodes_from(stages)
+    graph.add_edges_from((need, stage) for stage in stages for need in needs[stage] if need in graph)
+    graph = nx.transitive_reduction(graph)  # without arrows that follow from others
+    chain_of: dict[str, list[str]] = {}
     for stage in stages:
-        direct = [need for need in needs[stage] if need in before]
-        before[stage] = set(direct).union(*(before[need] for need in direct))
-    # What is left of the arrows when each that follows from others is taken away.
-    last = {
-        stage: {n for n in before[stage] if not any(n in before[other] for other in before[stage])} for stage in stages
-    }
-    followers = {stage: [other for other in stages if stage in last[other]] for stage in stages}
-    found: list[list[str]] = []
-    at: dict[str, int] = {}
-    for stage in stages:
-        only = next(iter(last[stage])) if len(last[stage]) == 1 else None
-        if only is not None and len(followers[only]) == 1:
-            at[stage] = at[only]
-            found[at[only]].append(stage)
-        else:
-            at[stage] = len(found)
-            found.append([stage])
+        before = list(graph.predecessors(stage))
+        follows_one = len(before) == 1 and graph.out_degree(before[0]) == 1
+        chain_of[stage] = chain_of[before[0]] if follows_one else []
+        chain_of[stage].append(stage)
     return {
-        tuple(chain): {tuple(found[at[need]]) for stage in chain for need in before[stage] if at[need] != at[stage]}
-        for chain in found
+        tuple(chain): {tuple(chain_of[need]) for need in graph.predecessors(chain[0])} for chain in chain_of.values()
     }
 
 

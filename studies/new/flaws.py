@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
-from stages.ingest.entry import alike
+from stages.core.labels import alike
 from studies.new import doubts, hints, names
 from studies.new import parts as published
 

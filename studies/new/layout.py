@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stages.core.folders import COVERED, label_folders, part_level
-from stages.ingest.entry import printable, tidy
+from stages.core.labels import tidy
+from stages.ingest.entry import printable
 from stages.ingest.labels import at_level
 from studies.new import names
 from studies.new.parts import named_like_parts

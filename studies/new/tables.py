@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
+from stages.core.labels import tidy
 from stages.ingest import entry
-from stages.ingest.entry import printable, tidy
+from stages.ingest.entry import printable
 from studies.new import columns
 
 if TYPE_CHECKING:

@@ -154,7 +154,7 @@ def stage(program: str) -> subprocess.CompletedProcess[str]:
 
 def test_what_fails_on_a_changed_file_names_it_and_a_bug_keeps_its_traceback() -> None:
     path = put("data/split/seeds/0.csv", b"image_id,split\nx,train\n")
-    digest = intact._md5(path.parent)
+    digest = intact.md5(path.parent)
     lock = {"stages": {"split": {"cmd": "x", "outs": [{"path": "data/split/seeds", "md5": digest}]}}}
     Path("dvc.lock").write_text(json.dumps(lock))
     assert "Traceback" in stage(STAGE).stderr
@@ -165,10 +165,16 @@ def test_what_fails_on_a_changed_file_names_it_and_a_bug_keeps_its_traceback() -
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_hash_of_a_folder_is_dvcs() -> None:
-    lock = (tiny.ROOT / "dvc.lock").read_text()
-    recorded = lock.partition("path: data/split/seeds\n")[2].split("md5: ")[1].split("\n")[0]
-    assert intact._md5(tiny.ROOT / "data/split/seeds") == recorded if "hash" not in recorded else True
+def test_the_hash_of_a_folder_is_dvcs(tmp_path: Path) -> None:
+    from dvc.fs import localfs
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db.local import LocalHashFileDB
+
+    for name in ("ice/1.jpg", "ice cream/1.jpg", "ice-tea/1.jpg", "ice.txt", "Ice/é.jpg", "ice/a/b"):
+        put(str(tmp_path / "raw" / name), name.encode())
+    db = LocalHashFileDB(localfs, str(tmp_path / "db"))  # type: ignore[no-untyped-call]
+    _, _, found = build(db, str(tmp_path / "raw"), localfs, "md5", dry_run=True)
+    assert intact.md5(tmp_path / "raw") == found.hash_info.value
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ LABEL = '<script>alert("l")</script>'
 
 
 def client(root: Path, host: str = "127.0.0.1", token: str = "", url: str = HERE) -> TestClient:
-    desk = app.open_study(root, Clean(), "study", "Ann <b>")
+    desk = app.Desk(root, Clean(), "study", "Ann <b>")
     return TestClient(app.create(desk, host, token), base_url=url, headers={"origin": url}, follow_redirects=False)
 
 

@@ -108,7 +108,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, dict[str, bool]]]:
     for name, seed in (("a/1", 1), ("a/2", 1), ("b/1", 2), ("b/2", 2), ("c/1", 3), ("d/1", 4)):
         raw.add(f"{name}.png", photo(seed))
     raw.run()
-    guarded = app.create(app.open_study(tmp_path, Clean(), "study", "Ann"))
+    guarded = app.create(app.Desk(tmp_path, Clean(), "study", "Ann"))
     switch = {"slow": False}
 
     async def slowly(scope: Any, receive: Any, send: Any) -> None:

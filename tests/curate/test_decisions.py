@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from stages.clean.params import Clean
 from stages.clean.run import run
-from stages.core import curation, files
+from stages.core import curation, files, labels
 from stages.core.errors import UserError
 from tests.clean.conftest import Raw, photo, scene
 
@@ -274,7 +274,7 @@ def test_a_label_is_what_ingest_makes_of_it(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_joiners_stand_between_letters_alone(label: str, good: bool) -> None:
-    assert (curation.label_fault(label) == "") is good
+    assert (labels.fault(label) == "") is good
 
 
 def test_the_file_is_ordered_and_keeps_what_stands_in_it(tmp_path: Path) -> None:

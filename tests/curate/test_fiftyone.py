@@ -88,7 +88,7 @@ def name(fo: Any) -> Iterator[str]:
 @pytest.fixture
 def desk(root: Path, monkeypatch: pytest.MonkeyPatch) -> app.Desk:
     monkeypatch.chdir(root)
-    return app.open_study(Path(), Clean(), "study", "Ann")
+    return app.Desk(Path(), Clean(), "study", "Ann")
 
 
 def samples(fo: Any, name: str) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def test_what_the_page_would_refuse_or_ask_is_named_and_not_taken(
     marked(found["b/13.png"], "relabel:" + "x" * 501)
     marked(found["b/14.png"], "relabel:")
     marked(found["b/15.png"], "drop")
-    page = app.open_study(Path(), Clean(), "study", "Eve")
+    page = app.Desk(Path(), Clean(), "study", "Eve")
     number = next(p.number for p in page.study.pictures if p.name == "b/15.png")
     page.decide(app.Asked(pictures=[number], decision="keep"))
     fiftyone.bring(fo, desk, name, "r")

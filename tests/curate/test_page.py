@@ -87,7 +87,9 @@ def test_an_odd_label_is_asked_about_before_it_is_taken(root: Path) -> None:
     }  # fmt: skip
     meant = decide(tab, [of["a/wide.png"]], "relabel", value="B ").json()
     assert (meant["done"], meant["instead"]) == (False, "b")
-    assert meant["ask"] == "Did you mean “b”? “B” differs from it in case or spaces alone."
+    assert meant["ask"] == "Did you mean “b”? “B” looks the same, but is another label."
+    unseen = decide(tab, [of["a/wide.png"]], "relabel", value="b\u2800").json()  # the blank of Braille
+    assert (unseen["done"], unseen["instead"]) == (False, "b")
     assert stored(root) == []
     assert decide(tab, [of["b/10.png"]], "relabel", value="new", sure=True).json() == {"done": True}
     assert (

@@ -17,9 +17,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from stages.core import files
+from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
+from stages.core.labels import tidy
 from stages.ingest import address_list
-from stages.ingest.entry import Names, printable, tidy
+from stages.ingest.entry import Names, printable
 from tests.ingest.test_archives import NAMES, PACK, content, tar, zipped
 from tests.ingest.test_ingest import bring
 
@@ -141,7 +143,7 @@ def check_list(data: bytes, number: int | None) -> None:
     with pytest.raises(UserError, match=r"the first reason: (not_http|not_a_sha256)"):
         bring("urls", Path("list.csv"), retries=0, timeout_seconds=1.0)
     for row in rows:
-        assert "\n" not in printable(address_list.without_secrets(row["url"])) or "\n" in row["url"]
+        assert "\n" not in printable(without_secrets(row["url"])) or "\n" in row["url"]
 
 
 PARTS = (

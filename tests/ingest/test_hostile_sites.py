@@ -14,8 +14,9 @@ import pytest
 import urllib3
 
 from stages.core import files
+from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
-from stages.ingest import address_list, connections
+from stages.ingest import connections
 from stages.ingest.connections import is_public
 from tests.ingest.test_ingest import PNG, bring
 
@@ -222,8 +223,8 @@ def test_a_list_that_cannot_be_read_whole_is_refused(dripping: str, data: bytes,
     ],
 )
 def test_secrets_stay_out_of_the_manifest(url: str, shown: str) -> None:
-    assert address_list.without_secrets(url) == shown
-    assert "hunter2" not in address_list.without_secrets(url)
+    assert without_secrets(url) == shown
+    assert "hunter2" not in without_secrets(url)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from stages.core import files
+from stages.core.labels import alike, tidy
 from stages.ingest import entry
-from stages.ingest.entry import Names, alike, is_hidden, printable, tidy
+from stages.ingest.entry import Names, is_hidden, printable
 from tests.ingest.test_ingest import PNG, ROOT, bring
 
 

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from stages.core import children, files, params
-from stages.tools import cluster, forked, here, room
+from stages.tools import cluster, forked, room
 from stages.verify import __main__ as verify
 from tests import tiny
 
@@ -33,12 +33,12 @@ def test_cores_are_threads_times_processes() -> None:
 
 
 def test_without_gpus_a_cell_takes_its_cores_and_jobs_count_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "cores", lambda: 7)
+    monkeypatch.setattr(children, "cores", lambda: 7)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    machine = here.Here(study({"threads": 3}), None)
+    machine = room.Here(study({"threads": 3}), None)
     assert machine.fits("one", ["pair"])
     assert not machine.fits("one", ["pair", "one"])
-    asked = here.Here(study({"threads": 3}), 2)
+    asked = room.Here(study({"threads": 3}), 2)
     assert asked.fits("pair", ["pair"])
     assert not asked.fits("one", ["pair", "pair"])
 
@@ -53,7 +53,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(forked, "start", start)
     monkeypatch.setattr(forked, "ended", lambda running, _seconds: [min(running)])
-    machine = here.Here(study({}), None)
+    machine = room.Here(study({}), None)
     running: list[Any] = []
     for variant in ("pair", "one"):
         assert machine.fits(variant, running)
@@ -66,7 +66,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
     assert machine.fits("pair", ["one"])
     machine.start(stage, {}, tmp_path)
     assert given[-1] == "0"
-    shared = here.Here(study({}), 6)  # two on each GPU
+    shared = room.Here(study({}), 6)  # two on each GPU
     assert shared.fits("pair", ["pair", "pair"])
     assert not shared.fits("one", ["pair", "pair", "pair"])
 
@@ -98,11 +98,11 @@ def test_memory_of_all_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(room, "largest", lambda: (own + theirs // 2) // 2)
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
         this: Any = SimpleNamespace(pid=os.getpid())
-        assert room.enough([this]), "with the child's, twice the largest cell"
+        assert room.Here.enough([this]), "with the child's, twice the largest cell"
         child.kill()
         child.join()
         monkeypatch.setattr(room, "largest", lambda: own)
-        assert not room.enough([this])
+        assert not room.Here.enough([this])
     finally:
         child.kill()
 
@@ -113,10 +113,10 @@ def _wait(pid: int) -> None:
 
 def test_verify_runs_fewer_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "cores", lambda: 12)
-    machines = [{"threads": "3"}]
-    assert verify._side_by_side(machines, {"gpu": None}, study({})) == 2
-    assert verify._side_by_side(machines, {"gpu": None}, study({"processes": 4})) == 1
-    assert verify._side_by_side(machines, {"gpu": "one"}, study({})) == 1
+    assert verify._side_by_side([{"threads": 3}], gpu=False) == 4
+    assert verify._side_by_side([{"threads": 3}, {"threads": 3, "processes": 2}], gpu=False) == 2
+    assert verify._side_by_side([{"threads": 3, "processes": 5}], gpu=False) == 1
+    assert verify._side_by_side([{"threads": 3}], gpu=True) == 1
 
 
 @pytest.mark.slow

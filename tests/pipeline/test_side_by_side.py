@@ -14,8 +14,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
-from stages.core import params
-from stages.tools import here, room, side_by_side
+from stages.core import children, params
+from stages.tools import room, side_by_side
 from tests import tiny
 
 COMMAND = (sys.executable, "-m", "stages.tools.side_by_side", "--jobs", "3")
@@ -218,7 +218,7 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     shutil.copy(tiny.ROOT / "params.yaml", tmp_path)
     tiny.edit(tmp_path / "params.yaml", change)
     study = params.read(tmp_path / "params.yaml")
-    monkeypatch.setattr(room, "cores", lambda: 7)
+    monkeypatch.setattr(children, "cores", lambda: 7)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert room.gpus(study) == [], "no cell uses one"
     assert room.jobs([]) == 7
@@ -240,7 +240,7 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
-    machine: Any = object.__new__(here.Here)
+    machine: Any = object.__new__(room.Here)
     machine.jobs, machine.takes = 4, {"big": 3, "small": 1}
     running = [name.rpartition("-")[0] for name in running]
     begun = 0
@@ -281,11 +281,11 @@ def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPa
 
     own = psutil.Process().memory_full_info().uss / 1e9
     available(0.1)
-    assert room.enough([])
+    assert room.Here.enough([])
     available(7.5 - own)
-    assert not room.enough([Process()])  # type: ignore[list-item]
+    assert not room.Here.enough([Process()])  # type: ignore[list-item]
     available(8.5 - own)
-    assert room.enough([Process()])  # type: ignore[list-item]
+    assert room.Here.enough([Process()])  # type: ignore[list-item]
 
 
 @pytest.mark.slow

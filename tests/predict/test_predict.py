@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.core import intact
+from stages.core import files, intact
 from stages.core.errors import UserError
-from stages.predict import champion, missing, pictures
+from stages.predict import champion, pictures
 from stages.predict.__main__ import main
 from tests import tiny
 
@@ -141,7 +141,7 @@ def test_what_is_missing_is_made_by_the_command_of_the_study(tmp_path: Path, mon
     for place, command in (("studies/mine", "`make study STUDY=mine`"), ("mine", "`dvc repro`")):
         (tmp_path / place).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / place)
-        assert missing.again() == command
+        assert files.again() == command
 
 
 def test_a_strange_picture_is_called_unlike_and_few_known_ones_are(study: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stages.core.errors import UserError
-from stages.ingest.entry import alike
+from stages.core.labels import alike
 from studies.new import doubts, flaws, layout, parts, tables
 from studies.new.layout import Layout
 from studies.new.listing import look

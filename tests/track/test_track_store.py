@@ -11,15 +11,16 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Metric, Param
 
-from stages.track import store
+from stages.track import move, store
 from tests import tiny
 
 pytestmark = pytest.mark.slow
 OPEN = """
 import os, sys
 from stages.core.params import Study
-from stages.track import store
+from stages.track import move, store
 study = Study("made", 0.1, [0], {"v": {}}, {})
 with store.experiment(study) as (client, experiment):
     run = client.create_run(experiment)
@@ -106,6 +107,11 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert (
         store.reason(OSError("asked https://me:secret@host:5000/api\nin vain")) == "asked https://host:5000/api in vain"
     )
+    for secret in ("me:pass/word@", "me:pass?word@", "me:p#ss@word@"):  # as people type them, not as an address needs
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://{secret}host:5000")
+        assert store.page() == "https://host:5000"
+    said = store.reason(OSError("https://host/a?token=secret and postgresql://me:se/cret@db/runs?timeout=60"))
+    assert said == "https://host/a?token=*** and postgresql://db/runs?timeout=60"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert store.page() == "`mlflow ui`"
 
@@ -114,3 +120,32 @@ def test_a_folder_has_a_name_that_every_disk_takes() -> None:
     assert store._folder("cats and dogs") == "cats and dogs"
     assert len(store._folder("漢" * 100).encode()) <= store.LONGEST
     assert store._folder("漢" * 100) != store._folder("漢" * 99)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
+def test_all_pages_of_a_search_are_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "PAGE", 2)
+    source, target = (MlflowClient(f"sqlite:///{name}.db") for name in ("here", "there"))
+    for number in range(3):
+        place = source.create_experiment(f"e{number}", (tmp_path / f"here-{number}").as_uri())
+        target.create_experiment(f"e{number}", (tmp_path / f"there-{number}").as_uri())
+        source.create_registered_model(f"m{number}")
+    for status in ("FINISHED", "FAILED", "FINISHED", "FAILED", "FAILED"):
+        run = source.create_run(place)
+        store.log(source, run.info.run_id, [Param(f"p{k}", str(k)) for k in range(150)])
+        store.log(source, run.info.run_id, metrics=[Metric("loss", k, 0, k) for k in range(1500)])
+        source.set_terminated(run.info.run_id, status)
+    said = move.Move(source, target).everything()
+    assert said.startswith("2 runs copied, 0 there before; 0 versions")
+    assert said.endswith("not copied: 3 runs that did not finish")
+    for number in range(3):
+        assert target.get_registered_model(f"m{number}").name == f"m{number}"
+    with pytest.raises(MlflowException):
+        target.get_registered_model("m3")
+    for run in store.runs(target, place):
+        assert len(run.data.params) == 150
+        assert len(target.get_metric_history(run.info.run_id, "loss")) == 1500

@@ -134,6 +134,17 @@ def test_a_lock_edited_beyond_repair_gets_a_certificate_that_says_so(clone: Path
 
 
 @pytest.mark.slow
+def test_settings_that_no_stage_would_take_get_a_certificate_too(clone: Path) -> None:
+    tiny.edit(clone / "params.yaml", lambda params: params["train"].update(batch=0))
+    green, output = verify(clone, "--no-rerun")
+    assert not green
+    signed = certificate(clone)
+    assert not signed["holds"]
+    [found] = signed["checks"][0]["findings"]
+    assert "params.yaml cannot be resolved: error: params.yaml: `train.batch` is 0" in found["detail"], output
+
+
+@pytest.mark.slow
 @pytest.mark.weekly
 def test_data_outside_of_the_repository_needs_no_word(clone: Path, tmp_path: Path) -> None:
     (clone / "data/source").rename(tmp_path / "elsewhere")
