@@ -46,9 +46,17 @@ Task = tuple[Job, str]  # and the SHA-256 of the file
 class Pictures:
     """Pictures by their position in the raw manifest."""
 
-    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None) -> None:
-        """Describe every picture, in parallel; the result does not depend on the number of workers."""
+    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None, each: Any = None) -> None:
+        """Describe every picture, in parallel; the result does not depend on the number of workers.
+
+        Args:
+            jobs: of every picture, or why it cannot be described.
+            clean: the section of params.yaml.
+            cache_file: prints of pictures that were seen before; None: none are kept.
+            each: what takes the place of `isolate.each`.
+        """
         self.clean = clean
+        self._each = each or isolate.each
         self.prints = [NOT_READ] * len(jobs)
         self._jobs = jobs
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
@@ -93,7 +101,7 @@ class Pictures:
         seconds, gigabytes = self.clean.seconds, self.clean.gigabytes
         bar: tqdm[Any] = progress(total=len(self._jobs), desc="describe", unit="picture")
         tasks = self._unknown(cache, asked, bar)
-        for result in isolate.each(work, tasks, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes):
+        for result in self._each(work, tasks, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes):
             k, key = asked.popleft()
             bar.update()
             if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered

@@ -64,14 +64,7 @@ def run(  # noqa: PLR0913, PLR0917
     Raises:
         UserError: no file could be kept, a label conflict must be settled by the user, or the manifest leads elsewhere.
     """
-    wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
-    jobs: list[Job | Refused] = []
-    entries: list[Entry] = []
-    for row in _rows(raw):  # nothing else of the rows stays in memory
-        box = _box(row)
-        lenient = curation.name(row["path"], box) in wanted
-        jobs.append(_fault(row, box) or Job(f"{raw}/{row['file']}", box, lenient))
-        entries.append(_entry(row, box, published))
+    jobs, entries = read(raw, published, by_hand)
     pictures = Pictures(jobs, clean, cache_file)
     for entry, known in zip(entries, pictures.prints, strict=True):
         _admit(entry, known)
@@ -90,6 +83,21 @@ def run(  # noqa: PLR0913, PLR0917
     if done.cut:
         say(f"clean: links that were cut: {len(done.cut)}; more than clean.match.max_group pictures would be chained")
     return done
+
+
+def read(
+    raw: Path, published: Sequence[str | list[str]], by_hand: Sequence[Decision]
+) -> tuple[list[Job | Refused], list[Entry]]:
+    """What is to be described, or why it cannot be, and what becomes of each, for every row in order."""
+    wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
+    jobs: list[Job | Refused] = []
+    entries: list[Entry] = []
+    for row in _rows(raw):  # nothing else of the rows stays in memory
+        box = _box(row)
+        lenient = curation.name(row["path"], box) in wanted
+        jobs.append(_fault(row, box) or Job(f"{raw}/{row['file']}", box, lenient))
+        entries.append(_entry(row, box, published))
+    return jobs, entries
 
 
 def _decided(
