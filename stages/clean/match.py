@@ -190,8 +190,8 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
     if tiny:
         vectors = np.frombuffer(b"".join(prints[k].vector for k in able), np.int8).reshape(len(able), -1)
         asks = np.flatnonzero([k in tiny for k in able])
-        parts = [search.vector_pairs(vectors, asks, match.cosine, match.nearest + 1)]
-        yield from _named(search.nearest(parts, match.nearest), places, "frequencies")
+        near = search.vector_pairs(vectors, asks, match.cosine, match.nearest + 1)
+        yield from _named(search.nearest([near], match.nearest), places, "frequencies")
 
 
 def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequencies"]) -> Iterator[Candidate]:

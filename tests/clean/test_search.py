@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
 
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.int8]:
-    return np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.int8)
+    return np.asarray(np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)), np.int8)
 
 
 @pytest.mark.parametrize("kind", ["random", "natural", "alike", "equal", "symmetric"])
