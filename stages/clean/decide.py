@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from scipy.cluster.hierarchy import DisjointSet
-
 from stages.clean import classes, curation, match
 from stages.clean.curation import Hand
 from stages.core.curation import natural
@@ -98,7 +96,7 @@ def decide(
     """
     hand = hand or Hand()
     usable = [k for k, e in enumerate(entries) if e.usable]
-    copies = DisjointSet(usable)
+    copies = match.Linked()
     seen: dict[str, int] = {}
     for k in usable:
         entries[k].status = "kept"
@@ -135,9 +133,9 @@ def _of_use(entries: list[Entry], usable: list[int], pairs: Sequence[Pair], hand
     return [pair for pair in found if frozenset((pair.a, pair.b)) not in apart]
 
 
-def _bound(entries: list[Entry], usable: list[int], hand: Hand) -> DisjointSet:
+def _bound(entries: list[Entry], usable: list[int], hand: Hand) -> match.Linked:
     """What stays together whatever is compared: same pixels, hints, one source file, and what a person joined."""
-    groups = DisjointSet(usable)
+    groups = match.Linked()
     first: dict[tuple[str, str], int] = {}
     for k in usable:
         groups.merge(entries[k].first, k)
@@ -153,7 +151,7 @@ def _strongest_first(pairs: Iterable[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda p: (-p.strength, p.a, p.b))
 
 
-def _group(done: Decisions, groups: DisjointSet, clean: Clean, hand: Hand) -> list[list[int]]:
+def _group(done: Decisions, groups: match.Linked, clean: Clean, hand: Hand) -> list[list[int]]:
     """Groups that must not be split apart: those that are joined already, then similar pairs up to the cap."""
     for pair in _strongest_first(done.pairs):
         if pair.verdict == "similar" and not groups.connected(pair.a, pair.b) and not hand.parts(groups, pair):
@@ -251,6 +249,9 @@ def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> 
 
 def _assign(done: Decisions, groups: list[list[int]]) -> None:
     """Group ids: the smallest image id of the kept members."""
+    for entry in done.entries:
+        if entry.status == "kept":
+            entry.group_id = entry.image_id
     for members in groups:
         if len(members) > 1:
             done.groups.append(members)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import sys
 from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,7 +41,7 @@ class Job(NamedTuple):
     lenient: bool = False  # a person wants it, however small or damaged it is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one for every picture
 class Print:
     """One picture's fingerprint.
 
@@ -57,7 +58,7 @@ class Print:
     size: int = 0
     suffix: str = ""
     word: int = 0
-    vector: array[int] = field(default_factory=lambda: array("b"))  # a tuple takes ten times the memory
+    vector: bytes = b""  # a tuple takes ten times the memory
     contrast: float = 0.0
     reason: str = ""
     detail: str = ""
@@ -76,7 +77,8 @@ class Print:
 
     def packed(self) -> bytes:
         """One string of bytes for the cache."""
-        facts = {k: v for k, v in vars(self).items() if k != "features"} | {"vector": list(self.vector)}
+        facts = {k: getattr(self, k) for k in self.__slots__ if k != "features"}
+        facts["vector"] = array("b", self.vector).tolist()
         return json.dumps(facts).encode() + b"\n" + self.features.packed()
 
     @classmethod
@@ -84,7 +86,11 @@ class Print:
         """Of what `packed` gave."""
         facts, _, rest = data.partition(b"\n")
         values = json.loads(facts)
-        return cls(**values | {"vector": array("b", values["vector"])}, features=Features.unpacked(rest))
+        values |= {"vector": array("b", values["vector"]).tobytes(), "suffix": sys.intern(values["suffix"])}
+        return cls(**values, features=Features.unpacked(rest))
+
+
+NOT_READ = Print("")
 
 
 def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[Print, NDArray[np.uint8]]:
@@ -112,7 +118,7 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
         len(data),
         picture.suffix,
         features.phash(grey),
-        array("b", features.vector(grey).tobytes()),
+        features.vector(grey).tobytes(),
         round(float(np.std(np.asarray(grey))), 3),
         picture.note,
         picture.detail,

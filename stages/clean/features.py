@@ -38,6 +38,7 @@ _ODD = np.arange(_LOW) % 2 == 1
 _FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:_LOW, :_LOW]))  # 0 for the mean brightness, which says nothing
 SIDE = 256  # px, the longer side of the picture that features are taken from
 LEAST_SIDE = 64  # px, the shorter; smaller pictures have too few features
+_AT_ONCE = 65_536  # hashes
 UPRIGHT, MIRRORED = 300, 200  # features kept, the strongest
 _LEVELS, _STEP = 5, 1.414  # of the pyramid: a crop to half of the side is two levels away
 _FAR = 64  # bits between two descriptors of one place, of 256
@@ -71,8 +72,8 @@ class Features:
     def unpacked(cls, data: bytes) -> Features:
         """Of what `packed` gave."""
         count = int.from_bytes(data[:2], "little")
-        every = np.frombuffer(data[2:], _DTYPE)
-        return cls(every[:count], every[count:])
+        every = np.frombuffer(data, _DTYPE, offset=2)
+        return cls(every[:count], every[count:]) if len(every) else NONE
 
 
 NONE = Features(np.zeros(0, _DTYPE), np.zeros(0, _DTYPE))
@@ -149,10 +150,14 @@ def vector(thumb: Image.Image) -> NDArray[np.int8]:
 
 def turned_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Hashes (n,) in the 8 orientations of `orient`, (n, 8), up to a few bits."""
-    bits = np.unpackbits(words.astype(">u8").view(np.uint8)).reshape(-1, _LOW, _LOW).astype(bool)
-    turned = [_turn(bits, k, np.logical_xor) for k in range(ORIENTATIONS)]
-    packed = np.packbits(np.stack(turned, axis=1).reshape(len(words), ORIENTATIONS, -1), axis=-1)
-    return np.asarray(np.ascontiguousarray(packed).view(">u8")[..., 0], np.uint64)
+    found = np.empty((len(words), ORIENTATIONS), np.uint64)
+    for start in range(0, len(words), _AT_ONCE):  # a bit takes a byte here
+        part = words[start : start + _AT_ONCE].astype(">u8").view(np.uint8)
+        bits = np.unpackbits(part).reshape(-1, _LOW, _LOW).astype(bool)
+        for k in range(ORIENTATIONS):
+            turned = np.packbits(_turn(bits, k, np.logical_xor).reshape(len(bits), -1), axis=-1)
+            found[start : start + _AT_ONCE, k] = turned.view(">u8")[:, 0]
+    return found
 
 
 def turned_vector(vectors: NDArray[np.int8], orientation: int) -> NDArray[np.int8]:

@@ -17,7 +17,6 @@ import sys
 import threading
 import traceback
 import warnings
-from collections import deque
 from multiprocessing import connection, forkserver, get_context, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,7 +25,7 @@ from stages.core import children
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 T = TypeVar("T")
@@ -55,6 +54,7 @@ class _Hungry(NamedTuple):
 
 class _Worker:
     def __init__(self, function: Callable[[Any], Any], limits: _Limits) -> None:
+        _start_server(function)
         self.pipe, theirs = _FORK.Pipe()
         self.process = _FORK.Process(target=_serve, args=(function, limits, theirs), daemon=True)
         with _STARTING, _without_the_script():
@@ -92,7 +92,7 @@ class _Worker:
 
 def each(
     function: Callable[[T], R],
-    items: Sequence[T],
+    items: Iterable[T],
     *,
     workers: int,
     seconds: float,
@@ -106,7 +106,7 @@ def each(
     Args:
         function: at the top level of a module that is not the script; what it takes and returns must be picklable, and
             should be small.
-        items: what it is called with.
+        items: what it is called with; read as far ahead as the workers need.
         workers: how many processes.
         seconds: of computing for one item, and ten times as many on the clock.
         gigabytes: of memory for one item, beyond what a worker needs to start. Linux holds a process to it; macOS does
@@ -117,39 +117,43 @@ def each(
     Raises:
         UserError: the machine has less memory than one item may need and needs.
     """
-    limits = _Limits(seconds, gigabytes)
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    waiting = deque(range(len(chunks)))
+    limits, source = _Limits(seconds, gigabytes), iter(items)
+    chunks: dict[int, list[T]] = {}  # those that are not done
     done: dict[int, list[Any]] = {}
     idle = [] if kept is None else kept
     busy: dict[Connection, _Worker] = {}
     failed: list[int] = []
-    if items:
-        _start_server(function)
+    turn = begun = 0
     try:
-        for turn in range(len(chunks)):
-            while turn not in done:
-                while waiting and not failed and len(busy) < workers and waiting[0] < turn + _AHEAD * workers:
-                    worker = idle.pop() if idle else _Worker(function, limits)
-                    busy[worker.pipe] = worker
-                    number = waiting.popleft()
-                    worker.ask(number, chunks[number])
-                ready = connection.wait(list(busy))
-                for pipe in [one for one in busy if one in ready]:
-                    answer = busy[pipe].answer()  # what it raises ends all that are busy
-                    worker = busy.pop(pipe)
-                    if answer is None or any(isinstance(one, _Hungry) for one in answer):
-                        failed.append(worker.chunk)
-                        worker.end()
-                        continue
-                    done[worker.chunk] = answer
-                    worker.chunk = -1
-                    idle.append(worker)
-                if not busy:
-                    for number in failed:
-                        done[number] = [_alone(function, item, limits) for item in chunks[number]]
-                    failed.clear()
-            yield from done.pop(turn)
+        while True:
+            room = begun < turn + _AHEAD * workers and not failed
+            while room and len(busy) < workers and (chunk := list(itertools.islice(source, _CHUNK))):
+                worker = idle.pop() if idle else _Worker(function, limits)
+                busy[worker.pipe] = worker
+                chunks[begun] = chunk
+                worker.ask(begun, chunk)
+                begun += 1
+            if turn == begun:
+                return
+            ready = connection.wait(list(busy))
+            for pipe in [one for one in busy if one in ready]:
+                answer = busy[pipe].answer()  # what it raises ends all that are busy
+                worker = busy.pop(pipe)
+                if answer is None or any(isinstance(one, _Hungry) for one in answer):
+                    failed.append(worker.chunk)
+                    worker.end()
+                    continue
+                done[worker.chunk] = answer
+                del chunks[worker.chunk]
+                worker.chunk = -1
+                idle.append(worker)
+            if not busy:
+                for number in failed:
+                    done[number] = [_alone(function, item, limits) for item in chunks.pop(number)]
+                failed.clear()
+            while turn in done:
+                yield from done.pop(turn)
+                turn += 1
     finally:
         for worker in itertools.chain([] if kept is not None else idle, busy.values()):
             worker.end()

@@ -90,6 +90,19 @@ class Pair:
         return ", ".join(filter(None, [self.turned, found]))
 
 
+class Linked(DisjointSet):  # type: ignore[misc]
+    """Disjoint sets of those that were joined. All others are alone, and take no memory here."""
+
+    def __getitem__(self, one: int) -> int:
+        """Which set it is in."""
+        self.add(one)
+        return int(super().__getitem__(one))
+
+    def merge(self, one: int, other: int) -> bool:
+        """Join the sets of two; whether they were apart."""
+        return one != other and bool(super().merge(one, other))
+
+
 def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     """The pairs worth a look among the pictures at the positions `use`, with their verdicts, sorted.
 
@@ -104,7 +117,7 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     _look(list(_candidates(able, tiny, pictures)), tiny, pictures, found)
     # of several copies of one picture each must be compared with the best, whatever was nearest
     place = {k: at for at, k in enumerate(able)}
-    same = DisjointSet(able)
+    same = Linked()
     for pair in found.values():
         if pair.verdict == "same":
             same.merge(pair.a, pair.b)
@@ -175,14 +188,10 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
         rows = search.nearest([np.stack([a, b, -votes, mirrored])], match.nearest)
         yield from _named(rows, np.array(large, np.int64), "features")
     if tiny:
-        vectors = np.array([prints[k].vector for k in able], np.int8)
+        vectors = np.frombuffer(b"".join(prints[k].vector for k in able), np.int8).reshape(len(able), -1)
         asks = np.flatnonzero([k in tiny for k in able])
-        parts = []
-        for orientation in (0, 1):
-            queries = features.turned_vector(vectors[asks], orientation)
-            q, t, dots = search.vector_pairs(queries, vectors, match.cosine, match.nearest + 1)
-            parts.append(np.stack([asks[q], t, -dots, np.full(len(q), orientation)]))
-        yield from _named(search.nearest(parts, match.nearest), places, "frequencies")
+        near = search.vector_pairs(vectors, asks, match.cosine, match.nearest + 1)
+        yield from _named(search.nearest([near], match.nearest), places, "frequencies")
 
 
 def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequencies"]) -> Iterator[Candidate]:

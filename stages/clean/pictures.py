@@ -10,17 +10,17 @@ import contextlib
 import functools
 import hashlib
 import sqlite3
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
 
 from stages.clean import decode, describe, isolate
 from stages.clean.decode import Refused
-from stages.clean.describe import Job, Print
+from stages.clean.describe import NOT_READ, Job, Print
 from stages.clean.opencv import cv2
 from stages.core.children import cores
 from stages.core.console import progress, say
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+    from tqdm import tqdm
 
     from stages.clean.params import Clean
 
@@ -45,16 +46,30 @@ Task = tuple[Job, str]  # and the SHA-256 of the file
 class Pictures:
     """Pictures by their position in the raw manifest."""
 
-    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None) -> None:
-        """Describe every picture, in parallel; the result does not depend on the number of workers."""
+    def __init__(self, jobs: Sequence[Job | Refused], clean: Clean, cache_file: Path | None, each: Any = None) -> None:
+        """Describe every picture, in parallel; the result does not depend on the number of workers.
+
+        Args:
+            jobs: of every picture, or why it cannot be described.
+            clean: the section of params.yaml.
+            cache_file: prints of pictures that were seen before; None: none are kept.
+            each: what takes the place of `isolate.each`.
+        """
         self.clean = clean
-        self.prints = [Print("") for _ in jobs]
-        self._jobs = {k: job for k, job in enumerate(jobs) if isinstance(job, Job)}
+        self._each = each or isolate.each
+        self.prints = [NOT_READ] * len(jobs)
+        self._jobs = jobs
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
         self.picture = functools.lru_cache(maxsize=2)(self._picture)  # a pair is looked at twice
         with contextlib.closing(Cache(cache_file)) as cache:
-            self._describe(jobs, cache)
+            self._describe(cache)
+
+    def _job(self, k: int) -> Job:
+        job = self._jobs[k]
+        if isinstance(job, Refused):
+            raise job
+        return job
 
     def content(self, k: int) -> bytes:
         """The bytes of the file.
@@ -62,7 +77,7 @@ class Pictures:
         Raises:
             UserError: they are not those that were described.
         """
-        file = self._jobs[k].file
+        file = self._job(k).file
         data = describe.read(file)
         if hashlib.sha256(data).hexdigest() != self.prints[k].sha256:
             raise UserError(f"{file} changed while it was read; make it again with `dvc repro -f ingest`")
@@ -71,7 +86,7 @@ class Pictures:
     def _picture(self, k: int) -> decode.Picture:
         """The normalised picture, whole."""
         clean = self.clean.model_copy(update=LENIENT) if self.prints[k].forced else self.clean
-        return decode.decode(self.content(k), clean, self._jobs[k].box)
+        return decode.decode(self.content(k), clean, self._job(k).box)
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
@@ -80,35 +95,50 @@ class Pictures:
         self._thumbs.move_to_end(k)
         return self._thumbs[k]
 
-    def _describe(self, jobs: Sequence[Job | Refused], cache: Cache) -> None:
-        tasks: dict[int, Task] = {}
-        for k, job in enumerate(jobs):
-            digest, size = "", 0
-            try:
-                if isinstance(job, Refused):
-                    raise job
-                digest, size = describe.identity(job.file)
-                decode.check_bytes(size, self.clean)
-                tasks[k] = job, digest
-            except Refused as refused:
-                self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
-        keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
-        known = {key: Print.unpacked(data) for key, data in cache.get(list(keys.values()))}
-        for k, key in keys.items():
-            if key in known:
-                self.prints[k] = known[key]
-                del tasks[k]
+    def _describe(self, cache: Cache) -> None:
+        asked: deque[tuple[int, bytes]] = deque()  # of those that are being described: position and key
         work = functools.partial(_one, clean=self.clean)
-        items, seconds, gigabytes = list(tasks.values()), self.clean.seconds, self.clean.gigabytes
-        found = isolate.each(work, items, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes)
-        for k, result in progress(zip(tasks, found, strict=True), total=len(tasks), desc="describe", unit="picture"):
+        seconds, gigabytes = self.clean.seconds, self.clean.gigabytes
+        bar: tqdm[Any] = progress(total=len(self._jobs), desc="describe", unit="picture")
+        tasks = self._unknown(cache, asked, bar)
+        for result in self._each(work, tasks, workers=workers(self.clean), seconds=seconds, gigabytes=gigabytes):
+            k, key = asked.popleft()
+            bar.update()
             if isinstance(result, Refused):  # a limit of this machine was met: not to be remembered
-                self.prints[k] = Print(tasks[k][1], reason=result.reason, detail=result.detail)
+                self.prints[k] = replace(self.prints[k], reason=result.reason, detail=result.detail)
                 continue
-            self.prints[k], thumb = result
-            cache.put(keys[k], self.prints[k].packed())
+            packed, thumb = result
+            self.prints[k] = Print.unpacked(packed)
+            cache.put(key, packed)
             if thumb is not None and thumb.nbytes <= self._room:
                 self._keep(k, thumb)
+        bar.close()
+
+    def _unknown(self, cache: Cache, asked: deque[tuple[int, bytes]], bar: tqdm[Any]) -> Iterator[Task]:
+        """Those that have to be described; the prints of the others are filled in."""
+        for start in range(0, len(self._jobs), _AT_ONCE):
+            tasks: dict[int, Task] = {}
+            for k, job in enumerate(self._jobs[start : start + _AT_ONCE], start):
+                digest, size = "", 0
+                try:
+                    if isinstance(job, Refused):
+                        raise job
+                    digest, size = describe.identity(job.file)
+                    decode.check_bytes(size, self.clean)
+                    tasks[k] = job, digest
+                    self.prints[k] = Print(digest)
+                except Refused as refused:
+                    self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
+                    bar.update()
+            keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
+            known = dict(cache.get(list(keys.values())))
+            for k, key in keys.items():
+                if key in known:
+                    self.prints[k] = Print.unpacked(known[key])
+                    bar.update()
+                else:
+                    asked.append((k, key))
+                    yield tasks[k]
 
     def _keep(self, k: int, thumb: NDArray[np.uint8]) -> None:
         self._thumbs[k] = thumb
@@ -123,18 +153,20 @@ def workers(clean: Clean) -> int:
     return clean.workers or cores()
 
 
-def _one(task: Task, clean: Clean) -> tuple[Print, NDArray[np.uint8] | None]:
-    """In a worker process: read a file again and describe its picture."""
+def _one(task: Task, clean: Clean) -> tuple[bytes, NDArray[np.uint8] | None]:
+    """In a worker process: read a file again and describe its picture; the packed print, and the thumbnail."""
     job, digest = task
     data = describe.read(job.file)
+    thumb = None
     try:
-        return describe.describe(data, digest, job.box, clean)
+        found, thumb = describe.describe(data, digest, job.box, clean)
     except Refused as refused:
+        found = Print(digest, size=len(data), reason=refused.reason, detail=refused.detail)
         if job.lenient and refused.reason in ("truncated", "corrupt_data", "too_small"):
             with contextlib.suppress(Refused):
                 forced, thumb = describe.describe(data, digest, job.box, clean.model_copy(update=LENIENT))
-                return replace(forced, forced=str(refused)), thumb
-        return Print(digest, size=len(data), reason=refused.reason, detail=refused.detail), None
+                found = replace(forced, forced=str(refused))
+    return found.packed(), thumb
 
 
 def _key(job: Job, digest: str, clean: Clean) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +17,7 @@ from stages.clean import match, sheets
 from stages.clean.curation import fit, summary
 from stages.clean.decide import Decisions, Entry, decide
 from stages.clean.decode import Refused
-from stages.clean.describe import Job, Print
+from stages.clean.describe import NOT_READ, Job, Print
 from stages.clean.opencv import cv2
 from stages.clean.pictures import CACHE, Pictures
 from stages.core import curation, files, intact
@@ -63,26 +64,20 @@ def run(  # noqa: PLR0913, PLR0917
     Raises:
         UserError: no file could be kept, a label conflict must be settled by the user, or the manifest leads elsewhere.
     """
-    rows = _rows(raw)
-    rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
-    boxes = [_box(row) for row in rows]
-    wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
-    jobs = [
-        _fault(row, box) or Job(f"{raw}/{row['file']}", box, curation.name(row["path"], box) in wanted)
-        for row, box in zip(rows, boxes, strict=True)
-    ]
+    jobs, entries = read(raw, published, by_hand)
     pictures = Pictures(jobs, clean, cache_file)
-    entries = [_entry(*of, published) for of in zip(rows, boxes, pictures.prints, strict=True)]
+    for entry, known in zip(entries, pictures.prints, strict=True):
+        _admit(entry, known)
     done = _decided(entries, pictures, small, by_hand)
     write(done, pictures, out)
     sheets.write(done, pictures, report)
     if not any(e.status == "kept" for e in entries):
         raise UserError(
-            f"{raw / 'manifest.csv'}: none of {len(rows)} files could be kept; {out / 'ledger.csv'} says why"
+            f"{raw / 'manifest.csv'}: none of {len(entries)} files could be kept; {out / 'ledger.csv'} says why"
         )
     counts = Counter(e.status for e in entries)
     say(
-        f"clean: {len(rows)} files: {counts['kept']} kept, {counts['duplicate']} duplicates, "
+        f"clean: {len(entries)} files: {counts['kept']} kept, {counts['duplicate']} duplicates, "
         f"{counts['quarantined']} quarantined; {len(done.pairs)} pairs were compared"
     )
     if done.cut:
@@ -91,6 +86,21 @@ def run(  # noqa: PLR0913, PLR0917
             f"clean.match.max_group = {clean.match.max_group} pictures"
         )
     return done
+
+
+def read(
+    raw: Path, published: Sequence[str | list[str]], by_hand: Sequence[Decision]
+) -> tuple[list[Job | Refused], list[Entry]]:
+    """What is to be described, or why it cannot be, and what becomes of each, for every row in order."""
+    wanted = {one.path for one in by_hand if one.decision in ("keep", "relabel")}
+    jobs: list[Job | Refused] = []
+    entries: list[Entry] = []
+    for row in _rows(raw):  # nothing else of the rows stays in memory
+        box = _box(row)
+        lenient = curation.name(row["path"], box) in wanted
+        jobs.append(_fault(row, box) or Job(f"{raw}/{row['file']}", box, lenient))
+        entries.append(_entry(row, box, published))
+    return jobs, entries
 
 
 def _decided(
@@ -122,8 +132,9 @@ def _different(*lists: Sequence[Entry]) -> list[int]:
 
 
 def _rows(raw: Path) -> list[dict[str, str]]:
-    """The rows of the manifest, which may come from elsewhere: what it names lies where ingest puts files."""
+    """The sorted rows of the manifest, which may come from elsewhere: what it names lies where ingest puts files."""
     rows = files.read_rows(raw / "manifest.csv")
+    rows.sort(key=lambda r: (natural(r["path"]), natural(r["box"]), r["label"]))
     for row in rows:
         if row["file"]:
             intact.inside(raw / "manifest.csv", "files", row["file"])
@@ -149,22 +160,25 @@ def _fault(row: dict[str, str], box: Box | None) -> Refused | None:
     return None
 
 
-def _entry(row: dict[str, str], box: Box | None, known: Print, published: Sequence[str | list[str]]) -> Entry:
-    entry = Entry(row["path"], row["label"], row["group"], box, known)
+def _entry(row: dict[str, str], box: Box | None, published: Sequence[str | list[str]]) -> Entry:
     inside = [
         row["path"].startswith(part.rstrip("/") + "/") if isinstance(part, str) else row["group"] in part
         for part in published
     ]
-    entry.rank = inside.index(True) if any(inside) else len(published)
+    rank = inside.index(True) if any(inside) else len(published)
+    return Entry(row["path"], sys.intern(row["label"]), sys.intern(row["group"]), box, NOT_READ, rank=rank)
+
+
+def _admit(entry: Entry, known: Print) -> None:
+    entry.print = known
     if known.refused:
         entry.refuse(known.reason, known.detail)
     elif known.forced:
         entry.refuse(*known.forced.split(": ", 1))
-    elif not row["label"]:
+    elif not entry.label:
         entry.refuse("label_missing", "no label stands on it")
     else:
         entry.status, entry.reason, entry.detail = "kept", known.reason, known.detail
-    return entry
 
 
 def folders(labels: Sequence[str]) -> dict[str, str]:
@@ -190,11 +204,11 @@ def write(done: Decisions, pictures: Pictures, out: Path) -> None:
                 (folder / places[k]).write_bytes(pictures.content(k))
             else:
                 pictures.picture(k).image.save(folder / places[k], "PNG", compress_level=1)
-    order = sorted(kept, key=lambda k: (natural(kept[k].label), kept[k].image_id))
-    manifest = [_manifest_row(kept[k], f"images/{places[k]}") for k in order]
-    files.write_rows(out / "manifest.csv", MANIFEST, manifest)
+    place = {label: natural(label) for label in names}
+    order = sorted(kept, key=lambda k: (place[kept[k].label], kept[k].image_id))
+    files.write_rows(out / "manifest.csv", MANIFEST, (_manifest_row(kept[k], f"images/{places[k]}") for k in order))
     named = any(e.hint for e in done.entries)  # a study without groups of its own has no such column
-    ledger = [_ledger_row(e) | ({"group": e.hint} if named else {}) for e in done.entries]
+    ledger = (_ledger_row(e) | ({"group": e.hint} if named else {}) for e in done.entries)
     files.write_rows(out / "ledger.csv", (*LEDGER, *["group"] * named), ledger)
     files.write_json(out / "audit.json", audit(done, pictures.clean))
 

@@ -9,15 +9,16 @@ one pair that turn and scale alike.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.clean.features import INVERSE, UNIT
+from stages.clean.features import INVERSE
 from stages.clean.hashes import firsts, hash_pairs
-from stages.core.console import progress
+from stages.clean.vectors import thinned, vector_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["feature_pairs", "hash_pairs", "nearest", "vector_pairs"]
 Index = NDArray[np.int64]
-_WAITING = 500_000  # rows that wait to be thinned out
-_TILE = 1024  # vectors on each side of a block of products that the cache of a core holds
 _NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
 _TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
 
@@ -44,15 +43,7 @@ def nearest(parts: Iterable[Index], most: int) -> Index:
     Returns:
         Such rows, the smaller picture first, the nearest pairs first. What is dropped early could never be among them.
     """
-    waiting, size, limit = [np.zeros((4, 0), np.int64)], 0, _WAITING
-    for part in parts:
-        waiting.append(part.astype(np.int64))
-        size += part.shape[1]
-        if size > limit:
-            waiting = [_nearest(np.concatenate(waiting, axis=1), most)]
-            size = waiting[0].shape[1]
-            limit = 2 * size + _WAITING
-    return _nearest(np.concatenate(waiting, axis=1), most)
+    return thinned(parts, partial(_nearest, most=most))
 
 
 def _nearest(rows: Index, most: int) -> Index:
@@ -67,38 +58,6 @@ def _nearest(rows: Index, most: int) -> Index:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order)) - np.searchsorted(every[order], every[order])
     return rows[:, rank.reshape(-1, 2).min(axis=1) < most]
-
-
-def vector_pairs(
-    queries: NDArray[np.int8], targets: NDArray[np.int8], cosine: float, most: int
-) -> tuple[Index, Index, Index]:
-    """The nearest targets of each query, at most `most`, with a cosine of at least `cosine`.
-
-    Args:
-        queries: int8 of shape (q, 64), of length `UNIT` each.
-        targets: the same, of shape (t, 64).
-        cosine: threshold.
-        most: targets of a query.
-
-    Returns:
-        Positions in queries, positions in targets, dot products.
-    """
-    least = round(cosine * UNIT * UNIT)
-    left, right = queries.astype(np.float32), targets.astype(np.float32)  # products of whole numbers below 2**24: exact
-    found = [np.zeros((3, 0), np.int64)]
-    for start in progress(range(0, len(queries), _TILE), desc="neighbours", leave=False):
-        near = [np.zeros((3, 0), np.int64)]
-        for first in range(0, len(targets), _TILE):
-            dots = left[start : start + _TILE] @ right[first : first + _TILE].T
-            q, t = np.divmod(np.flatnonzero(dots >= least), dots.shape[1])
-            near.append(np.stack([q + start, t + first, dots[q, t].astype(np.int64)]))
-        q, t, d = np.concatenate(near, axis=1)
-        order = np.lexsort((t, -d, q))
-        q, t, d = q[order], t[order], d[order]
-        rank = np.arange(len(q)) - np.searchsorted(q, q)
-        found.append(np.stack([q, t, d])[:, rank < most])
-    q, t, d = np.concatenate(found, axis=1)
-    return q, t, d
 
 
 def feature_pairs(every: Iterable[Features], least: int) -> tuple[Index, Index, Index, Index]:

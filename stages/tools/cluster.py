@@ -76,7 +76,7 @@ class Cluster:
         self.devices, self.threads, self.processes = room.devices(study), room.threads(study), room.processes(study)
         self.memory = room.largest()
         self.versions = node.versions_of(pinned())
-        self.name = hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]  # on the nodes
+        self.name = name()
         self.idle: list[tuple[Needs, Any]] = []  # actors with loaded code, which hold their share of a node
         self.refusing: list[Any] = []  # actors kept where nothing can be done, so that no other is put there
         self.refused, self.quiet = "", 0
@@ -127,19 +127,10 @@ class Cluster:
         actors = [actor for _, actor in self.idle] + self.refusing
         if not running:
             with contextlib.suppress(self.ray.exceptions.RayError):
-                self._leave(actors)
+                leave(self.ray, self.name, actors)
         for actor in [*actors, *(remote.actor for remote in running)]:
-            self._kill(actor)
+            kill(self.ray, actor)
         self.ray.shutdown()
-
-    def _leave(self, actors: list[Any]) -> None:
-        """Remove the folders on all nodes, also where no actor is left."""
-        left = self.ray.get([actor.leave.remote() for actor in actors], timeout=60)
-        nodes = [known["NodeID"] for known in self.ray.nodes() if known["Alive"] and known["NodeID"] not in left]
-        strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        job = self.ray.remote(node.leave)
-        on = [job.options(num_cpus=0, scheduling_strategy=strategy(one, soft=False)) for one in nodes]
-        self.ray.get([one.remote(self.name) for one in on], timeout=60)
 
     def _place(self, remote: Remote) -> None:
         """Give a command to an actor that is idle, or to a new one, which Ray puts where there is room."""
@@ -148,7 +139,7 @@ class Cluster:
             self._begin(remote, self.idle.pop([needs for needs, _ in self.idle].index(remote.needs))[1])
             return
         while self.idle:  # they hold what the new one may need
-            self._kill(self.idle.pop()[1])
+            kill(self.ray, self.idle.pop()[1])
         kind = self.ray.remote(node.Node).options(**remote.needs._asdict())
         remote.actor = kind.remote(self.name, self.versions)
         remote.waits = remote.actor.hello.remote()
@@ -161,7 +152,7 @@ class Cluster:
         """Give idle actors to commands that still wait for room, be it only the room that an idle actor holds."""
         for remote in running:
             if self.idle and not remote.placed and remote.exitcode is None:
-                self._kill(remote.actor)
+                kill(self.ray, remote.actor)
                 self._place(remote)
 
     def _hear(self, remote: Remote) -> None:
@@ -169,7 +160,7 @@ class Cluster:
         try:
             event = node.Event(*self.ray.get(remote.waits))
         except self.ray.exceptions.RayError as error:
-            self._kill(remote.actor)
+            kill(self.ray, remote.actor)
             self._again(remote, str(error).strip().splitlines()[0])
             return
         if event.kind == "here":
@@ -218,7 +209,7 @@ class Cluster:
             console.say("no node of the cluster has room; waiting for one")
         if self.quiet >= PATIENCE and self.refused:
             for remote in running:
-                self._kill(remote.actor)
+                kill(self.ray, remote.actor)
                 self._finish(remote, 1, f"error: no node is left that can run it; the last one: {self.refused}")
 
     def _needs(self, variant: str) -> Needs:
@@ -241,9 +232,26 @@ class Cluster:
         """What the largest node has."""
         return max((n["Resources"].get(resource, 0) for n in self.ray.nodes() if n["Alive"]), default=0)
 
-    def _kill(self, actor: Any) -> None:
-        with contextlib.suppress(self.ray.exceptions.RayError, ValueError):
-            self.ray.kill(actor)
+
+def name() -> str:
+    """Of the study in the working folder, on the nodes."""
+    return hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]
+
+
+def kill(ray: Any, actor: Any) -> None:
+    """End an actor."""
+    with contextlib.suppress(ray.exceptions.RayError, ValueError):
+        ray.kill(actor)
+
+
+def leave(ray: Any, study: str, actors: list[Any]) -> None:
+    """Remove the folders of a study on all nodes, also where no actor is left."""
+    left = ray.get([actor.leave.remote() for actor in actors], timeout=60)
+    nodes = [known["NodeID"] for known in ray.nodes() if known["Alive"] and known["NodeID"] not in left]
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    job = ray.remote(node.leave)
+    on = [job.options(num_cpus=0, scheduling_strategy=strategy(one, soft=False)) for one in nodes]
+    ray.get([one.remote(study) for one in on], timeout=60)
 
 
 def library() -> Any:

@@ -182,6 +182,34 @@ class Node:
             self.helper = None
 
 
+class Describer:
+    """A place on a node where pictures are described, in a worker process of its own as `clean` has them."""
+
+    def __init__(self, study: str, versions: dict[str, str]) -> None:
+        self.study, self.versions = study, versions
+
+    def hello(self, code: list[Any]) -> str:
+        """Unpack the code of `clean`, as `parcels.pack` gave it; how this node is unlike the driver, in words."""
+        import ray
+
+        self.folder = Path(tempfile.mkdtemp(dir=folder_here(self.study)))
+        for part in code:
+            unpack(self.folder, ray.get(part))
+        sys.path.insert(0, str(self.folder))
+        return unlike(self.versions)
+
+    def describe(self, function: Any, tasks: list[Any], contents: list[bytes], limits: dict[str, Any]) -> list[Any]:
+        """What `clean` knows of pictures by their bytes; thumbnails stay here, since they are as large as pictures."""
+        from stages.clean import isolate
+
+        files = [self.folder / str(number) for number in range(len(tasks))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        here = [(job._replace(file=str(file)), digest) for file, (job, digest) in zip(files, tasks, strict=True)]
+        found = isolate.each(function, here, workers=1, **limits)
+        return [(one[0], None) if isinstance(one, tuple) else one for one in found]
+
+
 def unlike(versions: dict[str, str]) -> str:
     """What differs between the versions of the driver and those here, in words; nothing where all are the same."""
     here = versions_of(versions)

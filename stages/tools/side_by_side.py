@@ -67,6 +67,10 @@ class Reproduce:
     def __call__(self, stage: Stage, **options: Any) -> Stage | None:
         """The stage, where it was run; None where it did not change."""
         if stage.name.partition("@")[0] not in CELL_STAGES:
+            if stage.name == "clean" and self.cluster and stage.changed():
+                from stages.tools import prints
+
+                prints.ahead(self.cluster)
             done: Stage | None = stage.reproduce(**options)
             if done:
                 stage.dump(update_pipeline=False)

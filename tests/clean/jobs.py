@@ -15,6 +15,8 @@ from stages.clean import decode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stages.clean.pictures import Task
+
 
 def work(item: str | int) -> object:
     """Do what the item says; a number is squared."""
@@ -22,6 +24,11 @@ def work(item: str | int) -> object:
         return item * item
     kind, _, rest = item.partition(" ")
     return _JOBS[kind](rest)
+
+
+def of_file(task: Task) -> object:
+    """Do what the text in a file says."""
+    return work(Path(task[0].file).read_text(encoding="utf-8"))
 
 
 def threads(_: int) -> int:
@@ -49,6 +56,14 @@ def _killed_once(flag: str) -> str:
     return "survived"
 
 
+def _hold(folder: str) -> str:
+    """Say that it is at work, and wait while a file is there."""
+    Path(folder, f"at-work-{os.getpid()}").touch()
+    while Path(folder, "hold").exists():
+        time.sleep(0.02)
+    return "held"
+
+
 def _refuse(detail: str) -> None:
     raise decode.Refused("unreadable", detail)
 
@@ -65,6 +80,7 @@ _JOBS: dict[str, Callable[[str], object]] = {
     "eat": lambda megabytes: len(bytearray(int(megabytes) << 20)),
     "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "killed-once": _killed_once,
+    "hold": _hold,
     "refuse": _refuse,
     "bug": _bug,
     "missing": lambda path: Path(path).read_bytes(),

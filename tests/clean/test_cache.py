@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from array import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +19,7 @@ from .conftest import Raw, photo
 if TYPE_CHECKING:
     from pathlib import Path
 
-KNOWN = Print(
-    "ab", "c", 30, 20, 999, ".jpg", 2**63 + 1, array("b", range(64)), 12.345, "animated", "first\tof 2\nframes"
-)
+KNOWN = Print("ab", "c", 30, 20, 999, ".jpg", 2**63 + 1, bytes(range(64)), 12.345, "animated", "first\tof 2\nframes")
 
 
 def test_a_print_comes_back_as_it_was() -> None:
@@ -52,7 +49,7 @@ def test_an_interruption_loses_no_print(raw: Raw, monkeypatch: pytest.MonkeyPatc
         raise KeyboardInterrupt
 
     def idle(_function: object, items: list[object], **_: object) -> list[object]:
-        assert not items, "described again"
+        assert not list(items), "described again"
         return []
 
     raw.cache = raw.root / ".cache/clean.sqlite"

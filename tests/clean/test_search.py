@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from stages.clean import features, hashes, search
+from stages.clean import features, hashes, search, vectors
 from stages.clean.features import NONE, Features, fit
 
 from .conftest import scene
@@ -106,7 +106,7 @@ def test_pairs_of_a_crowd_are_all_found_whatever_is_done_at_a_time(monkeypatch: 
 @pytest.mark.parametrize("waiting", [10, 1000, 10_000_000])
 def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted one by one, over all 8 orientations."""
-    monkeypatch.setattr(search, "_WAITING", waiting)
+    monkeypatch.setattr(vectors, "_WAITING", waiting)
     words = crowd(60, 4)
     turned = features.turned_words(words)
     best: dict[tuple[int, int], tuple[int, int]] = {}
@@ -139,15 +139,32 @@ def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
     assert peak < 300e6  # all 6.6 million pairs as tuples: 1.5 GB
 
 
-def test_vector_pairs_are_the_nearest_above_a_cosine() -> None:
-    vectors = np.random.default_rng(2).normal(size=(1500, 64))
-    vectors = np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.int8)
-    q, t, d = search.vector_pairs(vectors[:1100], vectors, 0.2, 3)
-    products = vectors[:1100].astype(int) @ vectors.T.astype(int)
-    assert np.array_equal(d, products[q, t])
-    for row in range(1100):
-        best = np.sort(products[row])[::-1][:3]
-        assert sorted(d[q == row], reverse=True) == [v for v in best if v >= round(0.2 * 127 * 127)]
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.int8]:
+    return np.asarray(np.rint(127 * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)), np.int8)
+
+
+@pytest.mark.parametrize("kind", ["random", "natural", "alike", "equal", "symmetric"])
+def test_vector_pairs_are_the_nearest_above_a_cosine(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All with all, where many axes count, where few do, where all are near each other, and where mirrors agree."""
+    monkeypatch.setattr(vectors, "_WAITING", 5000)  # so that rows are thinned out more than once
+    rng = np.random.default_rng(2)
+    every = rng.normal(size=(1500, 64))
+    every *= np.arange(1, 65) ** -0.7 if kind == "natural" else 1
+    every += 5 * rng.normal(size=64) if kind == "alike" else 0
+    every[:, 1::2] *= 0 if kind == "symmetric" else 1
+    few = unit(every[[0] * 1500] if kind == "equal" else every)
+    few[7] = 0  # a picture without low frequencies
+    asks, least = np.sort(rng.permutation(1500)[:1100]), round(0.5 * 127 * 127)
+    found = search.vector_pairs(few, asks, 0.5, 3)
+    assert len(found.T) > 1000
+    for orientation in (0, 1):
+        q, t, d, _ = found[:, found[3] == orientation]
+        products = features.turned_vector(few, orientation)[asks].astype(int) @ few.T.astype(int)
+        expected = []
+        for row, ask in zip(products, asks, strict=True):
+            near = np.flatnonzero(row >= least)
+            expected += [(ask, k, -row[k]) for k in near[np.argsort(-row[near], kind="stable")][:3]]
+        assert list(zip(q, t, d, strict=True)) == expected
 
 
 def test_features_find_a_crop_and_a_mirrored_crop_among_others() -> None:
