@@ -106,7 +106,7 @@ def errors(seed: int, studies: int) -> float:
     rows = list(product(SPREADS, IMAGES, SEEDS))
     cells = [(seed, place, *row, v, studies) for place, (row, v) in enumerate(product(rows, VARIANTS))]
     worst = -1.0
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
         found = pool.map(_cell, cells)
