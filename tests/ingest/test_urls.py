@@ -153,7 +153,7 @@ def test_a_redirect_to_a_private_address_is_refused(site: str, monkeypatch: pyte
     public = f"http://127.0.0.2:{server.server_port}"
     LEADS["/inside.png"] = f"{site}/a.png"
     try:
-        rows = bring("urls", listed(public, b_png=GOOD, inside_png=GOOD), retries=1)
+        rows = bring("urls", listed(public, b_png=GOOD, inside_png=""), retries=1)  # a digest may be known already
     finally:
         LEADS.clear()
         server.shutdown()
