@@ -135,15 +135,22 @@ class Nodes:
             yield number, found
 
     def _chunks(self, items: Iterable[Task]) -> Iterator[tuple[list[Task], Any]]:
-        """Tasks, and a reference to the bytes of their files in the object store."""
+        """Tasks, and a reference to the bytes of their files in the object store.
+
+        Raises:
+            UserError: a file changed, or cannot be read any more, since its digest was taken.
+        """
         tasks: list[Task] = []
         contents: list[bytes] = []
         for job, digest in items:
-            with contextlib.suppress(Refused):
-                contents.append(describe.read(job.file))
-            tasks.append((job, digest))
-            if hashlib.sha256(contents[-1]).hexdigest() != digest:
+            try:
+                content = describe.read(job.file)
+            except Refused as refused:  # it could be read when its digest was taken
+                raise UserError(f"{job.file}: {refused}; make it again with `dvc repro -f ingest`") from None
+            if hashlib.sha256(content).hexdigest() != digest:
                 raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+            tasks.append((job, digest))
+            contents.append(content)
             if len(tasks) == FILES or sum(map(len, contents)) >= BYTES:
                 yield tasks, self.ray.put(contents)
                 tasks, contents = [], []
