@@ -1,7 +1,7 @@
 """Describe the pictures of a study on the nodes of a Ray cluster, before the stage `clean` asks for it.
 
-What comes back goes to the cache of `clean`, by content, where the stage finds it. So the stage itself knows nothing of
-clusters, what a node did not manage it does by itself, and an interrupted run goes on where it was.
+The results go to the cache of `clean`, under the digest of the file. So the stage needs no code for clusters, it
+describes the pictures that no node has described, and an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRIES = 3  # of a chunk whose node was lost
 
 
 def ahead(address: str) -> None:
-    """Describe what the cache of `clean` does not know yet, of the study in the working folder.
+    """Describe the pictures of the study in the working folder that are not in the cache of `clean`.
 
     Raises:
         UserError: there is no such cluster, its nodes have other versions, or a file changes meanwhile.
@@ -60,7 +60,7 @@ class Nodes:
     def each(
         self, function: Callable[[Task], Any], items: Iterable[Task], *, workers: int, seconds: float, gigabytes: float
     ) -> Iterator[Any]:
-        """As `isolate.each`, with the same limits; what no node has managed is `Refused`, and left to the stage."""
+        """As `isolate.each`, with the same limits; pictures of a chunk that is lost `TRIES` times are `Refused`."""
         del workers  # of this machine
         limits = {"seconds": seconds, "gigabytes": gigabytes}
         source = self._chunks(items)
