@@ -1,4 +1,4 @@
-"""`python -m stages.curate.fiftyone`: the pictures of a study to FiftyOne, and what was decided there back.
+"""`python -m stages.curate.fiftyone`: sends the pictures of a study to FiftyOne, and reads decisions back.
 
 `export` makes a dataset. Tags `drop`, `keep` and `relabel:LABEL`, or another label in `ground_truth`, are decisions;
 `import` brings these into data/curation.csv, by the rules of the page of `make curate`.

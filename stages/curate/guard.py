@@ -1,4 +1,4 @@
-"""Who may talk to the server: pages of its own, and beyond this machine only who knows the token."""
+"""Who may use the server: its own pages; from other machines, only people who know the token."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Subject = tuple[str, ...]
 
 
 class ConflictError(Exception):
-    """What was to be changed is not what the person saw: another tab, or an editor, changed it."""
+    """The decision to be changed is not the one that the person saw: another tab, or an editor, changed it."""
 
 
 @dataclass(frozen=True)

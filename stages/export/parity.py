@@ -1,4 +1,4 @@
-"""What an ONNX file differs from torch by, over the test set; what int8 costs, on validation."""
+"""The differences between an ONNX file and torch over the test set, and the cost of int8 on validation."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ STATE = re.compile(r"[0-9a-f]+/last\.pt")  # below .checkpoints
 
 
 class Cargo:
-    """Of the cells of one study."""
+    """Packs inputs and unpacks outputs and checkpoints for the cells of one study."""
 
     def __init__(self, study: Study, stages: list[Stage], folder: Path, put: Callable[[Any], Any]) -> None:
         """Nothing is read yet.
@@ -75,7 +75,7 @@ class Cargo:
         return parcel
 
     def write(self, work: node.Work, packed: dict[str, bytes]) -> None:
-        """Put the outputs of a command in their places; its checkpoint has done its service.
+        """Put the outputs of a command in their places, and remove its checkpoint.
 
         Raises:
             UserError: a file is none of its outputs.
@@ -101,7 +101,7 @@ class Cargo:
                 partial.write_bytes(content)
 
     def state(self, work: node.Work) -> node.Work:
-        """The work with the last checkpoint that came back from it."""
+        """The work, with the last checkpoint that a node sent back for it."""
         path = self._checkpoint(work)
         if not path.is_file():
             return work._replace(state=[])
@@ -111,7 +111,7 @@ class Cargo:
         return self.folder / f"{work.cell}.checkpoint"
 
     def _checkpoint(self, work: node.Work) -> Path:
-        """Where it is on this machine; a place with nothing in it where none has come back."""
+        """The path of the last checkpoint on this machine; a path without a file where no checkpoint has come back."""
         note = self._note(work)
         name = note.read_text(encoding="utf-8") if note.is_file() else ""
         return Path(work.environment["DVC_ROOT"], ".checkpoints", name if STATE.fullmatch(name) else "none/last.pt")

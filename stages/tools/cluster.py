@@ -91,7 +91,7 @@ class Cluster:
         return self.given or max(1, int(self._total("GPU" if self._on_gpus() else "CPU")))
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
-        """Whether there is a job free; which node has cores, memory and a GPU for it, Ray finds out."""
+        """Whether a job is free. Ray chooses the node that has cores, memory and a GPU for the job."""
         takes = self.processes if self._on_gpus() else {} if self.given else self.threads
         return room.fits(variant, others, takes, self.jobs)
 
@@ -111,7 +111,7 @@ class Cluster:
         return remote
 
     def ended(self, running: Collection[Remote], seconds: float | None) -> list[Remote]:
-        """Wait until something happens to one, or for some seconds; those that have ended."""
+        """Wait for an event of a command, or for `seconds`; the commands that have ended."""
         waiting = {remote.waits: remote for remote in running}
         ready, _ = self.ray.wait(list(waiting), timeout=SECONDS if seconds is None else min(SECONDS, max(0, seconds)))
         if ready:  # and what else is
@@ -203,7 +203,7 @@ class Cluster:
         remote.exitcode = code
 
     def _look_for_room(self, running: Collection[Remote], heard: bool) -> None:
-        """Where no command has room, wait for nodes to join; not for ever where those that are there refuse."""
+        """Where no node has room, wait for nodes to join; give up after a while where a node has refused a command."""
         self.quiet = 0 if heard or any(remote.placed for remote in running) else self.quiet + 1
         if self.quiet == PATIENCE // 2:
             console.say("no node of the cluster has room; waiting for one")
@@ -229,12 +229,12 @@ class Cluster:
         return float(self.ray.cluster_resources().get(resource, 0))
 
     def _most(self, resource: str) -> float:
-        """What the largest node has."""
+        """How much of a resource the node with the most of it has."""
         return max((n["Resources"].get(resource, 0) for n in self.ray.nodes() if n["Alive"]), default=0)
 
 
 def name() -> str:
-    """Of the study in the working folder, on the nodes."""
+    """The name of the folder, on the nodes, of the study in the working folder."""
     return hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]
 
 

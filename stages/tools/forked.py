@@ -39,7 +39,7 @@ def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
 
 
 def ended(running: Iterable[BaseProcess], seconds: float | None) -> list[BaseProcess]:
-    """Wait until at least one of the processes has ended, or for some seconds; those that have."""
+    """Wait until at least one process has ended, or for `seconds`; the processes that have ended."""
     processes = list(running)
     connection.wait([process.sentinel for process in processes], None if seconds is None else max(0, seconds))
     done = [process for process in processes if process.exitcode is not None]

@@ -71,7 +71,7 @@ class Node:
         return Event("unlike", said) if said else Event("here")
 
     def begin(self, work: Work) -> Event:
-        """Begin a command; the first that happens to it."""
+        """Begin a command; its first event."""
         self.work = work
         try:
             self.folder = folder_here(self.study)
@@ -91,7 +91,7 @@ class Node:
         return self.next()
 
     def next(self) -> Event:
-        """The next that happens to the command."""
+        """Wait for the next event of the command."""
         assert self.helper is not None  # noqa: S101 - for the type checker
         assert self.helper.stdout is not None  # noqa: S101
         while not select.select([self.helper.stdout], [], [], 0.1)[0]:
@@ -116,7 +116,7 @@ class Node:
         return Event("ended", said, code, packed)
 
     def leave(self) -> str:
-        """Remove what the study left on this node; the node."""
+        """Remove the files of the study from this node; the id of the node."""
         self._end_helper()
         return leave(self.study)
 
@@ -150,11 +150,11 @@ class Node:
         return [path.relative_to(top).as_posix() for pattern in self.work.outputs for path in top.glob(pattern)]
 
     def _mark(self, name: str) -> Path:
-        """Where it is written which content of a file or folder is here."""
+        """The file with the digest of the content that this node has of a file or folder."""
         return self.folder / "marks" / hashlib.sha256(name.encode()).hexdigest()
 
     def _checkpoint(self) -> tuple[int, Path | None]:
-        """When the cell wrote its last checkpoint, and where."""
+        """The time (ns) and the path of the last checkpoint that the cell wrote; 0 and None where there is none."""
         return max(((p.stat().st_mtime_ns, p) for p in self.home.glob(".checkpoints/*/last.pt")), default=(0, None))
 
     def _ask(self, work: Work) -> None:

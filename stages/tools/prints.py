@@ -1,7 +1,7 @@
 """Describe the pictures of a study on the nodes of a Ray cluster, before the stage `clean` asks for it.
 
-What comes back goes to the cache of `clean`, by content, where the stage finds it. So the stage itself knows nothing of
-clusters, what a node did not manage it does by itself, and an interrupted run goes on where it was.
+The results go to the cache of `clean`, under the digest of the file. So the stage needs no code for clusters, it
+describes the pictures that no node has described, and an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRIES = 3  # of a chunk whose node was lost
 
 
 def ahead(address: str) -> None:
-    """Describe what the cache of `clean` does not know yet, of the study in the working folder.
+    """Describe the pictures of the study in the working folder that are not in the cache of `clean`.
 
     Raises:
         UserError: there is no such cluster, its nodes have other versions, or a file changes meanwhile.
@@ -60,7 +60,7 @@ class Nodes:
     def each(
         self, function: Callable[[Task], Any], items: Iterable[Task], *, workers: int, seconds: float, gigabytes: float
     ) -> Iterator[Any]:
-        """As `isolate.each`, with the same limits; what no node has managed is `Refused`, and left to the stage."""
+        """As `isolate.each`, with the same limits; pictures of a chunk that is lost `TRIES` times are `Refused`."""
         del workers  # of this machine
         limits = {"seconds": seconds, "gigabytes": gigabytes}
         source = self._chunks(items)
@@ -135,15 +135,22 @@ class Nodes:
             yield number, found
 
     def _chunks(self, items: Iterable[Task]) -> Iterator[tuple[list[Task], Any]]:
-        """Tasks, and a reference to the bytes of their files in the object store."""
+        """Tasks, and a reference to the bytes of their files in the object store.
+
+        Raises:
+            UserError: a file changed, or cannot be read any more, since its digest was taken.
+        """
         tasks: list[Task] = []
         contents: list[bytes] = []
         for job, digest in items:
-            with contextlib.suppress(Refused):
-                contents.append(describe.read(job.file))
-            tasks.append((job, digest))
-            if hashlib.sha256(contents[-1]).hexdigest() != digest:
+            try:
+                content = describe.read(job.file)
+            except Refused as refused:  # it could be read when its digest was taken
+                raise UserError(f"{job.file}: {refused}; make it again with `dvc repro -f ingest`") from None
+            if hashlib.sha256(content).hexdigest() != digest:
                 raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+            tasks.append((job, digest))
+            contents.append(content)
             if len(tasks) == FILES or sum(map(len, contents)) >= BYTES:
                 yield tasks, self.ray.put(contents)
                 tasks, contents = [], []

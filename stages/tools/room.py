@@ -47,9 +47,13 @@ def processes(study: Study) -> dict[str, int]:
 
 
 def fits(variant: str, others: Collection[str], takes: Mapping[str, int], jobs: int) -> bool:
-    """Whether one more cell has room beside those of `others` by what a variant takes, else one job each.
+    """Whether one more cell has room beside those of `others`; a single cell always fits.
 
-    One alone always fits.
+    Args:
+        variant: of the cell.
+        others: variants of the cells that run.
+        takes: variant -> cores or GPUs of a cell; a variant that is not in it takes one.
+        jobs: the cores or GPUs that all cells together may take.
     """
     busy = sum(takes.get(other, 1) for other in others)
     return not others or busy + takes.get(variant, 1) <= jobs
@@ -137,7 +141,7 @@ class Here:
         return process
 
     def ended(self, running: Collection[BaseProcess], seconds: float | None) -> list[BaseProcess]:
-        """Wait until at least one has ended, or for some seconds; those that have."""
+        """Wait until at least one command has ended, or for `seconds`; the commands that have ended."""
         done = forked.ended(running, seconds)
         for process in done:
             self.on.pop(process, None)

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 class Reproduce:
-    """What DVC does with each stage of its plan; it calls this in the order of the plan."""
+    """Called by DVC for each stage of its plan, in the order of the plan: runs the stage if it is stale."""
 
     def __init__(self, jobs: int | None, cluster: str | None) -> None:
         self.jobs, self.cluster = jobs, cluster
@@ -90,12 +90,12 @@ class Cell:
 
     @property
     def variant(self) -> str:
-        """Of the cell, whose name is `<variant>-<seed>`."""
+        """The variant of the cell, whose name is `<variant>-<seed>`."""
         return self.name.rpartition("-")[0]
 
     @property
     def log(self) -> Path:
-        """What the stage that runs prints."""
+        """The file with the output of the stage that runs."""
         return FOLDER / f"{self.stages[0].name}.log"
 
 
@@ -214,7 +214,7 @@ class SideBySide:
             self._write()
 
     def _due(self) -> float | None:
-        """Seconds until dvc.lock is to be written; None where all is in there."""
+        """Seconds until dvc.lock is to be written; None where no stage is missing in it."""
         return self.written + self.cost / SHARE - time.perf_counter() if self.unwritten else None
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a folder: what no study can be made of, and what the user should know before anything runs."""
+"""Flaws of a folder: those that rule out a study, and those that the user should know before anything runs."""
 
 from __future__ import annotations
 

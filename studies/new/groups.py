@@ -1,4 +1,4 @@
-"""What belongs together and may not be divided: by a column of a table, by folders, or by the names of files."""
+"""Groups of pictures that the split may not divide: by a column of a table, by folders, or by the names of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pictures or labels may be that cannot be read as they are: the way out, at the end of an error's sentence."""
+"""Hints at the end of an error: where unreadable pictures or labels may be, and how to make them readable."""
 
 from __future__ import annotations
 

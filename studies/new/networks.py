@@ -100,7 +100,7 @@ class Setting:
 
     @property
     def epochs(self) -> int:
-        """Of a network from scratch: the more pictures, the fewer."""
+        """Epochs of a network from scratch: the more pictures, the fewer."""
         most = 30 if self.tiny else 20
         return int(min(most, max(5, 30 * FEW / max(self.images, 1))))
 

@@ -59,7 +59,7 @@ class Predicted:
 
     @property
     def total(self) -> float:
-        """Of all."""
+        """The sum of all parts."""
         return self.data + self.train + self.evaluate + self.report
 
 
