@@ -105,6 +105,8 @@ def blocks(target: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Iterator[t
     """
     mark = target.with_suffix(".rows")
     done = int(mark.read_text()) if mark.exists() and target.exists() else 0
+    if not done:
+        mark.unlink(missing_ok=True)  # of an array that is gone: these rows are not filled in the new one
     made = np.lib.format.open_memmap(target, "r+") if done else create(target, dtype, shape)
     step = min(max(1, _BLOCK // max(math.prod(shape[1:]) * made.itemsize, 1)), _ROWS)
     for start in range(done, shape[0], step):

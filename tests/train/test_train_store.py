@@ -61,6 +61,30 @@ def test_decoding_goes_on_behind_what_a_killed_process_has_filled(study: Path, m
     assert {path.suffix for path in Path(".cache/pixels").iterdir()} == {".npy", ".sha256", ".lock"}
 
 
+def test_rows_of_an_array_that_is_gone_do_not_count(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error behind the first block, then a kill within it: the third run has to decode the first block too."""
+    paths = sorted((study / "data/clean/images").iterdir())
+    expected = pixels.load(paths, 8, Resize()).copy()
+    shutil.rmtree(".cache/pixels")
+    monkeypatch.setattr(store, "_ROWS", 10)
+    whole = Image.open
+    fails: dict[Path, BaseException] = {paths[15]: OSError("cannot be read now")}
+
+    def opened(path: Path) -> Any:
+        if path in fails:
+            raise fails[path]
+        return whole(path)
+
+    monkeypatch.setattr(Image, "open", opened)
+    with pytest.raises(UserError, match="cannot be decoded"):
+        pixels.load(paths, 8, Resize())
+    fails = {paths[5]: Stop()}
+    with pytest.raises(Stop):
+        pixels.load(paths, 8, Resize())
+    fails = {}
+    assert np.array_equal(pixels.load(paths, 8, Resize()), expected)
+
+
 def test_an_array_that_cannot_be_made_leaves_nothing(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted((study / "data/clean/images").iterdir())
     paths[30].write_bytes(b"no picture")
