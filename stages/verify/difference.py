@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
-import pandas as pd
 from safetensors.numpy import load_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 CLOSE = 1e-9  # relative: what another instruction set may do to the last digits of a sum
@@ -80,7 +80,7 @@ def close(recorded: Path, again: Path) -> bool:
     if most := CLOSE_PIXELS.get(recorded.suffix):
         return _close_pixels(old, new, most)
     if recorded.suffix == ".parquet":
-        old, new = (pd.read_parquet(path).to_csv().encode() for path in (recorded, again))
+        old, new = (_table(path).to_csv().encode() for path in (recorded, again))
     return _close_text(old.decode(), new.decode())
 
 
@@ -149,8 +149,14 @@ def _csv(path: Path) -> Iterable[Mapping[str, str]]:
         yield from csv.DictReader(file)
 
 
+def _table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
 def _parquet(path: Path) -> Iterable[Mapping[str, Any]]:
-    table = pd.read_parquet(path)
+    table = _table(path)
     return (dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None))
 
 
