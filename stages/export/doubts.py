@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stages.core import files
-from stages.report import audited, findings
+from stages.report import findings, galleries
 from stages.report.evidence import REPORTS
 from stages.report.wording import plural
 
@@ -18,14 +18,14 @@ _BY_HAND = r"(?:^|; )by hand, (?:keep|relabel to)"  # what clean writes into the
 def sentences(evidence: StudyEvidence) -> list[str]:
     """How many labels are in doubt, where they are listed, how many were decided; then all decisions by hand."""
     rows = files.read_rows(REPORTS / "suspects.csv")
-    audit, judged = audited.seen(evidence)
+    audit, judged = galleries.audited(evidence)
     found = []
     if rows:
         wrong = int(rows[0]["found"])
         count, where = plural(wrong, "validation or test image"), _listed(len(rows), wrong, "reports/suspects.csv")
         found.append(f"Most networks contradict the label of {count} ({where}).")
     if judged:
-        wrong = int(files.read_json(audited.FOLDER / "summary.json")["found"])
+        wrong = int(files.read_json(galleries.AUDIT / "summary.json")["found"])
         where = _listed(len(audit), wrong, "reports/audit/suspects.csv")
         calls = f"{plural(wrong, 'label')} {'a likely error' if wrong == 1 else 'likely errors'} ({where})"
         found += [f"An audit of {plural(len(judged), 'image')} calls {calls}."] if wrong else []

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from stages.export import doubts
 from stages.predict import champion
-from stages.report import caveats, classes, cost, data_page, page, results, training, wording
+from stages.report import caveats, classes, data_page, page, results, training, wording
 from stages.report.figures import drawing
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "seeds": wording.names([str(seed) for seed in seeds]),
         "several": len(seeds) > 1,
         "why": _why(evidence, variant),
-        "cost": cost.read(evidence)[variant],
+        "cost": training.costs(evidence)[variant],
         "config": evidence.configs[variant, evidence.study.seeds[0]],
         "settings": [(key, training.text(value)) for key, value in settings.items()],
         "classes": evidence.classes,

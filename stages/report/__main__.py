@@ -9,7 +9,6 @@ from stages.core import cells, errors, files
 from stages.report import (
     caveats,
     classes,
-    cost,
     data_page,
     evidence,
     galleries,
@@ -28,7 +27,7 @@ INPUTS = ("params.yaml", "data/clean/ledger.csv", "data/clean/manifest.csv", "da
 
 
 def provenance(found: StudyEvidence, _: Figures) -> dict[str, Any]:
-    """What the page was made from: no commit and no time, so that its bytes come out again."""
+    """The files, machines, libraries and weights behind the page; no commit and no time: the bytes come out again."""
     configs = found.configs
     splits = [str(cells.split_file(split["seeds"][0])) for split in found.splits]
     return {
@@ -51,7 +50,7 @@ def _words(value: Any) -> str:
 
 
 SECTIONS = (
-    # In the order of the page.
+    # The order of the page.
     results.RESULTS,
     results.VARIANCE,
     published.PUBLISHED,
@@ -65,7 +64,7 @@ SECTIONS = (
     galleries.SAMPLES,
     galleries.GRADCAM,
     galleries.SUSPECTS,
-    cost.SECTION,
+    training.COST,
     training.SWEEPS,
     caveats.SECTION,
     page.Section("provenance", "Provenance", provenance),

@@ -1,4 +1,4 @@
-"""What the settings imply: which were varied, what was chosen on which images, which comparisons are unfair."""
+"""Caveats that follow from the settings: what was varied, what validation chose, which comparisons are unfair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
 UNBALANCED = 3  # times as many test images in the largest class as in the smallest
-MOST_CLASSES = 10  # that are named
+MOST_CLASSES = 10  # classes without test images that are named
 SPEED = ("threads", "channels_last")  # they change the time and the rounding, not the recipe
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
@@ -53,7 +53,7 @@ def unfair(evidence: StudyEvidence, varied: list[str]) -> list[str]:
         found.append(f"Variants differ in {names(losses)}: {advice}.")
     parts = list(dict.fromkeys(key.split(".")[0] for key in varied if key not in SPEED))
     if "epochs" in parts and len(set(ran.values())) == 1 and len(set(map(_planned, evidence.trained.values()))) == 1:
-        parts.remove("epochs")  # written as one number or as phases of the same sum
+        parts.remove("epochs")  # one variant gives one number, another gives phases with the same sum
     if len(parts) > 1:
         found.append(
             f"Variants differ in {names(parts)}. If two variants differ in several of these, this study cannot say "
@@ -83,13 +83,13 @@ def _seeds(evidence: StudyEvidence) -> list[str]:
 
 
 def every(evidence: StudyEvidence, word: str) -> str:
-    """`every variant`, or `every trained variant` where there is one that is not trained; so with `all variants`."""
+    """`every variant` or `all variants`, by `word`; `every trained variant` in a study with a class prior."""
     trained = "" if len(evidence.trained) == len(evidence.variants) else "trained "
     return f"{word} {trained}variant{'s' if word == 'all' else ''}"
 
 
 def changed(evidence: StudyEvidence) -> list[str]:
-    """What a seed draws; augmentation where there is one that is not cached for all seeds."""
+    """What a seed changes; the augmentation counts only for variants that do not cache it for all seeds (`views`)."""
     settings = evidence.trained
     drawn = {
         "the augmentation": [v for v, cell in settings.items() if augments(cell) and not cell.get("views")],
@@ -100,7 +100,7 @@ def changed(evidence: StudyEvidence) -> list[str]:
 
 
 def drops(settings: Any) -> bool:
-    """Whether a network, or a part of it, has a dropout above 0."""
+    """Whether the settings of a network, or of a part of it, have a dropout above 0."""
     if isinstance(settings, dict):
         return any(_rate(value) if key == "dropout" else drops(value) for key, value in settings.items())
     return isinstance(settings, list) and any(drops(value) for value in settings)
@@ -111,7 +111,7 @@ def _rate(value: Any) -> bool:
 
 
 def augments(cell: dict[str, Any]) -> bool:
-    """Whether a cell's pictures are changed before the network gets them."""
+    """Whether a variant's images are augmented."""
     augment = cell.get("augment")
     return any(augment.values()) if isinstance(augment, dict) else augment not in (None, "none")
 
@@ -145,7 +145,7 @@ def _one_data_set(evidence: StudyEvidence) -> str:
 
 
 def _absent(evidence: StudyEvidence) -> str:
-    """Classes of which some test set has no image; empty where there are none."""
+    """Names the classes that some test set has no image of; empty if there are none."""
     splits = [split["counts"]["test"] for split in evidence.splits]
     missing = [label for label in splits[0] if not all(split.get(label) for split in splits)]
     if not missing:
@@ -160,7 +160,7 @@ def _absent(evidence: StudyEvidence) -> str:
 
 
 def _fitted(evidence: StudyEvidence) -> str:
-    """Which statistics of normalisation were fitted, and on what; empty where nothing was trained."""
+    """Which statistics of normalisation were fitted, and to which images; empty if nothing was trained."""
     if not evidence.trained:
         return ""
     configs = [evidence.configs[variant, evidence.study.seeds[0]] for variant in evidence.trained]
@@ -175,7 +175,7 @@ def _fitted(evidence: StudyEvidence) -> str:
 
 
 def _unbalanced(evidence: StudyEvidence) -> str:
-    """Whether top-1 is a poor choice of metric here; empty where it is not."""
+    """Says that top-1 mainly reflects the large classes; empty if the classes are of similar size."""
     splits = [split["counts"]["test"] for split in evidence.splits]
     counts = [n for label in splits[0] if (n := sum(split[label] for split in splits) / len(splits))]
     mean = ", on average over the splits" if evidence.several else ""
@@ -244,7 +244,7 @@ def _shared(evidence: StudyEvidence, settings: dict[str, dict[str, Any]]) -> lis
 
 
 def _rates(cell: dict[str, Any]) -> str:
-    """The learning rates that a variant is trained with, phases in order, and how a schedule changes them."""
+    """The learning rates of a variant, those of its phases in their order, and the schedule that changes them."""
     phases = [phase.get("lr") if phase.get("lr") is not None else cell.get("lr") for phase in cell.get("phases") or []]
     rates = list(dict.fromkeys(knobs.text(rate) for rate in phases or [cell.get("lr")]))
     name = _schedule(cell)
@@ -255,19 +255,19 @@ def _rates(cell: dict[str, Any]) -> str:
 
 
 def epochs(evidence: StudyEvidence, variant: str) -> str:
-    """Epochs that a variant ran: one number, or those of its seeds."""
+    """Epochs that a variant ran: one number, or several if its seeds stopped at different epochs."""
     runs = {int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds}
     return "/".join(str(n) for n in sorted(runs))
 
 
 def _planned(cell: dict[str, Any]) -> int:
-    """Epochs that a variant was to run: those of its phases, where it has some."""
+    """Epochs that the settings ask for: the sum over the phases, if there are phases."""
     phases = cell.get("phases") or [cell]
     return sum(int(phase.get("epochs") or 0) for phase in phases)
 
 
 def _updates(evidence: StudyEvidence, variant: str, cell: dict[str, Any]) -> str:
-    """Steps of the optimiser in all epochs: one number, or those of the seeds, as `epochs`."""
+    """Steps of the optimiser in all epochs: one number, or several if the seeds ran different numbers."""
     step = int(cell.get("batch") or 1) * int(cell.get("accumulate") or 1)
     runs = {
         -(-sum(split["counts"]["train"].values()) // step) * int(evidence.configs[variant, seed]["epochs_run"])

@@ -1,4 +1,4 @@
-"""Which classes are mistaken for which, and how well each is recognised; on the test set."""
+"""Confusions between the classes, and precision, recall and F1 of each class, on the test set."""
 
 from __future__ import annotations
 
@@ -36,20 +36,17 @@ def confusion(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     ]
     upright = max(map(len, evidence.classes)) <= 3
     seeds = plural(len(evidence.study.seeds), "seed")
-    note = f"Test set, counts summed over {seeds}. Rows are the true class, columns the predicted class."
-    shade = f"The shade {'and the small print show' if small else 'shows'} the share of the row."
     return {
         "classes": evidence.classes,
         "small": small,
         "upright": upright,
         "variants": variants,
-        "note": f"{note} {shade}",
-        "text_note": f"{note} The shade{' and the number in a cell show' if small else ' shows'} the share of the row.",
+        "note": f"Test set, counts summed over {seeds}. Rows are the true class, columns the predicted class.",
     }
 
 
 def confused(evidence: StudyEvidence, most: int | None = None) -> dict[str, list[tuple[str, str]]]:
-    """Variant -> (label, predicted) of the pairs that it confuses most, the most frequent first; as many as listed."""
+    """Variant -> (label, predicted) of its most frequent confusions, the most frequent first; at most `most`."""
     most = most or evidence.settings.pairs
     return {
         variant: [(pair["label"], pair["predicted"]) for pair in _pairs(counts, evidence, most)]
@@ -71,22 +68,11 @@ def _matrices(evidence: StudyEvidence) -> dict[str, Counts]:
 
 
 def _rows(counts: Counts, classes: list[str]) -> list[dict[str, Any]]:
-    share = _shares(counts)
-    return [
-        {
-            "label": label,
-            "cells": [
-                {
-                    "count": int(counts[i, j]),
-                    "share": round(float(share[i, j]), 3),
-                    "percent": f"{100 * share[i, j]:.0f}" if share[i, j] >= 0.005 else "<1",
-                }
-                for j in range(len(classes))
-            ],
-            "total": int(counts[i].sum()),
-        }
-        for i, label in enumerate(classes)
-    ]
+    def cell(count: int, share: float) -> dict[str, Any]:
+        return {"count": count, "share": round(share, 3), "percent": f"{100 * share:.0f}" if share >= 0.005 else "<1"}
+
+    rows = zip(classes, counts.tolist(), _shares(counts).tolist(), strict=True)
+    return [{"label": label, "cells": list(map(cell, row, shares))} for label, row, shares in rows]
 
 
 def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -94,7 +80,7 @@ def _shares(counts: Counts) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _pairs(counts: Counts, evidence: StudyEvidence, most: int) -> list[dict[str, Any]]:
-    """True and predicted label of the commonest errors, ties in class order."""
+    """The most frequent confusions with their counts; equally frequent ones are in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     share = _shares(counts)
@@ -140,12 +126,16 @@ def _figure(variant: str, counts: Counts, classes: list[str], figures: Figures, 
 
 
 def per_class(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
-    """One table for each variant, and one of F1 over variants."""
+    """A table for each variant, and one with the F1 of all variants."""
     table = evidence.cells("per_class.csv")
     table = table[table["split"] == "test"]
     shape = (len(evidence.variants), len(evidence.study.seeds), len(evidence.classes))
-    values = {m: table[m].to_numpy(dtype=float).reshape(shape) for m in METRICS}  # cells and classes come in order
-    support = table["support"].to_numpy(dtype=int).reshape(shape)[0]  # (seeds, classes): of their own splits
+    values = {
+        m: table[m].to_numpy(dtype=float).reshape(shape) for m in METRICS
+    }  # the rows are ordered by variant, seed and class
+    support = (
+        table["support"].to_numpy(dtype=int).reshape(shape)[0]
+    )  # (seeds, classes): seeds may have splits of their own
     variants = [
         {
             "name": variant,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core.cells import evaluate_folder
-from stages.report import findings, planted, training
+from stages.report import findings, training
 from stages.report.evidence import REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
 from stages.report.page import Section
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from stages.report.figures import Figure, Figures, SpriteTile
 
 STATUSES = ("kept", "duplicate", "quarantined")
-SHEETS = {  # by the name of the file, less its number
+SHEETS = {  # by the name of the file, without its number
     "borderline": "The similar pairs nearest to a threshold and the pairs that just missed one. "
     "Another threshold would change these pairs first.",
     "duplicates": "Groups of copies and of similar pictures; the groups with the weakest evidence come first.",
     "quarantined": "Files in quarantine, each with its reason.",
 }
-KEYS = ("augment", "size", "resize", "views")  # what a picture goes through before it is normalised
+KEYS = ("augment", "size", "resize", "views")  # settings that change a picture before normalisation
 
 
 def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
-    """Ledger sums, reasons, classes before and after, contact sheets, the split table."""
+    """Counts of files by decision, reason and class, the contact sheets of `clean`, the split, batches of pictures."""
     ledger = evidence.ledger
     counts = {status: int((ledger["status"] == status).sum()) for status in STATUSES}
     dropped = ledger[ledger["status"] != "kept"]
@@ -45,7 +45,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         ),
         "by_hand": findings.changes(evidence.audit),
         "reasons": reasons.to_dict("records"),
-        "planted": planted.build(evidence),
+        "planted": findings.planted(evidence),
         "classes": classes,
         "many": len(classes) > 40,
         "chart": _chart(classes, figures),
@@ -70,7 +70,7 @@ def _classes(evidence: StudyEvidence) -> list[dict[str, Any]]:
 
 
 def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
-    """Files per class, kept and dropped; above 40 classes only their sorted sizes, which is what can be seen."""
+    """Files per class, kept and dropped; with more than 40 classes the bars are sorted by size and have no names."""
     many = len(classes) > 40
     shown = sorted(classes, key=lambda row: -row["kept"]) if many else classes
     canvas = figures.canvas(4.6, 2.4 if many else 0.8 + 0.22 * len(shown))
@@ -100,7 +100,7 @@ def _chart(classes: list[dict[str, Any]], figures: Figures) -> Figure:
 
 
 def _sizes(evidence: StudyEvidence, figures: Figures) -> Figure | str:
-    """A sentence where all images are of one size."""
+    """A chart of the widths and heights, or a sentence if all images have one size."""
     sides = evidence.manifest[["width", "height"]].astype(int)
     if len(sides.drop_duplicates()) == 1:
         return f"All kept images are {sides['width'].iloc[0]} x {sides['height'].iloc[0]} px."
@@ -113,7 +113,7 @@ def _sizes(evidence: StudyEvidence, figures: Figures) -> Figure | str:
 
 
 def _sheets(folder: Path) -> list[dict[str, Any]]:
-    """The contact sheets that clean left, as they are."""
+    """The contact sheets that `clean` wrote, unchanged."""
     return [
         {
             "name": path.stem,
@@ -140,12 +140,12 @@ def _split(evidence: StudyEvidence) -> dict[str, Any]:
 
 
 def _mean(counts: list[int]) -> int | float:
-    """A whole number where all splits agree."""
+    """The mean over the splits; a whole number if all splits have the same count."""
     return counts[0] if len(set(counts)) == 1 else round(sum(counts) / len(counts), 1)
 
 
 def _how(evidence: StudyEvidence) -> str:
-    """How the parts were drawn, as params.yaml asked for it."""
+    """How the parts of the split were drawn, by the settings in params.yaml."""
     knobs = evidence.study.raw["split"]
     given = {SPLIT_NAMES[part]: share for part, share in evidence.given.items()}
     published = [name for name, share in given.items() if "folder" in share]
@@ -168,7 +168,7 @@ def _how(evidence: StudyEvidence) -> str:
 
 
 def _named(evidence: StudyEvidence) -> str:
-    """How many of the groups that the user named stand in each part, and what else the user should look at."""
+    """How many groups that were named with the source are in each part, and the notes that `split` left."""
     text = ""
     if counts := [split["named_groups"] for split in evidence.splits if "named_groups" in split]:
         each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in SPLITS])
@@ -178,7 +178,7 @@ def _named(evidence: StudyEvidence) -> str:
 
 
 def _outside(evidence: StudyEvidence) -> str:
-    """Images that are in no part, and why."""
+    """How many images are in no part of the split, and the reason."""
     text = ""
     sites = any("groups" in share for share in evidence.given.values())
     group = "that is held out" if sites else "of a published part (a copy or a similar picture)"
@@ -193,7 +193,7 @@ def _outside(evidence: StudyEvidence) -> str:
 
 
 def _per_seed(evidence: StudyEvidence) -> str:
-    """Where seeds have splits of their own: which, and their mean sizes."""
+    """Which seeds share a split, and the mean sizes of the splits; empty if all seeds share one."""
     if not evidence.several:
         return ""
     splits = [names(split["seeds"]) for split in evidence.splits]
@@ -204,7 +204,7 @@ def _per_seed(evidence: StudyEvidence) -> str:
 
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
-    """A gallery for each distinct setting, from its first variant's first cell, in the order of params.yaml."""
+    """A gallery for each distinct input (augmentation, size, views), from the first variant and seed that have it."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for variant, cell in evidence.trained.items():
         alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
@@ -234,14 +234,14 @@ def _gallery(evidence: StudyEvidence, variants: list[str]) -> dict[str, Any]:
 
 
 def _augmentation(augment: Any) -> str:
-    """A preset's name, or the settings that are not off."""
+    """The name of a preset, or the augmentations that are switched on."""
     if not isinstance(augment, dict):
         return training.text(augment)
     return ", ".join(f"{key} {_setting(value)}" for key, value in training.flat(augment) if value)
 
 
 def _setting(value: Any) -> str:
-    """A number to four digits, a range as `0.75 to 1.333`."""
+    """A number with four digits; a range as `0.75 to 1.333`."""
     if isinstance(value, list):
         return " to ".join(map(_setting, value))
     return f"{value:.4g}" if isinstance(value, float) else training.text(value)

@@ -1,4 +1,4 @@
-"""Everything the page is made from, read once. Only files that live in git: a clone without data can render it."""
+"""Everything that the page is made from, each file read once; all is in git, so a clone without data can render it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 SPLITS = ("train", "val", "test")
-CLASSES, SPLIT_SUMMARY = cells.SPLIT / "classes.json", cells.SPLIT / "summary.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class MetricSummary:
 
 @dataclass(frozen=True)
 class StudyEvidence:
-    """The committed files of one study, as frames; cell tables carry `variant` and `seed`."""
+    """The committed files of one study; tables of cells have the columns `variant` and `seed`."""
 
     study: Study
     settings: ReportParams
@@ -51,17 +50,17 @@ class StudyEvidence:
 
     @cached_property
     def split(self) -> dict[str, Any]:
-        """`data/split/summary.json`: seed, groups, and splits, one for all seeds or one for some of them."""
-        return dict(files.read_json(SPLIT_SUMMARY, cells.Summary))
+        """`data/split/summary.json`: the seed, the groups, and one split for all seeds or several of some seeds."""
+        return dict(files.read_json(cells.SPLIT / "summary.json", cells.Summary))
 
     @property
     def splits(self) -> list[dict[str, Any]]:
-        """The splits of the study with their seeds and counts, part -> label -> images."""
+        """The splits of the study: their seeds, and their counts (part -> label -> images)."""
         return list(self.split["splits"])
 
     @cached_property
     def given(self) -> dict[str, dict[str, Any]]:
-        """The parts of the split that were not drawn: val, test -> the `folder` or the `groups` that it is."""
+        """The parts of the split that were not drawn: val, test -> the `folder` or the `groups` of the part."""
         knobs = self.study.raw["split"]
         return {part: dict(knobs[part]) for part in ("val", "test") if isinstance(knobs.get(part), dict)}
 
@@ -73,11 +72,11 @@ class StudyEvidence:
     @cached_property
     def classes(self) -> list[str]:
         """Labels in class-index order."""
-        return list(files.read_json(CLASSES, list[str]))
+        return list(files.read_json(cells.SPLIT / "classes.json", list[str]))
 
     @cached_property
     def parts(self) -> list[pd.DataFrame]:
-        """image_id, split of every image that is in a part; a table for each split of the study."""
+        """A table for each split of the study: `image_id` and `split` of every image that is in a part."""
         return [table(cells.split_file(split["seeds"][0]), text=True) for split in self.splits]
 
     @cached_property
@@ -92,18 +91,18 @@ class StudyEvidence:
 
     @cached_property
     def held_out(self) -> float:
-        """Images held out of training for each image trained on, in the mean over the splits."""
+        """Images held out per training image, the mean over the splits: the ratio of the corrected resampled t-test."""
         pairs = zip(self.sizes("val" if self.fixed else "test"), self.sizes("train"), strict=True)
         return mean(held_out / trained for held_out, trained in pairs)
 
     @cached_property
     def named(self) -> bool:
-        """Whether groups of images were named with the source (patients, sites): they are joined with copies then."""
+        """Whether the source names groups of images (patients, sites); copies and named groups then form one group."""
         return "group" in self.ledger and bool((self.ledger["group"] != "").any())
 
     @cached_property
     def few_groups(self) -> int:
-        """How many groups the test images of all splits belong to, where those are too few; else 0."""
+        """The number of groups in the test images of all splits if they are too few for intervals; else 0."""
         tested = {image for parts in self.parts for image in parts["image_id"][parts["split"] == "test"]}
         sizes = self.manifest[self.manifest["image_id"].isin(tested)]["group_id"].value_counts()
         return len(sizes) if (sizes > 1).any() and equal_groups(sizes.tolist()) < FEWEST_GROUPS else 0
@@ -114,18 +113,23 @@ class StudyEvidence:
         return bool(self.study.raw["split"].get("grouped", True)) and self.audit.get("duplicates") != "ignore"
 
     def images(self, split: str) -> int:
-        """How many images a part holds; where seeds have splits of their own, the mean, which duplicate groups move."""
+        """The number of images in a part; over several splits the rounded mean."""
         sizes = self.sizes(split)
         return round(sum(sizes) / len(sizes))
 
     def sizes(self, split: str) -> list[int]:
-        """How many images a part holds, in each split of the study."""
+        """The number of images in a part, for each split of the study."""
         return [sum(found["counts"][split].values()) for found in self.splits]
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
-        """A row for every file that came in."""
+        """A row for every file of the source."""
         return table(CLEAN / "ledger.csv", text=True)
+
+    @cached_property
+    def path_of(self) -> dict[str, str]:
+        """Image -> its path in the source."""
+        return dict(zip(self.ledger["image_id"], self.ledger["path"], strict=True))
 
     @cached_property
     def audit(self) -> dict[str, Any]:
@@ -138,13 +142,18 @@ class StudyEvidence:
         return table(CLEAN / "manifest.csv", text=True)
 
     @cached_property
+    def group_of(self) -> dict[str, str]:
+        """Image -> its group of copies, similar pictures and images of one named group."""
+        return dict(zip(self.manifest["image_id"], self.manifest["group_id"], strict=True))
+
+    @cached_property
     def runs(self) -> pd.DataFrame:
         """variant, seed, split, metric, value."""
         return table(REPORTS / "runs.csv")
 
     @cached_property
     def summary(self) -> dict[tuple[str, str, str], MetricSummary]:
-        """(variant, split, metric) -> what `reports/summary.csv` says."""
+        """(variant, split, metric) -> the row of `reports/summary.csv`."""
         return {
             (row["variant"], row["split"], row["metric"]): MetricSummary(
                 int(row["n"]), float(row["mean"]), *(_number(row[key]) for key in ("sd", "ci_low", "ci_high"))
@@ -154,43 +163,53 @@ class StudyEvidence:
 
     @cached_property
     def comparisons(self) -> list[dict[str, str]]:
-        """Paired differences between variants, a row a pair."""
+        """The rows of `reports/comparisons.csv`: the paired differences, one row for each pair of variants."""
         return files.read_rows(REPORTS / "comparisons.csv")
 
     @cached_property
     def intervals(self) -> dict[str, dict[str, float | None]]:
-        """Variant -> the compared metric on the test set and its intervals, as intervals.csv has them."""
+        """Variant -> its row of `reports/intervals.csv`: the compared metric on the test set with its intervals."""
         rows = files.read_rows(REPORTS / "intervals.csv", INTERVALS)
         return {row["variant"]: {key: _number(row[key]) for key in INTERVALS} for row in rows}
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Variant -> its mean of the compared metric on the test set."""
+        return {variant: found["mean"] or 0.0 for variant, found in self.intervals.items()}
+
+    @property
+    def test_top1(self) -> dict[str, float]:
+        """Variant -> its mean top-1 on the test set."""
+        return {variant: self.summary[variant, "test", "top1"].mean for variant in self.variants}
+
     @cached_property
     def digits(self) -> int:
-        """Decimals of a percentage: a second one means nothing below about a thousand test images."""
+        """Decimals of a percentage: fewer than a thousand test images do not support a second one."""
         return 2 if self.images("test") >= 1000 else 1
 
     @cached_property
     def aggregate(self) -> Aggregate:
-        """The settings of aggregate."""
+        """The section `aggregate` of params.yaml."""
         return params.section(Aggregate, self.study.raw["aggregate"], "aggregate")
 
     @cached_property
     def metric(self) -> str:
-        """What variants are ranked and compared by, as aggregate was told beforehand."""
+        """The metric by which variants are ranked and compared: `aggregate.compare`."""
         return self.aggregate.compare
 
     @cached_property
     def margin(self) -> float:
-        """Within which two variants are practically equal, as aggregate was told."""
+        """The largest difference of two variants that are practically equal: `aggregate.margin`."""
         return self.aggregate.margin
 
     @cached_property
     def alpha(self) -> float:
-        """The level of intervals and decisions, as aggregate was told."""
+        """The error rate of intervals and decisions: `aggregate.alpha`."""
         return self.aggregate.alpha
 
     @cached_property
     def confidence(self) -> str:
-        """The level of all intervals: "95 %"."""
+        """The confidence level of all intervals in words: "95 %"."""
         return f"{100 * (1 - self.alpha):g} %"
 
     @cached_property
@@ -208,12 +227,12 @@ class StudyEvidence:
 
     @cached_property
     def recipes(self) -> dict[str, dict[str, Any]]:
-        """Variant -> its settings as train used them; all of its seeds have the same."""
+        """Variant -> its settings as `train` used them; they are the same for all seeds."""
         return {variant: self.configs[variant, self.study.seeds[0]]["cell"] for variant in self.variants}
 
     @cached_property
     def trained(self) -> dict[str, dict[str, Any]]:
-        """The recipes less those that are not trained: the class prior has no epochs, no weights and no batches."""
+        """The recipes without the class prior, which is not trained: it has no epochs, no weights and no batches."""
         return {v: cell for v, cell in self.recipes.items() if cell.get("model", {}).get("name") != "random"}
 
     def shown(self, variant: str, split: str, metric: str, digits: int | None = None) -> dict[str, str]:
@@ -228,7 +247,7 @@ class StudyEvidence:
         return {"value": plus_minus(found.mean, found.sd, metric, digits), "interval": ends}
 
     def cells(self, name: str) -> pd.DataFrame:
-        """One table of evaluate, all cells below each other."""
+        """A table that `evaluate` wrote for each cell, with the rows of all cells."""
         if name not in self._tables:
             parts = [
                 table(evaluate_folder(variant, seed) / name).assign(variant=variant, seed=seed)
@@ -259,7 +278,7 @@ def _number(text: str) -> float | None:
 
 
 INTERVALS = (
-    "images", "groups", "mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high", "run_low", "run_high",
+    "images", "groups", "mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high",
 )  # fmt: skip
 WORDS = (
     "variant", "variant_a", "variant_b", "a", "b", "split", "metric", "label", "predicted", "image_id", "transform",

@@ -24,7 +24,6 @@ from PIL import Image, ImageOps
 
 from stages.core import files
 from stages.core.cells import Sheet
-from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +57,7 @@ def drawing(folder: Path) -> Iterator[Figures]:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: its file's name, what it shows in words, and itself for the page."""
+    """A drawn figure: the name of its file, its description in words, and its SVG for the page."""
 
     name: str
     alt: str
@@ -66,7 +65,7 @@ class Figure:
 
 
 class Figures:
-    """Draws into one folder."""
+    """Draws figures into one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +79,7 @@ class Figures:
     def add(self, name: str, figure: Canvas, alt: str, *, page: bool = True) -> Figure:
         """Write `name`.png and return the figure, without its SVG where the page has a table instead."""
         figure.tight_layout(pad=0.4)  # once: a layout engine would measure all text again for each of the two files
-        figure.set_layout_engine(None)  # what tight_layout leaves there would draw every file twice
+        figure.set_layout_engine(None)  # the engine that tight_layout leaves there would draw every file twice
         figure.savefig(self.folder / f"{name}.png", metadata={"Software": None})
         if not page:
             return Figure(name, alt, Markup())
@@ -129,14 +128,14 @@ PIXELATED = 32  # px; smaller pictures are magnified without blur
 
 @dataclass(frozen=True)
 class SpriteTile:
-    """A picture of a sprite and what its JSON says about it."""
+    """A picture of a sprite, with the entry of the sprite's JSON about it."""
 
     sheet: Path
     box: tuple[int, int, int, int]
     about: dict[str, Any]
 
     def shown(self) -> dict[str, Any]:
-        """What templates show: the picture as a data URI, whether it is magnified without blur, what is known of it."""
+        """The entry about the picture, the picture as a data URI, and whether it is magnified without blur."""
         uri = encode(_sheet(self.sheet).crop(self.box))
         right = self.about["label"] == self.about.get("predicted")
         return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED, "right": right}
@@ -161,7 +160,7 @@ def data_uri(path: Path) -> str:
 
 
 def encode(image: Image.Image) -> str:
-    """A picture as a data URI: WebP, which every browser since 2020 shows, and PNG where that is small anyhow."""
+    """A picture as a data URI: WebP, which every browser since 2020 shows; a tiny one as PNG."""
     kind, options = ("PNG", {}) if image.width <= PIXELATED else ("WEBP", {"quality": 80, "method": 3})
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options)
@@ -170,9 +169,5 @@ def encode(image: Image.Image) -> str:
 
 @cache
 def _sheet(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; `dvc repro` makes it, and a clone has it from git") from None
+    with Image.open(path) as image:
+        return image.convert("RGB")

@@ -1,30 +1,44 @@
-"""What cleaning found and what a person decided: copies across the parts of a split, pairs that were not grouped."""
+"""What cleaning found (copies, pairs that it did not group, planted files) and what a person decided about files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stages.core import files
+from stages.core.planted import KINDS, of_the_digits
+from stages.report import galleries
+from stages.report.evidence import CLEAN, REPORTS, table
 from stages.report.wording import SPLIT_NAMES, belonging, names, plural, span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
+    from stages.core.planted import Planted
     from stages.report.evidence import StudyEvidence
 
-CUT = 40  # rows in the table of pairs that were not joined
-TRAINED = {"train", "val"}
-WORDS = {
+CUT = 40  # rows in the table of pairs that were not grouped
+DECIDED = {
     "drop": "dropped", "keep": "kept", "relabel": "relabelled", "not_same": "told apart", "together": "put together",
 }  # fmt: skip
 SHOWN = 3  # decisions without effect that are named
+PLANTED = {
+    "recompressed": "saved again as JPEG, under another name",
+    "renamed": "the same bytes under another name",
+    "turned": "a copy turned by 90 degrees",
+    "two_labels": "a copy under another label",
+    "cut_short": "a file that was cut short",
+    "wrong_label": "the only file of a digit, under a wrong label",
+    "stray": "no picture (`Thumbs.db`)",
+}
+DROPPED, GROUPED, QUARANTINED = "one of the two dropped", "kept in one group", "quarantined"
+LISTED, UNASKED, MISSED = "listed as a likely label error", "trained on, so not judged", "not found"
 
 
 def copies(evidence: StudyEvidence) -> list[str]:
     """Test images with a copy or a similar picture in the training or validation set, in the mean over the splits."""
-    if evidence.audit.get("duplicates") == "ignore" and "links_cut" not in evidence.audit:
-        return ["Copies were left as published. The number of test images with a copy in another part was not counted."]
     counts = [_across(evidence, places) for places in evidence.places]
     train, val = (sum(column) / len(counts) for column in zip(*counts, strict=True))
     several = len(counts) > 1
@@ -53,9 +67,9 @@ def leaking(evidence: StudyEvidence) -> bool:
 
 
 def _across(evidence: StudyEvidence, places: dict[str, str]) -> tuple[int, int]:
-    """Test images with a member of their group in train; in validation alone."""
+    """Test images of a split with a member of their group in training, and those with one in validation only."""
     groups: dict[str, list[str]] = {}
-    for image, group in zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True):
+    for image, group in evidence.group_of.items():
         groups.setdefault(group, []).append(places.get(image, ""))
     train = sum(parts.count("test") for parts in groups.values() if "train" in parts)
     val = sum(parts.count("test") for parts in groups.values() if "val" in parts and "train" not in parts)
@@ -63,12 +77,12 @@ def _across(evidence: StudyEvidence, places: dict[str, str]) -> tuple[int, int]:
 
 
 def _not_grouped(evidence: StudyEvidence) -> str:
-    """How many pairs that cleaning did not group leave the test set, of how many test images; empty if none does."""
+    """How many pairs that cleaning did not group join the test set with training or validation; empty if none does."""
     found, tests = set(), set()
     for places in evidence.places:
         for pair in pairs(evidence):
             sides = {places.get(image): image for image in pair}
-            if "test" in sides and TRAINED & sides.keys():
+            if "test" in sides and sides.keys() & {"train", "val"}:
                 found.add(pair)
                 tests.add(sides["test"])
     if not found:
@@ -82,7 +96,7 @@ def _not_grouped(evidence: StudyEvidence) -> str:
 
 
 def pairs(evidence: StudyEvidence) -> list[tuple[str, str]]:
-    """Similar pictures that the limit on groups kept apart, each pair once: several links may join the same two."""
+    """Pairs of similar pictures that `clean.match.max_group` kept out of one group, each pair once."""
     found = dict.fromkeys(tuple(sorted(set(link))) for link in evidence.audit.get("links_cut") or [])
     return [(pair[0], pair[1]) for pair in found if len(pair) == 2]
 
@@ -92,16 +106,14 @@ def listed(evidence: StudyEvidence) -> dict[str, Any] | None:
     links = pairs(evidence)
     if not links:
         return None
-    path = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
+    path = evidence.path_of
     rows = [{"paths": [path.get(image, image) for image in link], "parts": _parts(evidence, link)} for link in links]
-    crossing = [row for row in rows if row["parts"]]
-    shown = (crossing + [row for row in rows if not row["parts"]])[:CUT]
     return {
-        "rows": shown,
+        "rows": sorted(rows, key=lambda row: not row["parts"])[:CUT],
         "sentence": (
             f"Cleaning found {plural(len(links), 'pair')} of similar pictures that it did not put into one group, "
             "because the group would be larger than `clean.match.max_group`. In "
-            f"{len(crossing):,} of them, the two pictures are in different parts of "
+            f"{sum(bool(row['parts']) for row in rows):,} of them, the two pictures are in different parts of "
             f"{'a split' if len(evidence.places) > 1 else 'the split'}."
             + (f" The first {CUT} are listed." if len(links) > CUT else "")
         ),
@@ -118,28 +130,27 @@ def _parts(evidence: StudyEvidence, link: tuple[str, str]) -> str:
 
 
 def hazards(evidence: StudyEvidence) -> list[str]:
-    """What cleaning found, in words."""
-    audit, alike = evidence.audit, belonging(evidence.named)
-    found = [
-        f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}.",
-        f"Groups of {alike}, each kept in one part of the split: {audit['groups']:,}.",
+    """What cleaning found in the data of a published study, a sentence each."""
+    audit = evidence.audit
+    dropped = f"Copies of another file, left out: {audit['duplicate']:,} of {plural(audit['files'], 'file')}."
+    kept = "each kept in one part of the split" if evidence.grouped else "which were not kept in one part of the split"
+    return [
+        dropped
+        if audit["duplicates"] == "drop"
+        else "Copies were not dropped (`clean.duplicates`), as in the publication.",
+        f"Groups of {belonging(evidence.named)}, {kept}: {audit['groups']:,}.",
         f"Pictures that appear under several labels: {audit['label_conflicts']:,}.",
         f"Files in quarantine (damaged, without a label or with several labels): {audit['quarantined']:,}.",
+        *across(evidence),
     ]
-    if audit["duplicates"] != "drop":
-        found[0] = "Copies were not dropped (`clean.duplicates`), as in the publication."
-    if not evidence.grouped:
-        found[1] = f"Groups of {alike}, which were not kept in one part of the split: {audit['groups']:,}."
-    return found + across(evidence)
 
 
 def across(evidence: StudyEvidence) -> list[str]:
-    """Copies on both sides of the split that was published as folders; nothing where there is none."""
+    """Copies on both sides of a split that was published as folders; no sentence where no part is such a folder."""
     folders = {part: share["folder"].rstrip("/") for part, share in evidence.given.items() if "folder" in share}
-    group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
     ledger = evidence.ledger
     ids = ledger["image_id"].where(ledger["image_id"] != "", ledger["duplicate_of"])
-    groups, kept = ids.map(group), ledger["status"] == "kept"
+    groups, kept = ids.map(evidence.group_of), ledger["status"] == "kept"
     found = []
     for part, folder in folders.items():
         inside = ledger["path"].str.startswith(f"{folder}/")
@@ -163,28 +174,27 @@ def across(evidence: StudyEvidence) -> list[str]:
 
 
 def _dropped(inside: pd.DataFrame, part: str, places: dict[str, str]) -> list[str]:
-    """How many pictures of a published part are not in it here, and why; nothing where all are."""
+    """How many files of a published folder are not in that part here, and the reasons; no sentence if all are."""
     here = (inside["status"] == "kept") & (inside["image_id"].map(places) == part)
     gone = inside[~here]
     if gone.empty:
         return []
     left = int((gone["status"] == "kept").sum())
-    counts = gone[gone["status"] != "kept"].groupby(["status", "reason"], sort=True).size()
-    rows = counts.reset_index(name="files").to_dict("records")
-    why = [f"{row['files']:,} {row['status']} ({str(row['reason']).replace('_', ' ')})" for row in rows]
+    counts = sorted(Counter(zip(gone["status"], gone["reason"], strict=True)).items())
+    why = [f"{count:,} {status} ({reason.replace('_', ' ')})" for (status, reason), count in counts if status != "kept"]
     why += [f"{left:,} that belong with pictures of another published part"] if left else []
     used = f"{int(here.sum()):,} of {len(inside):,}"
     return [f"Files in the published {part} folder that are used here: {used}. Not used: {names(why)}."]
 
 
 def changes(audit: Mapping[str, Any]) -> str:
-    """What was decided and what it changed; empty where nobody decided anything."""
+    """The decisions of `data/curation.csv` and what they changed; empty where there are none."""
     found = audit.get("by_hand")
     if not found:
         return ""
     text = f"{plural(found['decisions'], 'decision')} by hand on files (`data/curation.csv`)"
     if found["applied"]:
-        applied = names([f"{count:,} {WORDS[kind]}" for kind, count in found["applied"].items()])
+        applied = names([f"{count:,} {DECIDED[kind]}" for kind, count in found["applied"].items()])
         text += f"; applied: {applied}"
     counts = {
         "kept that would be left out": found["kept"],
@@ -200,7 +210,7 @@ def changes(audit: Mapping[str, Any]) -> str:
 
 
 def late(audit: Mapping[str, Any]) -> str:
-    """A caveat where decisions were made with test figures in sight; empty where none was."""
+    """The caveat that decisions were made after test results were known; empty where none were."""
     found = audit.get("by_hand") or {}
     count, applied = found.get("after_test_figures", 0), sum(found.get("applied", {}).values())
     if not count:
@@ -210,3 +220,80 @@ def late(audit: Mapping[str, Any]) -> str:
         "test results of this study had been reported. Those who decided could know these results, so the test results "
         "are not independent of the decisions."
     )
+
+
+class Cleaned(NamedTuple):
+    """What the committed files say of the files of the source; images go by their ids."""
+
+    ledger: dict[str, dict[str, str]]  # path -> its row
+    groups: dict[str, str]  # image -> group
+    listed: set[str]  # likely label errors
+    judged: set[str]  # images in validation or test of some split, or judged by the audit of all images
+
+
+def planted(evidence: StudyEvidence) -> dict[str, Any] | None:
+    """What was found of the files that the source `digits` plants: their truth is known; None if it plants none."""
+    section = evidence.study.raw["ingest"] or {}
+    if section.get("source") != "digits" or not section.get("planted"):
+        return None
+    ledger = {row["path"]: row for row in files.read_rows(CLEAN / "ledger.csv")}
+    judged = {image for split in evidence.places for image, part in split.items() if part != "train"}
+    listed = set(table(REPORTS / "suspects.csv", text=True)["image_id"])
+    more, audit = galleries.audited(evidence)
+    return counted(of_the_digits(), Cleaned(ledger, evidence.group_of, listed | more, judged | audit))
+
+
+def counted(found: Sequence[Planted], study: Cleaned) -> dict[str, Any]:
+    """The table of the planted files, and the sentence under it about all other files."""
+    fates = {kind: Counter(fate(one, study) for one in found if one.kind == kind) for kind in KINDS}
+    rows = [
+        {
+            "kind": PLANTED[kind],
+            "planted": count.total(),
+            "found": sum(count[fate] for fate in (DROPPED, GROUPED, QUARANTINED, LISTED)),
+            "fates": ", ".join(f"{number:,} {fate}" for fate, number in count.most_common()),
+        }
+        for kind, count in fates.items()
+        if count
+    ]
+    wrong, others = unexplained(found, study), len(study.ledger) - len(found)
+    dropped = "none was" if not wrong else f"{plural(len(wrong), 'file')} {'was' if len(wrong) == 1 else 'were'}"
+    named = f": {names([f'`{path}`' for path in wrong[:5]])}{' and others' if len(wrong) > 5 else ''}" if wrong else ""
+    sentence = (
+        f"{len(found):,} files were planted beside {others:,} digits, as a scrape would leave them; "
+        f"`data/planted.csv` lists them. Of the others, {dropped} dropped or quarantined without such a reason{named}."
+    )
+    return {"rows": rows, "sentence": sentence}
+
+
+def fate(one: Planted, study: Cleaned) -> str:
+    """What cleaning and the audits did with a planted file and with the file that it is a copy of."""
+    row = study.ledger[one.path]
+    if one.kind == "wrong_label":
+        if row["status"] != "kept":
+            return MISSED
+        image = row["image_id"]
+        return LISTED if image in study.listed else MISSED if image in study.judged else UNASKED
+    if one.kind in ("two_labels", "cut_short", "stray"):
+        return QUARANTINED if row["status"] == "quarantined" else MISSED
+    original = study.ledger[one.original]
+    for copy, kept in ((row, original), (original, row)):
+        if copy["status"] == "duplicate" and copy["duplicate_of"] == kept["image_id"]:
+            return DROPPED
+    together = row["status"] == original["status"] == "kept"
+    return GROUPED if together and study.groups[row["image_id"]] == study.groups[original["image_id"]] else MISSED
+
+
+def unexplained(found: Sequence[Planted], study: Cleaned) -> list[str]:
+    """Files that were dropped or quarantined although nothing was planted that explains it."""
+    path_of = {row["image_id"]: path for path, row in study.ledger.items() if row["image_id"]}
+    family = {one.path: one.original or one.path for one in found}
+    bad = {one.path for one in found if one.kind in ("two_labels", "cut_short", "stray")}
+    bad |= {one.original for one in found if one.kind == "two_labels"}
+
+    def explained(path: str, row: dict[str, str]) -> bool:
+        kept = path_of.get(row["duplicate_of"], "")
+        copied = row["status"] == "duplicate" and family.get(path, path) == family.get(kept, kept)
+        return row["status"] == "kept" or copied or path in bad
+
+    return sorted(path for path, row in study.ledger.items() if not explained(path, row))

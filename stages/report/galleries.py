@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import audited, classes
+from stages.report import classes
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.page import Section
-from stages.report.wording import SPLIT_NAMES, names, number
+from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures, SpriteTile
 
+AUDIT = REPORTS / "audit"
 KINDS = (
     ("surest_right", "Most confident and right"),
     ("surest_wrong", "Most confident and wrong"),
     ("confused", "Commonly confused"),
 )
+NAMED = 5  # classes too small for the audit that are named
 
 
 def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
-    """None where the study asks for no pictures."""
+    """Test images that all networks judge, and the most confident predictions; None if no pictures are asked for."""
     found = {cell: sprite_tiles(evaluate_folder(*cell), "samples")[1] for cell in evidence.study.cells}
     if not any(found.values()):
         return None
@@ -51,7 +53,7 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
 
 
 def _whose(evidence: StudyEvidence) -> str:
-    """For whom the grid is the same."""
+    """Which variants and seeds share the grid of test images."""
     if not evidence.several:
         return "the same for every variant and seed"
     seeds = evidence.splits[0]["seeds"]
@@ -59,7 +61,7 @@ def _whose(evidence: StudyEvidence) -> str:
 
 
 def _anchors(galleries: list[dict[str, Any]]) -> dict[tuple[str, str, str], str]:
-    """(variant, label, predicted) -> the id on the page of a picture of that confusion."""
+    """(variant, label, predicted) -> the HTML id of a picture with that confusion."""
     return {
         (gallery["name"], picture["label"], picture["predicted"]): picture["id"]
         for gallery in galleries
@@ -70,7 +72,7 @@ def _anchors(galleries: list[dict[str, Any]]) -> dict[tuple[str, str, str], str]
 
 
 def _shared(tiles: Iterable[SpriteTile]) -> list[dict[str, Any]]:
-    """The grid that is the same for all cells: how many of them are right, and what the others say."""
+    """The pictures that all cells show: how many cells are right, and the wrong predictions of the others."""
     grid: dict[str, list[SpriteTile]] = {}
     for tile in tiles:
         if "grid" in tile.about["kinds"]:
@@ -84,7 +86,7 @@ def _shared(tiles: Iterable[SpriteTile]) -> list[dict[str, Any]]:
 
 
 def _groups(variant: str, tiles: list[SpriteTile]) -> list[dict[str, Any]]:
-    """A picture stands once: in the first group that it belongs to."""
+    """The pictures by kind; a picture that belongs to several kinds is shown under the first."""
     groups, seen = [], set()
     for kind, title in KINDS:
         members = [t for t in tiles if kind in t.about["kinds"] and t.about["image_id"] not in seen]
@@ -97,7 +99,7 @@ def _groups(variant: str, tiles: list[SpriteTile]) -> list[dict[str, Any]]:
 def _missing(
     variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: list[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    """A picture by any seed of the commonly confused pairs that the groups have none of."""
+    """Pictures, from any seed, of frequent confusions that no group shows."""
     there = {(picture["label"], picture["predicted"]) for group in groups for picture in group["pictures"]}
     more: dict[tuple[str, str], dict[str, Any]] = {}
     for seed, tiles in found.items():
@@ -118,7 +120,7 @@ def _picture(variant: str, tile: SpriteTile) -> dict[str, Any]:
 
 
 def gradcam(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
-    """A gallery for each variant with a feature map, the reason for each without; none at all is an answer too."""
+    """A gallery for each variant with a feature map, and the reason for each variant without one."""
     rows = files.read_rows(REPORTS / "agreement.csv", ["correlation"])
     agreement = {(row["variant"], row["image_id"]): float(row["correlation"]) for row in rows}
     variants = [_variant(evidence, variant, agreement) for variant in evidence.variants]
@@ -137,7 +139,7 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
         for tile in members:
             if tile.about["kind"] == "shared":
                 shared.setdefault(tile.about["image_id"], []).append(tile.shown() | {"seed": seed})
-    if evidence.several:  # they test different images; a map that no other seed has shows no agreement
+    if evidence.several:  # seeds test different images; a single map shows no agreement
         shared = {image: row for image, row in shared.items() if len(row) > 1}
     known = [r for (name, _), r in agreement.items() if name == variant]
     return {
@@ -154,10 +156,9 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
 
 
 def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
-    """The most suspicious first, with a picture where a cell shows one; then what the audit of all images found."""
+    """Images that most networks contradict, the most suspicious first; then what the audit of all images found."""
     rows = table(REPORTS / "suspects.csv", text=True).to_dict("records")
-    paths = dict(zip(evidence.ledger["image_id"], evidence.ledger["path"], strict=True))
-    shown = [_describe(row, paths) for row in rows[: evidence.settings.suspects]]
+    shown = [_describe(row, evidence.path_of) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
     rules = evidence.aggregate.suspects
@@ -172,7 +173,7 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
             "Look at them: the labels may be wrong or the images hard. "
             f"`reports/suspects.csv` lists {'all' if found == len(rows) else f'the first {len(rows):,}'}."
         )
-    return {"sentence": sentence, "shown": shown, "audit": audited.build(evidence, paths)}
+    return {"sentence": sentence, "shown": shown, "audit": _audit(evidence)}
 
 
 def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
@@ -188,6 +189,105 @@ def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
         "wrong": f"{row['wrong']} of {row['cells']}",
         "confidence": number(float(row["confidence"]), "top1", 0),
     }
+
+
+def _audit(evidence: StudyEvidence) -> dict[str, Any] | None:
+    """Sentences and pictures, the most suspicious first; None where the study asks for no audit."""
+    if not evidence.aggregate.audit.folds:
+        return None
+    told = files.read_json(AUDIT / "summary.json")
+    rows = files.read_rows(AUDIT / "suspects.csv", ("label_probability", "predicted_probability", "found", "judged"))
+    _, tiles = sprite_tiles(AUDIT, "pictures")
+    shown = [
+        tile.shown()
+        | {
+            "path": evidence.path_of.get(row["image_id"], row["image_id"]),
+            "part": names([SPLIT_NAMES[part] for part in _parts(evidence, row["image_id"])] or ["no part"]),
+            "own": number(float(row["label_probability"]), "top1", 0),
+            "other": number(float(row["predicted_probability"]), "top1", 0),
+        }
+        for row, tile in zip(rows[: evidence.settings.suspects], tiles, strict=False)  # as many as have a picture
+    ]
+    return {"sentences": _sentences(evidence, told, rows), "shown": shown}
+
+
+def audited(evidence: StudyEvidence) -> tuple[set[str], set[str]]:
+    """The ids of the images that the audit lists, and of those that it judged; no ids if there is no audit."""
+    if not evidence.aggregate.audit.folds:
+        return set(), set()
+    listed = {row["image_id"] for row in files.read_rows(AUDIT / "suspects.csv")}
+    small = files.read_json(AUDIT / "summary.json")["left_out"]
+    manifest = evidence.manifest
+    return listed, set(manifest[~manifest["label"].isin(list(small))]["image_id"])
+
+
+def _sentences(evidence: StudyEvidence, told: dict[str, Any], rows: list[dict[str, str]]) -> list[str]:
+    folds, kept, judged = told["folds"], told["kept"], told["judged"]
+    last = [line for line in (_left_out(told), _outliers(told)) if line]
+    if not judged:
+        none = f"None of the {plural(kept, 'kept image')} was audited, since fewer than two classes can be."
+        return [f"{none} {last[0]}", *last[1:]]
+    together = evidence.audit.get("duplicates") != "ignore"
+    one_fold = f" {belonging(evidence.named).capitalize()} are in one fold, so none judges another." if together else ""
+    how = (
+        f"The labels of {f'all {kept:,}' if judged == kept else f'{judged:,} of {kept:,}'} kept images were audited, "
+        f"whether they are in training, validation or test. A logistic regression on features of "
+        f"`{told['architecture']}` with ImageNet weights was fitted to {folds - 1} of {folds} folds and judged the "
+        f"images of the other one, in turn.{one_fold} Its most probable class is the label for "
+        f"{number(told['top1'], 'top1')} % of the images that it was not fitted to."
+    )
+    rule = "by confident learning (Northcutt et al. 2021, library `cleanlab`)"
+    if not told["found"]:
+        return [f"{how} No label is a likely error {rule}.", *last]
+    are = "is a likely error" if told["found"] == 1 else "are likely errors"
+    found = f"{plural(told['found'], 'label')} of these {judged:,} {are} {rule}. "
+    found += "Look at them: the labels may be wrong or the images hard. "
+    if rows:
+        tested = sum("test" in _parts(evidence, row["image_id"]) for row in rows)
+        where = "in the test part of at least one split" if len(evidence.parts) > 1 else "in the test part"
+        which = "all" if told["found"] == len(rows) else f"the first {len(rows):,}"
+        count = f"{tested:,} of those listed are" if tested > 1 else f"{tested or 'none'} of those listed is"
+        found += f"`reports/audit/suspects.csv` lists {which}; {count} {where}. "
+        found += "Decisions about them that are made after test results are known are counted among the caveats."
+    else:
+        found += "None is listed, because `aggregate.audit.most` is 0."
+    return [how, found, *last]
+
+
+def _outliers(told: dict[str, Any]) -> str:
+    """How many images are unlike all others, and which file lists them; empty if the audit compared none."""
+    unlike = told.get("outliers")
+    if not unlike:
+        return ""
+    found, listed = unlike["found"], unlike["listed"]
+    rule = f"{unlike['limit']:.2f} times as far from its {unlike['neighbours']} nearest as the median image"
+    if not found:
+        return f"No image is unlike all others: by cosine distance of the same features, none is {rule}."
+    are = f"{plural(found, 'image')} {'is' if found == 1 else 'are'} unlike all others"
+    which = "lists all" if found == listed else f"lists the first {listed}"
+    how = f"by cosine distance of the same features, each is more than {rule}"
+    return f"{are}: {how}. `reports/audit/outliers.csv` {which}; `make curate` shows these."
+
+
+def _parts(evidence: StudyEvidence, image: str) -> list[str]:
+    """The parts that an image is in, over all splits of the study."""
+    found = {places[image] for places in evidence.places if image in places}
+    return [part for part in ("train", "val", "test") if part in found]
+
+
+def _left_out(told: dict[str, Any]) -> str:
+    """The classes that are too small for the audit, with their numbers of groups."""
+    small = told["left_out"]
+    if not small:
+        return ""
+    named = [f"“{label}” ({count:,})" for label, count in list(small.items())[:NAMED]]
+    more = len(small) - len(named)
+    which = "One class was" if len(small) == 1 else f"{len(small):,} classes were"
+    it_has = "it has" if len(small) == 1 else "they have"
+    return (
+        f"{which} left out of the audit, since {it_has} too few groups of images for {told['folds']} folds: "
+        f"{', '.join(named) if more else names(named)}{f' and {more:,} more' if more else ''}."
+    )
 
 
 SAMPLES = Section("samples", "Pictures", samples)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - typographic minus and dash are what is meant
-"""The page: how its sections become HTML and Markdown, and their tables for papers CSV and LaTeX (booktabs)."""
+"""Rendering: sections become HTML and Markdown, and their tables for papers CSV and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write(evidence: StudyEvidence, sections: Sequence[Section], folder: Path) ->
 
 
 def _context(evidence: StudyEvidence, sections: Sequence[Section], figures: Figures) -> dict[str, Any]:
-    """What the templates show, by the key of its section; a section that this study does not have is None."""
+    """The values that templates show, by the key of the section; None for a section that this study does not have."""
     shown = {one.key: one.build(evidence, figures) for one in sections}
     return {
         "study": evidence.study.name,
@@ -84,7 +84,7 @@ def _code_in_html(text: str) -> Markup:
 
 
 def render(name: str, context: dict[str, Any], *folders: Path) -> str:
-    """A template, of `folders` or of the page, filled in; what it is given is text, escaped for HTML or Markdown."""
+    """Fill in a template of `folders` or of the page; the values of `context` are text and are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
@@ -100,7 +100,7 @@ def render(name: str, context: dict[str, Any], *folders: Path) -> str:
 
 
 def _write_table(table: PaperTable, folder: Path) -> None:
-    """As CSV and as LaTeX."""
+    """Write a table as CSV and as LaTeX."""
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     files.write_rows(folder / f"{table.name}.csv", table.columns, rows)
     files.write_text(folder / f"{table.name}.tex", _latex_table(table))

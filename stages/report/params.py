@@ -8,11 +8,11 @@ from stages.core.params import Section
 
 
 class ReportParams(Section):
-    """What the page shows of the evidence; nothing here changes a number.
+    """What the page shows; none of these settings changes a number.
 
     Attributes:
         metrics: columns of the results table, in order; names as in `reports/summary.csv`. One that a study does not
-            have (top5 with few classes) is left out.
+            have (top5 with few classes) is left out; the compared metric has a column in any case.
         matrix_classes: up to so many classes a confusion matrix is a table of numbers; above, a picture and the pairs.
         pairs: the most confused pairs shown for each variant.
         suspects: images in the gallery of likely label errors.

@@ -1,4 +1,4 @@
-"""Published studies: reported results beside ours, findings in the data, and what copies in training add.
+"""Published studies: reported results beside ours, findings in their data, and the gain from copies in training.
 
 The rows come from the file that `report.published` names; `studies/published.csv` has those of the four studies. A
 study has the section if one of its variants is such a system: `B1` is, and so is `B1_corrected`.
@@ -7,9 +7,10 @@ study has the section if one of its variants is such a system: `B1` is, and so i
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from stages.core import files
 from stages.core.errors import UserError
@@ -33,16 +34,9 @@ EXPECTED = (
     "Expected: the interval that our runs predict for the mean of as many runs as were published. Inside or outside: "
     "whether the published result is in it."
 )
+_Share = Annotated[float, Field(ge=0, le=1)]
+
 METRICS = ("top1", "top5", "loss")
-COLUMNS = (
-    "system", "study", "epochs", *METRICS, "top1_sd", "loss_sd", "runs", "test_images", "epoch_seconds", "hardware",
-    "note",
-)  # fmt: skip
-LIMITS = {  # columns of numbers: the least and the most
-    "top1": (0, 1), "top5": (0, 1), "top1_sd": (0, 1), "loss": (0, math.inf), "loss_sd": (0, math.inf),
-    "runs": (1, math.inf), "test_images": (1, math.inf), "epoch_seconds": (0, math.inf),
-}  # fmt: skip
-WHOLE = ("runs", "test_images")
 KINDS = {
     "raw": "every test image",
     "all": "every family once",
@@ -71,83 +65,98 @@ LEAK_NOTE = (
 )
 
 
+class Reported(BaseModel):
+    """A row of the file: the reported results of a system. None is what the publication does not state."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    system: str
+    study: str
+    epochs: str | None
+    top1: _Share | None
+    top1_sd: _Share | None
+    top5: _Share | None
+    loss: NonNegativeFloat | None
+    loss_sd: NonNegativeFloat | None
+    runs: PositiveInt | None
+    test_images: PositiveInt | None
+    epoch_seconds: NonNegativeFloat | None
+    hardware: str | None
+    note: str | None
+
+
 def build(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
-    """None where no variant is a published system."""
-    reported, mine, digits = rows(evidence), systems(evidence), evidence.digits
+    """Reported results beside ours, and the conditions of both; None if no variant is a published system."""
+    reported, mine = rows(evidence), systems(evidence)
     if not mine:
         return None
-    studies = {reported[system]["study"] for system in mine.values()}
-    asked = [(variant, reported[system], metric) for variant, system in mine.items() for metric in METRICS]
-    absent = [row for name, row in reported.items() if row["study"] in studies and name not in mine.values()]
+    studies = {reported[system].study for system in mine.values()}
+    absent = [row for name, row in reported.items() if row.study in studies and name not in mine.values()]
     return {
         "source": evidence.settings.published,
-        "rows": [_figure(evidence, variant, row, metric, digits) for variant, row, metric in asked if row[metric]],
-        "absent": [_absent(row, digits) for row in absent],
+        "rows": [row for variant, system in mine.items() for row in _figures(evidence, variant, reported[system])],
+        "absent": [
+            {"system": row.system}
+            | {metric: number(getattr(row, metric), metric, evidence.digits) for metric in METRICS}
+            for row in absent
+        ],
         "conditions": [_conditions(evidence, variant, reported[system]) for variant, system in mine.items()],
         "hazards": hazards(evidence),
         "note": f"{EXPECTED} {SPLITS if evidence.several else ONE_SPLIT} {NOTE}",
     }
 
 
-def rows(evidence: StudyEvidence) -> dict[str, dict[str, str]]:
+def rows(evidence: StudyEvidence) -> dict[str, Reported]:
     """System -> its row of the file.
 
     Raises:
-        UserError: the file is missing or lacks a column, or holds text in the place of a number.
+        UserError: the file is missing or lacks a column, or a number in it is none or out of range.
     """
-    name = evidence.settings.published
-    found = files.read_rows(name, by_hand=True)
-    missing = [column for column in COLUMNS if found and column not in found[0]]
-    if missing:
-        raise UserError(f"{name} has no column `{missing[0]}`; it needs {', '.join(COLUMNS)}")
-    for row in found:
-        for column, (least, most) in LIMITS.items():
-            if row[column] and not _fits(row[column], least, most, whole=column in WHOLE):
-                kind = "a whole number of at least 1" if column in WHOLE else "a number"
-                kind += " between 0 and 1, such as 0.925" if most == 1 else ""
-                where = f"{name}: `{column}` of the system {row['system']}"
-                raise UserError(f"{where} is {row[column]!r}; it must be {kind}, or empty")
-    return {row["system"]: row for row in found}
-
-
-def _fits(text: str, least: float, most: float, *, whole: bool) -> bool:
-    if whole:
-        return text.isascii() and text.isdigit() and least <= int(text[:15])
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    return math.isfinite(value) and least <= value <= most
+    name, found = evidence.settings.published, {}
+    for row in files.read_rows(name, by_hand=True):
+        try:
+            found[row["system"]] = Reported.model_validate({column: text or None for column, text in row.items()})
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where = f"{name}: `{wrong['loc'][0]}` of the system {row['system']}"
+            raise UserError(f"{where} is {row.get(str(wrong['loc'][0]))!r}: {wrong['msg']}") from None
+    return found
 
 
 def systems(evidence: StudyEvidence) -> dict[str, str]:
-    """Variant -> the published system that it is, or is a twin of, for the variants that are one."""
+    """Variant -> the published system that it repeats or corrects, for the variants that do."""
     known = rows(evidence)
     named = {variant: variant if variant in known else variant.split("_")[0] for variant in evidence.variants}
     return {variant: system for variant, system in named.items() if system in known}
 
 
-def _figure(evidence: StudyEvidence, variant: str, row: dict[str, str], metric: str, digits: int) -> dict[str, Any]:
-    theirs, sd = float(row[metric]), row.get(f"{metric}_sd", "")
-    ours = evidence.summary.get((variant, "test", metric))
-    about: dict[str, Any] = {
-        "variant": variant,
-        "metric": metric_name(metric),
-        "published": plus_minus(theirs, float(sd) if sd else None, metric, digits),
-    }
-    if ours is None:
-        return about | dict.fromkeys(("here", "difference", "run"), MISSING) | {"n": 0}
-    runs = int(row["runs"] or 1)
-    if evidence.several:
-        low, high = on_another_split(evidence, variant, metric, runs)
-    else:
-        low, high = expected(ours, float(sd) if sd else None, runs, evidence.alpha)
-    return about | {
-        "here": evidence.shown(variant, "test", metric)["value"],
-        "n": ours.n,
-        "difference": signed(ours.mean - theirs, metric, digits),
-        "run": _inside(theirs, low, high, metric, digits),
-    }
+def _figures(evidence: StudyEvidence, variant: str, row: Reported) -> list[dict[str, Any]]:
+    """A row for each figure that was published and that this study has (top5 needs more than five classes)."""
+    found, digits = [], evidence.digits
+    for metric in METRICS:
+        theirs, sd, ours = (
+            getattr(row, metric),
+            getattr(row, f"{metric}_sd", None),
+            evidence.summary.get((variant, "test", metric)),
+        )
+        if theirs is None or ours is None:
+            continue
+        if evidence.several:
+            low, high = on_another_split(evidence, variant, metric, row.runs or 1)
+        else:
+            low, high = expected(ours, sd, row.runs or 1, evidence.alpha)
+        found.append(
+            {
+                "variant": variant,
+                "metric": metric_name(metric),
+                "published": plus_minus(theirs, sd, metric, digits),
+                "here": evidence.shown(variant, "test", metric)["value"],
+                "n": ours.n,
+                "difference": signed(ours.mean - theirs, metric, digits),
+                "run": _inside(theirs, low, high, metric, digits),
+            }
+        )
+    return found
 
 
 def expected(ours: MetricSummary, sd: float | None, runs: int, alpha: float) -> _Ends:
@@ -197,24 +206,13 @@ def _inside(value: float, low: float | None, high: float | None, metric: str, di
     return f"{where}: {interval(*within(low, high, metric), metric, digits)}"
 
 
-def _absent(row: dict[str, str], digits: int) -> dict[str, str]:
-    figures = {metric: number(float(row[metric] or "nan"), metric, digits) for metric in METRICS}
-    return {"system": row["system"], **figures}
-
-
-def _conditions(evidence: StudyEvidence, variant: str, row: dict[str, str]) -> dict[str, str]:
+def _conditions(evidence: StudyEvidence, variant: str, row: Reported) -> dict[str, Any]:
     epochs = sorted({int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds})
-    return {
-        "variant": variant,
-        "system": row["system"],
-        "epochs": row["epochs"] or MISSING,
-        "epochs_here": "-".join(str(count) for count in {epochs[0]: 0, epochs[-1]: 0}),
-        "images": f"{int(row['test_images']):,}" if row["test_images"] else MISSING,
-        "images_here": f"{evidence.images('test'):,}",
-        "seconds": f"{float(row['epoch_seconds']):.4g} s" if row["epoch_seconds"] else MISSING,
-        "hardware": row["hardware"] or MISSING,
-        "note": row["note"],
+    ours = {
+        "epochs": "-".join(str(count) for count in {epochs[0]: 0, epochs[-1]: 0}),
+        "images": evidence.images("test"),
     }
+    return {"variant": variant, "theirs": row, "ours": ours}
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:
@@ -230,28 +228,19 @@ def _tables(context: dict[str, Any]) -> list[PaperTable]:
 
 
 def leak(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
-    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study.
-
-    Raises:
-        UserError: the file was written by an older measurement.
-    """
+    """A row for each variant and kind of picture of the file `report.leak`; None where it names none of this study."""
     rows = files.read_rows(evidence.settings.leak, by_hand=True)
     found = [row for row in rows if row["variant"] in evidence.variants]
     if not found:
         return None
-    if "class_clean" not in found[0]:
-        raise UserError(
-            f"{evidence.settings.leak} has no column `class_clean`, because an older version wrote it; write it again "
-            "with `python -m studies.leak <published study> <clean study>`"
-        )
-    first, digits = found[0], evidence.digits
-    number_of = {key: f"{float(first[key]):,.0f}" for key in COUNTS}
+    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
+    counts = found[0] | {key: f"{float(found[0][key]):,.0f}" for key in COUNTS}
     return {
         "source": evidence.settings.leak,
-        "rows": [_leak_row(row, kind, digits) for row in found for kind in KINDS if row[f"{kind}_leak"]],
-        "sentence": LEAK_SENTENCE.format(**first | number_of),
-        "note": LEAK_NOTE.format(**first | number_of),
-        "figure": _chart(found, figures, digits),
+        "rows": [_leak_row(row, kind, evidence.digits) for row, kind in shown],
+        "sentence": LEAK_SENTENCE.format(**counts),
+        "note": LEAK_NOTE.format(**counts),
+        "figure": _chart(shown, figures, evidence.digits),
     }
 
 
@@ -268,9 +257,8 @@ def _leak_row(row: dict[str, str], kind: str, digits: int) -> dict[str, str]:
     }
 
 
-def _chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure:
-    """A point and its interval for each variant and kind of picture; the line is 0."""
-    shown = [(row, kind) for row in found for kind in KINDS if row[f"{kind}_leak"]]
+def _chart(shown: list[tuple[dict[str, str], str]], figures: Figures, digits: int) -> Figure:
+    """A point with its interval for each variant and kind of picture, and a line at 0."""
     canvas = figures.canvas(4.6, 0.8 + 0.24 * len(shown))
     axes = canvas.subplots()
     for y, (row, kind) in enumerate(shown):
@@ -280,8 +268,10 @@ def _chart(found: list[dict[str, str]], figures: Figures, digits: int) -> Figure
     axes.axvline(0, color=MUTED, lw=1)
     name_rows(axes, [f"{row['variant']}, {KINDS[kind]}" for row, kind in shown])
     axes.set_xlabel("gain from the copies, points of test top-1", color=MUTED)
-    said = "; ".join(f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row in found)
-    return figures.add("leak", canvas, f"Gain from the copies in points of test top-1, every test image: {said}.")
+    raw = [f"{row['variant']} {signed(float(row['raw_leak']), 'top1', digits)}" for row, kind in shown if kind == "raw"]
+    return figures.add(
+        "leak", canvas, f"Gain from the copies in points of test top-1, every test image: {'; '.join(raw)}."
+    )
 
 
 def _leak_tables(context: dict[str, Any]) -> list[PaperTable]:

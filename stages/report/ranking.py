@@ -1,4 +1,4 @@
-"""The ranking on the test set and its statistical ties."""
+"""The ranking on the test set, its statistical ties, and the two sentences of it that open the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report.wording import MISSING
+from stages.report import wording
+from stages.report.wording import amount, apart, interval_between, names, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -19,7 +20,7 @@ ONE_SEED = "one seed shows nothing about the variation between seeds"
 ALONE = "test images alone"
 FEW = "so few seeds cannot show how much each variant varies"
 AGREE = "runs that agree to the last digit do not show by how much another run would differ"
-SAME = 1e-12  # means that differ by less are equal: they were added in another order
+SAME = 1e-12  # means that differ by less are equal: only the order of their sums differed
 MIRRORED = {"a better": "b better", "b better": "a better"}
 
 
@@ -27,9 +28,8 @@ MIRRORED = {"a better": "b better", "b better": "a better"}
 class Comparison:
     """A row of comparisons.csv: the metric of `variant_a` minus that of `variant_b`, on the same test images.
 
-    `ci_low` and `ci_high` are of the pair by itself, `joint_ci_low` and `joint_ci_high` hold for all pairs at once and
-    decide. What is not known is NaN. `standard_error` is the expected one, not the safe one of the intervals over
-    splits.
+    `ci_low` and `ci_high` are of the pair by itself; `joint_ci_low` and `joint_ci_high` hold for all pairs at once and
+    decide. An unknown number is NaN. `standard_error` is the expected one (see `_error`).
     """
 
     variant_a: str
@@ -49,7 +49,7 @@ class Comparison:
 
     @classmethod
     def of(cls, row: dict[str, str], error: float) -> Comparison:
-        """Of a row as it stands in the file."""
+        """A row of the file; `error` is its expected standard error."""
         words: dict[str, Any] = {key: row[key] for key in ("variant_a", "variant_b", "covers", "verdict")}
         numbers = {key: float(row[key] or "nan") for key in cls.__annotations__ if key not in words}
         return cls(**words | numbers | {"standard_error": error})
@@ -61,7 +61,7 @@ class Comparison:
 
     @property
     def one_seed(self) -> bool:
-        """Whether interval and p cover the test images alone, or there are none, so that nothing is decided."""
+        """Whether interval and p cover the test images alone, or are missing, so that nothing is decided."""
         return self.covers in ("images", "nothing")
 
     def turned(self) -> Comparison:
@@ -104,15 +104,15 @@ class Ranking:
 
     @property
     def alike(self) -> str:
-        """In a sentence: two variants of which none is called better `are ...`."""
+        """The end of a sentence about two variants of which none is called better: "a and b are ..."."""
         return "not decided against each other" if self.own else "statistically tied"
 
     def every_pair(self) -> list[Comparison]:
-        """All pairs in the order of the ranking, seen from the better."""
+        """All pairs in the order of the ranking, as differences of the better and the worse."""
         return [self.pairs[pair] for pair in combinations(self.order, 2)]
 
     def split_by_rank(self, variants: list[str]) -> tuple[list[str], list[str]]:
-        """Those of the first rank, and the others."""
+        """The variants of the first rank, and the others."""
         first = [v for v in variants if self.rank[v] == 1]
         return first, [v for v in variants if v not in first]
 
@@ -124,7 +124,7 @@ class Ranking:
 
 def ranking(evidence: StudyEvidence) -> Ranking:
     """Rank by the mean of the compared metric on the test set; ties keep the order of params.yaml."""
-    means = compared_means(evidence)
+    means = evidence.means
     turned = 1 if evidence.metric in LOWER_IS_BETTER else -1
     order = sorted(evidence.variants, key=lambda variant: turned * means[variant])
     rank = {a: 1 + sum(turned * (means[a] - means[b]) > SAME for b in order) for a in order}
@@ -139,44 +139,13 @@ def ranking(evidence: StudyEvidence) -> Ranking:
         silent = AGREE
     elif own and verdicts - {"identical"} == {"undecided"}:
         silent = few(evidence)
-    ties = dict.fromkeys(order, MISSING) if silent else tied(rank, pairs)
+    ties = dict.fromkeys(order, wording.MISSING) if silent else tied(rank, pairs)
     return Ranking(order, pairs, ties, silent, rank, own and not silent)
 
 
 def few(evidence: StudyEvidence) -> str:
-    """Why few runs decide nothing."""
+    """The reason why few runs decide nothing."""
     return FEW.replace("seeds", "splits") if evidence.several else FEW
-
-
-def test_means(evidence: StudyEvidence) -> dict[str, float]:
-    """Mean test top-1 of each variant."""
-    return {variant: evidence.summary[variant, "test", METRIC].mean for variant in evidence.variants}
-
-
-def compared_means(evidence: StudyEvidence) -> dict[str, float]:
-    """Mean of the compared metric of each variant on the test set."""
-    return {variant: float(row["mean"] or 0) for variant, row in evidence.intervals.items()}
-
-
-def luck(ranks: Ranking) -> float:
-    """How far the best of the variants that are tied at the top would be above their common mean if they were equal.
-
-    It is the expected largest of as many normal values, times the error of one mean; identical variants are one value.
-    What all variants share (how hard the test images are) moves the whole table and no rank. 0 if the first is ahead of
-    all others, or identical.
-    """
-    from scipy import integrate, stats
-
-    best: list[str] = []
-    for variant in ranks.like_the_best():
-        if not any(ranks.pairs[variant, other].verdict == "identical" for other in best):
-            best.append(variant)
-    errors = sorted(ranks.pairs[pair].standard_error for pair in combinations(best, 2))
-    if not errors:
-        return 0.0
-    count = len(best)
-    largest, _ = integrate.quad(lambda z: z * count * stats.norm.pdf(z) * stats.norm.cdf(z) ** (count - 1), -9, 9)
-    return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
 
 
 def _error(evidence: StudyEvidence, row: dict[str, str]) -> float:
@@ -207,3 +176,123 @@ def _ranges(ranks: list[int]) -> str:
         else:
             runs.append([rank])
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
+
+
+def answer(evidence: StudyEvidence, ranks: Ranking) -> list[str]:
+    """The study's answer: the two sentences that open the page."""
+    said, best = _Figures(evidence, spoken(evidence.metric)), ranks.like_the_best()
+    where = _where(evidence)
+    if len(ranks.order) == 1:
+        alone = "It is the only variant, so there is no comparison."
+        return [f"{best[0]} reaches {said.mean(best[0])} {said.metric} {where}.", alone]
+    if len(evidence.study.seeds) == 1 or ranks.silent:
+        why = f"This does not decide between the variants: {ranks.silent or ONE_SEED}."
+        return [_undecided(said, ranks, where), why]
+    if len(best) == 1:
+        return _ahead(said, ranks, where)
+    first = _open(said, ranks, where) if ranks.own and said.most(best) > SAME else _tied(said, ranks, where)
+    rest = [v for v in ranks.order if v not in best]
+    if not rest:
+        return [first, "No variant of this study can be called the best."]
+    which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
+    gap = said.apart(ranks.pairs[best[0], rest[0]].difference) + ("" if len(rest) == 1 else " or more")
+    return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The compared means of a study in words."""
+
+    evidence: StudyEvidence
+    metric: str
+
+    def mean(self, variant: str) -> str:
+        return amount(self.evidence.means[variant], self.evidence.metric, self.evidence.digits)
+
+    def apart(self, difference: float) -> str:
+        return apart(abs(difference), self.evidence.metric, self.evidence.digits)
+
+    def most(self, variants: list[str]) -> float:
+        """The largest difference of the first variant from the others."""
+        return max(abs(self.evidence.means[variants[0]] - self.evidence.means[v]) for v in variants)
+
+    def lead(self, low: float, high: float) -> str:
+        """The interval of the lead of the first of a pair."""
+        low, high = (-high, -low) if self.evidence.metric in LOWER_IS_BETTER else (low, high)
+        return interval_between(low, high, self.evidence.metric, self.evidence.digits)
+
+
+def _where(evidence: StudyEvidence) -> str:
+    seeds, splits = plural(len(evidence.study.seeds), "seed"), len(evidence.splits)
+    if not evidence.several:
+        return f"on this test set (n = {evidence.images('test'):,}, {seeds})"
+    if evidence.fixed:
+        return f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
+    return (
+        f"over {splits} splits of these images ({wording.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
+    )
+
+
+def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
+    """The variants that are tied at the top, and how much they differ."""
+    best, spread = ranks.like_the_best(), said.apart(said.most(ranks.like_the_best()))
+    if said.most(best) <= SAME:
+        return f"{names(best)} share the best mean of {said.metric} {where}: {said.mean(best[0])}."
+    if len(best) == 2:
+        equal = ranks.pairs[best[0], best[1]].verdict == "equal"
+        margin = wording.exactly(said.evidence.margin, said.evidence.metric)
+        verdict = f"are equal within {margin}" if equal else "are statistically tied"
+        return f"{names(best)} {verdict} {where}: their means of {said.metric} differ by {spread}."
+    top, behind = ranks.split_by_rank(best)
+    others = names(behind) if len(best) <= 4 else plural(len(behind), "other variant")
+    verb, whose, s = ("is", "its mean", "s") if len(behind) == 1 else ("are", "their means", "")
+    which = f"shares the best mean with {names(top[1:])}" if len(top) > 1 else "has the best mean"
+    return (
+        f"{others} {verb} statistically tied with {best[0]}, which {which}, {where}: {whose} of {said.metric} "
+        f"differ{s} from that of {best[0]} by at most {spread}."
+    )
+
+
+def _open(said: _Figures, ranks: Ranking, where: str) -> str:
+    """The best variant and those not decided against it by their own few runs; they may be far behind, so not tied."""
+    top, behind = ranks.split_by_rank(ranks.like_the_best())
+    others = names(behind) if len(behind) <= 3 else plural(len(behind), "other variant")
+    verb, mean = ("is", "its mean is") if len(behind) == 1 else ("are", "their means are up to")
+    gap = said.apart(said.most([top[0], *behind]))
+    return (
+        f"{names(top)} {'has' if len(top) == 1 else 'share'} the best mean of {said.metric} {where}: "
+        f"{said.mean(top[0])}. {others} {verb} not decided against it: {mean} {gap} away, but {few(said.evidence)}."
+    )
+
+
+def _undecided(said: _Figures, ranks: Ranking, where: str) -> str:
+    """Which variant has the best result, in a study whose few seeds decide nothing."""
+    top, rest = ranks.split_by_rank(ranks.order)
+    text = f"{names(top)} {'has' if len(top) == 1 else 'share'} the best {said.metric} {where}: {said.mean(top[0])}"
+    if rest:
+        pair = ranks.pairs[top[0], rest[0]]
+        text += f", {said.apart(pair.difference)} ahead of {rest[0]}"
+        if pair.covers == "images":
+            ends = said.lead(pair.ci_low, pair.ci_high)
+            text += f" ({said.evidence.confidence} interval over {ALONE} {ends})"
+    return f"{text}."
+
+
+def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
+    """How far the best variant is ahead of the second and of the last, and which of the others are tied."""
+    best, *rest = ranks.order
+    pair = ranks.pairs[best, rest[0]]
+    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), wording.p_value(pair.p_joint)
+    first = (
+        f"{best} is ahead {where}: {said.mean(best)} {said.metric}, {said.apart(pair.difference)} ahead of {rest[0]} "
+        f"({said.evidence.confidence} interval for all pairs at once {ends}, "
+        f"adjusted p {p if p[0] in '<>' else f'= {p}'})."
+    )
+    if len(rest) == 1:
+        return [first, "There are no other variants in this study."]
+    alike = [pair for pair in combinations(rest, 2) if not ranks.pairs[pair].decided]
+    tail = f"{len(alike)} pairs among the others are {ranks.alike}"
+    if len(alike) <= 1:
+        tail = f"{names(alike[0])} are {ranks.alike}" if alike else "all other pairs differ, too"
+    gap = said.apart(ranks.pairs[best, rest[-1]].difference)
+    return [first, f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."]

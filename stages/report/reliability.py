@@ -1,4 +1,4 @@
-"""How far a network can be relied on: its confidence (calibration), and changed images (robustness)."""
+"""Calibration of the networks' confidence, and their robustness to changed images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
 from stages.report.page import Section
 from stages.report.ranking import METRIC, ranking
-from stages.report.wording import MISSING, belonging, metric_name, number, spread_of
+from stages.report.wording import belonging, metric_name, number, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DRAWS = 200
-ROUNDING = 1e-4  # of an ECE: confidences stand rounded in the files, and those near 1 leave nothing to judge
-LINES = 8  # as many variants can be told apart by colour
+ROUNDING = (
+    1e-4  # of an ECE: the files hold rounded confidences, and confidences near 1 give an ECE that is only rounding
+)
+LINES = 8  # the largest number of variants that colours can distinguish
 CLEAN = "none"
 DESCENDING = ("jpeg",)  # the larger the number, the weaker the change
 UNITS = {
@@ -51,10 +53,7 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         }
         for variant in evidence.variants
     ]
-    diagrams = [
-        {"name": variant, "figure": _diagram(variant, counts[counts["variant"] == variant], figures)}
-        for variant in evidence.variants
-    ]
+    diagrams = {v: _diagram(v, counts[counts["variant"] == v], figures) for v in evidence.variants}
     return {
         "bins": bins,
         "note": note(evidence),
@@ -65,7 +64,7 @@ def calibration(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
 
 
 def note(evidence: StudyEvidence) -> str:
-    """What an ECE is read against."""
+    """How to read an ECE and the verdict on it."""
     alike = f", and if {belonging(evidence.named)} were right or wrong together"
     bound = " Pictures of one named group are rarely right or wrong all together, so this is an upper bound, and a "
     bound += "smaller miscalibration may go unseen."
@@ -80,49 +79,40 @@ def note(evidence: StudyEvidence) -> str:
 
 
 def _calibrated(evidence: StudyEvidence, variant: str, bins: int) -> dict[str, str]:
-    """The ECE of this variant if its confidences meant what they say, and what that makes of the one it has."""
-    found = evidence.summary.get((variant, "test", "ece"))
-    if found is None:
-        return {"null": MISSING, "verdict": MISSING}
+    """The mean ECE of this variant if its confidences were calibrated, and the verdict on its own ECE."""
     tables = [table(evaluate_folder(variant, seed) / "predictions.parquet") for seed in evidence.study.seeds]
     tests = [one[one["split"] == "test"] for one in tables]
-    group: dict[str, str] = {}  # too few groups are not drawn as one, here as in `aggregate.collect`
-    if not evidence.few_groups:
-        group = dict(zip(evidence.manifest["image_id"], evidence.manifest["group_id"], strict=True))
+    group = {} if evidence.few_groups else evidence.group_of  # too few groups are not drawn as one, as in aggregate
     runs = [([group.get(i, i) for i in one["image_id"]], one["confidence"].to_numpy(dtype=float)) for one in tests]
-    mean = null_of_all(runs, bins)
-    high = found.mean > np.quantile(mean, 1 - evidence.alpha) + ROUNDING
+    mean = null(runs, bins)
+    high = evidence.summary[variant, "test", "ece"].mean > np.quantile(mean, 1 - evidence.alpha) + ROUNDING
     verdict = "miscalibrated" if high else "no sign of miscalibration"
     return {"null": number(float(mean.mean()), "ece"), "verdict": verdict}
 
 
-def null_of_all(runs: list[tuple[list[str], Floats]], bins: int) -> Floats:
+def null(runs: list[tuple[list[str], Floats]], bins: int) -> Floats:
     """Mean ECE (draws,) of runs, groups of the images and confidences of each, that are right as often as they say.
 
     A group has one draw for all its images and all runs that test it: copies are right or wrong together.
     """
     every = {group: place for place, group in enumerate(dict.fromkeys(group for groups, _ in runs for group in groups))}
-    luck = _luck(len(every))
-    shares = [null(confidence, bins, luck[:, [every[group] for group in groups]]) for groups, confidence in runs]
+    luck = generator(0, "calibration").random((DRAWS, len(every)), dtype=np.float32)
+    shares = [_null(confidence, bins, luck[:, [every[group] for group in groups]]) for groups, confidence in runs]
     return np.asarray(np.mean(shares, axis=0))
 
 
-def _luck(images: int) -> NDArray[np.float32]:
-    return generator(0, "calibration").random((DRAWS, images), dtype=np.float32)
-
-
-def null(confidence: Floats, bins: int, luck: NDArray[np.float32] | None = None) -> Floats:
-    """ECE (draws,) of a network that is right exactly as often as it says; `luck` is (draws, images)."""
+def _null(confidence: Floats, bins: int, luck: NDArray[np.float32]) -> Floats:
+    """ECE (draws,) of one run; an image is right where its `luck` (draws, images) is below its confidence (images,)."""
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     order = np.argsort(place, kind="stable")
     _, starts = np.unique(place[order], return_index=True)
-    luck = (_luck(len(confidence)) if luck is None else luck)[:, order]
+    luck = luck[:, order]
     gap = np.add.reduceat((luck < confidence[order]) - confidence[order], starts, axis=1)
     return np.asarray(np.abs(gap).sum(axis=1) / len(confidence))
 
 
 def _diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
-    """Accuracy against confidence in each bin, over the images of all seeds; the shade is their number."""
+    """Accuracy against confidence in each bin, over the images of all seeds; bars show the share of the images."""
     weights = found.assign(c=found["n"] * found["confidence"], a=found["n"] * found["accuracy"])
     bins = weights.groupby(["bin_low", "bin_high"], as_index=False)[["n", "c", "a"]].sum()
     width = bins["bin_high"] - bins["bin_low"]
@@ -150,7 +140,9 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     top1 = cells["top1"].to_numpy(dtype=float).reshape(shape)[ranked]  # (variants, seeds, settings)
     changed = cells["changed"].to_numpy(dtype=float).reshape(shape).min(axis=(0, 1))
     first = cells.iloc[: top1.shape[2]]
-    sizes = [f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})]  # splits of their own differ
+    sizes = [
+        f"{n:,}" for n in sorted({int(cells["n"].min()), int(cells["n"].max())})
+    ]  # the splits may test different numbers of images
     clean = list(first["transform"]).index(CLEAN)
     settings = list(zip(first["transform"], first["strength"], strict=True))
     rows, charts = [], []
@@ -167,7 +159,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
             }
             for place, label in zip(places, labels, strict=True)
         ]
-        if changed[places].all():  # no strength leaves the images as they are: begin with the clean ones
+        if changed[places].all():  # no strength leaves the images unchanged: begin with the clean images
             labels, places = ["clean", *labels], [clean, *places]
         charts.append(_chart(name, labels, top1[:, :, places], order, figures))
     if not charts:
@@ -175,7 +167,6 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
     return {
         "variants": order,
         "few": len(order) <= LINES,
-        "legend": [(variant, f"c{i % len(COLOURS) + 1}") for i, variant in enumerate(order[:LINES])],
         "rows": rows,
         "charts": charts,
         "key": _key(order, figures),
@@ -188,7 +179,7 @@ def robustness(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | No
 
 
 def _key(order: list[str], figures: Figures) -> Figure:
-    """The colours of the charts, for where they stand without the page."""
+    """The legend of the charts as a figure of its own, for report.md."""
     few = len(order) <= LINES
     shown = [(v, COLOURS[i]) for i, v in enumerate(order)] if few else [(order[0], COLOURS[0]), ("the others", GRID)]
     columns = 3 if max(len(name) for name, _ in shown) <= 16 else 1
@@ -203,7 +194,7 @@ def _key(order: list[str], figures: Figures) -> Figure:
 
 
 def _places(settings: list[tuple[str, float]], transform: str) -> list[int]:
-    """Where the strengths of a transform stand, weakest number first, or last where that is the weakest change."""
+    """The rows of the strengths of a transform, from the weakest change to the strongest."""
     places = [i for i, (name, _) in enumerate(settings) if name == transform]
     return sorted(places, key=lambda i: settings[i][1], reverse=transform in DESCENDING)
 
@@ -213,7 +204,7 @@ def _title(transform: str) -> str:
 
 
 def _strength(transform: str, strength: float) -> str:
-    """As it stands on an axis; a flip has no strength."""
+    """A strength as the axis shows it; a flip has no strength."""
     return FLIPPED.get(strength, f"{strength:g}") if transform.endswith("flip") else f"{strength:g}"
 
 
@@ -226,7 +217,7 @@ def _cell(seeds: Floats, clean: Floats) -> dict[str, Any]:
 
 
 def _chart(transform: str, labels: list[str], top1: Floats, order: list[str], figures: Figures) -> Figure:
-    """One line a variant; `top1` is (variants, seeds, strengths)."""
+    """A line for each variant; `top1` is (variants, seeds, strengths)."""
     canvas = figures.canvas(2.6, 2.3)
     axes = canvas.subplots()
     where = np.arange(len(labels))

@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Any
 from stages.core import files
 from stages.report import caveats, uncertainty, wording
 from stages.report import ranking as ranks
-from stages.report.answer import sentences
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.page import PaperTable, Section
-from stages.report.wording import between, interval, metric_name, number, p_value, signed
+from stages.report.wording import interval, interval_between, metric_name, number, p_value, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figure, Figures
 
 SPLITS = ("test", "val", "train")
-PARTS = ("initialisation", "split", "total")  # of the variance
-MOST_SD = 0.5  # of a share
+PARTS = ("initialisation", "split", "total")  # the parts of the variance
+MOST_SD = 0.5  # the largest SD of a share
 
 
 def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
-    """Tables and the forest plot of test top-1."""
+    """The study's answer, the tables of results and of paired comparisons, and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
     return {
-        "answer": [_unbroken(s) for s in sentences(evidence, ranking, evidence.digits)],
+        "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking)],
         "columns": _columns(evidence),
         "column": ranking.column,
         "tied": f" {ranking.column}: ranks of variants that are {ranking.alike} (paired comparison on the test set).",
@@ -47,13 +46,14 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
 
 
 def _unbroken(sentence: str) -> str:
-    """A number stays on the line of its unit."""
+    """Keep a number and its unit on one line."""
     return sentence.replace(" %", "\N{NO-BREAK SPACE}%").replace("= ", "=\N{NO-BREAK SPACE}")
 
 
 def _columns(evidence: StudyEvidence) -> list[tuple[str, str]]:
     present = {metric for _, _, metric in evidence.summary}
-    return [(metric, metric_name(metric)) for metric in evidence.settings.metrics if metric in present]
+    asked = dict.fromkeys([*evidence.settings.metrics, evidence.metric])
+    return [(metric, metric_name(metric)) for metric in asked if metric in present]
 
 
 def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
 
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
-    """A row for each metric that there is, with the variants of test, validation and train."""
+    """A row for each metric, with all variants on test, validation and train."""
     columns = [(variant, split) for split in SPLITS for variant in ranking.order]
     return [
         {"metric": metric_name(metric), "cells": [evidence.shown(*column, metric)["value"] for column in columns]}
@@ -81,17 +81,14 @@ def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, An
 
 
 def _whole(evidence: StudyEvidence, variant: str) -> str:
-    """The interval of the compared metric that the page stands by: over seeds and images where there are seeds."""
-    metric, places = evidence.metric, evidence.digits
-    ends = interval(*wording.within(*whole(evidence, variant), metric), metric, places)
-    if metric in evidence.settings.metrics:  # the mean has a column
-        return ends or wording.MISSING
-    mean = number(ranks.compared_means(evidence)[variant], metric, places)
-    return f"{mean} ({ends})" if ends else mean
+    """The interval of the compared metric that decides, in words (see `whole`)."""
+    metric = evidence.metric
+    ends = interval(*wording.within(*whole(evidence, variant), metric), metric, evidence.digits)
+    return ends or wording.MISSING
 
 
 def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | None]:
-    """Over images and seeds; of one seed over the images alone; none of two."""
+    """The interval over images and seeds; with one seed over the images alone; with two seeds there is none."""
     found = evidence.intervals[variant]
     kind = "image_ci" if len(evidence.study.seeds) == 1 else "ci"
     return found[f"{kind}_low"], found[f"{kind}_high"]
@@ -99,18 +96,14 @@ def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | 
 
 def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
     metric, places = evidence.metric, evidence.digits
-
-    def ends(low: float, high: float) -> str:
-        return interval(*between(low, high, metric), metric, places)
-
     return [
         {
             "a": pair.variant_a,
             "b": pair.variant_b,
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, metric, places),
-            "interval": ends(pair.ci_low, pair.ci_high),
-            "wide": ends(pair.joint_ci_low, pair.joint_ci_high) or wording.MISSING,
+            "interval": interval_between(pair.ci_low, pair.ci_high, metric, places),
+            "wide": interval_between(pair.joint_ci_low, pair.joint_ci_high, metric, places) or wording.MISSING,
             "chance": wording.chance(pair.probability_a_better),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_joint),
@@ -221,13 +214,13 @@ def _sd(row: dict[str, str], digits: int) -> dict[str, str]:
 
 
 def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
-    """Percent of the variance that is the split's."""
+    """The split's share of the variance, in percent."""
     split, total = (float(found[variant, part]["sd"]) ** 2 for part in ("split", "total"))
     return f"{100 * split / total:.0f}" if total else wording.MISSING
 
 
 def _design(evidence: StudyEvidence, shown: list[str]) -> list[str]:
-    """The design in words, and what to keep in mind."""
+    """The design in words, and its limits."""
     splits, each = len(evidence.splits), len(evidence.splits[0]["seeds"])
     chosen = "training and validation" if evidence.fixed else "training and test"
     who, seeds = caveats.every(evidence, "every"), wording.plural(each, "seed")

@@ -1,4 +1,7 @@
-"""How the variants were trained: their settings, sweeps over one setting, learning curves."""
+"""How the variants were trained and what they cost: settings, sweeps over one setting, learning curves, operations.
+
+Seconds are on a page of their own, since they vary from run to run: `python -m stages.tools.timings`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import LogLocator, NullLocator
+
 from stages.core import files
+from stages.core.cells import evaluate_folder
 from stages.report.evidence import REPORTS
-from stages.report.figures import COLOURS, MUTED, TRAIN, VAL
-from stages.report.page import Section
-from stages.report.ranking import METRIC
-from stages.report.wording import MISSING, names, number, short
+from stages.report.figures import COLOURS, INK, MUTED, TRAIN, VAL
+from stages.report.page import PaperTable, Section
+from stages.report.ranking import METRIC, ranking
+from stages.report.wording import MISSING, names, number, short, size
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -21,7 +27,12 @@ CURVES_NOTE = (
     "One line per seed; training solid, validation dashed. Training values are measured during training, with "
     "augmentation and dropout if the variant uses them."
 )
-ROOM = 56  # letters below a chart, side by side
+COST_NOTE = (
+    "★ marks the Pareto front of mean test top-1 and multiply-accumulates. The front compares the means alone, "
+    "whether or not a difference is more than chance explains."
+)
+LABELLED = 10  # more names would overlap; then only the front is named
+ROOM = 56  # letters that fit below a chart side by side
 
 
 def resolved(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
@@ -72,7 +83,7 @@ def sweeps(evidence: StudyEvidence, figures: Figures) -> dict[str, Any] | None:
 
 
 def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/summary.csv` has the") -> str:
-    """What the page shows as a star and small print, the text leaves to the chart and to the file."""
+    """How to read the sweeps. The page has a star and small print; report.md names a file instead."""
     text = (
         "The variants of a sweep differ in exactly one setting. The value is chosen on the validation set, and the "
         f"test result is shown here only for the chosen value{star}; the table of results has all."
@@ -107,33 +118,19 @@ def _sweep(
     means = {v: evidence.summary[v, "val", METRIC].mean for _, v in members}
     best = max(means.values())
     tied = [v for v, mean in means.items() if math.isclose(mean, best, rel_tol=0, abs_tol=1e-9)]
-    chosen, cells = tied[0], {v: evidence.shown(v, "val", METRIC) for v in means}
-    rows = [
-        {
-            "variant": v,
-            "value": text(value),
-            "val": cells[v]["value"],
-            "interval": cells[v]["interval"],
-            "chosen": v == chosen,
-        }
-        for value, v in members
-    ]
+    chosen, choice = tied[0], f"validation chooses {tied[0]}"
+    if len(tied) > 1:
+        mean = number(best, METRIC, evidence.digits)
+        choice = f"validation does not tell {names(tied)} apart ({mean} %); the first is shown"
     return {
         "key": key,
-        "rows": rows,
-        "said": (
-            f"{_choice(tied, number(best, METRIC, evidence.digits))}; its test top-1 is "
-            f"{evidence.shown(chosen, 'test', METRIC)['value']} %"
-        ),
+        "rows": [
+            {"variant": v, "setting": text(value), "chosen": v == chosen} | evidence.shown(v, "val", METRIC)
+            for value, v in members
+        ],
+        "said": f"{choice}; its test top-1 is {evidence.shown(chosen, 'test', METRIC)['value']} %",
         "figure": _chart(evidence, key, members, figures, name, numeric=numeric),
     }
-
-
-def _choice(tied: list[str], best: str) -> str:
-    """Which variant the validation set chooses, or that it does not tell some apart."""
-    if len(tied) == 1:
-        return f"validation chooses {tied[0]}"
-    return f"validation does not tell {names(tied)} apart ({best} %); the first is shown"
 
 
 def _chart(
@@ -164,24 +161,19 @@ def _chart(
 
 
 def curves(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
-    """One figure a variant, all on the same scale of top-1."""
+    """A figure for each variant, all with the same scale of top-1."""
     verdicts = {row["variant"]: row for row in files.read_rows(REPORTS / "fit.csv")}
     return {
         "note": CURVES_NOTE,
         "variants": [
-            {
-                "name": variant,
-                "verdict": verdicts[variant]["verdict"],
-                "rule": verdicts[variant]["rule"],
-                "figure": _curves(evidence, variant, figures),
-            }
+            verdicts[variant] | {"name": variant, "figure": _curves(evidence, variant, figures)}
             for variant in evidence.variants
         ],
     }
 
 
 def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure | None:
-    """None where nothing was trained (the class prior has no epochs)."""
+    """The learning curves of a variant; None for the class prior, which has no epochs."""
     own = evidence.curves[evidence.curves["variant"] == variant]
     if own.empty:
         return None
@@ -214,5 +206,81 @@ def _curves(evidence: StudyEvidence, variant: str, figures: Figures) -> Figure |
     return figures.add(f"curves_{variant}", canvas, alt)
 
 
+def cost(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
+    """A row for each variant, best first, and the picture of accuracy against cost."""
+    means, found = evidence.test_top1, costs(evidence)
+    order = ranking(evidence).order
+    macs, params = ({variant: one[key] for variant, one in found.items()} for key in ("macs", "params_total"))
+    best = front(macs, means)
+    rows = [
+        {
+            "variant": variant,
+            "top1": number(means[variant], METRIC, evidence.digits),
+            "total": f"{params[variant]:,}",
+            "trainable": f"{found[variant]['params_trainable']:,}",
+            "macs": size(macs[variant]),
+            "bytes": size(found[variant]["bytes"], "B"),
+            "front": variant in best,
+        }
+        for variant in order
+    ]
+    canvas = figures.canvas(4.6, 3.2)
+    bubbles(canvas.subplots(), macs, means, params, best, "multiply-accumulates per image")
+    alt = (
+        "Test top-1 against multiply-accumulates per image, circle area by number of parameters; on the "
+        f"Pareto front: {', '.join(best)}."
+    )
+    return {"rows": rows, "note": COST_NOTE, "figure": figures.add("cost", canvas, alt)}
+
+
+def costs(evidence: StudyEvidence) -> dict[str, dict[str, Any]]:
+    """`cost.json` of each variant; all of its seeds are the same network."""
+    seed = evidence.study.seeds[0]
+    return {v: dict(files.read_json(evaluate_folder(v, seed) / "cost.json")) for v in evidence.variants}
+
+
+def front(cost: dict[str, int] | dict[str, float], worth: dict[str, float]) -> list[str]:
+    """The Pareto front: variants that no other beats or equals at the same cost or less; cheapest first."""
+    found: list[str] = []
+    for variant in sorted(cost, key=lambda v: (cost[v], -worth[v])):
+        if not found or worth[variant] > worth[found[-1]]:
+            found.append(variant)
+    return found
+
+
+def bubbles(
+    axes: Any, cost: dict[str, float], worth: dict[str, float], params: dict[str, int], best: list[str], label: str
+) -> None:
+    """Accuracy against a cost on a log scale, circle area by parameters; without class priors, which cost nothing."""
+    shown = [variant for variant in cost if cost[variant] > 0]
+    largest = max((params[v] for v in shown), default=1) or 1
+    for variant in shown:
+        area = 20 + 500 * params[variant] / largest
+        colour = COLOURS[0] if variant in best else COLOURS[7]
+        axes.scatter(cost[variant], 100 * worth[variant], s=area, color=colour, alpha=0.45, lw=0)
+        axes.scatter(cost[variant], 100 * worth[variant], s=9, color=colour, lw=0)
+        if len(shown) <= LABELLED or variant in best:
+            place = (cost[variant], 100 * worth[variant])
+            axes.annotate(variant, place, xytext=(4, 5), textcoords="offset points", fontsize=8, color=INK)
+    line = [variant for variant in best if variant in shown]
+    axes.plot([cost[v] for v in line], [100 * worth[v] for v in line], color=COLOURS[0], lw=1, drawstyle="steps-post")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: size(value))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(0.2, 0.15)
+    axes.set_xlabel(label, color=MUTED)
+    axes.set_ylabel("test top-1 %", color=MUTED)
+
+
+def _cost_tables(context: dict[str, Any]) -> list[PaperTable]:
+    columns = {
+        "Variant": "variant", "Test top-1 %": "top1", "Parameters": "total", "Trainable": "trainable", "MACs": "macs",
+        "Weights": "bytes",
+    }  # fmt: skip
+    return [PaperTable.of("cost", context["cost"]["rows"], columns, "What the variants cost.")]
+
+
 SWEEPS = Section("sweeps", "Sweeps", sweeps)
 CURVES = Section("curves", "Learning curves", curves)
+COST = Section("cost", "Cost", cost, _cost_tables)

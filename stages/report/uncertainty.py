@@ -1,8 +1,9 @@
-"""What the seeds vary, and what every interval and verdict of the page covers."""
+"""Sentences on what every interval and verdict of the page covers."""
 
 from __future__ import annotations
 
-from itertools import permutations
+import math
+from itertools import combinations, permutations
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ POPULATION = {
 
 
 def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
-    """Of the figures of the results table: what stands beside a mean, and below it as small print or in a file."""
+    """Explains the SD beside a mean, and the t-interval, which report.md leaves to a file."""
     seeds = len(evidence.study.seeds)
     if seeds == 1:
         return "There is one seed, so there is no SD and no interval over seeds."
@@ -50,9 +51,9 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
 
 
 def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
-    """Of the other columns of the results table."""
+    """Explains the columns of the interval and of the ties in the results table."""
     level, metric = evidence.confidence, wording.spoken(evidence.metric)
-    text = f"Column “{metric}, {level}”: {_mean(evidence)}{whole(evidence)}."
+    text = f"Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
     if ranks.silent:
@@ -66,25 +67,12 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
 
 
-def _mean(evidence: StudyEvidence) -> str:
-    """What stands before the interval where the mean has no column of its own (`results._whole`)."""
-    if evidence.metric in evidence.settings.metrics:
-        return ""
-    return "the mean, " if _empty(evidence) else "the mean and, in brackets, "
-
-
-def _empty(evidence: StudyEvidence) -> bool:
-    """Whether a single variant has no interval."""
-    return covered(evidence) == "nothing" or (len(evidence.study.seeds) == 2 and not evidence.several)
-
-
 def whole(evidence: StudyEvidence) -> str:
     """What the interval of a single variant covers."""
     seeds, kind = len(evidence.study.seeds), covered(evidence)
     name = "Wilson's" if evidence.metric in SHARES else "Student's"
-    none = "left empty" if evidence.metric in evidence.settings.metrics else "without an interval"
     if kind == "nothing":
-        return f"{none}, because one run gives one number"
+        return "left empty, because one run gives one number"
     if seeds == 1:
         alone = f"{name} interval over the test images, for this trained network alone"
         return f"{alone}{_conditions(evidence)}{_groups(evidence)}"
@@ -92,7 +80,7 @@ def whole(evidence: StudyEvidence) -> str:
         least = ", and at least as wide as other test images alone would make it" if evidence.fixed else ""
         return f"the interval for {population(evidence)}{least}{_groups(evidence)}"
     if seeds == 2:
-        return f"{none}, because two seeds agree by chance too often for an interval over {kind}"
+        return f"left empty, because two seeds agree by chance too often for an interval over {kind}"
     how = "over the seeds" if kind == "seeds" else "widened by the variation between seeds"
     return f"the interval for {population(evidence)} ({name} interval, {how}){_groups(evidence)}"
 
@@ -108,7 +96,7 @@ def _groups(evidence: StudyEvidence) -> str:
 
 
 def marks(evidence: StudyEvidence) -> str:
-    """Of the picture of the ranking, which shows top-1 whatever the variants are ranked by."""
+    """Explains the marks in the figure of the ranking, which shows top-1 whatever the variants are ranked by."""
     level, seeds = evidence.confidence, len(evidence.study.seeds)
     if evidence.metric != ranking.METRIC:
         every = f"mean (square), {level} t-interval over seeds (line), every seed (circle)"
@@ -121,38 +109,38 @@ def marks(evidence: StudyEvidence) -> str:
 
 
 def difference(evidence: StudyEvidence) -> str:
-    """What stands in the table of the paired comparisons."""
+    """Title of the table of the paired comparisons."""
     if covered(evidence) == "nothing":
         return "difference, without an interval"
     return f"difference with its {evidence.confidence} interval over {_covers(evidence)}"
 
 
 def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
-    """Of the paired comparisons; empty where there are none. `own` is where the interval of a pair by itself stands."""
+    """Explains the paired comparisons; empty if there are none. `own` names the place of a pair's own interval."""
     if not evidence.comparisons:
         return ""
-    what, luck = covered(evidence), first(evidence, ranks)
+    what, best = covered(evidence), first(evidence, ranks)
     if what == "nothing":
         metric = wording.spoken(evidence.metric)
         none = f"One run gives one {metric}, so there is no interval and no p."
         return f"{none} No variant is called better: {ranking.ONE_SEED}."
     verdicts = {row["verdict"] for row in evidence.comparisons}
     if verdicts == {"identical"}:
-        return _joined(IDENTICAL, luck)
+        return _joined(IDENTICAL, best)
     identical = IDENTICAL if "identical" in verdicts else ""
     covers = f"The intervals cover {_covers(evidence)}: {COVERED[what]}{_conditions(evidence)}."
     text = _joined(identical, covers, f"{own}: the interval of the pair by itself.")
     if ranks.silent == ranking.AGREE:
         none = f"No verdict is given here, and no interval for all pairs at once: {ranks.silent}. Add seeds."
-        return _joined(text, none, luck)
+        return _joined(text, none, best)
     if what == "images":
-        return _joined(text, f"No variant is called better: {ranking.ONE_SEED}.", luck)
+        return _joined(text, f"No variant is called better: {ranking.ONE_SEED}.", best)
     every = "Every other verdict" if identical else "Every verdict"
-    return _joined(f"{every} is for {population(evidence)}.", text, *_decisions(evidence, ranks), luck)
+    return _joined(f"{every} is for {population(evidence)}.", text, *_decisions(evidence, ranks), best)
 
 
 def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
-    """What "All pairs at once" is, and which pairs are decided by it."""
+    """Explains "All pairs at once" and the verdicts."""
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     runs, where = ("splits", "on a new split") if evidence.several else ("seeds", "on these test images")
@@ -183,7 +171,7 @@ def _joined(*sentences: str) -> str:
 
 
 def _wider(evidence: StudyEvidence) -> str:
-    """Why the interval of the only pair that decides is not that of the pair by itself, where they differ."""
+    """Why the deciding interval of the only pair is wider than the interval of the pair by itself; empty if not."""
     (row,) = evidence.comparisons
     ends = [float(row[key] or "nan") for key in ("ci_low", "ci_high", "joint_ci_low", "joint_ci_high")]
     low, high, wide_low, wide_high = ends
@@ -213,11 +201,11 @@ def _reverse(ranks: ranking.Ranking) -> str:
 
 
 def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
-    """How much luck the first place may contain; empty where the first variant is ahead of all others."""
+    """How much of the first place may be luck; empty if the first variant is ahead of all others."""
     ranked = "The variants are ranked by their test results, so the result of the first may be too good"
     if ranks.silent == ranking.AGREE:
         return f"{ranked}; the runs do not show by how much."
-    found, best = ranking.luck(ranks), len(ranks.like_the_best())
+    found, best = luck(ranks), len(ranks.like_the_best())
     if not found:
         return ""
     every = "both variants" if best == 2 else f"all {best} variants"
@@ -228,13 +216,34 @@ def first(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     return f"{ranked}. If {tied} were equal, the best of them would be {lead} {by}."
 
 
+def luck(ranks: ranking.Ranking) -> float:
+    """How far the best of the variants that are tied at the top would be above their common mean if they were equal.
+
+    It is the expected largest of as many normal values, times the error of one mean; identical variants are one value.
+    What all variants share (how hard the test images are) moves the whole table and no rank. 0 if the first is ahead of
+    all others, or identical.
+    """
+    from scipy import integrate, stats
+
+    best: list[str] = []
+    for variant in ranks.like_the_best():
+        if not any(ranks.pairs[variant, other].verdict == "identical" for other in best):
+            best.append(variant)
+    errors = sorted(ranks.pairs[pair].standard_error for pair in combinations(best, 2))
+    if not errors:
+        return 0.0
+    count = len(best)
+    largest, _ = integrate.quad(lambda z: z * count * stats.norm.pdf(z) * stats.norm.cdf(z) ** (count - 1), -9, 9)
+    return float(largest) * errors[len(errors) // 2] / math.sqrt(2)
+
+
 def population(evidence: StudyEvidence) -> str:
-    """For what a verdict of this study holds."""
+    """The images, splits and seeds for which a verdict of this study holds."""
     return POPULATION[covered(evidence)] + _conditions(evidence)
 
 
 def _conditions(evidence: StudyEvidence) -> str:
-    """What must hold of other images: the groups that they come from, and as many copies in training as here."""
+    """Conditions on other test images: that they come from the same few groups, and have as many copies in training."""
     if covered(evidence) not in OF_IMAGES:
         return ""
     text = ""
@@ -249,7 +258,7 @@ def _conditions(evidence: StudyEvidence) -> str:
 
 
 def covered(evidence: StudyEvidence) -> str:
-    """What the intervals cover, as comparisons.csv has it; a study of one variant has no row there."""
+    """What the intervals cover, in the terms of comparisons.csv; a study of one variant has no row in that file."""
     whole_cell = evidence.metric in WHOLE_CELL
     if len(evidence.study.seeds) == 1:
         return "nothing" if whole_cell else "images"
@@ -259,20 +268,20 @@ def covered(evidence: StudyEvidence) -> str:
 
 
 def _covers(evidence: StudyEvidence) -> str:
-    """The same in a sentence."""
+    """What the intervals cover, as words of a sentence."""
     found = covered(evidence)
     return ranking.ALONE if found == "images" else found
 
 
 def over_seeds(evidence: StudyEvidence) -> str:
-    """What the interval over seeds covers, to follow "it covers"."""
+    """What the interval over seeds covers: the end of a sentence that begins with "It covers"."""
     if not evidence.several:
         return "the effect of a new seed on this split and this test set"
     return f"{COVERED[covered(evidence)]}{_conditions(evidence)}. {_corrected(evidence)}"
 
 
 def _corrected(evidence: StudyEvidence) -> str:
-    """Which intervals several splits have, and why: the mean share of a training set that is in another one."""
+    """The method of the intervals over splits, and the mean share of training images that two splits share."""
     trained = [set(parts["image_id"][parts["split"] == "train"]) for parts in evidence.parts]
     shared = round(100 * mean(len(a & b) / len(a) for a, b in permutations(trained, 2)))
     why = f"Splits share training images (here {shared} % on average), so the" if shared else "The"

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - typographic minus and dash are what is meant
-"""Numbers and names as people read them."""
+"""Numbers, units and names in words."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def number(value: float | None, metric: str = "", digits: int = 1) -> str:
         return MISSING
     if metric in PERCENT:
         text = f"{100 * value:.{digits}f}"
-    else:  # a loss that has run away would make its column as wide as the page
+    else:  # a diverged loss would make its column as wide as the page
         text = f"{value:.{digits + 2}f}" if abs(value) < 1e5 else f"{value:.2e}".replace("e+", "e")
     return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−")
 
 
 def signed(value: float | None, metric: str = "", digits: int = 1) -> str:
-    """As `number`, with its sign."""
+    """As `number`, also with a plus sign."""
     text = number(value, metric, digits)
     return text if text == MISSING or text.startswith("−") else f"+{text}"
 
 
 def plus_minus(mean: float, sd: float | None, metric: str = "", digits: int = 1) -> str:
-    """Mean +- SD; the SD is left out where one seed gives none."""
+    """Mean ± SD; without SD if there is one seed only."""
     spread = number(sd, metric, digits)
     return number(mean, metric, digits) + ("" if spread == MISSING else f" ± {spread}")
 
@@ -88,36 +88,41 @@ def spread_of(seeds: NDArray[np.float64], metric: str) -> str:
 
 
 def interval(low: float | None, high: float | None, metric: str = "", digits: int = 1) -> str:
-    """An interval, or nothing where there is none."""
+    """An interval in words; empty if there is none."""
     lower = number(low, metric, digits)
     return "" if lower == MISSING else f"{lower} to {number(high, metric, digits)}"
 
 
 def within(low: float | None, high: float | None, metric: str) -> tuple[float | None, float | None]:
-    """An interval of a metric, cut where its values end: the t-interval does not know that accuracy ends at 1."""
+    """An interval of a metric, cut at the limits of the metric: a t-interval of accuracy may exceed 1."""
     least = -1.0 if metric in SIGNED else 0.0
     most = 1.0 if metric in PERCENT or metric in ("auroc", "mcc") else math.inf
     return low if low is None else max(low, least), high if high is None else min(high, most)
 
 
 def between(low: float, high: float, metric: str) -> tuple[float, float]:
-    """An interval of a difference, cut where differences end: two shares are at most 100 points apart."""
+    """An interval of a difference, cut at the limits of a difference: two shares are at most 100 points apart."""
     least, most = (edge or 0.0 for edge in within(-math.inf, math.inf, metric))
     return max(low, least - most), min(high, most - least)
 
 
+def interval_between(low: float, high: float, metric: str, digits: int) -> str:
+    """The interval of a difference in words, cut at its limits."""
+    return interval(*between(low, high, metric), metric, digits)
+
+
 def belonging(named: bool) -> str:
-    """What makes images one group: copies and look-alikes, and groups that were `named` with the source."""
+    """The images that form one group; groups that are `named` with the source count too."""
     return "copies, similar pictures or pictures of one named group" if named else "copies and similar pictures"
 
 
 def spread(seeds: int) -> str:
-    """How a table sums up its seeds."""
+    """How a table summarises its seeds."""
     return f"mean ± SD over {seeds} seeds" if seeds > 1 else "one seed, so without SD"
 
 
 def p_value(p: float) -> str:
-    """As journals print it: three decimals, and never 0 or 1, which a figure of three decimals cannot tell."""
+    """A p value as journals print it: with three decimals, and never as 0 or 1."""
     if math.isnan(p):
         return MISSING
     return "< .001" if p < 0.001 else "> .999" if p > 0.999 else f"{p:.3f}".lstrip("0")
@@ -135,7 +140,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def short(label: str, limit: int) -> str:
-    """A label that leaves room for the chart; a table has it whole."""
+    """A label cut to `limit` letters for a chart; a table has the whole label."""
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
@@ -146,14 +151,14 @@ def span(counts: Sequence[int], noun: str) -> str:
 
 
 def html(value: object) -> object:
-    """Text as it is in HTML, which is escaped later; signs that turn a line around or control a terminal are shown."""
+    """Text for HTML, which is escaped later; signs that reverse a line or control a terminal become visible."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda c: on_one_line(c[0]), value)
 
 
 def code_in_markdown(text: str) -> Markup:
-    """A sentence of ours, with names of keys, files and commands in backticks, which stay; the rest is text."""
+    """A sentence of ours in Markdown: code in backticks stays code, all else is escaped."""
     parts = re.split(r"(`[\w ./:=\[\]-]+`)", text)
     return Markup("".join(part if k % 2 else str(markdown(part)) for k, part in enumerate(parts)))  # noqa: S704
 
@@ -167,7 +172,7 @@ def size(count: float, unit: str = "") -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability in percent; never 0 or 100, since nothing that is estimated is certain."""
+    """A probability in percent; never 0 or 100, since no estimate is certain."""
     if math.isnan(probability):
         return MISSING
     return "< 1" if probability < 0.01 else "> 99" if probability > 0.99 else f"{100 * probability:.0f}"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from stages.core import errors, files
 from stages.core.cells import TIMINGS, timing_file
 from stages.core.errors import UserError
-from stages.report import cost, evidence, page, published
+from stages.report import evidence, page, published, training
 from stages.report.figures import drawing
-from stages.report.ranking import METRIC, test_means
+from stages.report.ranking import METRIC
 from stages.report.wording import MISSING, number, size
 from stages.tools import room
 
@@ -42,17 +42,17 @@ def write(found: StudyEvidence) -> None:
     if not cells:
         raise UserError(f"{TIMINGS} has no timings of these cells; only the machine that trains a cell has them")
     missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
-    means = test_means(found)
+    means = found.test_top1
     rows = [_row(found, v, [t for (name, _), t in cells.items() if name == v], means[v]) for v in found.variants]
     shown = [row for row in rows if row["seconds"]]
-    costs = cost.read(found)
+    costs = training.costs(found)
     taken = {row["variant"]: row["seconds"] for row in shown}
-    front = cost.front(taken, means)
+    front = training.front(taken, means)
     params = {v: int(costs[v]["params_total"]) for v in taken}
     alt = f"Test top-1 against seconds of training, circles as large as the parameters; front: {', '.join(front)}."
     with drawing(TIMINGS) as figures:
         canvas = figures.canvas(4.6, 3.2)
-        cost.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
+        training.bubbles(canvas.subplots(), taken, means, params, front, "seconds to train one seed (median)")
         figure = figures.add("accuracy_time", canvas, alt)
     reported, systems = published.rows(found), published.systems(found)
     for row in rows:

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from stages.core import files, sprite
-from stages.core.errors import UserError
 from stages.curate import doubts
 from stages.curate.finding import Finding, Picture
-from stages.report import audited, evidence, galleries, page, planted
+from stages.report import evidence, findings, galleries, page
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make
 
@@ -178,23 +177,14 @@ def test_one_is_said_in_the_singular() -> None:
 
 
 @pytest.mark.usefixtures("study")
-@pytest.mark.parametrize("name", ["suspects.csv", "summary.json", "pictures.json"])
-def test_damage_names_the_stage_that_mends_it(name: str) -> None:
-    path = Path("reports/audit", name)
-    path.write_text("")
-    with pytest.raises(UserError, match=rf"{name} is damaged .*`dvc repro audit` makes it again"):
-        shown()
-
-
-@pytest.mark.usefixtures("study")
 def test_planted_labels_that_the_audit_lists_count_as_found() -> None:
-    listed, judged = audited.seen(evidence.read())
+    listed, judged = galleries.audited(evidence.read())
     assert listed == {row["image_id"] for row in files.read_rows("reports/audit/suspects.csv")}
     assert len(judged) == len(files.read_rows("data/clean/manifest.csv"))
     one: Any = type("One", (), {"path": "p", "kind": "wrong_label"})
     ledger = {"p": {"status": "kept", "image_id": next(iter(listed))}}
-    for known, fate in ((listed, planted.LISTED), (set[str](), planted.MISSED)):
-        assert planted.fate(one, planted.Study(ledger, {}, known, judged)) == fate
+    for known, fate in ((listed, findings.LISTED), (set[str](), findings.MISSED)):
+        assert findings.fate(one, findings.Cleaned(ledger, {}, known, judged)) == fate
 
 
 def found_in(root: Path, pictures: list[Picture]) -> list[Finding]:

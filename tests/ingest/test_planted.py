@@ -16,7 +16,7 @@ from stages.core import files, planted
 from stages.core.params import section
 from stages.ingest import ingest
 from stages.ingest.params import check_source
-from stages.report import planted as counting
+from stages.report import findings as counting
 from tests import tiny
 
 CHECKSUM = tiny.ROOT / "data/digits.sha256"
@@ -118,11 +118,11 @@ def test_cleaning_finds_what_is_planted_among_few_digits(tmp_path: Path, monkeyp
     pairs = {frozenset((one.path, one.original)) for one in of["renamed"] + of["recompressed"]}
     assert {frozenset((path, image[other])) for path, other in dropped.items()} <= pairs  # no two digits are one
     groups = {row["image_id"]: row["group_id"] for row in files.read_rows("data/clean/manifest.csv")}
-    shown = counting.counted(plan, counting.Study(ledger, groups, set(), set(groups)))
+    shown = counting.counted(plan, counting.Cleaned(ledger, groups, set(), set(groups)))
     found = {row["kind"]: row["found"] for row in shown["rows"]}
     for kind in ("recompressed", "renamed"):
-        assert found[counting.WORDS[kind]] >= sum(one.path in dropped or one.original in dropped for one in of[kind])
-    assert counting.unexplained(plan, counting.Study(ledger, groups, set(), set(groups))) == []
+        assert found[counting.PLANTED[kind]] >= sum(one.path in dropped or one.original in dropped for one in of[kind])
+    assert counting.unexplained(plan, counting.Cleaned(ledger, groups, set(), set(groups))) == []
 
 
 def test_a_fate_is_what_the_ledger_says() -> None:
@@ -135,7 +135,7 @@ def test_a_fate_is_what_the_ledger_says() -> None:
     ledger["1/missed"] = {**kept, "image_id": "m"}
     ledger["Thumbs.db"] = {"status": "quarantined", "duplicate_of": "", "image_id": ""}
     groups = {"1/a": "g", "1/b": "h", "1/c": "i", "2/d": "j", "t": "i", "m": "k", "1/e": "l"}
-    study = counting.Study(ledger, groups, listed={"2/d"}, judged={"2/d", "m"})
+    study = counting.Cleaned(ledger, groups, listed={"2/d"}, judged={"2/d", "m"})
     fates = {
         planted.Planted("1/copy", "recompressed", "1/a", "1"): counting.DROPPED,
         planted.Planted("1/turned", "turned", "1/c", "1"): counting.GROUPED,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import answer, caveats, ranking, reliability, results, uncertainty
+from stages.report import caveats, ranking, reliability, results, uncertainty, wording
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -73,15 +73,17 @@ def test_identical_predictions_are_explained_and_no_interval_is_promised(copies:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_the_column_of_a_metric_without_one_of_its_own_has_the_mean(seeds: int, tmp_path: Path) -> None:
+def test_the_compared_metric_has_a_column(seeds: int, tmp_path: Path) -> None:
+    """Also where `report.metrics` does not name it; two seeds leave only the interval of a single variant empty."""
     with contextlib.chdir(tmp_path):
         found = studied(tmp_path, Made(variants=2, seeds=seeds), compare="nll")
         built, text = said(found, tmp_path)
-    cell = built["splits"][0]["rows"][0]["whole"]
-    assert ("(" in cell) == (seeds != 2)
-    start = "the mean, without an interval, because two seeds" if seeds == 2 else "the mean and, in brackets, "
-    assert f"Column “NLL, 95 %”: {start}" in text
-    assert "left empty" not in text
+    assert "nll" not in found.settings.metrics
+    assert built["columns"][-1] == ("nll", "NLL")
+    row = built["splits"][0]["rows"][0]
+    assert row["cells"][-1] == found.shown(row["variant"], "test", "nll")
+    assert (row["whole"] == wording.MISSING) == (seeds == 2)
+    assert ("Column “NLL, 95 %”: left empty, because two seeds" in text) == (seeds == 2)
 
 
 def test_all_that_share_the_best_mean_are_named() -> None:
@@ -94,7 +96,7 @@ def test_all_that_share_the_best_mean_are_named() -> None:
     known = compared(right)
     ranks = ranking.ranking(known)
     assert [ranks.rank[v] for v in "abc"] == [1, 1, 3]
-    assert answer.sentences(known, ranks, 1)[0].startswith(
+    assert ranking.answer(known, ranks)[0].startswith(
         "c is statistically tied with a, which shares the best mean with b, on this test set"
     )
 
@@ -106,7 +108,7 @@ def test_two_variants_on_two_splits_are_not_called_tied() -> None:
     assert (row["verdict"], row["variances"]) == ("undecided", "own")
     assert float(row["joint_ci_low"]) == pytest.approx(float(row["ci_low"]))
     ranks = ranking.ranking(known)
-    text = " ".join([*answer.sentences(known, ranks, 1), pairs(known)])
+    text = " ".join([*ranking.answer(known, ranks), pairs(known)])
     assert "tied with" not in text
     assert "are statistically tied" not in text
     assert "so few splits cannot show how much each variant varies" in text
@@ -120,10 +122,10 @@ def test_far_variants_are_not_called_tied_where_each_pair_is_judged_by_its_own_r
     ranks = ranking.ranking(known)
     assert {row["variances"] for row in known.comparisons} == {"own"}
     assert [ranks.pairs["a", other].decided for other in "bc"] == [False, True]
-    first, second = answer.sentences(known, ranks, 1)
+    first, second = ranking.answer(known, ranks)
     behind = 100 * (right[0].mean() - right[1].mean())
     assert behind > 30
-    assert f"b is not decided against it: its mean is {behind:.1f} points away, but so few seeds cannot" in first
+    assert f"b is not decided against it: its mean is {behind:.2f} points away, but so few seeds cannot" in first
     assert "a is ahead of c by" in second
     assert "tied" not in first + second
     note = uncertainty.means(known, ranks)

@@ -64,9 +64,9 @@ def test_splits_that_test_other_images_have_other_luck() -> None:
     """The mean ECE of ten runs: on one test set it varies as that of one, on ten test sets by a third of it."""
     confidence = np.random.default_rng(3).uniform(0.3, 1, 200)
     sets = [[f"{number}-{i}" for i in range(200)] for number in range(10)]
-    apart = reliability.null_of_all([(images, confidence) for images in sets], 15)
-    shared = reliability.null_of_all([(sets[0], confidence)] * 10, 15)
-    np.testing.assert_allclose(shared, reliability.null(confidence, 15))
+    apart = reliability.null([(images, confidence) for images in sets], 15)
+    shared = reliability.null([(sets[0], confidence)] * 10, 15)
+    np.testing.assert_allclose(shared, reliability.null([(sets[0], confidence)], 15))
     assert apart.std() / shared.std() == pytest.approx(10**-0.5, rel=0.25)
     assert apart.mean() == pytest.approx(shared.mean(), rel=0.03)
 

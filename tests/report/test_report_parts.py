@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.report import caveats, cost, ranking, training, wording
+from stages.report import caveats, ranking, training, wording
 from stages.report.ranking import Comparison
 from tests.report.made_study import Known
 
@@ -43,7 +43,7 @@ def test_a_comparison_turned_twice_is_itself() -> None:
 
 
 def test_the_front_holds_what_nothing_cheaper_reaches() -> None:
-    front = cost.front({"a": 1, "b": 2, "c": 3, "d": 3}, {"a": 0.5, "b": 0.4, "c": 0.6, "d": 0.7})
+    front = training.front({"a": 1, "b": 2, "c": 3, "d": 3}, {"a": 0.5, "b": 0.4, "c": 0.6, "d": 0.7})
     assert front == ["a", "d"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stages.aggregate import collect, compare, resampled
 from stages.aggregate.params import Aggregate
-from stages.report import answer, cost, ranking, results, wording
+from stages.report import ranking, results, training, uncertainty, wording
 from tests.report.test_report_sentences import compared, drawn
 
 SPLITS, IMAGES = 5, 120
@@ -47,7 +47,7 @@ def test_the_luck_over_splits_is_an_expectation() -> None:
         means = [row["mean"] for row in known.intervals.values()]
         ranks = ranking.ranking(known)
         if len(ranks.like_the_best()) == len(means):
-            said.append(ranking.luck(ranks))
+            said.append(uncertainty.luck(ranks))
             seen.append(max(means) - np.mean(means))
     assert len(said) > 100
     assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.15)
@@ -61,17 +61,17 @@ def test_identical_variants_have_one_luck() -> None:
     ranks = ranking.ranking(known)
     errors = sorted(ranks.pairs[pair].standard_error for pair in (("a", "e"), ("a", "g"), ("e", "g")))
     best = rng.normal(0, errors[1] / np.sqrt(2), (40_000, 3)).max(axis=1).mean()
-    assert ranking.luck(ranks) == pytest.approx(best, rel=0.03)
-    assert ranking.luck(ranking.ranking(compared(three[[0, 0]]))) == 0
+    assert uncertainty.luck(ranks) == pytest.approx(best, rel=0.03)
+    assert uncertainty.luck(ranking.ranking(compared(three[[0, 0]]))) == 0
 
 
 def test_the_sizes_of_the_test_sets_are_not_rounded_to_one() -> None:
     rng = np.random.default_rng(7)
     known = of_splits([20, 21, 20, 21, 21], rng, variants=3)
-    text = " ".join(answer.sentences(known, ranking.ranking(known), 1))
+    text = " ".join(ranking.answer(known, ranking.ranking(known)))
     assert "over 5 splits of these images (20 to 21 test images in each, 5 seeds)" in text
     same = of_splits([1200] * 2, rng, variants=2)
-    assert "(1,200 test images in each, 2 seeds)" in " ".join(answer.sentences(same, ranking.ranking(same), 1))
+    assert "(1,200 test images in each, 2 seeds)" in " ".join(ranking.answer(same, ranking.ranking(same)))
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -84,7 +84,7 @@ def test_a_lead_in_a_loss_has_an_interval_of_its_sign(seeds: int) -> None:
     low, high = sorted(
         -float(row[key]) for key in (("joint_" if seeds > 1 else "") + f"ci_{e}" for e in ("low", "high"))
     )
-    text = answer.sentences(known, ranking.ranking(known), 1)[0]
+    text = ranking.answer(known, ranking.ranking(known))[0]
     assert "ahead of b" in text
     assert f"{low:.3f} to {high:.3f}" in text
     assert "−" not in text
@@ -99,7 +99,7 @@ def test_identical_variants_end_no_silence() -> None:
     ranks = ranking.ranking(known)
     assert ranks.silent == ranking.FEW
     assert set(ranks.tied.values()) == {wording.MISSING}
-    assert "tied" not in " ".join(answer.sentences(known, ranks, 1))
+    assert "tied" not in " ".join(ranking.answer(known, ranks))
 
 
 def test_equal_means_share_a_rank() -> None:
@@ -116,4 +116,4 @@ def test_nothing_is_called_tied_where_nothing_is_compared() -> None:
     part = {"name": "test", "split": "test", "images": 9, "rows": []}
     built = {"columns": [], "splits": [part], "pairs": [], "metric": "top-1", "difference": "", "column": "Tied with"}
     assert "tied" not in results._tables({"results": built | {"tied": " Tied"}, "spread": "one seed"})[0].caption
-    assert "tied" not in cost.NOTE
+    assert "tied" not in training.COST_NOTE

@@ -16,7 +16,6 @@ from stages.aggregate import compare
 from stages.aggregate.params import Aggregate
 from stages.core import files
 from stages.report import (
-    answer,
     caveats,
     evidence,
     galleries,
@@ -80,7 +79,7 @@ def test_seeds_far_apart_name_no_tie() -> None:
     ranks = ranking.ranking(known)
     assert ranks.silent == ranking.FEW
     assert {(row["verdict"], row["variances"]) for row in known.comparisons} == {("undecided", "own")}
-    first, second = answer.sentences(known, ranks, 1)
+    first, second = ranking.answer(known, ranks)
     assert first == "a has the best top-1 on this test set (n = 100, 2 seeds): 70.0 %, 30.0 points ahead of b."
     assert second == f"This does not decide between the variants: {ranking.FEW}."
     assert set(ranks.tied.values()) == {wording.MISSING}
@@ -96,7 +95,7 @@ def test_a_large_difference_is_decided_though_seeds_vary_unequally() -> None:
     ranks = ranking.ranking(known)
     assert not ranks.silent
     assert [row["verdict"] for row in known.comparisons] == ["undecided", "a better", "a better"]
-    first, second = answer.sentences(known, ranks, 1)
+    first, second = ranking.answer(known, ranks)
     assert "b is not decided against it" in first
     assert second.startswith("a is ahead of c by 77.0 points")
 
@@ -108,7 +107,7 @@ def test_runs_that_agree_to_the_last_digit_decide_nothing() -> None:
     (row,) = known.comparisons
     assert row["verdict"] == "refused"
     assert [row[key] for key in ("p_joint", "p_equal", "joint_ci_low", "probability_a_better")] == [""] * 4
-    assert answer.sentences(known, ranks, 1)[1] == f"This does not decide between the variants: {ranking.AGREE}."
+    assert ranking.answer(known, ranks)[1] == f"This does not decide between the variants: {ranking.AGREE}."
     notes = uncertainty.pairs(known, ranks, "Small print")
     assert "No verdict is given here" in notes
     assert "New run" not in notes
@@ -149,10 +148,10 @@ def test_luck_is_that_of_the_variants_tied_at_the_top() -> None:
     ranks = ranking.ranking(known)
     assert len(ranks.like_the_best()) == 2
     error = float(known.comparisons[0]["standard_error"]) / np.sqrt(2)
-    assert ranking.luck(ranks) == pytest.approx(error / np.sqrt(np.pi), rel=1e-6)
+    assert uncertainty.luck(ranks) == pytest.approx(error / np.sqrt(np.pi), rel=1e-6)
     assert "the 2 variants that are tied at the top were equal" in uncertainty.first(known, ranks)
     ahead = compared(right[[0, 2]])
-    assert ranking.luck(ranking.ranking(ahead)) == 0
+    assert uncertainty.luck(ranking.ranking(ahead)) == 0
     assert uncertainty.first(ahead, ranking.ranking(ahead)) == ""
     single = compared(right[:, :1])
     assert "by the luck of the test images alone" in uncertainty.first(single, ranking.ranking(single))
@@ -176,7 +175,7 @@ def test_a_margin_stands_as_it_was_set(margin: float, metric: str, words: str) -
     known.margin = margin
     known.comparisons[0]["verdict"] = "equal"
     ranks = ranking.ranking(known)
-    assert f"are equal within {words} on this test set" in answer.sentences(known, ranks, 1)[0]
+    assert f"are equal within {words} on this test set" in ranking.answer(known, ranks)[0]
     assert f"less than {words} (`aggregate.margin`)" in uncertainty.pairs(known, ranks, "Small print")
     assert results._verdict(known, ranks.pairs["a", "b"]) == f"equal within {words}"
 
@@ -191,7 +190,7 @@ def test_one_seed_of_a_metric_that_a_run_has_once(tmp_path: Path) -> None:
     for row in built["pairs"]:
         assert (row["p"], row["p_adjusted"], row["chance"], row["wide"]) == (wording.MISSING,) * 4
         assert row["interval"] == ""
-    assert "without an interval" in text
+    assert "Column “robustness drop, 95 %”: left empty, because one run gives one number" in text
     assert "interval over" not in text.replace("no interval over seeds", "")
     assert "Wilson" not in text
     assert "one run gives one number" in text
