@@ -154,8 +154,8 @@ def _absent(evidence: StudyEvidence) -> str:
     where = "some test sets" if evidence.several else "the test set"
     return (
         f"Without an image in {where}: {len(missing)} of {len(splits[0])} classes ({shown}). No figure says how well "
-        "these are recognised there. Macro F1 and balanced accuracy are means over the classes that have test images, "
-        "in all runs; macro precision and recall count such a class as 0 in the runs that name it."
+        "these classes are recognised there. Macro F1 and balanced accuracy are means over the classes that have test "
+        "images, in all runs; macro precision and recall count such a class as 0 in the runs that predict it."
     )
 
 

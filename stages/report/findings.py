@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 CUT = 40  # rows in the table of pairs that were not grouped
 DECIDED = {
-    "drop": "dropped", "keep": "kept", "relabel": "relabelled", "not_same": "told apart", "together": "put together",
+    "drop": "dropped", "keep": "kept", "relabel": "relabelled", "not_same": "marked as different",
+    "together": "marked as the same",
 }  # fmt: skip
 SHOWN = 3  # decisions without effect that are named
 PLANTED = {
@@ -31,7 +32,7 @@ PLANTED = {
     "two_labels": "a copy under another label",
     "cut_short": "a file that was cut short",
     "wrong_label": "the only file of a digit, under a wrong label",
-    "stray": "no picture (`Thumbs.db`)",
+    "stray": "not a picture (`Thumbs.db`)",
 }
 DROPPED, GROUPED, QUARANTINED = "one of the two dropped", "kept in one group", "quarantined"
 LISTED, UNASKED, MISSED = "listed as a likely label error", "trained on, so not judged", "not found"
@@ -48,9 +49,8 @@ def copies(evidence: StudyEvidence) -> list[str]:
     alike = named if evidence.named else plain
     cut = _not_grouped(evidence)
     if not train + val:
-        start = "Except for the pairs below, as" if cut else "As"
-        where = "in the training or the validation set"
-        text = f"{start} far as cleaning can find them, no test image has {alike} {where}."
+        start = "Except for the pairs below, cleaning" if cut else "Cleaning"
+        text = f"{start} found no test image that has {alike} in the training or the validation set."
     else:
         mean = f", on average over {len(counts)} splits" if several else ""
         text = (

@@ -56,12 +56,12 @@ LEAK_SENTENCE = (
 LEAK_NOTE = (
     "“Every test image” is what users of the published split would have reported: there, a picture counts as often as "
     "it has copies. In the other rows a family (a picture with its copies and similar pictures) counts once, and has "
-    "the same weight on both kinds of split: {families} families that both test. The last three rows, weighted by "
+    "the same weight on both kinds of split: {families} families are tested on both. The last three rows, weighted by "
     "their share, add up to “every family once”. A gain comes from the copies and from the classes of the training "
-    "images, which copies change too: on average {class_published} images of {class} are trained on with copies, and "
-    "{class_clean} without. The intervals (Welch, with the jackknife over the splits where families count) hold for "
-    "new splits of these images and new seeds, not for other images. Each interval stands by itself: even if the "
-    "copies had no effect, one of the five would exclude 0 in more than 5 of 100 measurements."
+    "images, which copies change too: on average, a training set of the published kind has {class_published} images "
+    "of {class}, and a clean one has {class_clean}. The intervals (Welch, with the jackknife over the splits where "
+    "families count) hold for new splits of these images and new seeds, not for other images. Each interval stands by "
+    "itself: even if the copies had no effect, one of the five would exclude 0 in more than 5 of 100 measurements."
 )
 
 

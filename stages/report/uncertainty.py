@@ -23,8 +23,8 @@ COVERED = {
     "seeds",
 }
 IDENTICAL = (
-    "Identical predictions: both variants gave the same answer to each of these test images in every run; others may "
-    "still tell them apart, so there is no interval."
+    "Identical predictions: both variants gave the same answer to each of these test images in every run. They may "
+    "differ on other images, so there is no interval."
 )
 OF_IMAGES = ("images", "images and seeds", "images, seeds and splits")
 POPULATION = {
@@ -148,14 +148,16 @@ def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
     if len(evidence.comparisons) == 1:
         found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
     else:
-        decide = "if the interval of a pair by itself excludes 0 and the interval for all pairs does not"
+        decide = (
+            "neither variant is better if this interval includes 0, even if the interval of the pair by itself does not"
+        )
         together = f"“All pairs at once”: intervals that hold together for all {count} ({method})."
-        found = [together, f"They decide: {decide}, the pair is not decided."]
+        found = [together, f"They decide: {decide}."]
     found.append(_reverse(ranks))
     if alone:
         found.append(
-            f"So few {runs} cannot show how much each variant varies. So each pair is judged by its own two variants "
-            f"alone, which decides large differences only. More {runs} decide smaller ones."
+            f"So few {runs} cannot show how much each variant varies. Therefore each pair is judged by its own two "
+            f"variants alone, which can decide large differences only. More {runs} can decide smaller ones."
         )
     found.append(
         f"Better: the interval for all pairs excludes 0 (adjusted p below {evidence.alpha:g}). Equal: two one-sided "
@@ -177,9 +179,11 @@ def _wider(evidence: StudyEvidence) -> str:
     low, high, wide_low, wide_high = ends
     if not wide_high - wide_low > (high - low) * (1 + 1e-6):
         return ""
-    few = "few seeds agree by chance now and then, so it takes no less variation between seeds than the images alone "
-    few += "would leave" + (", and fewer degrees of freedom" if row["variances"] == "own" else "")
-    return f"It is wider than the interval of the pair by itself: {few}."
+    own = " It also has fewer degrees of freedom." if row["variances"] == "own" else ""
+    return (
+        "It is wider than the interval of the pair by itself: few seeds may agree by chance, so it assumes at least as "
+        f"much variation between seeds as the test images alone would cause.{own}"
+    )
 
 
 def _reverse(ranks: ranking.Ranking) -> str:
@@ -191,12 +195,13 @@ def _reverse(ranks: ranking.Ranking) -> str:
         return ""
     if len(found) == 1:
         return (
-            "The interval of the pair by itself includes 0. The pair counts as decided: both variants together show "
-            "the variation between runs more surely than each alone."
+            "The interval of the pair by itself includes 0. The pair counts as decided all the same: both variants "
+            "together show the variation between runs more precisely than each alone."
         )
     return (
-        f"The reverse counts as decided, here {reverse} of {plural(len(decided), 'decided pair')}: all variants "
-        "together may show a smaller variation between runs than the two of a pair do, or show it more surely."
+        f"A pair counts as decided also if only its interval by itself includes 0 (here {reverse} of "
+        f"{plural(len(decided), 'decided pair')}): all variants together may show a smaller variation between runs "
+        "than the two variants of a pair do, or show it more precisely."
     )
 
 

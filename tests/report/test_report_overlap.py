@@ -77,7 +77,7 @@ def test_a_pair_that_several_links_join_counts_once() -> None:
     known = told([WHERE], {image: image for image in WHERE}, LINKS)
     first, second = findings.copies(known)
     crossing = {frozenset(link) for link in LINKS if [WHERE[i] for i in set(link)].count("test") == 1 < len(set(link))}
-    assert first.startswith("Except for the pairs below, as far as cleaning can find them, no test image has")
+    assert first.startswith("Except for the pairs below, cleaning found no test image that has")
     assert f"found {len(crossing)} pairs of similar pictures that it did not group" in second
     assert f"They hold {len({i for pair in crossing for i in pair if i[0] == 't'})} different test images." in second
     shown = findings.listed(known)
@@ -99,7 +99,7 @@ def test_pairs_of_any_split_and_beside_copies() -> None:
 
 def test_no_pair_no_exception() -> None:
     (text,) = findings.copies(told([WHERE], {image: image for image in WHERE}, [["t1", "t2"], ["a", "b"]]))
-    assert text.startswith("As far as cleaning")
+    assert text.startswith("Cleaning found no test image that has")
     assert findings.listed(told([WHERE], {})) is None
 
 

@@ -81,7 +81,7 @@ def test_the_cost_of_copies_stands_with_its_intervals(found: evidence.StudyEvide
     assert [(row["kind"], row["leak"], row["interval"]) for row in built["rows"]] == [
         (kind, *rest) for rest in (("+5.0", "1.0 to 9.0"), ("+3.0", "1.0 to 7.0")) for kind in published.KINDS.values()
     ]
-    assert "on average 100 images of cat are trained on with copies, and 80 without" in built["note"]
+    assert "a training set of the published kind has 100 images of cat, and a clean one has 80." in built["note"]
     assert (tmp_path / "leak.png").is_file()
 
 

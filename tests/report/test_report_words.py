@@ -203,7 +203,7 @@ def test_several_seeds_decide() -> None:
     known = compared(right)
     text = uncertainty.pairs(known, ranking.ranking(known), "Small print")
     assert text.startswith("Every verdict is for new seeds and new test images")
-    assert "They decide: if the interval of a pair by itself excludes 0" in text
+    assert "They decide: neither variant is better if this interval includes 0" in text
 
 
 @pytest.mark.parametrize(
