@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CUT = 40  # rows in the table of pairs that were not grouped
 DECIDED = {
     "drop": "dropped", "keep": "kept", "relabel": "relabelled", "not_same": "marked as different",
-    "together": "marked as the same",
+    "together": "marked as belonging together",
 }  # fmt: skip
 SHOWN = 3  # decisions without effect that are named
 PLANTED = {
