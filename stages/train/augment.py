@@ -51,7 +51,7 @@ class Augmenter:
             settings: what to do.
             seed: of the cell, or of the shared views.
             images: all training images.
-            window: of the order of an epoch (`order.order`), from which partners are drawn; None: from all images.
+            window: of the order of an epoch (`order.permutation`), from which partners are drawn; None: from all images.
         """
         self.settings, self.seed, self.images, self.window = settings, seed, images, window
         self.count, self.size = len(images), images.size
@@ -82,7 +82,7 @@ class Augmenter:
         if window is None:
             return (drawn[rows] * self.count).astype(np.int64)
         if "partners" not in self._table:
-            taken = order.order(self.seed, epoch, self.count, window)
+            taken = order.permutation(self.seed, epoch, self.count, window)
             self._table["partners"] = order.partners(taken, drawn, window)
         partners: NDArray[np.int64] = self._table["partners"]
         return partners[rows]

@@ -169,7 +169,7 @@ class Trainer:
     ) -> tuple[float, float]:
         """One pass over the training images; mean loss and accuracy as they were met on the way."""
         labels, accumulate, window = self.labels["train"], self.cell.accumulate, self.cell.shuffle_window
-        taken = order.order(self.seed, epoch, len(labels), window)
+        taken = order.permutation(self.seed, epoch, len(labels), window)
         # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()

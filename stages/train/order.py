@@ -1,4 +1,4 @@
-"""In which order an epoch takes the training images, and the reading of the next ones while these are trained on."""
+"""The order in which an epoch takes the training images, and reading the next ones from the disk meanwhile."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCKS = 64  # of images that lie side by side on the disk, in a window
 
 
-def order(seed: int, epoch: int, count: int, window: int | None = None) -> Index:
-    """In which order an epoch takes the `count` training images: a function of the arguments alone.
+def permutation(seed: int, epoch: int, count: int, window: int | None = None) -> Index:
+    """The order in which an epoch takes the `count` training images: a function of the arguments alone.
 
     Without a window every order is as likely as any other. With one the images, as they are stored, are cut into blocks
     of a 64th of the window; the blocks are shuffled, and then the images within each `window` consecutive ones. So the

@@ -56,8 +56,8 @@ class Cell(Section):
     compile: bool = False
 
     @property
-    def mixed(self) -> bool:
-        """Whether pixels are stored in the order of the ids: shuffling within a window of one class mixes nothing."""
+    def by_id(self) -> bool:
+        """Whether pixels are stored in the order of the ids, for a window of one class could not be shuffled with others."""
         return self.shuffle_window is not None
 
     @property
@@ -98,6 +98,8 @@ def cell(study: Study, variant: str) -> Cell:
     here = f"variants.{variant}"
     values = {"lr": study.lr, **defaults, **own}
     resolved = section(Cell, values, lambda key: here if key in own or key == "model" else "train")
+    if own.get("shuffle_window") and resolved.model.name == "random":
+        raise UserError(f"params.yaml: `{here}.shuffle_window` has no effect on the model `random`, which trains nothing")
     _check(resolved, here)
     return resolved
 

@@ -73,7 +73,7 @@ def load(variant: str, seed: int) -> Loaded:
         raise files.missing(path)
     loaded = restored(config, path, seed)
     cell = loaded.cell
-    images = data.load(seed, mixed=cell.mixed)
+    images = data.load(seed, by_id=cell.by_id)
     if loaded.classes != images.classes:
         raise intact.damaged(config, "the network was trained on other classes than the split has now")
     key = pixels.key(images.paths, cell.size, cell.resize)

@@ -37,7 +37,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         return
     begin = time.perf_counter()
     device = machine.prepare(cell)
-    images = data.load(seed, mixed=cell.mixed)
+    images = data.load(seed, by_id=cell.by_id)
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     if len(images.rows["train"]) < 2 * cell.processes > 2:

@@ -167,7 +167,7 @@ def test_an_epoch_at_once_has_the_bits_of_its_batches(study: Path, kind: str, mo
     whole.by_epoch = True
     monkeypatch.setattr(feed, "_CHUNK_ON_GPU", 7 * 12 * 12)
     for epoch in (1, 2, 1):
-        rows = order.order(0, epoch, len(labels))[:11]
+        rows = order.permutation(0, epoch, len(labels))[:11]
         (x, mixed), (other, others) = batchwise(epoch, rows, labels), whole(epoch, rows, labels)
         assert torch.equal(x, other)
         assert (mixed is None) == (others is None)
