@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # A spreadsheet computes a cell that begins with one of these, also as wide as a Chinese sign and behind what nobody
 # sees, and may call out from it.
 FORMULA, _UNSEEN = "=+-@\t\r\uff1d\uff0b\uff0d\uff20", "' \n\v\f\xa0\u200b\ufeff"
-_MADE_BY: dict[tuple[str, ...], str] = {
-    ("data", "raw"): "ingest", ("data", "clean"): "clean", ("reports", "clean"): "clean", ("data", "split"): "split",
+_MADE_BY = {  # folder -> stage; the files directly in `reports` are those of aggregate
+    "data/raw": "ingest", "data/clean": "clean", "data/split": "split", "reports": "aggregate",
+    "reports/clean": "clean", "reports/audit": "audit", "reports/figures": "report", "reports/tables": "report",
 }  # fmt: skip
 
 
@@ -49,15 +50,12 @@ def inside(manifest: Path, folder: str, path: str) -> Path:
 
 def _again(path: PurePath) -> str:
     parts = path.parts
-    if stage := _MADE_BY.get(parts[:2]):
-        return f"`dvc repro {stage}` makes it again"
-    if parts[:1] == ("runs",) and len(parts) == 4:
-        return f"`dvc repro train@{parts[1]}-{parts[2]}` makes it again"
-    if parts[:1] == ("results",) and len(parts) >= 5:
-        return f"`dvc repro {parts[3]}@{parts[1]}-{parts[2]}` makes it again"
-    if parts[:1] == ("reports",):
-        return f"`dvc repro {'report' if parts[1] in ('figures', 'tables') else 'aggregate'}` makes it again"
-    return f"`git checkout {path}` brings it back, if git knows it"
+    stage = _MADE_BY.get("/".join(parts[:2])) or _MADE_BY.get(parts[0])
+    if parts[0] == "runs" and len(parts) == 4:
+        stage = f"train@{parts[1]}-{parts[2]}"
+    if parts[0] == "results" and len(parts) >= 5:
+        stage = f"{parts[3]}@{parts[1]}-{parts[2]}"
+    return f"`dvc repro {stage}` makes it again" if stage else f"`git checkout {path}` brings it back, if git knows it"
 
 
 class Row(dict[str, str]):
@@ -93,7 +91,8 @@ def rows(path: Path, text: str, numbers: Collection[str], *, by_hand: bool) -> l
         row = Row(zip(header, line, strict=True))
         row.path = path
         for column in numbers:
-            _number(row, column, number)
+            if not _is_number(row[column] or "0"):
+                raise damaged(path, f"row {number} has {row[column]!r} where {column} is a number")
         found.append(row)
     return found
 
@@ -157,13 +156,6 @@ def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.Dat
         return found.assign(**{name: pd.to_numeric(found[name].replace("", None)) for name in numbers})
     except (ValueError, TypeError) as error:
         raise damaged(path, str(error)) from None
-
-
-def _number(row: Row, column: str, number: int) -> None:
-    try:
-        float(row[column] or 0)
-    except ValueError:
-        raise damaged(row.path, f"row {number} has {row[column]!r} where {column} is a number") from None
 
 
 def escaped(value: Any) -> Any:

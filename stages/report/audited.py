@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
-from stages.core.errors import UserError
 from stages.report.evidence import REPORTS
 from stages.report.figures import sprite_tiles
 from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import SpriteTile
 
@@ -31,35 +27,24 @@ def build(evidence: StudyEvidence, paths: dict[str, str]) -> dict[str, Any] | No
     """
     if not _asked(evidence):
         return None
-    with _made_by_audit():
-        told = files.read_json(FOLDER / "summary.json")
-        rows = files.read_rows(FOLDER / "suspects.csv", _NUMBERS)
-        _, tiles = sprite_tiles(FOLDER, "pictures")
-        return {"sentences": _sentences(evidence, told, rows), "shown": _shown(evidence, paths, rows, tiles)}
+    told = files.read_json(FOLDER / "summary.json")
+    rows = files.read_rows(FOLDER / "suspects.csv", _NUMBERS)
+    _, tiles = sprite_tiles(FOLDER, "pictures")
+    return {"sentences": _sentences(evidence, told, rows), "shown": _shown(evidence, paths, rows, tiles)}
 
 
 def seen(evidence: StudyEvidence) -> tuple[set[str], set[str]]:
     """The ids of the images that the audit lists, and of those that it judged; none where there is no audit."""
     if not _asked(evidence):
         return set(), set()
-    with _made_by_audit():
-        listed = {row["image_id"] for row in files.read_rows(FOLDER / "suspects.csv")}
-        small = files.read_json(FOLDER / "summary.json")["left_out"]
+    listed = {row["image_id"] for row in files.read_rows(FOLDER / "suspects.csv")}
+    small = files.read_json(FOLDER / "summary.json")["left_out"]
     manifest = evidence.manifest
     return listed, set(manifest[~manifest["label"].isin(list(small))]["image_id"])
 
 
 def _asked(evidence: StudyEvidence) -> bool:
     return evidence.aggregate.audit.folds > 0
-
-
-@contextlib.contextmanager
-def _made_by_audit() -> Iterator[None]:
-    """Name the stage that mends a damaged file: of the files in reports, core knows those of aggregate alone."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(error).replace("`dvc repro aggregate`", "`dvc repro audit`")) from None
 
 
 def _shown(

@@ -51,7 +51,7 @@ class Augmenter:
             settings: what to do.
             seed: of the cell, or of the shared views.
             images: all training images.
-            window: of the order of an epoch (`order.permutation`), from which partners are drawn; None: from all images.
+            window: of `order.permutation`, from which partners are drawn; None: from all images.
         """
         self.settings, self.seed, self.images, self.window = settings, seed, images, window
         self.count, self.size = len(images), images.size

@@ -57,7 +57,7 @@ class Cell(Section):
 
     @property
     def by_id(self) -> bool:
-        """Whether pixels are stored in the order of the ids, for a window of one class could not be shuffled with others."""
+        """Whether pixels are stored in the order of the ids, so that every window holds all classes."""
         return self.shuffle_window is not None
 
     @property
@@ -99,7 +99,9 @@ def cell(study: Study, variant: str) -> Cell:
     values = {"lr": study.lr, **defaults, **own}
     resolved = section(Cell, values, lambda key: here if key in own or key == "model" else "train")
     if own.get("shuffle_window") and resolved.model.name == "random":
-        raise UserError(f"params.yaml: `{here}.shuffle_window` has no effect on the model `random`, which trains nothing")
+        raise UserError(
+            f"params.yaml: `{here}.shuffle_window` has no effect on the model `random`, which trains nothing"
+        )
     _check(resolved, here)
     return resolved
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stages.train.params import Cell
     from stages.train.sections import Phase
 
-_HISTORY = ["epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1"]
-
 
 def run(cell: Cell, variant: str, seed: int) -> None:
     """Train a cell and write its outputs; an interrupted cell goes on where it was.
@@ -140,7 +138,7 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
         np.savez(partial, **logits)  # type: ignore[arg-type]
     with files.fresh_folder(cells.train_folder(variant, seed)) as partial:
         files.write_json(partial / "config.json", config)
-        files.write_rows(partial / "history.csv", _HISTORY, trainer.progress.history)
+        files.write_rows(partial / "history.csv", cells.HISTORY, trainer.progress.history)
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:

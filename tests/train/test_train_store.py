@@ -77,9 +77,10 @@ def test_rows_of_an_array_that_was_cut_short_do_not_count(
             raise Stop
         return whole(path)
 
-    with monkeypatch.context() as patch, pytest.raises(Stop):
+    with monkeypatch.context() as patch:
         patch.setattr(Image, "open", opened)
-        pixels.load(paths, 8, Resize())
+        with pytest.raises(Stop):
+            pixels.load(paths, 8, Resize())
     (partial,) = Path(".cache/pixels").glob(".partial-*.npy")
     assert partial.with_suffix(".rows").read_text() == "20"
     assert partial.stat().st_size == 128 + 9216

@@ -207,7 +207,9 @@ def test_pixels_or_activations_are_read_window_by_window(
     monkeypatch.setattr(store, "fetch", fetched)
     engine.run(made.settings(**own, shuffle_window=12), "v", 0)
     rows = data.load(0, by_id=True).training if own["model"] is made.CNN else np.arange(30)
-    expected = [rows[window] for epoch in (1, 2, 3) for window in np.split(order.permutation(0, epoch, 30, 12), (12, 24))]
+    expected = [
+        rows[window] for epoch in (1, 2, 3) for window in np.split(order.permutation(0, epoch, 30, 12), (12, 24))
+    ]
     assert [part.tolist() for part in read] == [np.sort(part).tolist() for part in expected]
 
 
