@@ -98,32 +98,25 @@ class Cache:
 
     def _activations(self, rows: NDArray[np.int64], view: object, chunks: Iterator[Tensor], title: str) -> Activations:
         def build(target: Path) -> None:
-            stored: NDArray[Any] | None = None
-            start = 0
-            total = len(list(feed.chunks(len(rows), self.loaded.cell)))
-            for chunk in progress(chunks, total=total, desc=f"frozen part, {title}"):
-                out = self._forward(chunk)
+            stored: NDArray[Any] = np.zeros(0, np.float32)
+            if not len(rows):
+                np.save(target, stored)
+            parts = list(feed.chunks(len(rows), self.loaded.cell))
+            for part, x in zip(progress(parts, desc=f"frozen part, {title}"), chunks, strict=True):
+                out = self._forward(x)
                 bits = out.contiguous().view(_BITS[out.dtype]).cpu().numpy()
-                if stored is None:
+                if not part.start:
                     stored = store.create(target, bits.dtype, (len(rows), *bits.shape[1:]))
-                stored[start : start + len(bits)] = bits
-                start += len(bits)
-            if stored is None:
-                np.save(target, np.zeros((0,), np.float32))
+                stored[part] = bits
 
         images = hashlib.sha256(rows.tobytes()).hexdigest()
         stored = store.array("activations", self.key | {"rows": images, "view": view}, build)
         return Activations(stored, _DTYPES[stored.dtype], self.loaded.device)
 
-    @torch.no_grad()
     def _forward(self, x: Tensor) -> Tensor:
         network, training = self.loaded.network, self.loaded.network.training
         network.eval()
-        dtype = machine.autocast_dtype(self.loaded.cell, self.loaded.device)
-        if self.loaded.cell.channels_last:
-            x = x.to(memory_format=torch.channels_last)
-        with torch.autocast(self.loaded.device.type, dtype, enabled=dtype is not None):
-            out = feed.in_groups(self.prefix, x, feed.group(self.loaded.cell))
+        out = predict.evaluated(self.loaded, x, self.prefix)
         network.train(training)
         return out
 

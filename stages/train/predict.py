@@ -130,16 +130,20 @@ def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
         yield feed.whole(images[chunk], loaded.normaliser, loaded.device)
 
 
-@torch.no_grad()
 def forward(loaded: Loaded, x: Tensor, rest: nn.Module | None = None) -> Tensor:
     """Logits float32 (n, classes) of normalised images (n, 3, size, size), on the device.
 
-    With `rest`, the part behind a freeze boundary, `x` is what the frozen part has made of the images.
+    With `rest`, the part behind a freeze boundary, `x` is the output of the frozen part.
     """
     loaded.network.eval()
+    return evaluated(loaded, x, rest or loaded.network).float()
+
+
+@torch.no_grad()
+def evaluated(loaded: Loaded, x: Tensor, part: nn.Module) -> Tensor:
+    """The output of a part of the network, in the dtype of the cell."""
     dtype = machine.autocast_dtype(loaded.cell, loaded.device)
     if loaded.cell.channels_last and x.dim() == 4:
         x = x.to(memory_format=torch.channels_last)
     with torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
-        result = feed.in_groups(rest or loaded.network, x, feed.group(loaded.cell))
-    return result.float()
+        return feed.in_groups(part, x, feed.group(loaded.cell))

@@ -115,13 +115,12 @@ def test_nothing_mixes_devices(study: Path, cuda: Callable[[Cell], Loaded], kind
     train = losses.class_weights(cell.loss, loaded.data.labels[loaded.data.rows["train"]], loaded.classes)
     trainer: Trainer = engine._trainer(loaded, 0, kind)
     assert trainer.device.type == "cuda"
-    stages = engine._Stages(loaded, 0)
     resident = feed.resident(loaded.pixels, CUDA)
     assert isinstance(resident, torch.Tensor)
     assert resident.device.type == "cuda"
     for phase in cell.schedule_of_phases:
         if cell.views is None and not (cell.model.name == "backbone" and cell.frozen == "cached"):
-            stage = stages(phase)
+            stage = engine._stage(loaded, 0, phase)
             x, mixed = stage.batch(1, rows, trainer.labels["train"])
             y = trainer.labels["train"][feed.place(rows, CUDA)]
             logits = stage.rest(x)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.train.zoo.inputs import Preprocessing
+    from stages.train.zoo.backbone import Preprocessing
     from stages.train.zoo.network import Network
     from stages.train.zoo.params import Model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,6 @@ from torch import nn
 
 from stages.core.errors import UserError
 from stages.train.zoo import layers, trainable, weights
-from stages.train.zoo.inputs import MODES, Preprocessing
 from stages.train.zoo.network import Network
 
 if TYPE_CHECKING:
@@ -23,6 +23,27 @@ if TYPE_CHECKING:
 
 _TORCHVISION = "torchvision/"
 _TORCHVISION_FAMILIES = ("alexnet", "vgg", "resnet", "resnext", "wide_resnet", "mobilenet", "efficientnet")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """x = (pixel * scale - mean) / std, for each channel of an RGB picture with pixels 0..255.
+
+    With `bgr`, the channels are reversed afterwards; `mean` and `std` stay in the order R, G, B.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+# As Keras' `preprocess_input(mode=...)` names them; caffe is for weights that came from Caffe (VGG16 of Keras).
+_MODES = {
+    "torch": Preprocessing(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "tf": Preprocessing(1 / 127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    "caffe": Preprocessing(1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0), bgr=True),
+}
 
 
 class _Features(NamedTuple):
@@ -65,7 +86,7 @@ def preprocessing(model: Backbone) -> Preprocessing:
         UserError: the architecture is unknown.
     """
     if model.preprocessing != "own":
-        return MODES[model.preprocessing]
+        return _MODES[model.preprocessing]
     if model.architecture.startswith(_TORCHVISION):
         transforms = _torchvision_weights(model.architecture).transforms()
         mean, std = transforms.mean, transforms.std
