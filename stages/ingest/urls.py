@@ -23,7 +23,7 @@ from stages.core import console
 from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
 from stages.core.labels import tidy
-from stages.ingest import address_list
+from stages.ingest import table_file
 from stages.ingest.connections import AGENT, Budget, PrivateAddressError, SpentError, get, make_pool
 from stages.ingest.entry import Entry, printable
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from stages.ingest.params import Urls
 
+COLUMNS = ("url", "label", "sha256")
 FETCHED = Path(".cache/fetched")  # by content: an interrupted fetch goes on, a second one asks for nothing
 ADDRESSES = FETCHED / "addresses"  # address -> digest of what came from it, for lists that give no digest
 REDIRECTS, CHUNK = 5, 1 << 16
@@ -63,7 +64,7 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     Raises:
         UserError: the list is missing or lacks a column, or nothing at all could be fetched.
     """
-    rows = address_list.read(Path(params.path))
+    rows = read_list(Path(params.path))
     by_address: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in rows:
         by_address[row["url"]].append(row)
@@ -83,6 +84,33 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     if all(entry.problem for entry in entries):
         raise UserError(f"nothing that {params.path} names could be fetched; the first reason: {entries[0].problem}")
     return entries
+
+
+def read_list(path: Path) -> list[dict[str, str]]:
+    """The rows of the list, each with all three columns, and `problem`: why it cannot be used.
+
+    Raises:
+        UserError: there is no list, or it is none that can be read whole.
+    """
+    if not path.is_file():
+        raise UserError(f"`ingest.path` is {path}, which is not here; name a CSV with the columns url, label, sha256")
+    table = table_file.lines(table_file.utf8(path, str(path)), str(path))
+    names = [name.strip().lower() for name in table[0]] if table else []
+    if missing := set(COLUMNS) - set(names):
+        raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]}; remove one, or give it another name")
+    if not table[1:]:
+        raise UserError(f"{path} names no address; give it a row for every picture")
+    rows = []
+    for fields in table[1:]:
+        found = dict(zip(names, map(str.strip, fields), strict=False))
+        row = {column: found.get(column, "") for column in COLUMNS}
+        row["problem"] = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"
+        if any(map(str.strip, fields[len(names) :])):
+            row["problem"] = table_file.TOO_MANY  # a comma in the address, say
+        rows.append(row)
+    return rows
 
 
 def _entries(fetcher: _Fetcher, url: str, path: str, rows: list[dict[str, str]], target: Path) -> list[Entry]:
