@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from stages.core.errors import UserError
+from stages.core.params import nearest
 from stages.train.zoo import layers, trainable, weights
 from stages.train.zoo.network import Network
 
@@ -172,9 +172,9 @@ def _torchvision_weights(architecture: str) -> Any:  # torchvision's WeightsEnum
 
 
 def _unknown(architecture: str, known: Iterable[str], library: str) -> UserError:
-    close = difflib.get_close_matches(architecture, list(known), n=3)
-    near = f"; near it are {', '.join(close)}" if close else ""
-    return UserError(f"params.yaml: `architecture: {architecture}` is not in {library}{near}")
+    return UserError(
+        f"params.yaml: `architecture: {architecture}` is not in {library}{nearest(architecture, known, 3)}"
+    )
 
 
 def find(model: Backbone) -> weights.Found | None:
