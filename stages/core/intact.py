@@ -1,7 +1,6 @@
-"""What one stage leaves for the next, looked at when it is read: damage is a sentence, with the command that mends it.
+"""Checks of files that one stage has written for another; errors name the damage and the command that mends it.
 
-A column or key that is not there is told when it is asked for (`Row`, `Record`), so that no reader has to list all that
-it uses.
+A missing column or key is an error when it is read (`Row`, `Record`), so that no reader has to list all that it uses.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# A spreadsheet computes a cell that begins with one of these, also as wide as a Chinese sign and behind what nobody
-# sees, and may call out from it.
+# A spreadsheet computes a cell that begins with one of these characters, also in their full-width forms and behind
+# invisible characters, and a formula may open addresses.
 FORMULA, _UNSEEN = "=+-@\t\r\uff1d\uff0b\uff0d\uff20", "' \n\v\f\xa0\u200b\ufeff"
 _MADE_BY = {  # folder -> stage; the files directly in `reports` are those of aggregate
     "data/raw": "ingest", "data/clean": "clean", "data/split": "split", "reports": "aggregate",
@@ -149,7 +148,7 @@ def _has(path: Path, header: Collection[str], wanted: Collection[str]) -> None:
 
 
 def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.DataFrame:
-    """The table with these columns as numbers."""
+    """The table with the columns `numbers` as numbers."""
     import pandas as pd
 
     try:
@@ -164,7 +163,7 @@ def escaped(value: Any) -> Any:
 
 
 def unescaped(value: str) -> str:
-    """What `escaped` was given."""
+    """The inverse of `escaped`."""
     return value[1:] if value.startswith("'") and _like_formula(value) else value
 
 
@@ -229,7 +228,7 @@ def tensors(path: Path) -> dict[str, Any]:
 
 
 def unlike_lock() -> list[tuple[str, str]]:
-    """What lies here but is not what dvc.lock says of it: (path, stage). Looked for only after a stage failed."""
+    """Outputs here that differ from dvc.lock: (path, stage). Looked for only after a stage failed."""
     from ruamel.yaml import YAML
 
     lock = Path("dvc.lock")

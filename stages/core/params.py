@@ -48,7 +48,7 @@ class Study:
 
     @property
     def by_name(self) -> dict[str, tuple[str, int]]:
-        """The same by `<variant>-<seed>`, as DVC and people call them."""
+        """`<variant>-<seed>`, the name of a cell in DVC -> (variant, seed)."""
         return {f"{variant}-{seed}": (variant, seed) for variant, seed in self.cells}
 
 
@@ -66,7 +66,7 @@ def read(path: str | Path = FILE) -> Study:
 
 
 def parse(data: bytes, path: str = FILE) -> Study:
-    """The same for the bytes of a params.yaml; `path` is what an error calls it."""
+    """As `read`, for the bytes of a params.yaml; errors name it `path`."""
     try:
         raw = rendered.parse(data, path)
         for key in raw:
@@ -132,6 +132,6 @@ def _field_names(model: type[BaseModel]) -> set[str]:
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 1) -> str:
-    """The end of a sentence about an unknown name: the valid ones most like it, at most so many."""
+    """The end of a sentence about an unknown name: up to `most` valid names that are similar."""
     close = difflib.get_close_matches(name, sorted(valid), n=most, cutoff=0.5)
     return f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""

@@ -1,4 +1,4 @@
-"""Stage `ingest`: bring the source into data/raw as it is, and say in manifest.csv what could not be brought in.
+"""Stage `ingest`: bring the source into data/raw as it is, with a reason in manifest.csv for each file left out.
 
 Nothing is judged here: whether a file is an image is for `clean` to say. Every entry of the source gets a row.
 """
@@ -59,7 +59,7 @@ def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
 
 
 def _tell(rows: list[Entry]) -> None:
-    """Say what somebody who counts files or classes would miss."""
+    """Say which files and classes were not brought in."""
     problems = Counter(entry.problem for entry in rows if entry.problem)
     console.say(f"{len(rows)} files, {problems.total()} of them not brought in" + (":" if problems else ""))
     for problem, number in sorted(problems.items()):

@@ -1,4 +1,4 @@
-"""Source `urls`: fetch a scrape again from its list, so that it can be repeated by whoever has the list.
+"""Source `urls`: fetch a scrape again from its list, so that everybody with the list can repeat it.
 
 `sources.csv` has the columns `url`, `label` and `sha256` (empty where unknown). Pictures that are gone or changed
 are named in the manifest, and the rest goes on.
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("url", "label", "sha256")
 FETCHED = Path(".cache/fetched")  # by content: an interrupted fetch goes on, a second one asks for nothing
-ADDRESSES = FETCHED / "addresses"  # address -> digest of what came from it, for lists that give no digest
+ADDRESSES = FETCHED / "addresses"  # address -> digest of its content, for lists that give no digest
 REDIRECTS, CHUNK = 5, 1 << 16
-AGAIN = {"unreachable", "http_429", "http_502", "http_503", "http_504"}  # what may pass
+AGAIN = {"unreachable", "http_429", "http_502", "http_503", "http_504"}  # reasons that may pass
 
 
 class RefusedError(Exception):
@@ -50,7 +50,7 @@ class RefusedError(Exception):
 
 
 class _Fetcher:
-    """What the threads share."""
+    """The settings, connections and rules of sites that the threads share."""
 
     def __init__(self, params: Urls) -> None:
         self.params = params
@@ -119,12 +119,8 @@ def _entries(fetcher: _Fetcher, url: str, path: str, rows: list[dict[str, str]],
     fetch = cache(lambda: _fetch(fetcher, url))
     for row in rows:
         label, expected = printable(tidy(row["label"])), row["sha256"].lower()
-        file, problem = "", row["problem"]
-        if problem:
-            pass
-        elif (label, expected) in seen:
-            problem = "twice_in_list"
-        else:
+        file, problem = "", row["problem"] or ("twice_in_list" if (label, expected) in seen else "")
+        if not problem:
             seen.add((label, expected))
             content = _kept(expected) if expected else None
             if content is None:
@@ -163,7 +159,7 @@ def _kept(digest: str) -> bytes | None:
 
 
 def _check(fetcher: _Fetcher, url: str) -> None:
-    """Refuse what is no address of a site, or what the robots.txt of the site forbids."""
+    """Refuse an address that is not one of a site, or that the robots.txt of the site forbids."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -173,7 +169,7 @@ def _check(fetcher: _Fetcher, url: str) -> None:
             raise RefusedError(rules)
         if not rules.can_fetch(AGENT, url):
             raise RefusedError("forbidden_by_robots")
-    except ValueError:  # a bracket that nobody closed, in one spelling or the other
+    except ValueError:  # a bracket that is not closed, perhaps escaped
         raise RefusedError("not_http") from None
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator], NDArray[np.float64]]
 
 _PADDING = {"nearest": "border", "constant": "zeros", "reflect": "reflection"}
-_CHUNK = 1 << 19  # pixels resampled at once: what stays in a processor's cache
+_CHUNK = 1 << 19  # pixels resampled at once, so that they stay in a processor's cache
 
 
 @dataclass(frozen=True)

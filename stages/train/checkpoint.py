@@ -1,4 +1,4 @@
-"""What a killed cell goes on from: one file per cell, whole or absent, outside of what DVC tracks."""
+"""The checkpoint of an unfinished cell: one file, whole or absent, which DVC does not track."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fingerprint(
 
 
 def code() -> str:
-    """Digest of the source that decides about bytes: what dvc.yaml names as code that `train` depends on."""
+    """Digest of the source code that dvc.yaml names as dependencies of `train`."""
     here = Path(__file__).parent
     sources = [*sorted(here.rglob("*.py")), *(here.parent / name for name in DECIDING)]
     return store.digest([[str(p.relative_to(here.parent)), files.sha256(p)] for p in sources])

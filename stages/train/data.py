@@ -1,4 +1,4 @@
-"""What `split` and `clean` left: images in the order of the split, their labels and parts."""
+"""The images that `clean` has kept, with their labels, in the parts and the order of `split`."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from stages.train.augment import Mixed
     from stages.train.predict import Loaded
 
-VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
+VIEWS_SEED = 0  # of the cached augmented views; all cells have the same seed, so that they share the views
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What the frozen part gives for every image of some rows."""
+    """The outputs of the frozen part for some images."""
 
     stored: NDArray[Any]
     dtype: torch.dtype
@@ -144,7 +144,7 @@ class Cut:
 
 
 def cut(loaded: Loaded) -> Cut:
-    """Cut a cell behind what no phase trains, so that heads and seeds that share it share its activations."""
+    """Cut a cell behind the part that no phase trains; cells with the same part share its activations."""
     cell, network = loaded.cell, loaded.network
     if cell.model.name != "backbone" or cell.frozen != "cached":
         return Cut(loaded, None, network)
@@ -165,7 +165,7 @@ class Cached:
         return self._of(epoch)[rows], None
 
     def reader(self, epoch: int) -> Callable[[NDArray[np.int64]], None]:
-        """What reads activations from the disk before they are asked for; missing ones are computed here."""
+        """The function that reads activations of an epoch from the disk; missing activations are computed first."""
         stored = self._of(epoch).stored
         return feed.Images(stored, np.arange(len(stored))).fetch
 
@@ -182,7 +182,7 @@ def view_of(epoch: int, views: int) -> int:
 
 
 class LivePrefix(nn.Module):
-    """The network with its frozen part computed at every step: what a cached run must equal."""
+    """The network with its frozen part computed at every step; a run from the cache has the same bits."""
 
     def __init__(self, prefix: nn.Module, rest: nn.Module, group: int | None) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ def _digest(part: nn.Module) -> list[str]:
 
 def _tensors(named: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
-    for name, value in sorted(named.items()):  # a file has them in another order
+    for name, value in sorted(named.items()):  # in a file of weights their order is another
         whole.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         whole.update(value.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

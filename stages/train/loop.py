@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass
 class Progress:
-    """How far a cell is; what a checkpoint holds besides tensors."""
+    """How far the training of a cell is; a checkpoint holds it beside the tensors."""
 
     epoch: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Trainer:
         self.seconds: list[float] = []
 
     def fit(self, stage_of: Callable[[Phase], Stage], checkpoint: Checkpoint) -> None:
-        """Train all phases, or what an interruption left of them; the network ends as the chosen epoch left it.
+        """Train all phases, or the rest after an interruption; the network ends with the weights of the chosen epoch.
 
         Args:
             stage_of: sets what is trainable in a phase, and gives its inputs.
@@ -120,7 +120,7 @@ class Trainer:
             self.network.load_state_dict(self.best_state, strict=False)
 
     def _phase(self, phase: Phase, begin: int, state: dict[str, Any] | None) -> None:
-        """Train the epochs of a phase that are left, which come behind `begin` epochs of the phases before."""
+        """Train the rest of a phase, which begins after `begin` epochs of earlier phases."""
         self.trained |= {name for name, p in self.network.named_parameters() if p.requires_grad}
         steps = math.ceil(len(list(self._batches(np.arange(len(self.labels["train"]))))) / self.cell.accumulate)
         self.optimisation = Optimisation(self.cell, self.network, phase, steps, self.device, self.dtype)
@@ -148,7 +148,7 @@ class Trainer:
                 break
 
     def _epoch(self, epoch: int, in_phase: int) -> tuple[float, float]:
-        """One pass over the training images; mean loss and accuracy as they were met on the way."""
+        """One pass over the training images: the means of the losses and accuracies of its batches."""
         labels, accumulate, window = self.labels["train"], self.cell.accumulate, self.cell.shuffle_window
         taken = order.permutation(self.seed, epoch, len(labels), window)
         # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
@@ -180,7 +180,7 @@ class Trainer:
         return mean, float(hits.double().cpu().sum() / sizes.sum())
 
     def _part(self, y: Tensor, mixed: Mixed | None, count: int) -> float:
-        """What the images of this process have of the mean loss of a batch of `count`."""
+        """The share of the images of this process in the mean loss of a batch of `count`."""
         if distributed.processes() == 1:
             return 1.0
         if self.weights is None:
@@ -198,7 +198,7 @@ class Trainer:
             )
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Batches of `batch` images; what is left over joins the last where it is one image for each process."""
+        """Batches of `batch` images; a rest of fewer than two images for each process joins the last batch."""
         size, start = self.cell.batch, 0
         while start < len(order):
             left = len(order) - start - size
@@ -238,7 +238,7 @@ class Trainer:
         return rule is not None and self.progress.stale >= rule.patience
 
     def _changing(self) -> dict[str, Tensor]:
-        """What a phase so far has trained, and all running statistics; the others are as they were built."""
+        """The parameters that some phase so far has trained, and all running statistics."""
         frozen = {name for name, _ in self.network.named_parameters()} - self.trained
         return {name: value for name, value in self.network.state_dict().items() if name not in frozen}
 

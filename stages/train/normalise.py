@@ -34,7 +34,7 @@ _POWER_ITERATIONS = 3
 
 
 class Step(nn.Module):
-    """One step; it overwrites float32 pixels (N, 3, size, size) of 0 to 255, or what the step before made of them."""
+    """One step; it overwrites float32 pixels (N, 3, size, size) of 0 to 255, or the output of the step before."""
 
     def __init__(self, settings: parts.NormaliseStep, statistics: dict[str, Tensor]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Step(nn.Module):
             self.register_buffer(name, value)
 
     def describe(self) -> dict[str, Any]:
-        """Settings and statistics, for config.json; a large matrix is told by its shape."""
+        """Settings and statistics, for config.json, with the shape of a large matrix in place of its values."""
         told = {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in self.named_buffers()}
         return self.settings.model_dump() | told
 

@@ -41,7 +41,7 @@ def permutation(seed: int, epoch: int, count: int, window: int | None = None) ->
 
 
 def partners(order: Index, drawn: NDArray[np.float64], window: int) -> Index:
-    """For each image one of the same window: the one that stands at the share `drawn` (0 to 1, not 1) of it."""
+    """For each image a partner from its window, at `drawn` (from 0 to below 1) times the window's length."""
     start = np.arange(len(order)) // window * window
     found = np.empty_like(order)
     found[order] = order[start + (drawn[order] * np.minimum(window, len(order) - start)).astype(np.int64)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
-# Without a window it is as if there were no such key, in records too: it changes nothing that was trained before.
+# Without a window the key is left out of records, so that the records of earlier cells stay as they are.
 Window = Annotated[PositiveInt | None, Field(exclude_if=lambda window: window is None)]
 
 
@@ -50,7 +50,7 @@ class Cell(Section):
     # hardware
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: PositiveInt = 1
-    # One process is as if there were no such key, in records too: it changes nothing that was trained before.
+    # With one process the key is left out of records, so that the records of earlier cells stay as they are.
     processes: PositiveInt = Field(default=1, exclude_if=lambda count: count == 1)
     instruction_set: Literal["portable", "avx2", "native"] = "portable"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
@@ -120,7 +120,7 @@ def check(study: Study) -> None:
 
 
 def _faults(cell: Cell) -> Iterator[str]:
-    """What no single key can know: each sentence goes on behind the name of the variant."""
+    """Faults of several keys together; each sentence continues the name of the variant."""
     if (cell.epochs is None) == (cell.phases is None):
         yield "`: name either `epochs` or `phases`"
     if cell.processes > 1 and cell.batch < 2 * cell.processes:

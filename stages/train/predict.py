@@ -125,7 +125,7 @@ def logits(loaded: Loaded, images: Any) -> NDArray[np.float32]:
 
 
 def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
-    """The chunks of `images` as the network is fed with them."""
+    """The chunks of `images`, normalised, as inputs of the network."""
     for chunk in feed.chunks(len(images), loaded.cell):
         yield feed.whole(images[chunk], loaded.normaliser, loaded.device)
 

@@ -92,7 +92,7 @@ def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
 
 
 def _stage(loaded: Loaded, seed: int, phase: Phase) -> Stage:
-    """Set what a phase trains, and where its inputs come from: the images, or a cache at the freeze boundary."""
+    """Set the trainable part of a phase and the source of its inputs: the images, or a cache at the freeze boundary."""
     cell, network = loaded.cell, loaded.network
     if phase.trainable is not None:
         network.set_trainable(phase.trainable)
@@ -122,7 +122,7 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     variant, seed = config["variant"], config["seed"]
-    halves = cut(loaded)  # not where the last phase cut: the chosen epoch may have trained what that phase froze
+    halves = cut(loaded)  # the last phase may have frozen layers that the chosen epoch trained
     logits: dict[str, NDArray[np.float32]] = {split: halves.split(split).cpu().numpy() for split in loaded.data.rows}
     if distributed.rank():
         return
@@ -139,7 +139,7 @@ def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:
-    """Seconds and hardware; the first epoch stands apart, since it pays for what is only made once."""
+    """Seconds and hardware; the first epoch stands apart, since it includes work that is done once."""
     seconds, peak = trainer.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     together = torch.tensor([time.process_time(), peak], dtype=torch.float64, device=device)
     cpu, memory = distributed.summed(together).tolist()

@@ -1,4 +1,4 @@
-"""Places outside of what DVC tracks: `.cache/` (deletable at any time) and `.checkpoints/` (unfinished cells)."""
+"""Folders that DVC does not track: `.cache/` (deletable at any time) and `.checkpoints/` (unfinished cells)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 _BLOCK, _ROWS = 1 << 28, 1 << 16  # bytes and rows that are filled before they are written to the disk
-_READ, _GAP = 1 << 22, 1 << 18  # bytes read at once; left out where nobody asks for them
+_READ, _GAP = 1 << 22, 1 << 18  # bytes read at once; bytes between two rows from which on they are not read
 
 
 def home() -> Path:
@@ -119,7 +119,7 @@ def fetch(stored: np.memmap[Any, Any], rows: NDArray[np.int64]) -> None:
     """Read rows of a memory-mapped array as they lie on the disk, in long stretches; the system caches them."""
     rows, width, buffer = np.sort(rows), stored[:1].nbytes, bytearray(_READ)
     with Path(str(stored.filename)).open("rb", buffering=0) as file:
-        if hasattr(os, "posix_fadvise"):  # else the system reads on behind each stretch, megabytes that nobody asks for
+        if hasattr(os, "posix_fadvise"):  # else the system reads megabytes behind each stretch, which are not used
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         for run in np.split(rows, np.flatnonzero(np.diff(rows) * width > _GAP) + 1):
             at, end = (int(stored.offset + row * width) for row in (run[0], run[-1] + 1)) if len(run) else (0, 0)

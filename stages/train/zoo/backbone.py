@@ -55,7 +55,7 @@ class _Features(NamedTuple):
 def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network:
     """See `zoo.build`."""
     _check_preset(model)
-    found = find(model)  # before anything is built: a missing file is said at once
+    found = find(model)  # first, so that an error about a missing file comes at once
     with layers.initialisation(seed, 0):
         made = _torchvision(model) if model.architecture.startswith(_TORCHVISION) else _timm(model, size)
     if found:
@@ -80,7 +80,7 @@ def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network
 
 
 def preprocessing(model: Backbone) -> Preprocessing:
-    """What the backbone's weights were trained on, or what `preprocessing:` names.
+    """The preprocessing of the pictures that the weights were trained on, or the one that `preprocessing:` names.
 
     Raises:
         UserError: the architecture is unknown.
