@@ -7,12 +7,13 @@ damaged nobody knows what comes behind, so a damaged tar is refused whole.
 from __future__ import annotations
 
 import errno
+import itertools
 import lzma
-import shutil
 import struct
 import tarfile
 import zipfile
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -23,7 +24,7 @@ from stages.ingest import tar, zip_file
 from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, plain, printable, too_long
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from stages.ingest.params import Archive
 
@@ -73,12 +74,11 @@ def bring(params: Archive, target: Path) -> list[Entry]:
     source, names, seen = Path(params.path), Names(), set[str]()
     left = params.max_gigabytes * 1e9
     drawn = _drawn(params) if params.fraction < 1 else None
-    entries, written = list[Entry](), dict[str, Path]()
-    for found in console.progress(members(source, params.max_gigabytes), desc="ingest", unit=" files"):
-        member = _linked(found, written)
-        problem = _problem(member, member.path, seen, params)
-        if drawn is not None and member.path not in drawn and problem != HIDDEN:
-            continue
+    entries, written, leads = list[Entry](), dict[str, Path](), dict[str, str]()
+    late: dict[str, list[Member]] = defaultdict(list)  # links, by the member with their content
+
+    def take(member: Member, problem: str) -> None:
+        nonlocal left
         name, file = printable(member.path), ""
         left -= LEAST
         if not problem:
@@ -93,11 +93,36 @@ def bring(params: Archive, target: Path) -> list[Entry]:
         if left < 0:
             raise tar.too_much(source, params.max_gigabytes)
         entries.append(Entry(name, "" if problem else f"files/{file}", "", "archive", problem=problem))
+
+    for found in console.progress(members(source, params.max_gigabytes), desc="ingest", unit=" files"):
+        member = _linked(found, written)
+        path, goal = member.path, _placed(member.link)
+        leads |= {path: leads.get(goal, goal)} if member.link else {}
+        problem = _problem(member, path, seen, params)
+        if drawn is not None and path not in drawn and problem != HIDDEN:
+            continue
+        if problem == "dangling_link":
+            late[leads[path]].append(member)
+        else:
+            take(member, problem)
+    for member in _with_content(members(source, params.max_gigabytes), late, written) if late else ():
+        take(member, _problem(member, member.path, seen, params))
     return entries
 
 
+def _with_content(found: Iterable[Member], late: dict[str, list[Member]], written: dict[str, Path]) -> Iterator[Member]:
+    """Hard links with the content of a member that was left out, as hidden or by the fraction; and those without."""
+    for member in found:
+        content = member
+        for link in late.pop(member.path, []) if member.open else []:
+            content = replace(content, name=link.name)
+            yield content
+            content = _linked(replace(content, link=content.path), written)
+    yield from itertools.chain(*late.values())
+
+
 def _linked(member: Member, written: dict[str, Path]) -> Member:
-    """A hard link with the content of the member that it leads to; it dangles where that member was left out."""
+    """A hard link with the content of the member that it leads to, which stands before it."""
     file = written.get(_placed(member.link))
     return replace(member, size=file.stat().st_size, open=lambda: file.open("rb")) if file else member
 
@@ -169,17 +194,24 @@ _REASONS = {
 
 def _copy(member: Member, file: IO[bytes]) -> str:
     try:
-        if stream := member.open() if member.open else None:
-            with stream:
-                shutil.copyfileobj(stream, file, CHUNK)
+        for piece in _pieces(member):
+            file.write(piece)
     except NotImplementedError:
         return "unsupported_compression"
     except RuntimeError:  # zipfile: it wants a password
         return "encrypted"
     except DAMAGED:
         return "damaged"
+    return ""
+
+
+def _pieces(member: Member) -> Iterator[bytes]:
+    try:
+        if stream := member.open() if member.open else None:
+            with stream:
+                while piece := stream.read(CHUNK):
+                    yield piece
     except OSError as error:
         if error.errno not in {None, errno.EINVAL}:
             raise
-        return "damaged"  # bz2 raises it of wrong data, and a system of a place that no file has
-    return ""
+        raise EOFError from None  # what bz2 says of wrong data, and a system of a place that no file has

@@ -170,7 +170,11 @@ def _parquet(file: Path, name: str, table: Table) -> _Read:
         known = parquet.read_schema(file).names
         asked = [column for column in (*table.columns.values(), *table.flags) if column in known]
         check_parquet(file, name, asked)
-        return known, parquet.read_table(file, columns=asked).to_pylist()
+        # Each text once, with a number in each of its rows: a long one in many rows takes its room when it is listed.
+        found = parquet.read_table(file, columns=asked, read_dictionary=asked)
+        if (size := _letters(found)) > MOST_BYTES:
+            raise UserError(f"{name} has {size:,} bytes of text in its columns, more than {MOST_BYTES:,}; shorten them")
+        return known, found.to_pylist()
     except (ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{name} is no Parquet file that can be read ({str(error)[:200]}); write it again") from None
 
@@ -196,6 +200,14 @@ def check_parquet(file: Path, name: str, columns: Sequence[str] = ()) -> None:
     if facts.num_rows > max(MOST_ROWS, file.stat().st_size) or size > MOST_BYTES:
         said = f"{facts.num_rows:,} rows of {size:,} bytes, in a file of {file.stat().st_size:,} bytes"
         raise UserError(f"{name} has {said}; give it a row for each picture, and texts alone")
+
+
+def _letters(table: Any) -> int:
+    """Bytes of the texts in a table whose texts are a dictionary each."""
+    from pyarrow import compute, types
+
+    chunks = [chunk for column in table.columns if types.is_dictionary(column.type) for chunk in column.chunks]
+    return sum(compute.sum(compute.binary_length(one.dictionary).take(one.indices)).as_py() or 0 for one in chunks)
 
 
 def _coco(file: Path, name: str, table: Table) -> _Read:

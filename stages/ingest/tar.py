@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _END: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 MAX_HEADER = 1 << 20  # bytes of a long name or of a set of attributes; Python reads them whole
+MAX_MAP = 1 << 18  # bytes of the map of a sparse file: at least 10,000 parts
 _HEADERS = {
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -48,9 +49,30 @@ class _Header(tarfile.TarInfo):
         return header
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        return cast("Self", cls._whole(super().fromtarfile, tarfile))
+
+    def _proc_sparse(self, archive: Any) -> Any:
+        return self._short(super()._proc_sparse, archive)  # type: ignore[misc]
+
+    def _proc_gnusparse_10(self, following: Any, pax_headers: Any, archive: Any) -> None:
+        self._short(super()._proc_gnusparse_10, following, pax_headers, archive)  # type: ignore[misc]
+
+    @staticmethod
+    def _short(read: Callable[..., Any], *args: Any) -> Any:
+        """Read the map of a sparse file from the archive, the last of `args`; it may be packed to almost nothing."""
+        archive, stream = args[-1], args[-1].fileobj
+        too_long = tarfile.ReadError(f"a sparse file whose map has more than {MAX_MAP} bytes")
+        archive.fileobj = _Bounded(stream, MAX_MAP, too_long)
         try:
-            return super().fromtarfile(archive)
+            return read(*args)
+        finally:
+            archive.fileobj = stream
+
+    @staticmethod
+    def _whole(read: Callable[[Any], Any], archive: object) -> Any:
+        try:
+            return read(archive)
         except _END:
             raise  # the mark of the end
         except tarfile.HeaderError as error:

@@ -231,3 +231,24 @@ def test_hard_links_count_for_the_limit(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(linked(*((f"dogs/{k}.png", "cats/1.png") for k in range(200))))
     with pytest.raises(UserError, match="max_gigabytes"):
         bring("archive", tmp_path / "a.tar", max_gigabytes=0.0003)
+
+
+@pytest.mark.parametrize(("store", "fraction", "kept"), [(".store", 1, 6), ("store", 0.5, 6), ("../store", 1, 6)])
+def test_a_hard_link_has_the_content_of_a_member_that_is_left_out(
+    tmp_path: Path, store: str, fraction: float, kept: int
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for k in range(6):
+            info = tarfile.TarInfo(f"{store}/{k}.png")
+            info.size = 700
+            archive.addfile(info, io.BytesIO(content(str(k))))
+            for name, goal in ((f"cat/{k}.png", info.name), (f"dog/{k}.png", f"cat/{k}.png")):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = tarfile.LNKTYPE, goal
+                archive.addfile(info)
+    rows = bring("archive", tmp_path / "a.tar", fraction=fraction)
+    found = {path: row for path, row in rows.items() if not path.startswith(store)}
+    assert len(found) == 2 * kept * fraction
+    for path, row in found.items():
+        assert row["problem"] == ""
+        assert (Path("data/raw") / row["file"]).read_bytes() == content(path[4:5])

@@ -261,11 +261,12 @@ def test_a_part_that_no_file_can_hold_ends_nothing(tmp_path: Path, part: str, pa
 
 
 def test_what_a_parquet_says_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No UTF-8, no such time; equal rows, packed to almost nothing."""
+    """No UTF-8, no such time; equal rows and long texts, packed to almost nothing."""
     import pyarrow as pa
     from pyarrow import parquet as pq
 
     monkeypatch.setattr(table_file, "MOST_ROWS", 1000)
+    monkeypatch.setattr(table_file, "MOST_BYTES", 10_000_000)
     bytes_ = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")])
     unreadable = "is no Parquet file that can be read"
     for label, message in (
@@ -273,6 +274,7 @@ def test_what_a_parquet_says_cannot_be_is_said(tmp_path: Path, monkeypatch: pyte
         (pa.array([10**15], pa.timestamp("s")), unreadable),
         (pa.array([10**9], pa.date32()), unreadable),
         (pa.repeat("a", 50_000), "50,000 rows of .* give it a row for each picture"),
+        (pa.DictionaryArray.from_arrays(pa.repeat(0, 900), ["x" * 100_000]), "has 90,004,500 bytes of text"),
     ):
         folder = tree(tmp_path / "s", "1.png")
         pq.write_table(pa.table({"f": pa.repeat("1.png", len(label)), "y": label}), folder / "l.parquet")
