@@ -109,13 +109,13 @@ def _whole(path: Path, *, around: bool) -> int:
     stored = np.load(path, mmap_mode="r")
     if not around:
         stored.base.madvise(mmap.MADV_RANDOM)
-    return _take(stored, _batches(order.order(0, 1, len(stored))), most=SHARE)
+    return _take(stored, _batches(order.permutation(0, 1, len(stored))), most=SHARE)
 
 
 def _window(path: Path, *, fetch: bool) -> int:
     stored = np.load(path, mmap_mode="r")
     window = int(WINDOW) // stored[0].nbytes
-    taken = order.order(0, 1, len(stored), window)
+    taken = order.permutation(0, 1, len(stored), window)
     batches = _batches(taken)
     fetched = order.ahead(batches, taken, window, partial(store.fetch, stored)) if fetch else batches
     return _take(stored, fetched, most=1 if fetch else SHARE)

@@ -96,7 +96,7 @@ def _input(live: feed.Live, cell: Cell, labels: torch.Tensor, count: int) -> flo
     for epoch in range(_EPOCHS + 1, 2 * _EPOCHS + 1):
         _wait(labels.device)
         begin = time.perf_counter()
-        rows = order.order(0, epoch, count)
+        rows = order.permutation(0, epoch, count)
         for start in range(0, count, cell.batch):
             live(epoch, rows[start : start + cell.batch], labels)
         _wait(labels.device)

@@ -1,1 +1,1 @@
-"""What every stage shares: params, cells, files, seeding, errors and the terminal. Imports no stage."""
+"""Code that stages share: params, cells, files, seeding, errors and the terminal. Imports no stage."""

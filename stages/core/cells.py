@@ -40,7 +40,7 @@ class Summary(TypedDict):
 
 
 class Sheet(TypedDict):
-    """What stands beside a sprite: samples.json, gradcam.json, inputs.json (no px where there is no sprite)."""
+    """The description of a sprite: samples.json, gradcam.json, inputs.json (no px where there is no sprite)."""
 
     px: NotRequired[int]
     columns: NotRequired[int]
@@ -68,12 +68,12 @@ def evaluate_folder(variant: str, seed: int) -> Path:
 
 
 def timing_file(variant: str, seed: int) -> Path:
-    """Seconds and hardware of a cell: outside what DVC locks, since they never come out twice."""
+    """Seconds and hardware of a cell; DVC does not lock them, since they differ from run to run."""
     return TIMINGS / variant / f"{seed}.json"
 
 
 def asked_for(study: Study, program: str) -> tuple[str, int]:
-    """The cell that `--variant` and `--seed` name; without them, the one whose DVC stage this process runs.
+    """The cell that `--variant` and `--seed` name; without them, the cell of the DVC stage that runs.
 
     DVC names its stage (`train@cnn-1`) in the environment, so that no name from params.yaml stands in a shell command.
 
@@ -108,29 +108,19 @@ def prune(cells: Iterable[tuple[str, int]]) -> list[Path]:
         The folders removed, sorted.
 
     Raises:
-        UserError: a link leads to what is no cell of the study; behind a link lie files of somebody else.
+        UserError: such a folder lies behind a link, where files may belong to somebody else.
     """
     wanted = {(variant, str(seed)) for variant, seed in cells}
-    _refuse_links(wanted)
-    removed = []
-    for top in (RUNS, RESULTS, TIMINGS):
-        for variant in sorted(p for p in top.glob("*") if p.is_dir()):
-            entries = sorted(variant.iterdir())
-            stale = [e for e in entries if (variant.name, e.name.split(".")[0]) not in wanted]
-            for entry in stale:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            if len(stale) == len(entries):
-                variant.rmdir()
-            removed += stale
-    return removed
-
-
-def _refuse_links(wanted: set[tuple[str, str]]) -> None:
-    for top in (RUNS, RESULTS, TIMINGS):
-        for path in sorted(top.glob("*/*")):
-            link = next((one for one in (top, path.parent, path) if one.is_symlink()), None)
-            if link and (path.parent.name, path.name.split(".")[0]) not in wanted:
-                raise UserError(
-                    f"{path} is no cell of this study, but {link} is a link, and nothing is removed behind one; remove "
-                    "the link, or move what is no cell away"
-                )
+    found = [path for top in (RUNS, RESULTS, TIMINGS) for path in sorted(top.glob("*/*"))]
+    stale = [path for path in found if (path.parent.name, path.name.split(".")[0]) not in wanted]
+    for path in stale:
+        if link := next((one for one in (path.parent.parent, path.parent, path) if one.is_symlink()), None):
+            raise UserError(
+                f"{path} is no cell of this study, but {link} is a link, and nothing is removed behind one; remove "
+                "the link, or move what is no cell away"
+            )
+    for path in stale:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return stale

@@ -25,7 +25,7 @@ def progress(items: Iterable[_Item] | None = None, **options: Any) -> tqdm[_Item
 
 
 def say(line: str) -> None:
-    """One line for whoever watches; results go to files, never here."""
+    """Show one line on the terminal; results go to files."""
     if not _silent:
         tqdm.write(shown(line), file=sys.stderr)
 
@@ -34,9 +34,9 @@ def in_child(*, silent: bool) -> None:
     """For a child process that may be killed, and shows nothing where another child does."""
     global _silent  # noqa: PLW0603 - of this process, as its terminal is
     _silent = silent
-    tqdm.set_lock(threading.RLock())  # its own lock is one between processes, which Python tells of when it is left
+    tqdm.set_lock(threading.RLock())  # tqdm's own lock is shared by processes; Python would warn about it after a kill
 
 
 def shown(text: str, keep: str = "\n") -> str:
-    """Text for a terminal: what would move its cursor, set its title or turn the line around is shown as an escape."""
+    """Text for a terminal, with escapes for characters that move its cursor, set its title or reverse the line."""
     return "".join(c if c.isprintable() or c in keep or category(c) == "Zs" else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""`data/curation.csv`: what a person decided about pictures. `curate` writes it, `clean` applies it.
+"""`data/curation.csv`: decisions of a person about pictures. `curate` writes it, `clean` applies it.
 
 A picture is named by its path in the source; one that is a box in a file has `#xywh=x,y,width,height` behind the path.
 """
@@ -52,7 +52,7 @@ class Decision:
 
 
 def name(path: str, box: tuple[int, int, int, int] | None) -> str:
-    """What a picture is called in the file."""
+    """The name of a picture in the file."""
     return f"{path}#xywh={box[0]},{box[1]},{box[2] - box[0]},{box[3] - box[1]}" if box else path
 
 
@@ -89,7 +89,7 @@ def read(path: Path = FILE) -> list[Decision]:
 
 
 def _text(path: Path) -> str:
-    """The file. What is wrong in it is to be mended in it: git may not have these decisions yet."""
+    """The text of the file. Its errors ask the user to mend it, since git may not have these decisions yet."""
     try:
         text = path.read_bytes().decode("utf-8-sig")  # a spreadsheet puts a mark in front
     except UnicodeDecodeError:
@@ -125,7 +125,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def write(decisions: Iterable[Decision], path: Path = FILE) -> None:
-    """Write the file whole, in a stable order, so that `git diff` shows what was decided."""
+    """Write the file whole, in a stable order, so that `git diff` shows the decisions."""
     files.write_rows(path, COLUMNS, map(asdict, _ordered(decisions)))
 
 

@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right, and the shell that prints it."""
+"""The exception for errors that a user can put right, and the function that runs a stage and prints them."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[
 
 
 class UnixLines:
-    """What a `csv.writer` with the line end CR LF writes to: it quotes CR in fields then, and rows end in LF here."""
+    """A file for a `csv.writer` with the line end CR LF, which therefore quotes CR in fields; rows end in LF here."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -170,12 +170,12 @@ def _rounded(value: Any) -> Any:
 
 
 def missing(path: Path) -> UserError:
-    """What is said of a file or folder that is not here, though DVC's cache may hold it."""
+    """The error for a file or folder that is not here, though DVC's cache may hold it."""
     return UserError(f"{path} is not here; {again()} makes it, `dvc pull` fetches it")
 
 
 def again() -> str:
-    """The command that makes what a study lacks, as it is typed in the repository's folder."""
+    """The command that makes missing files of a study, as it is typed in the repository's folder."""
     here = Path.cwd()
     return f"`make study STUDY={here.name}`" if here.parent.name == "studies" else "`dvc repro`"
 

@@ -1,4 +1,4 @@
-"""What names of folders and labels say about a data set: its published parts, and what a user should look at."""
+"""Published parts of a data set, known by names of folders, and notes on labels for the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMES = {
 }
 MOST_LEVELS = 4  # of folders, among which published parts are looked for
 COVERED = 0.9  # of the pictures must lie in a part
-MOST = 0.95  # share of the pictures above which one class is told
+MOST = 0.95  # share of the pictures in one class above which there is a note
 
 
 def part_named(name: str) -> str:
@@ -30,7 +30,7 @@ def part_named(name: str) -> str:
 
 
 def part_level(paths: Sequence[str]) -> int | None:
-    """How many folders stand above the published parts; None where the tree has no such parts.
+    """The number of folders above the published parts; None where the tree has no published parts.
 
     A tree has them where nearly all pictures lie in folders of one level that are named as training and another part,
     or where all folders of the level are named as parts: beside a folder `car`, `train` is a class.
@@ -68,7 +68,7 @@ def label_folders(paths: Sequence[str], level: int | None) -> list[list[str]]:
 
 
 def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
-    """What a user should look at before a study is run: a sentence each.
+    """Notes on labels that a user should read before a study is run, a sentence each.
 
     Args:
         pictures: path in the source, and label, of each picture that has one.

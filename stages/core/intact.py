@@ -1,7 +1,6 @@
-"""What one stage leaves for the next, looked at when it is read: damage is a sentence, with the command that mends it.
+"""Checks of files that one stage has written for another; errors name the damage and the command that mends it.
 
-A column or key that is not there is told when it is asked for (`Row`, `Record`), so that no reader has to list all that
-it uses.
+A missing column or key is an error when it is read (`Row`, `Record`), so that no reader has to list all that it uses.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# A spreadsheet computes a cell that begins with one of these, also as wide as a Chinese sign and behind what nobody
-# sees, and may call out from it.
+# A spreadsheet computes a cell that begins with one of these characters, also in their full-width forms and behind
+# invisible characters, and a formula may open addresses.
 FORMULA, _UNSEEN = "=+-@\t\r\uff1d\uff0b\uff0d\uff20", "' \n\v\f\xa0\u200b\ufeff"
-_MADE_BY: dict[tuple[str, ...], str] = {
-    ("data", "raw"): "ingest", ("data", "clean"): "clean", ("reports", "clean"): "clean", ("data", "split"): "split",
+_MADE_BY = {  # folder -> stage; the files directly in `reports` are those of aggregate
+    "data/raw": "ingest", "data/clean": "clean", "data/split": "split", "reports": "aggregate",
+    "reports/clean": "clean", "reports/audit": "audit", "reports/figures": "report", "reports/tables": "report",
 }  # fmt: skip
 
 
@@ -49,15 +49,12 @@ def inside(manifest: Path, folder: str, path: str) -> Path:
 
 def _again(path: PurePath) -> str:
     parts = path.parts
-    if stage := _MADE_BY.get(parts[:2]):
-        return f"`dvc repro {stage}` makes it again"
-    if parts[:1] == ("runs",) and len(parts) == 4:
-        return f"`dvc repro train@{parts[1]}-{parts[2]}` makes it again"
-    if parts[:1] == ("results",) and len(parts) >= 5:
-        return f"`dvc repro {parts[3]}@{parts[1]}-{parts[2]}` makes it again"
-    if parts[:1] == ("reports",):
-        return f"`dvc repro {'report' if parts[1] in ('figures', 'tables') else 'aggregate'}` makes it again"
-    return f"`git checkout {path}` brings it back, if git knows it"
+    stage = _MADE_BY.get("/".join(parts[:2])) or _MADE_BY.get(parts[0])
+    if parts[0] == "runs" and len(parts) == 4:
+        stage = f"train@{parts[1]}-{parts[2]}"
+    if parts[0] == "results" and len(parts) >= 5:
+        stage = f"{parts[3]}@{parts[1]}-{parts[2]}"
+    return f"`dvc repro {stage}` makes it again" if stage else f"`git checkout {path}` brings it back, if git knows it"
 
 
 class Row(dict[str, str]):
@@ -93,7 +90,8 @@ def rows(path: Path, text: str, numbers: Collection[str], *, by_hand: bool) -> l
         row = Row(zip(header, line, strict=True))
         row.path = path
         for column in numbers:
-            _number(row, column, number)
+            if not _is_number(row[column] or "0"):
+                raise damaged(path, f"row {number} has {row[column]!r} where {column} is a number")
         found.append(row)
     return found
 
@@ -150,7 +148,7 @@ def _has(path: Path, header: Collection[str], wanted: Collection[str]) -> None:
 
 
 def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.DataFrame:
-    """The table with these columns as numbers."""
+    """The table with the columns `numbers` as numbers."""
     import pandas as pd
 
     try:
@@ -159,20 +157,13 @@ def numeric(path: Path, found: pd.DataFrame, numbers: Collection[str]) -> pd.Dat
         raise damaged(path, str(error)) from None
 
 
-def _number(row: Row, column: str, number: int) -> None:
-    try:
-        float(row[column] or 0)
-    except ValueError:
-        raise damaged(row.path, f"row {number} has {row[column]!r} where {column} is a number") from None
-
-
 def escaped(value: Any) -> Any:
     """A field that a spreadsheet shows as it is: text like a formula gets an apostrophe; `unescaped` takes it off."""
     return f"'{value}" if isinstance(value, str) and _like_formula(value) else value
 
 
 def unescaped(value: str) -> str:
-    """What `escaped` was given."""
+    """The inverse of `escaped`."""
     return value[1:] if value.startswith("'") and _like_formula(value) else value
 
 
@@ -237,7 +228,7 @@ def tensors(path: Path) -> dict[str, Any]:
 
 
 def unlike_lock() -> list[tuple[str, str]]:
-    """What lies here but is not what dvc.lock says of it: (path, stage). Looked for only after a stage failed."""
+    """Outputs here that differ from dvc.lock: (path, stage). Looked for only after a stage failed."""
     from ruamel.yaml import YAML
 
     lock = Path("dvc.lock")

@@ -1,4 +1,4 @@
-"""Text that a stranger chose, such as a label, as text in Markdown: in the report, in cards and in certificates."""
+"""Labels and other text of users as plain text in Markdown: in the report, in cards and in certificates."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def markdown(value: object) -> object:
     line = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)  # no item of a list
     line = (" " if text[:1].isspace() else "") + line  # no code, which four spaces make
     # GitHub makes links of bare addresses, also in the middle of a word. A backslash keeps a web address text. In a
-    # mail address it does not; a comment does, of which nobody sees anything.
+    # mail address it does not; an invisible comment does.
     line = re.sub(r"(?i)(https?|ftp)(?=://)|(?<=www)(?=\.)", r"\g<0>\\", line)
     return re.sub(r"(?<=\S)@(?=\S)", "<!-- -->@", line)
 
 
 def on_one_line(text: str) -> str:
-    """Text without line breaks and without signs that nobody sees, which stand as escapes."""
+    """Text with escapes for line breaks and invisible characters."""
     return "".join(
         c if c.isprintable() or unicodedata.category(c) == "Zs" else c.encode("unicode_escape").decode("ascii")
         for c in text

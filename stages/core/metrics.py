@@ -1,4 +1,4 @@
-"""What is known of metrics by their names."""
+"""Properties of metrics, by their names."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ WHOLE_CELL = ("robustness_drop",)  # one number for a whole run, so that only se
 
 
 def equal_groups(sizes: Collection[int]) -> float:
-    """How many groups of one size say as much as groups of these sizes (Kish 1965)."""
+    """The effective number of groups: of equal size, with as much information as groups of these sizes (Kish 1965)."""
     return sum(sizes) ** 2 / max(sum(size**2 for size in sizes), 1)

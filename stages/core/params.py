@@ -48,7 +48,7 @@ class Study:
 
     @property
     def by_name(self) -> dict[str, tuple[str, int]]:
-        """The same by `<variant>-<seed>`, as DVC and people call them."""
+        """`<variant>-<seed>`, the name of a cell in DVC -> (variant, seed)."""
         return {f"{variant}-{seed}": (variant, seed) for variant, seed in self.cells}
 
 
@@ -66,12 +66,12 @@ def read(path: str | Path = FILE) -> Study:
 
 
 def parse(data: bytes, path: str = FILE) -> Study:
-    """The same for the bytes of a params.yaml; `path` is what an error calls it."""
+    """As `read`, for the bytes of a params.yaml; errors name it `path`."""
     try:
         raw = rendered.parse(data, path)
         for key in raw:
             if key not in TOP_LEVEL:
-                raise UserError(f"{path}: unknown key `{key}`{_nearest(str(key), TOP_LEVEL)}")
+                raise UserError(f"{path}: unknown key `{key}`{nearest(str(key), TOP_LEVEL)}")
         for key in TOP_LEVEL:
             if key not in raw:
                 raise UserError(f"{path}: the key `{key}` is missing")
@@ -106,7 +106,7 @@ def _explain(model: type[BaseModel], error: Any, values: Any, where: str | Calla
         valid = _field_names(model)
         if path[-1] in valid:
             return f"the key `{key}` has no effect here: it belongs to another section or another `name`"
-        return f"unknown key `{key}`{_nearest(path[-1], sorted(valid))}"
+        return f"unknown key `{key}`{nearest(path[-1], valid)}"
     if error["type"] == "missing":
         return f"the key `{key}` is missing"
     return f"`{key}` is {rendered.shown(error.get('input'))}: {error['msg']}"
@@ -131,6 +131,7 @@ def _field_names(model: type[BaseModel]) -> set[str]:
     return {name for part in parts for name in part.get("properties", {})}
 
 
-def _nearest(name: str, valid: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
-    return f"; did you mean `{close[0]}`?" if close else ""
+def nearest(name: str, valid: Iterable[str], most: int = 1) -> str:
+    """The end of a sentence about an unknown name: up to `most` valid names that are similar."""
+    close = difflib.get_close_matches(name, sorted(valid), n=most, cutoff=0.5)
+    return f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""

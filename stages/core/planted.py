@@ -1,4 +1,4 @@
-"""What the source `digits` adds with `planted: true`: what a scrape leaves beside the pictures that somebody wanted.
+"""The flaws that the source `digits` adds with `planted: true`, as a collection from the web has them.
 
 The list follows from the labels alone, so that the page can say how much of it was found. data/planted.csv shows it
 to readers (`python -m stages.tools.planted` writes it).
@@ -21,7 +21,7 @@ KINDS = {  # how many of each
     "two_labels": 12,  # a JPEG copy in the folder of another label
     "cut_short": 12,  # a download that broke off, beside the whole file
     "wrong_label": 12,  # the only file of the picture, in the folder of another label
-    "stray": 1,  # what a file manager leaves
+    "stray": 1,  # a file of a file manager
 }
 STRAY = "Thumbs.db"
 
@@ -43,7 +43,7 @@ class Planted(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Where each digit stands, and what is planted beside them."""
+    """The path of each digit, and the planted files."""
 
     originals: list[str]
     planted: list[Planted]
@@ -78,7 +78,7 @@ def plan(labels: Sequence[str]) -> Plan:
 
 
 def of_the_digits() -> list[Planted]:
-    """What is planted among scikit-learn's digits."""
+    """The planted files among scikit-learn's digits."""
     from sklearn.datasets import load_digits
 
     return plan([str(label) for label in load_digits(return_X_y=True)[1]]).planted

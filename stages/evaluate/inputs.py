@@ -36,7 +36,7 @@ def write(loaded: Loaded, seed: int, folder: Path) -> None:
     Augmentation is a function of seed, epoch and image, so the pictures can be made again after training.
     """
     cell, images = loaded.cell, feed.Images(loaded.pixels, loaded.data.training)
-    rows = order.order(seed, 1, len(images), cell.shuffle_window)[: min(BATCH, cell.batch)]
+    rows = order.permutation(seed, 1, len(images), cell.shuffle_window)[: min(BATCH, cell.batch)]
     shown, pictures = _received(loaded, seed, 1, rows)
     if cell.augmentation != Augment():
         for row in rows[:VIEWED, None]:

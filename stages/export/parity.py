@@ -31,7 +31,7 @@ class Part:
     """The pictures of one part of the split of a seed, as the network is fed with them, and their class indices."""
 
     def __init__(self, cell: Cell, seed: int, part: str) -> None:
-        found = data.load(seed, mixed=cell.mixed)
+        found = data.load(seed, by_id=cell.by_id)
         rows = found.rows[part]
         self.labels = found.labels[rows]
         self._pixels, self._rows = pixels.load(found.paths, cell.size, cell.resize), rows

@@ -1,4 +1,4 @@
-"""Stage `ingest`: bring the source into data/raw as it is, and say in manifest.csv what could not be brought in.
+"""Stage `ingest`: bring the source into data/raw as it is, with a reason in manifest.csv for each file left out.
 
 Nothing is judged here: whether a file is an image is for `clean` to say. Every entry of the source gets a row.
 """
@@ -8,22 +8,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.core import console, files, folders
 from stages.core.errors import UserError
 from stages.core.labels import alike, with_unseen
 from stages.ingest import archive, cifar10, digits, folder, labels, uecfood256, urls
 from stages.ingest.entry import COLUMNS, HIDDEN, hidden_part
-from stages.ingest.params import Archive, Cifar10, Digits, Folder, Uecfood256, Urls
+from stages.ingest.params import Archive, Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from stages.ingest.entry import Entry
     from stages.ingest.params import Ingest
 
 RAW = Path("data/raw")
+_SOURCES: dict[str, Callable[[Any, Path], list[Entry]]] = {
+    "digits": digits.bring, "folder": folder.bring, "archive": archive.bring, "cifar10": cifar10.bring,
+    "uecfood256": uecfood256.bring, "urls": urls.bring,
+}  # fmt: skip
 _HINTS = {
     HIDDEN: ", of systems and programs; `ingest.hidden: true` brings them in",
     "link_leads_out": ", links to files outside of `ingest.path`; `ingest.links_out: true` follows them",
@@ -55,7 +59,7 @@ def ingest(source: Ingest, *, published: bool = False) -> list[Entry]:
 
 
 def _tell(rows: list[Entry]) -> None:
-    """Say what somebody who counts files or classes would miss."""
+    """Say which files and classes were not brought in."""
     problems = Counter(entry.problem for entry in rows if entry.problem)
     console.say(f"{len(rows)} files, {problems.total()} of them not brought in" + (":" if problems else ""))
     for problem, number in sorted(problems.items()):
@@ -70,22 +74,7 @@ def _tell(rows: list[Entry]) -> None:
         console.say(f"nothing of the label {label!r} could be brought in: there will be no such class")
 
 
-def _bring(source: Ingest, target: Path) -> Iterable[Entry]:
+def _bring(source: Ingest, target: Path) -> list[Entry]:
     target.mkdir()
-    match source:
-        case Digits():
-            return digits.bring(source, target)
-        case Folder():
-            table = source.table.file if source.table else ""
-            brought = folder.bring(
-                Path(source.path), target, source.fraction, table, hidden=source.hidden, links_out=source.links_out
-            )
-            return labels.give(brought, source, target.parent)
-        case Archive():
-            return labels.give(archive.bring(source, target), source, target.parent)
-        case Cifar10():
-            return cifar10.bring(Path(source.path), target)
-        case Uecfood256():
-            return uecfood256.bring(Path(source.path), target, source.boxes)
-        case Urls():
-            return urls.bring(source, target)
+    entries = _SOURCES[source.source](source, target)
+    return labels.give(entries, source, target.parent) if isinstance(source, Folder | Archive) else entries

@@ -8,7 +8,7 @@ from stages.ingest.params import check_source
 
 
 def main() -> None:
-    """Read the section `ingest`, fill data/raw, say what came in."""
+    """Read the section `ingest`, and fill data/raw."""
     raw = params.read().raw
     shares = [(raw["split"] or {}).get(part) for part in ("test", "val")]
     published = any(isinstance(share, dict) and "folder" in share for share in shares)

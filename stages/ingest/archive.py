@@ -56,7 +56,7 @@ class Member:
 
     @property
     def path(self) -> str:
-        """Where it is to lie; what leads out of the archive stays so."""
+        """Its path below the source; a name that leads out of the archive stays so."""
         return _placed(self.name)
 
 
@@ -167,7 +167,7 @@ def _problem(member: Member, path: str, seen: set[str], params: Archive) -> str:
 
 def _unpack(member: Member, target: Path) -> str:
     """Write one member; returns the reason code when that is impossible, else an empty text."""
-    assert member.open is not None  # noqa: S101 - `_problem` has told those apart
+    assert member.open is not None  # noqa: S101 - `_problem` has a reason for the others
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("xb")

@@ -6,16 +6,20 @@ As JPEG files in the same folders it is a plain `folder` or `archive`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from stages.core import console
 from stages.core.errors import UserError
 from stages.ingest.entry import Entry
 
+if TYPE_CHECKING:
+    from stages.ingest.params import Cifar10
+
 DOWNLOADS = Path(".cache/downloads")
 
 
-def bring(checksum: Path, target: Path) -> list[Entry]:
+def bring(params: Cifar10, target: Path) -> list[Entry]:
     """Download (once, to .cache/downloads), check and unpack the 60,000 images.
 
     Raises:
@@ -23,6 +27,7 @@ def bring(checksum: Path, target: Path) -> list[Entry]:
     """
     from torchvision.datasets import CIFAR10
 
+    checksum = Path(params.path)
     md5 = checksum.read_text(encoding="utf-8").split()[0] if checksum.is_file() else ""
     if md5 != CIFAR10.tgz_md5:
         raise UserError(f"{checksum} must hold the MD5 that torchvision checks CIFAR-10 against, {CIFAR10.tgz_md5}")

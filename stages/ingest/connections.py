@@ -39,7 +39,7 @@ class SpentError(HTTPError):
 
 
 class Budget:
-    """What an address may cost, with all that is asked on its behalf."""
+    """The seconds and bytes that one address may cost, redirects and robots.txt included."""
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self.max_bytes = max_bytes  # of the content
@@ -76,7 +76,7 @@ def get(pool: urllib3.PoolManager, url: str, budget: Budget) -> urllib3.BaseHTTP
 
 
 def make_pool(connections: int, *, allow_private: bool) -> urllib3.PoolManager:
-    """A pool of such connections."""
+    """A pool of connections with budgets."""
 
     class Http(_Bounded):
         public_only = not allow_private
@@ -96,7 +96,7 @@ def make_pool(connections: int, *, allow_private: bool) -> urllib3.PoolManager:
 
 
 class _Stream(io.RawIOBase):
-    """What comes out of a socket, held against the budget of the address that this thread is at."""
+    """The bytes of a socket, counted against the budget of the address that this thread fetches."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self.raw, self.socket, self.budget = raw, connection, cast("Budget", _now.budget)

@@ -73,7 +73,7 @@ def _check(checksum: Path) -> None:
 
 
 def _as_scraped(pictures: Sequence[Image.Image], labels: Sequence[str], target: Path) -> list[Entry]:
-    """Write every digit once, and beside them what is planted."""
+    """Write every digit once, and the planted files beside them."""
     plan = planted.plan(labels)
     large = [_on_paper(picture, number) for number, picture in enumerate(pictures)]
     for picture, path in zip(large, plan.originals, strict=True):

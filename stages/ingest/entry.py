@@ -20,7 +20,7 @@ from stages.core.seeding import generator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-HIDDEN = "hidden"  # the reason code of what operating systems and programs leave beside pictures
+HIDDEN = "hidden"  # the reason code of files that operating systems and programs leave beside pictures
 # Without a leading dot, which hides a name anyhow; in small letters, as `fnmatch` reads them.
 SYSTEM = (
     # Windows, and what its programs leave
@@ -37,7 +37,7 @@ SYSTEM = (
     "*.lrdata", "*.lrcat-data",
 )  # fmt: skip
 _IS_SYSTEM = re.compile("|".join(map(translate, SYSTEM)))
-# DVC leaves out what is called so, at any depth, or reads it as a pipeline of its own.
+# DVC leaves out files and folders of these names, at any depth, or reads them as its own pipelines.
 TAKEN_BY_DVC = {".dvcignore", ".git", ".hg", "dvc.yaml", "dvc.lock"}  # and whatever ends in .dvc
 _NO_PICTURES = {"PDF", "EPS", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "WMF"}  # Pillow knows how these are named
 LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes; what file systems hold, and what leaves room for the folders above
@@ -170,7 +170,7 @@ def hidden_part(path: str) -> str:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether the file, or a folder above it, has such a name."""
+    """Whether the file, or a folder above it, has the name of a hidden or system file."""
     return bool(hidden_part(path))
 
 
@@ -192,7 +192,7 @@ def draw(paths: list[str], fraction: float, table: str = "") -> list[str]:
     by_folder = sorted((str(PurePosixPath(path).parent), path) for path in paths)
     for folder, pairs in groupby(by_folder, key=lambda pair: pair[0]):
         files = [path for _, path in pairs]
-        # Named by the folder: what else the source holds does not move the draw.
+        # Named by the folder, so that other folders of the source do not change the draw.
         order = generator(0, f"ingest {_escaped(folder)}").permutation(len(files))
         drawn += [files[i] for i in order[: max(1, round(fraction * len(files)))]]
     return sorted(drawn)

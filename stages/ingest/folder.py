@@ -7,36 +7,25 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
 from stages.ingest.entry import HIDDEN, Entry, Names, draw, is_hidden, is_picture, printable
 
+if TYPE_CHECKING:
+    from stages.ingest.params import Folder
 
-def bring(
-    source: Path,
-    target: Path,
-    fraction: float = 1.0,
-    table: str = "",
-    *,
-    hidden: bool = False,
-    links_out: bool = False,
-) -> list[Entry]:
-    """Copy the files below `source` to `target`, under their own paths: all, or a `fraction` of each folder.
+
+def bring(params: Folder, target: Path) -> list[Entry]:
+    """Copy the files of the folder to `target`, under their own paths: all, or a fraction of each folder in it.
 
     Links to files are followed; links to folders are not (they can lead back up), and are named in the manifest.
 
-    Args:
-        source: the folder.
-        target: where the files go.
-        fraction: of the files of each folder.
-        table: files that are copied whatever the fraction; `*` stands for anything.
-        hidden: bring in hidden and system files too.
-        links_out: follow links to files outside of `source` too.
-
     Raises:
-        UserError: `source` is not a folder that can be read.
+        UserError: the source is not a folder that can be read.
     """
+    source = Path(params.path)
     if not source.is_dir():
         raise UserError(
             f"`ingest.path` is {source}, which is not a folder that can be read; name the folder that holds the label "
@@ -48,10 +37,11 @@ def bring(
             f"`ingest.path` is {source}, which holds this study itself; move the pictures to a folder of their own"
         )
     found = _walk(source)
-    left_out = [] if hidden else [path for path in found if is_hidden(path)]
-    names, inside = Names(), None if links_out else source.resolve()
+    left_out = [] if params.hidden else [path for path in found if is_hidden(path)]
+    names, inside = Names(), None if params.links_out else source.resolve()
     entries = [Entry(names(path), "", "", "folder", problem=HIDDEN) for path in left_out]
-    drawn = draw(sorted(set(found) - set(left_out)), fraction, table)
+    table = params.table.file if params.table else ""
+    drawn = draw(sorted(set(found) - set(left_out)), params.fraction, table)
     for path in console.progress(drawn, desc="ingest", unit=" files"):
         name = names(path)
         file = names.file(name)

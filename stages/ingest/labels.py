@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entry]:
-    """The entries with label and group, as the section `ingest` says; what is hidden gets neither, but from a table.
+    """The entries with label and group, as the section `ingest` says; hidden files get both from a table alone.
 
     Args:
         entries: what was brought in, and what could not be.

@@ -141,10 +141,4 @@ def check_source(values: Any) -> Ingest:
     source = values.get("source") if isinstance(values, dict) else None
     if source not in SOURCES:
         raise UserError(f"{FILE}: `ingest.source` is {source!r}; it can be {', '.join(SOURCES)}")
-    if "label_level" in values and issubclass(SOURCES[source], Tree):
-        level = values["label_level"]
-        raise UserError(
-            f"{FILE}: `ingest.label_level` is gone: write `ingest.label: {level}`, or leave it out where the label is "
-            "the folder that holds the file"
-        )
     return cast("Ingest", section(SOURCES[source], values, "ingest"))

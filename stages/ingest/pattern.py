@@ -17,7 +17,7 @@ SECONDS = 10.0  # of computing on all names together; 100,000 names take less th
 
 
 def check(pattern: str, group: str) -> str:
-    """The pattern, if it can be used; what is wrong with it is a `ValueError`, as pydantic wants it."""
+    """The pattern, if it can be used; else a `ValueError` with the fault, as pydantic wants it."""
     if len(pattern) > LONGEST:
         raise ValueError(f"it has {len(pattern):,} characters, more than {LONGEST}")
     try:
@@ -30,7 +30,7 @@ def check(pattern: str, group: str) -> str:
 
 
 def found(key: str, pattern: str, group: str, names: Sequence[str]) -> list[str]:
-    """What the named group holds in each name, empty where the pattern does not match.
+    """The text of the named group in each name, empty where the pattern does not match.
 
     The whole name is matched where the pattern can, else the first place that fits.
 

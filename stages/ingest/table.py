@@ -78,7 +78,7 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
 
 
 class _Files:
-    """The files of the source, found by what a table may call them: path, name, or name without its suffix."""
+    """The files of the source, by their names in a table: path, name, or name without its suffix."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.paths: set[str] = set()

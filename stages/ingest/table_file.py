@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 TOO_MANY = "too_many_fields"
 MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
-HOLDS = {"1", "1.0", "true"}  # what says that the label of a column holds
+HOLDS = {"1", "1.0", "true"}  # values of a column that mean: the picture has its label
 _TEXT = (str, int, float)  # of a value
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of one picture."""
+    """A row of a table, about one picture."""
 
     path: str
     label: str = ""
@@ -136,7 +136,7 @@ _Read = tuple["Sequence[str]", list[dict[str, Any]]]  # names of columns, and a 
 
 
 def _delimited(file: Path, name: str, table: Table) -> _Read:
-    """A CSV; its delimiter is the one at which the first line has the columns that are asked for."""
+    """A CSV; its delimiter is the character that splits the first line into the named columns."""
     text = utf8(file, name)
     first = text.lstrip().partition("\n")[0]
     wanted = {*table.columns.values(), *table.flags}
@@ -180,7 +180,7 @@ def _parquet(file: Path, name: str, table: Table) -> _Read:
 
 
 def check_parquet(file: Path, name: str, columns: Sequence[str] = ()) -> None:
-    """Look, before a Parquet file is read, at what it says of its size: equal rows are packed to almost nothing.
+    """Check the size of a Parquet file before it is read: equal rows are packed to almost nothing.
 
     Args:
         file: where it lies.

@@ -94,12 +94,12 @@ class _Bounded:
 
 
 def too_much(path: Path, max_gigabytes: float) -> UserError:
-    """What is said of an archive that is over the limit."""
+    """The error for an archive that is over the limit."""
     return UserError(f"{path} is over `ingest.max_gigabytes` = {max_gigabytes:g} unpacked; raise it if that is right")
 
 
 def is_tar(path: Path) -> bool:
-    """Whether the file, or what is packed in it, begins as a tar does."""
+    """Whether the file begins as a tar does, after unpacking."""
     with path.open("rb") as file:
         start = file.read(8)
     packed = _opener(start) is not None

@@ -11,32 +11,33 @@ import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
 from stages.ingest import folder
 from stages.ingest.entry import HIDDEN, Entry, printable
 from stages.ingest.labels import at_level
+from stages.ingest.params import Folder
+
+if TYPE_CHECKING:
+    from stages.ingest.params import Uecfood256
 
 WHERE = (
     "fetch UECFOOD256 from the Food Image Recognition page of the University of Electro-Communications, and unzip it"
 )
 
 
-def bring(source: Path, target: Path, boxes: str) -> list[Entry]:
+def bring(params: Uecfood256, target: Path) -> list[Entry]:
     """Copy the tree; label by class id and name, group by image id, one row per image or per box.
-
-    Args:
-        source: the folder `UECFOOD256`.
-        target: where the files go.
-        boxes: `whole` (one row per image of a class) or `crop` (one row per box).
 
     Raises:
         UserError: it is not that layout, or category.txt lacks a class.
     """
+    source = Path(params.path)
     if not (source / "category.txt").is_file():
         raise UserError(f"`ingest.path` is {source}, which has no category.txt; {WHERE}")
     names = _categories(source / "category.txt")
-    brought = {entry.path: entry for entry in folder.bring(source, target)}
+    brought = {entry.path: entry for entry in folder.bring(Folder(source="folder", path=params.path), target)}
     entries = []
     known = cache(_boxes)
     for path, entry in brought.items():
@@ -49,7 +50,7 @@ def bring(source: Path, target: Path, boxes: str) -> list[Entry]:
             raise UserError(f"{source / 'category.txt'} has no line for the class {number}, whose folder is there")
         label = f"{number} {names[number]}"
         in_folder = source / path.partition("/")[0] / "bb_info.txt"
-        found: list[str] = known(in_folder).get(image, []) if boxes == "crop" else [""]
+        found: list[str] = known(in_folder).get(image, []) if params.boxes == "crop" else [""]
         entries += [Entry(path, entry.file, label, "uecfood256", image, box, entry.problem) for box in found]
         if not found:
             entries.append(Entry(path, "", label, "uecfood256", group=image, problem="box_missing"))

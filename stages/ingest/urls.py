@@ -1,4 +1,4 @@
-"""Source `urls`: fetch a scrape again from its list, so that it can be repeated by whoever has the list.
+"""Source `urls`: fetch a scrape again from its list, so that everybody with the list can repeat it.
 
 `sources.csv` has the columns `url`, `label` and `sha256` (empty where unknown). Pictures that are gone or changed
 are named in the manifest, and the rest goes on.
@@ -23,7 +23,7 @@ from stages.core import console
 from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
 from stages.core.labels import tidy
-from stages.ingest import address_list
+from stages.ingest import table_file
 from stages.ingest.connections import AGENT, Budget, PrivateAddressError, SpentError, get, make_pool
 from stages.ingest.entry import Entry, printable
 
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
     from stages.ingest.params import Urls
 
+COLUMNS = ("url", "label", "sha256")
 FETCHED = Path(".cache/fetched")  # by content: an interrupted fetch goes on, a second one asks for nothing
-ADDRESSES = FETCHED / "addresses"  # address -> digest of what came from it, for lists that give no digest
+ADDRESSES = FETCHED / "addresses"  # address -> digest of its content, for lists that give no digest
 REDIRECTS, CHUNK = 5, 1 << 16
-AGAIN = {"unreachable", "http_429", "http_502", "http_503", "http_504"}  # what may pass
+AGAIN = {"unreachable", "http_429", "http_502", "http_503", "http_504"}  # reasons that may pass
 
 
 class RefusedError(Exception):
@@ -49,7 +50,7 @@ class RefusedError(Exception):
 
 
 class _Fetcher:
-    """What the threads share."""
+    """The settings, connections and rules of sites that the threads share."""
 
     def __init__(self, params: Urls) -> None:
         self.params = params
@@ -63,7 +64,7 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     Raises:
         UserError: the list is missing or lacks a column, or nothing at all could be fetched.
     """
-    rows = address_list.read(Path(params.path))
+    rows = read_list(Path(params.path))
     by_address: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in rows:
         by_address[row["url"]].append(row)
@@ -85,18 +86,41 @@ def bring(params: Urls, target: Path) -> list[Entry]:
     return entries
 
 
+def read_list(path: Path) -> list[dict[str, str]]:
+    """The rows of the list, each with all three columns, and `problem`: why it cannot be used.
+
+    Raises:
+        UserError: there is no list, or it is none that can be read whole.
+    """
+    if not path.is_file():
+        raise UserError(f"`ingest.path` is {path}, which is not here; name a CSV with the columns url, label, sha256")
+    table = table_file.lines(table_file.utf8(path, str(path)), str(path))
+    names = [name.strip().lower() for name in table[0]] if table else []
+    if missing := set(COLUMNS) - set(names):
+        raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}; it needs url, label and sha256")
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]}; remove one, or give it another name")
+    if not table[1:]:
+        raise UserError(f"{path} names no address; give it a row for every picture")
+    rows = []
+    for fields in table[1:]:
+        found = dict(zip(names, map(str.strip, fields), strict=False))
+        row = {column: found.get(column, "") for column in COLUMNS}
+        row["problem"] = "" if re.fullmatch("(?i)([0-9a-f]{64})?", row["sha256"]) else "not_a_sha256"
+        if any(map(str.strip, fields[len(names) :])):
+            row["problem"] = table_file.TOO_MANY  # a comma in the address, say
+        rows.append(row)
+    return rows
+
+
 def _entries(fetcher: _Fetcher, url: str, path: str, rows: list[dict[str, str]], target: Path) -> list[Entry]:
     """The entries of all rows with this address, which is asked for at most once."""
     entries, seen = [], set[tuple[str, str]]()
     fetch = cache(lambda: _fetch(fetcher, url))
     for row in rows:
         label, expected = printable(tidy(row["label"])), row["sha256"].lower()
-        file, problem = "", row["problem"]
-        if problem:
-            pass
-        elif (label, expected) in seen:
-            problem = "twice_in_list"
-        else:
+        file, problem = "", row["problem"] or ("twice_in_list" if (label, expected) in seen else "")
+        if not problem:
             seen.add((label, expected))
             content = _kept(expected) if expected else None
             if content is None:
@@ -135,7 +159,7 @@ def _kept(digest: str) -> bytes | None:
 
 
 def _check(fetcher: _Fetcher, url: str) -> None:
-    """Refuse what is no address of a site, or what the robots.txt of the site forbids."""
+    """Refuse an address that is not one of a site, or that the robots.txt of the site forbids."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -145,7 +169,7 @@ def _check(fetcher: _Fetcher, url: str) -> None:
             raise RefusedError(rules)
         if not rules.can_fetch(AGENT, url):
             raise RefusedError("forbidden_by_robots")
-    except ValueError:  # a bracket that nobody closed, in one spelling or the other
+    except ValueError:  # a bracket that is not closed, perhaps escaped
         raise RefusedError("not_http") from None
 
 

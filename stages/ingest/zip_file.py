@@ -20,7 +20,7 @@ _MOST_PACKED = 1_100  # bytes that deflate makes of one at most, and a little
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the file is a zip, or what was left of one."""
+    """Whether the file is a zip, whole or cut short."""
     with path.open("rb") as file:
         return file.read(4) in {b"PK\x03\x04", _END} or zipfile.is_zipfile(path)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Draw = Callable[[np.random.Generator], NDArray[np.float64]]
 
 _PADDING = {"nearest": "border", "constant": "zeros", "reflect": "reflection"}
-_CHUNK = 1 << 19  # pixels resampled at once: what stays in a processor's cache
+_CHUNK = 1 << 19  # pixels resampled at once, so that they stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Augmenter:
             settings: what to do.
             seed: of the cell, or of the shared views.
             images: all training images.
-            window: of the order of an epoch (`order.order`), from which partners are drawn; None: from all images.
+            window: of `order.permutation`, from which partners are drawn; None: from all images.
         """
         self.settings, self.seed, self.images, self.window = settings, seed, images, window
         self.count, self.size = len(images), images.size
@@ -82,7 +82,7 @@ class Augmenter:
         if window is None:
             return (drawn[rows] * self.count).astype(np.int64)
         if "partners" not in self._table:
-            taken = order.order(self.seed, epoch, self.count, window)
+            taken = order.permutation(self.seed, epoch, self.count, window)
             self._table["partners"] = order.partners(taken, drawn, window)
         partners: NDArray[np.int64] = self._table["partners"]
         return partners[rows]
@@ -181,10 +181,8 @@ class Augmenter:
             s.scale, s.ratio, self._draw(epoch, "erase_area")[rows], self._draw(epoch, "erase_ratio")[rows]
         )
         hit = self._draw(epoch, "erase")[rows] < s.probability
-        across, down = (
-            torch.from_numpy(s).to(x.device) for s in self._spans(epoch, rows, "erase", width * hit, height * hit)
-        )
-        return (~(across[:, None, None, :] & down[:, None, :, None])).float()
+        inside = self._inside(epoch, rows, "erase", width * hit, height * hit)
+        return torch.from_numpy(~inside).to(x.device).float()
 
     def _shares(self, epoch: int, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
         """Each image's own share (n,), and the weight of its own pixels (n, 1, 1 or size, 1 or size)."""
@@ -202,21 +200,15 @@ class Augmenter:
     def _inside(
         self, epoch: int, rows: NDArray[np.int64], name: str, width: NDArray[np.float64], height: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """Which pixels lie in a rectangle of these sides (fractions): (n, 1, size, size)."""
-        across, down = self._spans(epoch, rows, name, width, height)
-        return across[:, None, None, :] & down[:, None, :, None]
-
-    def _spans(
-        self, epoch: int, rows: NDArray[np.int64], name: str, width: NDArray[np.float64], height: NDArray[np.float64]
-    ) -> list[NDArray[np.bool_]]:
-        """Which columns and which rows of pixels the rectangles cover: (n, size) each."""
+        """Whether each pixel lies in a rectangle of these sides (fractions): (n, 1, size, size)."""
         at = np.arange(self.size)
         spans = []
         for side, axis in ((width, "x"), (height, "y")):
             length = np.round(side * self.size)
             start = np.floor(self._draw(epoch, f"{name}_{axis}")[rows] * (self.size - length + 1))
             spans.append((at >= start[:, None]) & (at < (start + length)[:, None]))
-        return spans
+        across, down = spans
+        return across[:, None, None, :] & down[:, None, :, None]
 
     # --- draws ---
 

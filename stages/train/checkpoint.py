@@ -1,4 +1,4 @@
-"""What a killed cell goes on from: one file per cell, whole or absent, outside of what DVC tracks."""
+"""The checkpoint of an unfinished cell: one file, whole or absent, which DVC does not track."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ DECIDING = (
     "__init__.py",
     *(f"core/{name}.py" for name in ("cells", "files", "intact", "params", "rendered", "seeding")),
 )
-
-
 _SHARE = 0.05  # of the time, at most, goes into checkpoints; one that takes less than _FREE seconds is always written
 _FREE = 0.1
 
@@ -56,7 +54,7 @@ def fingerprint(
 
 
 def code() -> str:
-    """Digest of the source that decides about bytes: what dvc.yaml names as code that `train` depends on."""
+    """Digest of the source code that dvc.yaml names as dependencies of `train`."""
     here = Path(__file__).parent
     sources = [*sorted(here.rglob("*.py")), *(here.parent / name for name in DECIDING)]
     return store.digest([[str(p.relative_to(here.parent)), files.sha256(p)] for p in sources])
@@ -68,7 +66,6 @@ class Checkpoint:
     def __init__(self, fingerprint: str) -> None:
         self.folder = store.home() / ".checkpoints" / fingerprint
         self.file = self.folder / "last.pt"
-        self.epoch = 0  # whose state is kept
         self.saved, self.cost = 0.0, 0.0
 
     @property
@@ -81,7 +78,7 @@ class Checkpoint:
         begin = time.perf_counter()
         with files.atomic(self.file) as partial:
             torch.save(state, partial)
-        self.saved, self.epoch = time.perf_counter(), int(state["progress"]["epoch"])
+        self.saved = time.perf_counter()
         self.cost = self.saved - begin
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -95,7 +92,6 @@ class Checkpoint:
         except (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, ValueError, NotImplementedError):
             state = {}
         if isinstance(state, dict) and "progress" in state:
-            self.epoch = int(state["progress"]["epoch"])
             return state
         console.say(f"{self.file} is damaged; it is removed, and the cell begins anew")
         self.remove()

@@ -1,8 +1,9 @@
-"""What `split` and `clean` left: images in the order of the split, their labels and parts."""
+"""The images that `clean` has kept, with their labels, in the parts and the order of `split`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ class Data:
     rows: dict[str, NDArray[np.int64]]
     """split -> positions of its images, in the order of the split"""
 
-    @property
+    @cached_property
     def training(self) -> NDArray[np.int64]:
         """Positions of the training images, in the order in which their pixels are stored."""
         return np.sort(self.rows["train"])
@@ -42,13 +43,13 @@ class Data:
         return [float(n) for n in counts / counts.sum()]
 
 
-def load(seed: int, *, mixed: bool = False) -> Data:
+def load(seed: int, *, by_id: bool = False) -> Data:
     """Read the manifest, the split of the cells of `seed`, and the classes.
 
     Args:
         seed: of the cells.
-        mixed: pixels are stored in the order of the ids, which begin with the SHA-256 of the pictures and so know
-            nothing of the classes; else in the order of the split, which is one class after the other.
+        by_id: store the pixels in the order of the ids, which begin with the SHA-256 of the pictures, so that the
+            classes are mixed; else in the order of the split, which is one class after the other.
 
     Raises:
         UserError: a file is missing, an image of the split has no row in the manifest, a path
@@ -57,7 +58,7 @@ def load(seed: int, *, mixed: bool = False) -> Data:
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
     path = cells.split_file(seed)
     split = files.read_rows(path)
-    order = np.argsort([row["image_id"] for row in split]) if mixed else np.arange(len(split))
+    order = np.argsort([row["image_id"] for row in split]) if by_id else np.arange(len(split))
     classes: list[str] = files.read_json(CLASSES, list[str])
     index = {name: i for i, name in enumerate(classes)}
     try:

@@ -44,7 +44,7 @@ def processes() -> int:
 
 
 def rank() -> int:
-    """Which of them this is, from 0; 0 alone writes files and says things."""
+    """The number of this process, from 0; process 0 alone writes files and messages."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -142,7 +142,7 @@ def launch(work: Work, cell: Cell, variant: str, seed: int) -> None:
 
 
 def _start(processes: list[BaseProcess]) -> None:
-    """Start them so that they ignore Ctrl-C, which reaches all processes of a terminal: this one ends them."""
+    """Start processes that ignore Ctrl-C, which reaches all processes of a terminal; the parent ends them."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for process in processes:
@@ -152,7 +152,7 @@ def _start(processes: list[BaseProcess]) -> None:
 
 
 def _run(rank: int, work: Work, cell: Cell, variant: str, seed: int, folder: Path) -> None:
-    """What one of the processes does."""
+    """The main function of each process."""
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         children.end_with_parent()

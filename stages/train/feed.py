@@ -1,4 +1,4 @@
-"""What the network is fed with: training batches, and whole splits in fixed chunks."""
+"""The inputs of the network: training batches, and whole splits in fixed chunks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def resident(pixels: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint
 
 
 def group(cell: Cell) -> int | None:
-    """How many images a backbone always takes at once; None for other networks, which take what fits into memory.
+    """The number of images that a backbone always takes at once; None for other networks, which take whole chunks.
 
     The shape of a batch can decide about the order in which a sum is rounded. Every pass over whole splits, and
     everything frozen, therefore runs in groups of one size, filled up where images are missing: an image's activations
@@ -119,7 +119,7 @@ class Live:
             self.kept = torch.cat([whole(images[c], normaliser, device) for c in chunks(len(images), cell)])
 
     def __call__(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:
-        """Training images at `rows` of the training split: float32 (n, 3, size, size), and whom they are mixed with."""
+        """Training images at `rows` of the training split: float32 (n, 3, size, size), and their mixing."""
         if self.by_epoch and epoch != self.epoch:
             self._keep(epoch, labels)
         if self.kept is None:
@@ -128,7 +128,7 @@ class Live:
         return self.kept[at], self.mixed and Mixed(self.mixed.labels[at], self.mixed.share[at])
 
     def reader(self, _epoch: int) -> Callable[[NDArray[np.int64]], None]:
-        """What reads training images from the disk before they are asked for; nothing where they are kept in memory."""
+        """The function that reads training images from the disk; it does nothing where they are kept in memory."""
         return self.augmenter.images.fetch if self.kept is None else lambda _rows: None
 
     def _made(self, epoch: int, rows: NDArray[np.int64], labels: Tensor) -> tuple[Tensor, Mixed | None]:

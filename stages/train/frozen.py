@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from stages.train.augment import Mixed
     from stages.train.predict import Loaded
 
-VIEWS_SEED = 0  # of the cached augmented views: the same for all cells, or they could not share them
+VIEWS_SEED = 0  # of the cached augmented views; all cells have the same seed, so that they share the views
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What the frozen part gives for every image of some rows."""
+    """The outputs of the frozen part for some images."""
 
     stored: NDArray[Any]
     dtype: torch.dtype
@@ -98,32 +98,25 @@ class Cache:
 
     def _activations(self, rows: NDArray[np.int64], view: object, chunks: Iterator[Tensor], title: str) -> Activations:
         def build(target: Path) -> None:
-            stored: NDArray[Any] | None = None
-            start = 0
-            total = len(list(feed.chunks(len(rows), self.loaded.cell)))
-            for chunk in progress(chunks, total=total, desc=f"frozen part, {title}"):
-                out = self._forward(chunk)
+            stored: NDArray[Any] = np.zeros(0, np.float32)
+            if not len(rows):
+                np.save(target, stored)
+            parts = list(feed.chunks(len(rows), self.loaded.cell))
+            for part, x in zip(progress(parts, desc=f"frozen part, {title}"), chunks, strict=True):
+                out = self._forward(x)
                 bits = out.contiguous().view(_BITS[out.dtype]).cpu().numpy()
-                if stored is None:
+                if not part.start:
                     stored = store.create(target, bits.dtype, (len(rows), *bits.shape[1:]))
-                stored[start : start + len(bits)] = bits
-                start += len(bits)
-            if stored is None:
-                np.save(target, np.zeros((0,), np.float32))
+                stored[part] = bits
 
         images = hashlib.sha256(rows.tobytes()).hexdigest()
         stored = store.array("activations", self.key | {"rows": images, "view": view}, build)
         return Activations(stored, _DTYPES[stored.dtype], self.loaded.device)
 
-    @torch.no_grad()
     def _forward(self, x: Tensor) -> Tensor:
         network, training = self.loaded.network, self.loaded.network.training
         network.eval()
-        dtype = machine.autocast_dtype(self.loaded.cell, self.loaded.device)
-        if self.loaded.cell.channels_last:
-            x = x.to(memory_format=torch.channels_last)
-        with torch.autocast(self.loaded.device.type, dtype, enabled=dtype is not None):
-            out = feed.in_groups(self.prefix, x, feed.group(self.loaded.cell))
+        out = predict.evaluated(self.loaded, x, self.prefix)
         network.train(training)
         return out
 
@@ -151,7 +144,7 @@ class Cut:
 
 
 def cut(loaded: Loaded) -> Cut:
-    """Cut a cell behind what no phase trains, so that heads and seeds that share it share its activations."""
+    """Cut a cell behind the part that no phase trains; cells with the same part share its activations."""
     cell, network = loaded.cell, loaded.network
     if cell.model.name != "backbone" or cell.frozen != "cached":
         return Cut(loaded, None, network)
@@ -172,7 +165,7 @@ class Cached:
         return self._of(epoch)[rows], None
 
     def reader(self, epoch: int) -> Callable[[NDArray[np.int64]], None]:
-        """What reads activations from the disk before they are asked for; missing ones are computed here."""
+        """The function that reads activations of an epoch from the disk; missing activations are computed first."""
         stored = self._of(epoch).stored
         return feed.Images(stored, np.arange(len(stored))).fetch
 
@@ -189,7 +182,7 @@ def view_of(epoch: int, views: int) -> int:
 
 
 class LivePrefix(nn.Module):
-    """The network with its frozen part computed at every step: what a cached run must equal."""
+    """The network with its frozen part computed at every step; a run from the cache has the same bits."""
 
     def __init__(self, prefix: nn.Module, rest: nn.Module, group: int | None) -> None:
         super().__init__()
@@ -219,7 +212,7 @@ def _digest(part: nn.Module) -> list[str]:
 
 def _tensors(named: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
-    for name, value in sorted(named.items()):  # a file has them in another order
+    for name, value in sorted(named.items()):  # in a file of weights their order is another
         whole.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         whole.update(value.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from stages.core import console
+from stages.core import cells, console
 from stages.core.errors import UserError
 from stages.core.seeding import number
 from stages.train import distributed, feed, losses, machine, order
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stage:
-    """What one phase trains: `rest` on what `batch` feeds it; `validation` gives the validation logits.
+    """The part `rest` that one phase trains, its inputs from `batch`, and the logits of the validation images.
 
-    `reader` gives what reads rows for `batch` from the disk in an epoch.
+    For each epoch `reader` gives a function that reads rows for `batch` from the disk.
     """
 
     rest: nn.Module
@@ -49,7 +48,7 @@ class Stage:
 
 @dataclass
 class Progress:
-    """How far a cell is; what a checkpoint holds besides tensors."""
+    """How far the training of a cell is; a checkpoint holds it beside the tensors."""
 
     epoch: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
@@ -61,6 +60,13 @@ class Progress:
 
 class Trainer:
     """Trains one network through all phases of a cell."""
+
+    checkpoint: Checkpoint
+    bar: tqdm[Any]
+    # of the phase that is being trained:
+    stage: Stage
+    optimisation: Optimisation
+    step: Step
 
     def __init__(
         self, cell: Cell, seed: int, network: Network, labels: dict[str, Tensor], weights: Tensor | None, name: str
@@ -85,7 +91,7 @@ class Trainer:
         self.seconds: list[float] = []
 
     def fit(self, stage_of: Callable[[Phase], Stage], checkpoint: Checkpoint) -> None:
-        """Train all phases, or what an interruption left of them; the network ends as the chosen epoch left it.
+        """Train all phases, or the rest after an interruption; the network ends with the weights of the chosen epoch.
 
         Args:
             stage_of: sets what is trainable in a phase, and gives its inputs.
@@ -101,96 +107,70 @@ class Trainer:
             console.say(f"{self.name}: goes on after epoch {self.progress.epoch} of {self.cell.total_epochs}")
         images = len(self.labels["train"])
         done, begin = self.progress.epoch, 0
-        bar: tqdm[Any] = console.progress(
-            total=self.cell.total_epochs * images,
-            initial=done * images,
-            desc=self.name,
-            unit=" images",
-            unit_scale=True,
-        )
-        with bar, self._interruptible(checkpoint):
+        total, self.checkpoint = self.cell.total_epochs * images, checkpoint
+        self.bar = console.progress(total=total, initial=done * images, desc=self.name, unit=" images", unit_scale=True)
+        with self.bar:
             for phase in self.cell.schedule_of_phases:
                 if begin + phase.epochs > self.progress.epoch and not self._stopped():
-                    self._phase(phase, begin, stage_of(phase), checkpoint, state, bar)
+                    self.stage = stage_of(phase)
+                    self._phase(phase, begin, state)
                     state = None
                 begin += phase.epochs
         if self.best_state and self.progress.best_epoch != self.progress.epoch:
             self.network.load_state_dict(self.best_state, strict=False)
 
-    @contextlib.contextmanager
-    def _interruptible(self, checkpoint: Checkpoint) -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt:
-            kept = f"the state after epoch {checkpoint.epoch} is kept" if checkpoint.epoch else "no epoch is kept"
-            console.say(f"{self.name}: {kept}; the same command goes on from there")
-            raise
-
-    def _phase(
-        self,
-        phase: Phase,
-        begin: int,
-        stage: Stage,
-        checkpoint: Checkpoint,
-        state: dict[str, Any] | None,
-        bar: tqdm[Any],
-    ) -> None:
+    def _phase(self, phase: Phase, begin: int, state: dict[str, Any] | None) -> None:
+        """Train the rest of a phase, which begins after `begin` epochs of earlier phases."""
         self.trained |= {name for name, p in self.network.named_parameters() if p.requires_grad}
         steps = math.ceil(len(list(self._batches(np.arange(len(self.labels["train"]))))) / self.cell.accumulate)
-        optimisation = Optimisation(self.cell, self.network, phase, steps, self.device, self.dtype)
+        self.optimisation = Optimisation(self.cell, self.network, phase, steps, self.device, self.dtype)
         if state is not None and self.progress.epoch > begin:
-            optimisation.load_state_dict(state["optimisation"])
-        step = Step(self.cell, stage.rest, self.network, self.weights)
+            self.optimisation.load_state_dict(state["optimisation"])
+        rates, scaler = self.optimisation.rates, self.optimisation.scaler
+        self.step = Step(self.cell, self.stage.rest, self.network, self.weights, self.dtype, scaler)
         for epoch in range(self.progress.epoch + 1, begin + phase.epochs + 1):
             start = time.perf_counter()
             in_phase = epoch - begin - 1
-            rate = optimisation.rates.before_step(in_phase, 0)
-            trained = self._epoch(epoch, in_phase, stage, step, optimisation, bar)
+            rate = rates.before_step(in_phase, 0)
+            trained = self._epoch(epoch, in_phase)
             distributed.average_buffers(self.network)
-            validated = self._validate(stage)
+            validated = self._validate()
             self._record(epoch, rate, trained, validated)
             if validated[0] is not None:
-                optimisation.rates.after_epoch(validated[0])
+                rates.after_epoch(validated[0])
             self.seconds.append(time.perf_counter() - start)
-            if checkpoint.due and not distributed.rank():
-                checkpoint.save(self._state(optimisation))
-            bar.set_postfix_str(_figures(self.progress.history[-1]))
+            if self.checkpoint.due and not distributed.rank():
+                self.checkpoint.save(self._state())
+            self.bar.set_postfix(
+                {name: value for name, value in self.progress.history[-1].items() if value is not None}
+            )
             if self._stopped():
                 break
 
-    def _epoch(
-        self,
-        epoch: int,
-        in_phase: int,
-        stage: Stage,
-        step: Step,
-        optimisation: Optimisation,
-        bar: tqdm[Any],
-    ) -> tuple[float, float]:
-        """One pass over the training images; mean loss and accuracy as they were met on the way."""
+    def _epoch(self, epoch: int, in_phase: int) -> tuple[float, float]:
+        """One pass over the training images: the means of the losses and accuracies of its batches."""
         labels, accumulate, window = self.labels["train"], self.cell.accumulate, self.cell.shuffle_window
-        taken = order.order(self.seed, epoch, len(labels), window)
+        taken = order.permutation(self.seed, epoch, len(labels), window)
         # Dropout alone draws from torch's global generator; the processes of a cell draw different numbers.
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
         batches = list(self._batches(taken))
         met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
-        ready = order.ahead(batches, taken, window, stage.reader(epoch)) if window is not None else batches
+        ready = order.ahead(batches, taken, window, self.stage.reader(epoch)) if window is not None else batches
         for i, rows in enumerate(ready):
             mine = distributed.share(rows)
-            x, mixed = stage.batch(epoch, mine, labels)
+            x, mixed = self.stage.batch(epoch, mine, labels)
             y = labels[feed.place(mine, self.device)]
             part = self._part(y, mixed, len(rows))
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
             # The gradients of the processes are averaged: each counts by its part of the batch.
-            factor = share * part * distributed.processes()
-            loss, hits[i] = step(x, y, mixed, factor, self.dtype, optimisation.scaler)
+            loss, hits[i] = self.step(x, y, mixed, share * part * distributed.processes())
             met[i] = loss * part
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
-                optimisation.rates.before_step(in_phase, i // accumulate)
-                optimisation.step(self.cell.clip_norm)
-            bar.update(len(rows))
+                self.optimisation.rates.before_step(in_phase, i // accumulate)
+                self.optimisation.step(self.cell.clip_norm)
+            self.bar.update(len(rows))
             if i % 64 == 63:
                 self._check(distributed.summed(met[: i + 1]), epoch)
         met, hits = distributed.summed(met), distributed.summed(hits)
@@ -200,7 +180,7 @@ class Trainer:
         return mean, float(hits.double().cpu().sum() / sizes.sum())
 
     def _part(self, y: Tensor, mixed: Mixed | None, count: int) -> float:
-        """What the images of this process have of the mean loss of a batch of `count`."""
+        """The share of the images of this process in the mean loss of a batch of `count`."""
         if distributed.processes() == 1:
             return 1.0
         if self.weights is None:
@@ -218,7 +198,7 @@ class Trainer:
             )
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Batches of `batch` images; what is left over joins the last where it is one image for each process."""
+        """Batches of `batch` images; a rest of fewer than two images for each process joins the last batch."""
         size, start = self.cell.batch, 0
         while start < len(order):
             left = len(order) - start - size
@@ -227,13 +207,13 @@ class Trainer:
             start = stop
 
     @torch.no_grad()
-    def _validate(self, stage: Stage) -> tuple[float | None, float | None]:
+    def _validate(self) -> tuple[float | None, float | None]:
         """Cross entropy (without smoothing or weights) and accuracy on the validation images."""
         y = self.labels["val"]
         if not len(y):
             return None, None
         self.network.eval()
-        logits = stage.validation()
+        logits = self.stage.validation()
         loss = torch.nn.functional.cross_entropy(logits.double(), y)
         return float(loss), float((logits.argmax(1) == y).double().mean())
 
@@ -242,16 +222,7 @@ class Trainer:
     ) -> None:
         p, (loss, top1) = self.progress, validated
         p.epoch = epoch
-        p.history.append(
-            {
-                "epoch": epoch,
-                "lr": rate,
-                "train_loss": trained[0],
-                "train_top1": trained[1],
-                "val_loss": loss,
-                "val_top1": top1,
-            }
-        )
+        p.history.append(dict(zip(cells.HISTORY, (epoch, rate, *trained, *validated), strict=True)))
         if loss is not None and not math.isfinite(loss):
             raise UserError(f"{self.name}: the validation loss is {loss} at epoch {epoch}; lower `lr` in params.yaml")
         p.stale = 0 if loss is not None and loss < p.lowest else p.stale + 1
@@ -267,16 +238,16 @@ class Trainer:
         return rule is not None and self.progress.stale >= rule.patience
 
     def _changing(self) -> dict[str, Tensor]:
-        """What a phase so far has trained, and all running statistics; the others are as they were built."""
+        """The parameters that some phase so far has trained, and all running statistics."""
         frozen = {name for name, _ in self.network.named_parameters()} - self.trained
         return {name: value for name, value in self.network.state_dict().items() if name not in frozen}
 
-    def _state(self, optimisation: Optimisation) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         return {
             "progress": vars(self.progress),
             "network": self._changing(),
             "best": self.best_state,
-            "optimisation": optimisation.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -284,13 +255,3 @@ class Trainer:
         self.best_state = state["best"]
         self.network.load_state_dict(state["network"], strict=False)
         self.trained = set(state["network"])
-
-
-def _figures(row: dict[str, float | None]) -> str:
-    shown = [f"epoch {row['epoch']}"]
-    shown += [
-        f"{split} {row[f'{split}_loss']:.3f} {row[f'{split}_top1']:.1%}"
-        for split in ("train", "val")
-        if row[f"{split}_loss"] is not None
-    ]
-    return ", ".join(shown)

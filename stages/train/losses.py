@@ -1,4 +1,4 @@
-"""Cross entropy with smoothed, weighted and mixed labels: what train minimises and evaluate reports as `loss`."""
+"""Cross entropy with smoothed, weighted and mixed labels: `train` minimises it, and `evaluate` reports it as `loss`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cross_entropy(
 
 
 def weight(labels: Tensor, mixed: Mixed | None, weights: Tensor) -> Tensor:
-    """What the sum of the losses of a batch is divided by: the weights of its labels together."""
+    """The sum of the weights of a batch's labels, by which the sum of its losses is divided."""
     if mixed is None:
         return weights[labels].sum()
     return (mixed.share * weights[labels] + (1 - mixed.share) * weights[mixed.labels]).sum()

@@ -1,4 +1,4 @@
-"""The device, the threads and what else decides about bits."""
+"""The device, the threads and other settings of the machine that decide about bits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def prepare(cell: Cell) -> torch.device:
     # Not `use_deterministic_algorithms`, which loads torch's compiler (two seconds) only to tell it the same.
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # every tensor here is written before it is read
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return choose(cell)
@@ -74,7 +74,7 @@ def place(network: Network, cell: Cell, device: torch.device) -> Network:
 
 
 def describe(cell: Cell, device: torch.device) -> dict[str, Any]:
-    """What the bits of a cell depend on, besides its settings."""
+    """The properties of the machine and of torch that the bits of a cell depend on."""
     dtype = autocast_dtype(cell, device)
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

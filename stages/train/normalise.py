@@ -17,6 +17,8 @@ from stages.train import sections as parts
 from stages.train import zoo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
 PREFIX = "normalise."  # of the statistics' names beside the network's own in model.safetensors
 _CHUNK = 1024  # training images read at once while fitting
+_ZCA_NUMBERS = 1 << 29  # of the data matrix, 2 GB: of more training images, as many as fit are taken, evenly spaced
+_ZCA_CHUNK = 512
+_OVERSAMPLING = 16
+_POWER_ITERATIONS = 3
 
 
 class Step(nn.Module):
-    """One step; it overwrites float32 pixels (N, 3, size, size) of 0 to 255, or what the step before made of them."""
+    """One step; it overwrites float32 pixels (N, 3, size, size) of 0 to 255, or the output of the step before."""
 
     def __init__(self, settings: parts.NormaliseStep, statistics: dict[str, Tensor]) -> None:
         super().__init__()
@@ -37,7 +43,7 @@ class Step(nn.Module):
             self.register_buffer(name, value)
 
     def describe(self) -> dict[str, Any]:
-        """Settings and statistics, for config.json; a large matrix is told by its shape."""
+        """Settings and statistics, for config.json, with the shape of a large matrix in place of its values."""
         told = {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in self.named_buffers()}
         return self.settings.model_dump() | told
 
@@ -161,9 +167,7 @@ def _fit(step: parts.NormaliseStep, cell: Cell, before: nn.Sequential, training:
         mean, std = _moments(before, training)
         return {"mean": mean, "std": std + step.epsilon}
     if isinstance(step, parts.Zca):
-        from stages.train import zca
-
-        return zca.fit(step, lambda rows: before(to_float(training[rows], torch.device("cpu"))), len(training))
+        return _whitening(step, lambda rows: before(to_float(training[rows], torch.device("cpu"))), len(training))
     return {}
 
 
@@ -177,3 +181,44 @@ def _moments(before: nn.Sequential, training: Images) -> tuple[Tensor, Tensor]:
         count += x.numel() // 3
     mean = total / count
     return mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float()
+
+
+def _whitening(step: parts.Zca, images: Callable[[NDArray[np.int64]], Tensor], count: int) -> dict[str, Tensor]:
+    """ZCA whitening of whole images, fitted by torch's randomised decomposition of the data matrix.
+
+    64x64x3 pixels have a covariance of 12,288 x 12,288, whose exact decomposition needs over 30 GB. Here the leading
+    directions come from `torch.svd_lowrank` (Halko, Martinsson and Tropp 2011), and the rest of the space shares one
+    variance, as in probabilistic PCA (Tipping and Bishop 1999). With as many components as pixels this is ordinary ZCA.
+
+
+    Args:
+        step: `epsilon` (added to each variance) and `components`.
+        images: gives float32 (n, 3, size, size) for some rows of the training images.
+        count: number of training images.
+
+    Returns:
+        `mean` (pixels), `directions` (pixels, k), `inside` (k) and `outside` (one number): the inverse roots of the
+        variances along the directions and across them.
+    """
+    pixels = images(np.arange(1)).numel()
+    rows = np.linspace(0, count - 1, min(count, max(_ZCA_NUMBERS // pixels, 1))).astype(np.int64)
+    data = torch.empty(len(rows), pixels)
+    for start in range(0, len(rows), _ZCA_CHUNK):
+        data[start : start + _ZCA_CHUNK] = images(rows[start : start + _ZCA_CHUNK]).flatten(1)
+    chunks = [data[start : start + _ZCA_CHUNK] for start in range(0, len(rows), _ZCA_CHUNK)]
+    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0).div(len(rows)).float()
+    data -= mean
+    power = float(torch.stack([chunk.double().square().sum() for chunk in chunks]).sum()) / len(rows)
+    width = min(pixels, len(rows), step.components + _OVERSAMPLING)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, roots, directions = torch.svd_lowrank(data, q=width, niter=_POWER_ITERATIONS)
+    keep = min(step.components, width)
+    variances = (roots[:keep].double().square() / len(rows)).float()
+    rest = max(power - float(variances.double().sum()), 0.0) / max(pixels - keep, 1)
+    return {
+        "mean": mean,
+        "directions": directions[:, :keep].contiguous(),
+        "inside": (variances + step.epsilon).rsqrt(),
+        "outside": torch.tensor((rest + step.epsilon) ** -0.5),
+    }

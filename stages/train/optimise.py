@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Optimisation:
-    """What changes the weights in one phase: the optimiser, its rates, and the scale that float16 gradients need."""
+    """The optimiser of one phase, its learning rates, and the scale that float16 gradients need."""
 
     def __init__(
         self, cell: Cell, network: Network, phase: Phase, steps: int, device: torch.device, dtype: torch.dtype | None
@@ -85,7 +85,7 @@ class Rates:
             self.plateau = ReduceLROnPlateau(moved, factor=schedule.factor, patience=schedule.patience)
 
     def before_step(self, epoch: int, step: int) -> float:
-        """Set the rates for `step` of `epoch`, both from 0 within the phase; returns the one of the last group."""
+        """Set the rates for `step` of `epoch`, both from 0 within the phase; returns the rate of the last group."""
         if self.plateau is None:
             factor = _factor(self.schedule, epoch, step, self.epochs, self.steps)
             for group, base in zip(self.moved.param_groups, self.base, strict=True):
@@ -93,7 +93,7 @@ class Rates:
         return float(self.moved.param_groups[-1]["lr"])
 
     def after_epoch(self, val_loss: float) -> None:
-        """Tell a plateau what the epoch came to."""
+        """Give the validation loss of an epoch to a plateau."""
         if self.plateau is not None:
             self.plateau.step(val_loss)
 

@@ -1,4 +1,4 @@
-"""In which order an epoch takes the training images, and the reading of the next ones while these are trained on."""
+"""The order in which an epoch takes the training images, and reading the next ones from the disk meanwhile."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCKS = 64  # of images that lie side by side on the disk, in a window
 
 
-def order(seed: int, epoch: int, count: int, window: int | None = None) -> Index:
-    """In which order an epoch takes the `count` training images: a function of the arguments alone.
+def permutation(seed: int, epoch: int, count: int, window: int | None = None) -> Index:
+    """The order in which an epoch takes the `count` training images: a function of the arguments alone.
 
     Without a window every order is as likely as any other. With one the images, as they are stored, are cut into blocks
     of a 64th of the window; the blocks are shuffled, and then the images within each `window` consecutive ones. So the
@@ -41,7 +41,7 @@ def order(seed: int, epoch: int, count: int, window: int | None = None) -> Index
 
 
 def partners(order: Index, drawn: NDArray[np.float64], window: int) -> Index:
-    """For each image one of the same window: the one that stands at the share `drawn` (0 to 1, not 1) of it."""
+    """For each image a partner from its window, at `drawn` (from 0 to below 1) times the window's length."""
     start = np.arange(len(order)) // window * window
     found = np.empty_like(order)
     found[order] = order[start + (drawn[order] * np.minimum(window, len(order) - start)).astype(np.int64)]

@@ -13,9 +13,11 @@ from stages.train.presets import AUGMENT
 from stages.train.zoo.params import Model  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stages.core.params import Study
 
-# Without a window it is as if there were no such key, in records too: it changes nothing that was trained before.
+# Without a window the key is left out of records, so that the records of earlier cells stay as they are.
 Window = Annotated[PositiveInt | None, Field(exclude_if=lambda window: window is None)]
 
 
@@ -48,7 +50,7 @@ class Cell(Section):
     # hardware
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: PositiveInt = 1
-    # One process is as if there were no such key, in records too: it changes nothing that was trained before.
+    # With one process the key is left out of records, so that the records of earlier cells stay as they are.
     processes: PositiveInt = Field(default=1, exclude_if=lambda count: count == 1)
     instruction_set: Literal["portable", "avx2", "native"] = "portable"
     precision: Literal["fp32", "bf16", "fp16", "auto"] = "fp32"
@@ -56,8 +58,8 @@ class Cell(Section):
     compile: bool = False
 
     @property
-    def mixed(self) -> bool:
-        """Whether pixels are stored in the order of the ids: shuffling within a window of one class mixes nothing."""
+    def by_id(self) -> bool:
+        """Whether pixels are stored in the order of the ids, so that every window holds all classes."""
         return self.shuffle_window is not None
 
     @property
@@ -98,7 +100,12 @@ def cell(study: Study, variant: str) -> Cell:
     here = f"variants.{variant}"
     values = {"lr": study.lr, **defaults, **own}
     resolved = section(Cell, values, lambda key: here if key in own or key == "model" else "train")
-    _check(resolved, here)
+    if own.get("shuffle_window") and resolved.model.name == "random":
+        raise UserError(
+            f"params.yaml: `{here}.shuffle_window` has no effect on the model `random`, which trains nothing"
+        )
+    if fault := next(_faults(resolved), None):
+        raise UserError(f"params.yaml: `{here}{fault}")
     return resolved
 
 
@@ -112,40 +119,31 @@ def check(study: Study) -> None:
         cell(study, variant)
 
 
-def _check(cell: Cell, where: str) -> None:
-    """What no single key can know."""
+def _faults(cell: Cell) -> Iterator[str]:
+    """Faults of several keys together; each sentence continues the name of the variant."""
     if (cell.epochs is None) == (cell.phases is None):
-        raise UserError(f"params.yaml: `{where}`: name either `epochs` or `phases`")
+        yield "`: name either `epochs` or `phases`"
+    if cell.processes > 1 and cell.batch < 2 * cell.processes:
+        need = "share each batch and need two images each"
+        yield f"`: `processes: {cell.processes}` {need}; `batch` is {cell.batch}"
+    if cell.shuffle_window is not None and cell.shuffle_window < cell.batch:
+        yield f"`: `shuffle_window: {cell.shuffle_window}` is smaller than `batch: {cell.batch}`"
+    if cell.model.name != "backbone" and any(phase.trainable for phase in cell.phases or []):
+        yield f".phases`: `trainable` needs a backbone; a `{cell.model.name}` trains whole"
+    yield from _augment_faults(cell)
+
+
+def _augment_faults(cell: Cell) -> Iterator[str]:
     if isinstance(cell.augment, str) and cell.augment not in AUGMENT:
-        raise UserError(f"params.yaml: `{where}.augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}")
-    _check_batch(cell, where)
+        yield f".augment`: no preset `{cell.augment}`; there are {', '.join(AUGMENT)}"
+        return
     augment = cell.augmentation
     if cell.views is not None:
         if cell.model.name != "backbone" or cell.frozen != "cached" or augment == parts.Augment():
-            raise UserError(f"params.yaml: `{where}.views` needs a backbone, `frozen: cached` and an augmentation")
+            yield ".views` needs a backbone, `frozen: cached` and an augmentation"
         if augment.mixup or augment.cutmix:
-            raise UserError(
-                f"params.yaml: `{where}.views` cannot hold mixup or cutmix, whose labels change with the image"
-            )
+            yield ".views` cannot hold mixup or cutmix, whose labels change with the image"
     if augment.fill != "constant" and augment.crop_padding and not (augment.rotation or augment.zoom or augment.shift):
-        raise UserError(
-            f"params.yaml: `{where}.augment.fill` has no effect on `crop_padding` alone, which pads with black"
-        )
+        yield ".augment.fill` has no effect on `crop_padding` alone, which pads with black"
     if augment.shift and (augment.shift.px is None) == (augment.shift.fraction is None):
-        raise UserError(f"params.yaml: `{where}.augment.shift`: name either `px` or `fraction`")
-    if cell.model.name != "backbone" and any(phase.trainable for phase in cell.phases or []):
-        raise UserError(
-            f"params.yaml: `{where}.phases`: `trainable` needs a backbone; a `{cell.model.name}` trains whole"
-        )
-
-
-def _check_batch(cell: Cell, where: str) -> None:
-    if cell.processes > 1 and cell.batch < 2 * cell.processes:
-        raise UserError(
-            f"params.yaml: `{where}`: `processes: {cell.processes}` share each batch and need two images each; "
-            f"`batch` is {cell.batch}"
-        )
-    if cell.shuffle_window is not None and cell.shuffle_window < cell.batch:
-        raise UserError(
-            f"params.yaml: `{where}`: `shuffle_window: {cell.shuffle_window}` is smaller than `batch: {cell.batch}`"
-        )
+        yield ".augment.shift`: name either `px` or `fraction`"

@@ -38,7 +38,7 @@ def square(picture: Image.Image, size: int, how: Resize) -> Image.Image:
 
 
 def key(paths: Sequence[Path], size: int, how: Resize) -> list[object]:
-    """What the pixels depend on: the files' bytes, the resizing, and the library and code that do it.
+    """Everything that the pixels depend on: the files' bytes, the resizing, and the library and code that resize.
 
     Raises:
         UserError: a file is missing.

@@ -73,7 +73,7 @@ def load(variant: str, seed: int) -> Loaded:
         raise files.missing(path)
     loaded = restored(config, path, seed)
     cell = loaded.cell
-    images = data.load(seed, mixed=cell.mixed)
+    images = data.load(seed, by_id=cell.by_id)
     if loaded.classes != images.classes:
         raise intact.damaged(config, "the network was trained on other classes than the split has now")
     key = pixels.key(images.paths, cell.size, cell.resize)
@@ -125,21 +125,25 @@ def logits(loaded: Loaded, images: Any) -> NDArray[np.float32]:
 
 
 def normalised(loaded: Loaded, images: Any) -> Iterator[Tensor]:
-    """The chunks of `images` as the network is fed with them."""
+    """The chunks of `images`, normalised, as inputs of the network."""
     for chunk in feed.chunks(len(images), loaded.cell):
         yield feed.whole(images[chunk], loaded.normaliser, loaded.device)
 
 
-@torch.no_grad()
 def forward(loaded: Loaded, x: Tensor, rest: nn.Module | None = None) -> Tensor:
     """Logits float32 (n, classes) of normalised images (n, 3, size, size), on the device.
 
-    With `rest`, the part behind a freeze boundary, `x` is what the frozen part has made of the images.
+    With `rest`, the part behind a freeze boundary, `x` is the output of the frozen part.
     """
     loaded.network.eval()
+    return evaluated(loaded, x, rest or loaded.network).float()
+
+
+@torch.no_grad()
+def evaluated(loaded: Loaded, x: Tensor, part: nn.Module) -> Tensor:
+    """The output of a part of the network, in the dtype of the cell."""
     dtype = machine.autocast_dtype(loaded.cell, loaded.device)
     if loaded.cell.channels_last and x.dim() == 4:
         x = x.to(memory_format=torch.channels_last)
     with torch.autocast(loaded.device.type, dtype, enabled=dtype is not None):
-        result = feed.in_groups(rest or loaded.network, x, feed.group(loaded.cell))
-    return result.float()
+        return feed.in_groups(part, x, feed.group(loaded.cell))

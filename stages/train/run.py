@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from stages.train.params import Cell
     from stages.train.sections import Phase
 
-_HISTORY = ["epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1"]
-
 
 def run(cell: Cell, variant: str, seed: int) -> None:
     """Train a cell and write its outputs; an interrupted cell goes on where it was.
@@ -37,7 +36,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
         return
     begin = time.perf_counter()
     device = machine.prepare(cell)
-    images = data.load(seed, mixed=cell.mixed)
+    images = data.load(seed, by_id=cell.by_id)
     if cell.checkpoint != "last" and not len(images.rows["val"]):
         raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     if len(images.rows["train"]) < 2 * cell.processes > 2:
@@ -61,7 +60,7 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     )  # fmt: skip
     trainer = _trainer(loaded, seed, f"{variant}-{seed}")
     saved = checkpoint.Checkpoint(checkpoint.fingerprint(cell, seed, key, described, pretrained))
-    trainer.fit(_Stages(loaded, seed), saved)
+    trainer.fit(partial(_stage, loaded, seed), saved)
     fitted = time.perf_counter()
     config = {
         "variant": variant,
@@ -92,59 +91,55 @@ def _trainer(loaded: Loaded, seed: int, name: str) -> Trainer:
     return Trainer(loaded.cell, seed, loaded.network, labels, weights.to(device) if weights is not None else None, name)
 
 
-class _Stages:
-    """Sets what a phase trains, and where its inputs come from: the images, or a cache at the freeze boundary."""
+def _stage(loaded: Loaded, seed: int, phase: Phase) -> Stage:
+    """Set the trainable part of a phase and the source of its inputs: the images, or a cache at the freeze boundary."""
+    cell, network = loaded.cell, loaded.network
+    if phase.trainable is not None:
+        network.set_trainable(phase.trainable)
+    augmented = cell.augmentation != Augment()
+    two_parts = cell.model.name == "backbone" and (cell.frozen == "cached" or not augmented)
+    prefix, rest = network.split_frozen() if two_parts else (None, network)
+    halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, network)
+    if halves.cache is not None and (cell.views is not None or not augmented):
+        cached = Cached(halves.cache, cell.views)
+        return Stage(_trained(cell, rest), cached, lambda: halves.split("val"), cached.reader)
+    images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.training)
+    live = feed.Live(images, cell, loaded.normaliser, seed, loaded.device)
+    if prefix is not None and not augmented:
+        whole: torch.nn.Module = LivePrefix(prefix, _trained(cell, rest), feed.group(cell))
+    else:
+        whole = _trained(cell, network)
+    return Stage(whole, live, lambda: halves.split("val"), live.reader)
 
-    def __init__(self, loaded: Loaded, seed: int) -> None:
-        self.loaded, self.seed = loaded, seed
 
-    def __call__(self, phase: Phase) -> Stage:
-        loaded, cell = self.loaded, self.loaded.cell
-        if phase.trainable is not None:
-            loaded.network.set_trainable(phase.trainable)
-        augmented = cell.augmentation != Augment()
-        two_parts = cell.model.name == "backbone" and (cell.frozen == "cached" or not augmented)
-        prefix, rest = loaded.network.split_frozen() if two_parts else (None, loaded.network)
-        halves = Cut(loaded, prefix, rest) if cell.frozen == "cached" else Cut(loaded, None, loaded.network)
-        if halves.cache is not None and (cell.views is not None or not augmented):
-            cached = Cached(halves.cache, cell.views)
-            return Stage(self._trained(rest), cached, lambda: halves.split("val"), cached.reader)
-        images = feed.Images(feed.resident(loaded.pixels, loaded.device), loaded.data.training)
-        live = feed.Live(images, cell, loaded.normaliser, self.seed, loaded.device)
-        network = self._trained(loaded.network)
-        if prefix is not None and not augmented:
-            network = LivePrefix(prefix, self._trained(rest), feed.group(cell))
-        return Stage(network, live, lambda: halves.split("val"), live.reader)
-
-    def _trained(self, part: torch.nn.Module) -> torch.nn.Module:
-        if not self.loaded.cell.compile:
-            return distributed.trained(part)
-        # Dropout draws what it draws without the compiler, which by itself has random numbers of its own.
-        return distributed.trained(cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True})))
+def _trained(cell: Cell, part: torch.nn.Module) -> torch.nn.Module:
+    if cell.compile:  # dropout draws the same numbers as without the compiler, which has random numbers of its own
+        part = cast("torch.nn.Module", torch.compile(part, options={"fallback_random": True}))
+    return distributed.trained(part)
 
 
 def _write(loaded: Loaded, trainer: Trainer, config: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     variant, seed = config["variant"], config["seed"]
-    halves = cut(loaded)  # not where the last phase cut: the chosen epoch may have trained what that phase froze
+    halves = cut(loaded)  # the last phase may have frozen layers that the chosen epoch trained
     logits: dict[str, NDArray[np.float32]] = {split: halves.split(split).cpu().numpy() for split in loaded.data.rows}
     if distributed.rank():
         return
     statistics = loaded.normaliser.state_dict(prefix=normalise.PREFIX)
     tensors = loaded.network.state_dict() | statistics
     folder = cells.run_folder(variant, seed)
-    with files.atomic(folder / "model.safetensors") as partial:  # without metadata: their order is not stable
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, partial)
-    with files.atomic(folder / "logits.npz") as partial:
-        np.savez(partial, **logits)  # type: ignore[arg-type]
-    with files.fresh_folder(cells.train_folder(variant, seed)) as partial:
-        files.write_json(partial / "config.json", config)
-        files.write_rows(partial / "history.csv", _HISTORY, trainer.progress.history)
+    with files.atomic(folder / "model.safetensors") as target:  # without metadata: their order is not stable
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, target)
+    with files.atomic(folder / "logits.npz") as target:
+        np.savez(target, **logits)  # type: ignore[arg-type]
+    with files.fresh_folder(cells.train_folder(variant, seed)) as target:
+        files.write_json(target / "config.json", config)
+        files.write_rows(target / "history.csv", cells.HISTORY, trainer.progress.history)
 
 
 def _timings(trainer: Trainer, begin: float, fitted: float, device: torch.device) -> dict[str, Any]:
-    """Seconds and hardware; the first epoch stands apart, since it pays for what is only made once."""
+    """Seconds and hardware; the first epoch stands apart, since it includes work that is done once."""
     seconds, peak = trainer.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     together = torch.tensor([time.process_time(), peak], dtype=torch.float64, device=device)
     cpu, memory = distributed.summed(together).tolist()

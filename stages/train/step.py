@@ -33,16 +33,22 @@ _WARM_UP = 3  # steps before recording: libraries choose and load their kernels 
 class Step:
     """Computes a batch's loss and gradients in one phase of training."""
 
-    def __init__(self, cell: Cell, rest: nn.Module, network: nn.Module, weights: Tensor | None) -> None:
+    def __init__(
+        self, cell: Cell, rest: nn.Module, network: nn.Module, weights: Tensor | None,
+        dtype: torch.dtype | None, scaler: GradScaler,
+    ) -> None:  # fmt: skip
         """Nothing is recorded yet.
 
         Args:
             cell: the settings.
-            rest: what is trained, from what the phase feeds to logits.
+            rest: the part that is trained, from its inputs to logits.
             network: the whole network, whose parameters and running statistics a step changes.
             weights: of the classes in the loss, or None.
+            dtype: of autocast, None for float32.
+            scaler: of the loss; without effect but in float16.
         """
         self.cell, self.rest, self.network, self.weights = cell, rest, network, weights
+        self.dtype, self.scaler = dtype, scaler
         # The scale of float16 and the share of an accumulated batch change from step to step; a graph knows constants.
         # With several processes the step also waits for the others.
         constant = cell.precision != "fp16" and cell.accumulate == 1
@@ -50,66 +56,47 @@ class Step:
         self.rehearsed = distributed.processes() == 1
         self.graph: _Graph | None = None
 
-    def __call__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        mixed: Mixed | None,
-        share: float,
-        dtype: torch.dtype | None,
-        scaler: GradScaler,
-    ) -> Outcome:
-        """Leave the gradients of the loss, times `share` and scaled, in `.grad`.
+    def __call__(self, x: Tensor, y: Tensor, mixed: Mixed | None, factor: float) -> Outcome:
+        """Leave the gradients of the loss, times `factor` and scaled, in `.grad`.
 
         Args:
             x: the batch.
             y: its labels.
-            mixed: whom its images are mixed with.
-            share: of the batch in its step.
-            dtype: of autocast, None for float32.
-            scaler: of the loss; without effect but in float16.
+            mixed: the partners of its images.
+            factor: of the loss; 1 but where a step has several batches or processes.
 
         Returns:
-            The loss and how many images are right, both on the device.
+            The loss and the number of images that are right, both on the device.
         """
         if not self.rehearsed:
             with distributed.rehearsal(self.network, x.device):
-                self._compute(x, y, mixed, dtype, scaler.scale)
+                self._compute(x, y, mixed, factor)
             self.rehearsed = True
-        if not (self.recordable and x.device.type == _DEVICE and len(y) == self.cell.batch):
-            return self._compute(x, y, mixed, dtype, lambda loss: scaler.scale(loss * share if share != 1.0 else loss))
-        inputs = [x, y] if mixed is None else [x, y, mixed.labels, mixed.share]
-        if self.graph is None:
-            try:
-                self.graph = _Graph(self.network, inputs, lambda given: self._recorded(given, dtype))
-            except RuntimeError as error:
-                self.recordable = False
-                console.say(f"this network cannot be recorded as a CUDA graph, and trains without: {error}")
-                return self._compute(
-                    x, y, mixed, dtype, lambda loss: scaler.scale(loss * share if share != 1.0 else loss)
-                )
-        return self.graph(inputs)
+        if self.recordable and x.device.type == _DEVICE and len(y) == self.cell.batch:
+            inputs = [x, y] if mixed is None else [x, y, mixed.labels, mixed.share]
+            self.graph = self.graph or self._record(inputs)
+            if self.graph:
+                return self.graph(inputs)
+        return self._compute(x, y, mixed, factor)
 
-    def _recorded(self, given: Sequence[Tensor], dtype: torch.dtype | None) -> Outcome:
-        mixed = Mixed(given[2], given[3]) if len(given) > 2 else None
-        return self._compute(given[0], given[1], mixed, dtype, lambda loss: loss, cache=False)
+    def _record(self, inputs: Sequence[Tensor]) -> _Graph | None:
+        def work(x: Tensor, y: Tensor, *mixed: Tensor) -> Outcome:
+            return self._compute(x, y, Mixed(*mixed) if mixed else None, 1.0, cache=False)
 
-    def _compute(
-        self,
-        x: Tensor,
-        y: Tensor,
-        mixed: Mixed | None,
-        dtype: torch.dtype | None,
-        scaled: Callable[[Tensor], Tensor],
-        *,
-        cache: bool = True,
-    ) -> Outcome:
+        try:
+            return _Graph(self.network, inputs, lambda given: work(*given))
+        except RuntimeError as error:
+            self.recordable = False
+            console.say(f"this network cannot be recorded as a CUDA graph, and trains without: {error}")
+            return None
+
+    def _compute(self, x: Tensor, y: Tensor, mixed: Mixed | None, factor: float, *, cache: bool = True) -> Outcome:
         if self.cell.channels_last and x.dim() == 4:
             x = x.to(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, dtype, enabled=dtype is not None, cache_enabled=cache):
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None, cache_enabled=cache):
             logits = self.rest(x)
         loss = cross_entropy(logits.float(), y, mixed, self.weights, self.cell.loss.label_smoothing)
-        scaled(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss * factor if factor != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
 

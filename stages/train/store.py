@@ -1,4 +1,4 @@
-"""Places outside of what DVC tracks: `.cache/` (deletable at any time) and `.checkpoints/` (unfinished cells)."""
+"""Folders that DVC does not track: `.cache/` (deletable at any time) and `.checkpoints/` (unfinished cells)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 _BLOCK, _ROWS = 1 << 28, 1 << 16  # bytes and rows that are filled before they are written to the disk
-_READ, _GAP = 1 << 22, 1 << 18  # bytes read at once; left out where nobody asks for them
+_READ, _GAP = 1 << 22, 1 << 18  # bytes read at once; bytes between two rows from which on they are not read
 
 
 def home() -> Path:
@@ -66,10 +66,11 @@ def array(folder: str, key: Any, build: Callable[[Path], None]) -> NDArray[Any]:
                     partial = path.with_name(f".partial-{path.name}")  # always the same: `blocks` goes on with it
                     try:
                         build(partial)
+                        partial.replace(whole)
                     except Exception:
-                        partial.unlink(missing_ok=True)
+                        _remove(partial)
                         raise
-                    partial.replace(whole)
+                    _remove(partial)
                 with atomic(_recorded(path)) as partial:
                     partial.write_text(content([path]))
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
@@ -81,7 +82,7 @@ def create(target: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[An
     Raises:
         UserError: the disk is too small.
     """
-    target.unlink(missing_ok=True)  # of a killed process: its bytes are free again
+    _remove(target)  # of a killed process: its bytes are free again
     needed, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(target.parent).free
     if needed > free:
         raise UserError(
@@ -98,37 +99,53 @@ def create(target: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[An
 def blocks(target: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Iterator[tuple[NDArray[Any], range]]:
     """A new memory-mapped array, and the rows to fill next; goes on behind the rows that a killed builder has filled.
 
-    Filled rows are on the disk before the next are asked for, so that they need no memory.
+    Filled rows are written to the disk before the next ones are given, so that they need no memory.
 
     Raises:
         UserError: as `create`.
     """
-    mark = target.with_suffix(".rows")
-    done = int(mark.read_text()) if mark.exists() and target.exists() else 0
-    if not done:
-        mark.unlink(missing_ok=True)  # of an array that is gone: these rows are not filled in the new one
+    done = _filled(target)
     made = np.lib.format.open_memmap(target, "r+") if done else create(target, dtype, shape)
     step = min(max(1, _BLOCK // max(math.prod(shape[1:]) * made.itemsize, 1)), _ROWS)
     for start in range(done, shape[0], step):
         rows = range(start, min(start + step, shape[0]))
         yield made, rows
         made.flush()  # type: ignore[attr-defined]
-        with atomic(mark) as partial:
+        with atomic(_mark(target)) as partial:
             partial.write_text(str(rows.stop))
-    mark.unlink(missing_ok=True)
 
 
 def fetch(stored: np.memmap[Any, Any], rows: NDArray[np.int64]) -> None:
     """Read rows of a memory-mapped array as they lie on the disk, in long stretches; the system caches them."""
     rows, width, buffer = np.sort(rows), stored[:1].nbytes, bytearray(_READ)
     with Path(str(stored.filename)).open("rb", buffering=0) as file:
-        if hasattr(os, "posix_fadvise"):  # else the system reads on behind each stretch, megabytes that nobody asks for
+        if hasattr(os, "posix_fadvise"):  # else the system reads megabytes behind each stretch, which are not used
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         for run in np.split(rows, np.flatnonzero(np.diff(rows) * width > _GAP) + 1):
             at, end = (int(stored.offset + row * width) for row in (run[0], run[-1] + 1)) if len(run) else (0, 0)
             file.seek(at)
             while at < end:
                 at += file.readinto(memoryview(buffer)[: end - at]) or end
+
+
+def _mark(target: Path) -> Path:
+    """The file that says how many rows of a half-built array are filled."""
+    return target.with_suffix(".rows")
+
+
+def _remove(target: Path) -> None:
+    """Remove a half-built array with its mark, which would be wrong for the next array at this path."""
+    _mark(target).unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
+
+
+def _filled(target: Path) -> int:
+    """How many rows of an array are filled; 0 where it is missing or cut short, as a power loss can leave it."""
+    try:
+        np.lib.format.open_memmap(target, "r")  # refuses a short file, which the mode r+ would lengthen with zeros
+        return int(_mark(target).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _recorded(path: Path) -> Path:

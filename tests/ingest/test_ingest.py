@@ -184,7 +184,6 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
             {"source": "folder", "path": "x", "labell": 2},
             "unknown key `ingest.labell`; did you mean `label`",
         ),
-        ({"source": "folder", "path": "x", "label_level": 2}, "`ingest.label_level` is gone: write `ingest.label: 2`"),
         ({"source": "digits", "path": "x", "label": 2}, "unknown key `ingest.label`"),
         ({"source": "folder", "path": "x", "label": 0}, "`ingest.label` is 0"),
         ({"source": "folder", "path": "x", "label": "name"}, "`label: name` and `name_pattern` need each other"),

@@ -115,13 +115,12 @@ def test_nothing_mixes_devices(study: Path, cuda: Callable[[Cell], Loaded], kind
     train = losses.class_weights(cell.loss, loaded.data.labels[loaded.data.rows["train"]], loaded.classes)
     trainer: Trainer = engine._trainer(loaded, 0, kind)
     assert trainer.device.type == "cuda"
-    stages = engine._Stages(loaded, 0)
     resident = feed.resident(loaded.pixels, CUDA)
     assert isinstance(resident, torch.Tensor)
     assert resident.device.type == "cuda"
     for phase in cell.schedule_of_phases:
         if cell.views is None and not (cell.model.name == "backbone" and cell.frozen == "cached"):
-            stage = stages(phase)
+            stage = engine._stage(loaded, 0, phase)
             x, mixed = stage.batch(1, rows, trainer.labels["train"])
             y = trainer.labels["train"][feed.place(rows, CUDA)]
             logits = stage.rest(x)
@@ -167,7 +166,7 @@ def test_an_epoch_at_once_has_the_bits_of_its_batches(study: Path, kind: str, mo
     whole.by_epoch = True
     monkeypatch.setattr(feed, "_CHUNK_ON_GPU", 7 * 12 * 12)
     for epoch in (1, 2, 1):
-        rows = order.order(0, epoch, len(labels))[:11]
+        rows = order.permutation(0, epoch, len(labels))[:11]
         (x, mixed), (other, others) = batchwise(epoch, rows, labels), whole(epoch, rows, labels)
         assert torch.equal(x, other)
         assert (mixed is None) == (others is None)

@@ -151,7 +151,7 @@ def test_every_image_once_an_epoch_and_alike_in_every_process(case: str) -> None
         steps = [[entry for entry in log if entry[0] == epoch] for log in logs]
         assert len(steps[0]) == len(steps[1])
         batches = [mine[1] + others[1] for mine, others in zip(*steps, strict=True)]
-        assert [row for b in batches for row in b] == order.order(0, epoch, 30, cell.shuffle_window).tolist()
+        assert [row for b in batches for row in b] == order.permutation(0, epoch, 30, cell.shuffle_window).tolist()
         assert [len(b) for b in batches] == ([9, 9, 12] if case == "left_over" else [5] * 6)
         assert all(abs(len(mine[1]) - len(others[1])) <= 1 for mine, others in zip(*steps, strict=True))
         alone = feed.Live(images, cell, loaded.normaliser, 0, loaded.device)

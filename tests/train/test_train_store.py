@@ -61,6 +61,33 @@ def test_decoding_goes_on_behind_what_a_killed_process_has_filled(study: Path, m
     assert {path.suffix for path in Path(".cache/pixels").iterdir()} == {".npy", ".sha256", ".lock"}
 
 
+@pytest.mark.parametrize("left", [0, 100, 3000])
+def test_rows_of_an_array_that_was_cut_short_do_not_count(
+    study: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """A power loss can leave fewer bytes than the mark says; the whole array has 128 of header and 9,216 of pixels."""
+    paths = sorted((study / "data/clean/images").iterdir())
+    expected = pixels.load(paths, 8, Resize()).copy()
+    shutil.rmtree(".cache/pixels")
+    monkeypatch.setattr(store, "_ROWS", 10)
+    whole = Image.open
+
+    def opened(path: Path) -> Any:
+        if path == paths[25]:
+            raise Stop
+        return whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", opened)
+        with pytest.raises(Stop):
+            pixels.load(paths, 8, Resize())
+    (partial,) = Path(".cache/pixels").glob(".partial-*.npy")
+    assert partial.with_suffix(".rows").read_text() == "20"
+    assert partial.stat().st_size == 128 + 9216
+    os.truncate(partial, left)
+    assert np.array_equal(pixels.load(paths, 8, Resize()), expected)
+
+
 def test_rows_of_an_array_that_is_gone_do_not_count(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error behind the first block, then a kill within it: the third run has to decode the first block too."""
     paths = sorted((study / "data/clean/images").iterdir())

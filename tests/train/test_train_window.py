@@ -44,12 +44,12 @@ def test_without_a_window_the_order_is_what_it_was() -> None:
     """Committed cells were trained in it."""
     for seed, epoch, count in ((0, 1, 30), (3, 17, 1000)):
         expected = np.random.default_rng([seed, zlib.crc32(b"order"), epoch]).permutation(count)
-        assert np.array_equal(order.order(seed, epoch, count), expected)
+        assert np.array_equal(order.permutation(seed, epoch, count), expected)
 
 
 @pytest.mark.parametrize(("count", "window"), [(1000, 640), (1000, 100), (1000, 999), (10_007, 1280), (5, 2), (70, 1)])
 def test_each_image_once_an_epoch_and_blocks_are_not_torn_apart(count: int, window: int) -> None:
-    found = order.order(4, 2, count, window)
+    found = order.permutation(4, 2, count, window)
     assert np.array_equal(np.sort(found), np.arange(count))
     size = max(1, window // 64)
     place = np.argsort(found)
@@ -62,15 +62,15 @@ def test_each_image_once_an_epoch_and_blocks_are_not_torn_apart(count: int, wind
 
 
 def test_images_of_a_window_come_from_everywhere_and_meet_others_in_the_next_epoch() -> None:
-    one, other = (order.order(0, epoch, 100_000, 6400) for epoch in (1, 2))
+    one, other = (order.permutation(0, epoch, 100_000, 6400) for epoch in (1, 2))
     for start in range(0, 96_000, 6400):
         tenths = np.bincount(one[start : start + 6400] // 10_000, minlength=10)
         assert tenths.max() < 6400 * 0.3
     windows = np.argsort(one) // 6400, np.argsort(other) // 6400
     together = np.mean(windows[0] == windows[1])
     assert together == pytest.approx(1 / 15.6, abs=0.02)
-    assert not np.array_equal(one, order.order(1, 1, 100_000, 6400))
-    assert np.array_equal(one, order.order(0, 1, 100_000, 6400))
+    assert not np.array_equal(one, order.permutation(1, 1, 100_000, 6400))
+    assert np.array_equal(one, order.permutation(0, 1, 100_000, 6400))
 
 
 def test_batches_are_as_mixed_as_those_of_a_shuffle_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,24 +88,24 @@ def test_batches_are_as_mixed_as_those_of_a_shuffle_of_all(tmp_path: Path, monke
     files.write_rows(cells.split_file(0), list(split[0]), split)
     files.write_json(data.CLASSES, [str(k) for k in range(10)])
 
-    def statistic(mixed: bool, window: int | None) -> float:
-        found = data.load(0, mixed=mixed)
+    def statistic(by_id: bool, window: int | None) -> float:
+        found = data.load(0, by_id=by_id)
         labels = found.labels[found.training]
-        taken = labels[order.order(0, 1, len(labels), window)]
+        taken = labels[order.permutation(0, 1, len(labels), window)]
         batches = np.stack(
             [np.bincount(b, minlength=10) for b in np.split(taken[: len(taken) // 64 * 64], len(taken) // 64)]
         )
         expected = 64 * np.bincount(labels, minlength=10) / len(labels)
         return float(((batches - expected) ** 2 / expected).sum(axis=1).mean())
 
-    assert statistic(mixed=False, window=None) == pytest.approx(9, abs=1)
-    assert statistic(mixed=True, window=256) == pytest.approx(9, abs=1)
-    assert statistic(mixed=True, window=2048) == pytest.approx(9, abs=1)
-    assert statistic(mixed=False, window=256) > 13, "of a store that is one class after the other a window sees few"
+    assert statistic(by_id=False, window=None) == pytest.approx(9, abs=1)
+    assert statistic(by_id=True, window=256) == pytest.approx(9, abs=1)
+    assert statistic(by_id=True, window=2048) == pytest.approx(9, abs=1)
+    assert statistic(by_id=False, window=256) > 13, "of a store that is one class after the other a window sees few"
 
 
 def test_partners_are_drawn_from_the_same_window_and_from_all_of_it() -> None:
-    taken, drawn = order.order(0, 1, 1000, 300), np.random.default_rng(1).random(1000)
+    taken, drawn = order.permutation(0, 1, 1000, 300), np.random.default_rng(1).random(1000)
     partners = order.partners(taken, drawn, 300)
     place = np.argsort(taken)
     for row in range(1000):
@@ -118,7 +118,7 @@ def test_partners_are_drawn_from_the_same_window_and_from_all_of_it() -> None:
 
 
 def test_a_window_is_fetched_before_its_first_batch_and_one_more_meanwhile() -> None:
-    taken, fetched = order.order(0, 1, 1000, 300), list[int]()
+    taken, fetched = order.permutation(0, 1, 1000, 300), list[int]()
     batches = [taken[start : start + 64] for start in range(0, 1000, 64)]
     used = 0
     for rows in order.ahead(batches, taken, 300, lambda rows: fetched.extend(rows.tolist())):
@@ -162,7 +162,7 @@ def test_a_cell_is_fed_in_windows_and_its_logits_are_in_the_order_of_the_split(
     engine.run(cell, "v", 0)
     for epoch in (1, 2, 3):
         fed = [row for at, rows in seen if at == epoch for row in rows]
-        assert fed == order.order(0, epoch, 30, 12).tolist()
+        assert fed == order.permutation(0, epoch, 30, 12).tolist()
     loaded = predict.load("v", 0)
     assert loaded.data.ids == sorted(loaded.data.ids)
     labels = {row["image_id"]: int(row["label"][1]) for row in files.read_rows("data/clean/manifest.csv")}
@@ -206,8 +206,10 @@ def test_pixels_or_activations_are_read_window_by_window(
 
     monkeypatch.setattr(store, "fetch", fetched)
     engine.run(made.settings(**own, shuffle_window=12), "v", 0)
-    rows = data.load(0, mixed=True).training if own["model"] is made.CNN else np.arange(30)
-    expected = [rows[window] for epoch in (1, 2, 3) for window in np.split(order.order(0, epoch, 30, 12), (12, 24))]
+    rows = data.load(0, by_id=True).training if own["model"] is made.CNN else np.arange(30)
+    expected = [
+        rows[window] for epoch in (1, 2, 3) for window in np.split(order.permutation(0, epoch, 30, 12), (12, 24))
+    ]
     assert [part.tolist() for part in read] == [np.sort(part).tolist() for part in expected]
 
 
@@ -219,6 +221,8 @@ def test_a_window_changes_the_record_and_none_does_not() -> None:
 def test_refused(study: Path) -> None:  # noqa: ARG001
     with pytest.raises(UserError, match=r"`variants.v`: `shuffle_window: 7` is smaller than `batch: 8`"):
         made.settings(shuffle_window=7)
+    with pytest.raises(UserError, match=r"`variants.v.shuffle_window` has no effect on the model `random`"):
+        made.settings({"name": "random"}, shuffle_window=20)
     with pytest.raises(UserError, match=r"`variants.v.shuffle_window` is 0"):
         made.settings(shuffle_window=0)
     with pytest.raises(UserError, match=r"`shuffle_window: 30` holds all 30 training images; leave it out"):

@@ -138,7 +138,7 @@ def test_two_phases(backbone: Any) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (NamedLayers(names=["features.layer5"]), r"layer5.*near it are.*layer4"),
+        (NamedLayers(names=["features.layer5"]), r"layer5.*did you mean .*layer4"),
         (LastLayers(last=99), r"99.*21 layers"),
     ],
 )
@@ -181,7 +181,7 @@ def test_architectures(backbone: Any, architecture: str, size: int, pooling: str
 @pytest.mark.parametrize(
     ("settings", "size", "said"),
     [
-        ({"architecture": "resnet1"}, 32, r"resnet1.*near it are resnet18"),
+        ({"architecture": "resnet1"}, 32, r"resnet1.*did you mean `resnet18`"),
         ({"architecture": "torchvision/vit_b_16"}, 32, r"not in torchvision"),
         ({"architecture": "resnet18.nobody"}, 32, r"tags of `resnet18` are.*a1_in1k"),
         ({"architecture": "vit_tiny_patch16_224"}, 64, r"pooling: own"),

