@@ -2,19 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from stages.clean.describe import Job
 from stages.core.errors import UserError
 from stages.tools import prints
-
-
-def nodes() -> prints.Nodes:
-    made = prints.Nodes.__new__(prints.Nodes)
-    made.ray = SimpleNamespace(put=list)
-    return made
 
 
 def task(path: Path, content: bytes) -> tuple[Job, str]:
@@ -25,7 +18,7 @@ def task(path: Path, content: bytes) -> tuple[Job, str]:
 def test_each_task_has_the_bytes_of_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prints, "FILES", 3)
     tasks = [task(tmp_path / str(number), b"same" if number < 4 else b"%d" % number) for number in range(7)]
-    found = list(nodes()._chunks(tasks))
+    found = list(prints.chunks(tasks))
     assert [len(some) for some, _ in found] == [3, 3, 1]
     assert [one for some, _ in found for one in some] == tasks
     for some, contents in found:
@@ -37,11 +30,11 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path, place: int) -> None:
     tasks = [task(tmp_path / f"{number}.png", b"same") for number in range(3)]
     (tmp_path / f"{place}.png").unlink()
     with pytest.raises(UserError, match=rf"{place}\.png: unreadable: the file is not there; .*dvc repro -f ingest"):
-        list(nodes()._chunks(tasks))
+        list(prints.chunks(tasks))
 
 
 def test_a_file_that_changed_is_named(tmp_path: Path) -> None:
     tasks = [task(tmp_path / f"{number}.png", b"same") for number in range(3)]
     (tmp_path / "1.png").write_bytes(b"other")
     with pytest.raises(UserError, match=r"1\.png changed while it was read"):
-        list(nodes()._chunks(tasks))
+        list(prints.chunks(tasks))
