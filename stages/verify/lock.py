@@ -8,8 +8,8 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path, PurePosixPath
+from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -38,7 +38,6 @@ class Lock:
     outs: dict[str, dict[str, str]]
     deps: dict[str, dict[str, str]]
     params: dict[str, set[str]] = field(default_factory=dict)  # stage -> keys of params.yaml
-    sizes: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)  # of outputs: bytes, files
 
     @property
     def made(self) -> dict[str, str]:
@@ -56,17 +55,8 @@ class Lock:
 
     @property
     def order(self) -> list[str]:
-        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run.
-
-        Raises:
-            UserError: stages depend on each other in a circle.
-        """
-        try:
-            return list(TopologicalSorter(self.needs).static_order())
-        except CycleError as error:
-            raise UserError(
-                f"dvc.lock: these stages depend on each other in a circle: {', '.join(error.args[1])}"
-            ) from None
+        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run."""
+        return list(TopologicalSorter(self.needs).static_order())
 
 
 @dataclass(frozen=True)
@@ -83,23 +73,16 @@ def read(place: Place) -> Lock:
     """Read dvc.lock of the study; one that is missing or empty has no stages.
 
     Raises:
-        UserError: it is not what DVC writes, or an output leads out of the study, where `verify` would remove it.
+        UserError: it is not what DVC writes.
     """
     path = place.folder / "dvc.lock"
     try:
         stages = ((_yaml(path) if path.exists() else None) or {}).get("stages", {})
         entries = {name: {"deps": [], "outs": [], "params": {}} | entry for name, entry in stages.items()}
-        for out in (out["path"] for entry in entries.values() for out in entry["outs"]):
-            if PurePosixPath(out).is_absolute() or ".." in out.split("/") or not out.isprintable():
-                raise UserError(
-                    f"dvc.lock has the output {out!r}, which leads out of the study; DVC does not write this, so do "
-                    "not trust this clone"
-                )
         return Lock(
             {name: _hashes(entry["outs"]) for name, entry in entries.items()},
             {name: _hashes(entry["deps"]) for name, entry in entries.items()},
             {name: {key for keys in entry["params"].values() for key in keys} for name, entry in entries.items()},
-            {o["path"]: (o.get("size"), o.get("nfiles")) for entry in entries.values() for o in entry["outs"]},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -147,14 +130,6 @@ def cached(place: Place) -> set[str]:
     return {path for path in read(place).made if any(pattern.fullmatch(path) for pattern in patterns)}
 
 
-def size(path: Path) -> tuple[int, int | None]:
-    """Bytes, and of a folder the number of its files, as DVC records them."""
-    if not path.is_dir():
-        return path.stat().st_size, None
-    sizes = [p.stat().st_size for p in path.rglob("*") if p.is_file()]
-    return sum(sizes), len(sizes)
-
-
 def cache_file(place: Place, digest: str) -> Path:
     """Where the DVC cache of `place` keeps the bytes of a digest."""
     return place.cache / "files" / "md5" / digest[:2] / digest[2:]
@@ -174,8 +149,6 @@ def _yaml(path: Path) -> Any:
         return _parsed(path.read_text("utf-8"))
     except YAMLError as error:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{path.name} is nested too deep; DVC writes no such file") from None
 
 
 @cache  # a long dvc.lock takes a third of a second, and the copies have the same text
