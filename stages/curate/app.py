@@ -14,9 +14,8 @@ from stages.core.errors import UserError
 from stages.curate import finding
 from stages.curate.findings import Study
 from stages.curate.guard import Guard
-from stages.curate.labels import doubt
 from stages.curate.pictures import SIDES, Pictures
-from stages.curate.store import ConflictError, Store, pairs, refuse_to_keep, shown
+from stages.curate.store import ConflictError, Store, doubt, pairs, refuse_to_keep, shown
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
     from stages.core.curation import Decision
     from stages.curate.finding import Finding, Picture
-    from stages.curate.labels import Doubt
-    from stages.curate.store import Step, Subject
+    from stages.curate.store import Doubt, Step, Subject
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20  # findings

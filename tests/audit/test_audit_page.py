@@ -13,7 +13,7 @@ import pytest
 
 from stages.core import files, sprite
 from stages.core.errors import UserError
-from stages.curate import doubts
+from stages.curate import findings as doubts
 from stages.curate.finding import Finding, Picture
 from stages.report import audited, evidence, galleries, page, planted
 from stages.report.figures import Figures

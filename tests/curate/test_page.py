@@ -11,7 +11,7 @@ import pytest
 
 from stages.core import curation, files
 from stages.core.errors import UserError
-from stages.curate import labels
+from stages.curate import store
 from stages.curate.finding import Picture
 from stages.curate.findings import Study
 from tests.curate.tabs import LABEL, NAME, client, decide, numbers, stored, view
@@ -121,7 +121,7 @@ def test_pictures_of_a_label_are_counted_as_clean_would_keep_them(
     made: dict[tuple[str, ...], curation.Decision] = {
         (n,): curation.Decision(n, n, *one) for n, one in decisions.items()
     }
-    found = labels.doubt(label, pictures[:1], pictures, made, 5)
+    found = store.doubt(label, pictures[:1], pictures, made, 5)
     if known and count > 1:
         assert found is None
     else:
