@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stages.cells.check import check
 from stages.core import console, errors, params, rendered
 from stages.core.errors import UserError
-from studies.new import flaws, groups, machine, pictures, probe, proposal, study, tables, words
+from studies.new import flaws, groups, networks, pictures, probe, proposal, study, tables, words
 from studies.new import layout as layouts
 from studies.new import listing as names
 from studies.new import parts as published
@@ -63,7 +63,7 @@ def main() -> None:
     page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
     together = groups.choose(layout, parts, looked, options, _ask)
-    plan = proposal.propose(listing, together, parts, looked, options, machine.look())
+    plan = proposal.propose(listing, together, parts, looked, options, networks.machine())
     _finish(folder, plan, listing, page[2:], options)
 
 
@@ -154,7 +154,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
         f"- {words.classes(layout)}",
     ]
     _say(["Found", "", *page])
-    plan = proposal.propose(listing, groups.Groups(layout), None, pictures.Looked(), options, machine.look())
+    plan = proposal.propose(listing, groups.Groups(layout), None, pictures.Looked(), options, networks.machine())
     plan = _with_source(plan, Source("urls", study.LIST), {})
     text = study.params_text(folder.name, plan)
     _checked(text)

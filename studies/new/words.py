@@ -71,7 +71,7 @@ def _sizes(looked: Looked, pictures: int) -> str:
 
 
 def _copies(listing: Listing, looked: Looked) -> str:
-    if not looked.alike and (listing.is_archive or looked.opened < len(listing.pictures)):
+    if not looked.alike and looked.opened < len(listing.pictures):
         return f"No copies were seen among {looked.opened:,} pictures; the study will compare all, and more closely."
     if not looked.alike:
         return "No copies: no two files have the same bytes, and no two pictures the same hashes."
