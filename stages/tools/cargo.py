@@ -24,14 +24,14 @@ ROOT = Path(__file__).parents[2]  # as weights.py finds the repository: by way o
 CODE = (
     "stages/__init__.py", "stages/core", "stages/tools/__init__.py", "stages/tools/forked.py", "stages/tools/loaded.py",
 )  # fmt: skip
-# A folder that no cell names in `deps`, since a list that they name holds its content (dvc.yaml).
+# In `deps` a cell names the list of a folder's files; with the list goes the folder (dvc.yaml).
 BESIDE = {"data/clean/manifest.csv": "data/clean/images"}
 WEIGHTS = Path(".cache/weights")
 STATE = re.compile(r"[0-9a-f]+/last\.pt")  # below .checkpoints
 
 
 class Cargo:
-    """Packs inputs and unpacks outputs and checkpoints for the cells of one study."""
+    """Packs the inputs of the cells of one study, and unpacks their outputs and checkpoints."""
 
     def __init__(self, study: Study, stages: list[Stage], folder: Path, put: Callable[[Any], Any]) -> None:
         """Nothing is read yet.
@@ -44,8 +44,8 @@ class Cargo:
         """
         self.study, self.folder, self.put = study, folder, put
         self.code = [*CODE, *(name for s in stages for name in map(_name, s.deps) if name.startswith("stages/"))]
-        self.own = {_name(out) for stage in stages for out in stage.outs}  # of a single cell
-        self.kept: dict[str, node.Parcel] = {}  # what several cells take along is put there once
+        self.own = {_name(out) for stage in stages for out in stage.outs}  # which one cell alone reads
+        self.kept: dict[str, node.Parcel] = {}  # of files that several cells read: in the object store once
 
     def work(self, stage: Stage, environment: dict[str, str]) -> node.Work:
         """The command of a stage, with all that it needs.

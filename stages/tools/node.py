@@ -79,10 +79,10 @@ class Node:
             self.folder_of_study, self.cache = self.folder / "study", self.folder / "cache"
             self.home = self.folder / "cells" / work.cell  # DVC_ROOT: checkpoints of its own, and the cache of all
             self.home.mkdir(parents=True, exist_ok=True)
-            # Ray lets actors of a driver that was killed go on for a while; their cells are not met at work.
+            # Ray lets an actor of a killed driver work on for a while; this lock waits for its end.
             self.busy = lock(self.home / "busy")
             self._receive(work)
-            for name in self._outputs():  # what an earlier attempt left is not taken for what this one makes
+            for name in self._outputs():  # files of an earlier attempt are not outputs of this one
                 _remove(inside(self.folder_of_study, name))
                 self._mark(name).unlink(missing_ok=True)
             self.seen = self._checkpoint()
@@ -122,7 +122,7 @@ class Node:
         return leave(self.study)
 
     def _receive(self, work: Work) -> None:
-        """Unpack what is not here yet, or of other content; cells that begin at the same time wait for one another."""
+        """Unpack the parcels whose content is not here; cells that begin at the same time wait for one another."""
         import ray
 
         for folder in (self.folder_of_study, self.cache):

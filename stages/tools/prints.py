@@ -60,7 +60,7 @@ class Nodes:
     def each(
         self, function: Callable[[Task], Any], items: Iterable[Task], *, workers: int, seconds: float, gigabytes: float
     ) -> Iterator[Any]:
-        """As `isolate.each`, with the same limits; pictures of a chunk that is lost `TRIES` times are `Refused`."""
+        """Takes the place of `isolate.each`; pictures of a chunk that is lost `TRIES` times are `Refused`."""
         del workers  # of this machine
         limits = {"seconds": seconds, "gigabytes": gigabytes}
         source = chunks(items)

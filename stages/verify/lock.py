@@ -118,7 +118,7 @@ def asked(place: Place) -> dict[str, AskedStage]:
 
 
 def cached(place: Place) -> set[str]:
-    """The outputs that are in the DVC cache, not in git: a reviewer may not have their bytes."""
+    """The outputs that DVC caches and git does not hold: a reviewer may not have their bytes."""
     pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
     patterns = [
         re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
@@ -157,11 +157,11 @@ def _parsed(text: str) -> Any:
 
 
 def changed(place: Place, path: str, recorded: str) -> str:
-    """What differs between `path` as it lies there and as it was when it had the MD5 `recorded`.
+    """How `path` differs from the state in which it had the MD5 `recorded`.
 
     Returns:
-        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if that state
-        is not available.
+        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if neither the
+        DVC cache nor git has that state.
     """
     now = place.folder / path
     files = intact.listing(now) if now.is_dir() else {"": intact.md5(now)} if now.exists() else {}
