@@ -186,7 +186,7 @@ class Desk:
         return pictures
 
 
-def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
+def create(desk: Desk, token: str = "") -> Guard:
     """The application; with a token, only who has it gets in."""
     said: dict[Any, Any] = {UserError: _refused, ConflictError: _refused}
     app = FastAPI(title="Curate", docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=said)
@@ -225,7 +225,7 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
         desk.store.look({f.id for f in desk.study.findings} & set(looked.ids))
         return {"done": True}
 
-    return Guard(app, host, token)
+    return Guard(app, token)
 
 
 def _step(step: Step | None) -> dict[str, Any]:
