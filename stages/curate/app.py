@@ -76,7 +76,7 @@ class Filters(BaseModel):
 
 
 class Desk:
-    """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
+    """A study that a person works on: its findings, its pictures, and the decisions so far."""
 
     def __init__(self, root: Path, clean: Clean, title: str, who: str, least: int = 3) -> None:
         """Lay out the study in the folder `root`; `least`: how many pictures of a label its split needs."""
@@ -125,7 +125,7 @@ class Desk:
         }
 
     def picture(self, number: int, side: int, mark: str) -> Response:
-        """A picture, as PNG or JPEG; its mark says which one, since its number is another one's in another study."""
+        """A picture, as PNG or JPEG; its mark is checked, since its number may be that of another study's picture."""
         inside = 0 <= number < len(self.study.pictures) and side in SIDES
         if inside and mark and mark != self.study.pictures[number].mark:
             return JSONResponse({"detail": "another study, or another run of clean, is shown now"}, 404)
@@ -229,12 +229,12 @@ def create(desk: Desk, token: str = "") -> Guard:
 
 
 def _step(step: Step | None) -> dict[str, Any]:
-    """What was undone or redone, by name: it may be a step of another tab."""
+    """The step that was undone or redone, in words: it may be one of another tab."""
     return {"done": step is not None, "said": step.said if step else ""}
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
-    """What a person can put right, in words."""
+    """The answer to a step that cannot be made: the reason, for the person to put it right."""
     return JSONResponse({"detail": str(error)}, 409 if isinstance(error, ConflictError) else 400)
 
 

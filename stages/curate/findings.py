@@ -91,7 +91,7 @@ def _box(text: str) -> Box | None:
 
 
 def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
-    """Groups of reports/clean/groups.csv that hold copies, look-alikes or a conflict, not those of the source alone."""
+    """Groups of reports/clean/groups.csv with copies, look-alikes or a conflict; not those of the source alone."""
     pairs = [row for row in rows(root / "reports/clean/pairs.csv") if row["verdict"] != "different"]
     paired = {row[side] for row in pairs for side in ("a", "b")}
     places: dict[tuple[str, ...], list[Picture]] = {}
@@ -122,7 +122,7 @@ def _groups(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
 
 
 def _copied(one: Picture, copied: set[str]) -> bool:
-    """Whether it is a copy, the picture that stays of copies, or one with several labels."""
+    """Whether it is a copy, the picture that was kept of copies, or one with several labels."""
     return (
         one.status == "duplicate" or one.reason == "label_conflict" or (one.image_id != "" and one.image_id in copied)
     )
@@ -137,7 +137,7 @@ def _near(root: Path, pictures: list[Picture]) -> Iterator[Finding]:
 
 
 def _not_applied(root: Path, decisions: list[Decision]) -> dict[Decision, str]:
-    """What clean said of decisions when it ran last."""
+    """The decisions that clean did not apply in its last run, and why."""
     audit = root / "data/clean/audit.json"
     told = files.read_json(audit).get("by_hand", {}).get("not_applied", []) if audit.is_file() else []
     why = {tuple(row[:-1]): row[-1] for row in told}

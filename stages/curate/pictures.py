@@ -59,7 +59,7 @@ class Pictures:
 
 
 def _shown(task: tuple[bytes, decode.Box | None, int], clean: Clean) -> bytes:
-    """What the process of its own does."""
+    """In the worker process: decode a picture and encode it anew."""
     data, box, side = task
     return _encoded(decode.decode(data, clean, box).image, side)
 

@@ -36,14 +36,14 @@ class ConflictError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """Decisions by what they are about, before and after; None: there was, or is, none."""
+    """One step: the decisions before and after it, by what they are about; None: no decision."""
 
     before: dict[Subject, Decision | None]
     after: dict[Subject, Decision | None]
 
     @property
     def said(self) -> str:
-        """In words, for the person who undoes it."""
+        """The step in words, for the person who undoes it."""
         every = [new or old for new, old in zip(self.after.values(), self.before.values(), strict=True)]
         words = [f"{one.path}: {curation.said(one)}" for one in every if one]
         taken = "" if any(self.after.values()) else "taken back: "
@@ -133,7 +133,7 @@ class Store:
                 files.write_json(self._seen_file, sorted(self.seen))
 
     def stamp(self) -> dict[str, str]:
-        """Who decides, when, and which metrics.json, test figures included, lay in the study then."""
+        """Who decides, when, and the digest of the metrics.json (with test figures) that lay in the study then."""
         when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seen = files.sha256(self._metrics)[:16] if self._metrics.is_file() else ""
         return {"who": self.who, "when": when, "seen": seen}
@@ -155,7 +155,7 @@ class Store:
 
 
 def shown(one: Decision | None) -> str:
-    """A decision as the page knows it, to compare with."""
+    """A decision in the words in which the page keeps it, for comparison."""
     return f"{one.decision} {one.value}".strip() if one else ""
 
 
@@ -187,7 +187,7 @@ def pairs(
 
 
 def refuse_to_keep(picture: Picture, study: Study) -> None:
-    """A picture is kept under its label, so it needs one and no more.
+    """Refuse to keep a picture that has no label, or several.
 
     Raises:
         UserError: it has none, or several.
@@ -209,7 +209,7 @@ def doubt(
     value: str, chosen: Iterable[Picture], every: Iterable[Picture], decisions: Mapping[Subject, Decision],
     least: int,
 ) -> Doubt | None:  # fmt: skip
-    """What is odd about giving `chosen` the label `value`; None where nothing is.
+    """What to ask before `chosen` get the label `value`; None where there is nothing to ask.
 
     Args:
         value: the new label.

@@ -23,7 +23,7 @@ _ABOUT = "champion.json"
 
 
 def trained(variant: str, seeds: Sequence[int]) -> Ensemble:
-    """The networks of `seeds`, if they were trained on the data that lie here now: what is handed on names both.
+    """The networks of `seeds`; refused if they were trained on other data than those that lie here now.
 
     Raises:
         UserError: one is not trained here, or was trained on other data, as after a decision by hand.

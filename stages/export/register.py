@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def tags(variant: str, seeds: Sequence[int], folder: Path) -> dict[str, str]:
-    """What a version says of itself: which networks, and fingerprints of data, splits, code and all that is in it."""
+    """The tags of a version: its networks, and fingerprints of data, splits, code and all of its content."""
     from stages.core import cells
     from stages.track.log import MANIFEST
     from stages.track.run import digest
@@ -100,7 +100,7 @@ def _add_card_and_code(folder: Path, variant: str, seeds: Sequence[int], licence
 
 
 def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
-    """The version of this content; a new one only where it is new."""
+    """The number of the version with this content; new content makes a new version."""
     from stages.track.store import FINGERPRINT_TAG
 
     known = client.search_model_versions(f"name = '{name}'")  # the newest first; a study's name has no quotes

@@ -34,12 +34,12 @@ class Cargo:
     """Packs the inputs of the cells of one study, and unpacks their outputs and checkpoints."""
 
     def __init__(self, study: Study, stages: list[Stage], folder: Path, put: Callable[[Any], Any]) -> None:
-        """Nothing is read yet.
+        """Keep what is needed for packing; no file is read yet.
 
         Args:
             study: in the working folder.
             stages: of all cells.
-            folder: for notes on whose a checkpoint is.
+            folder: for notes that say to which cell a checkpoint belongs.
             put: into the object store; gives a reference.
         """
         self.study, self.folder, self.put = study, folder, put
@@ -88,7 +88,7 @@ class Cargo:
         self._note(work).unlink(missing_ok=True)
 
     def keep_state(self, work: node.Work, packed: dict[str, bytes]) -> None:
-        """Keep a checkpoint where a cell on this machine finds it too, and note whose it is.
+        """Write a checkpoint into `.checkpoints`, where a run on this machine finds it too, and note its cell.
 
         Raises:
             UserError: a file is no checkpoint.
@@ -136,7 +136,7 @@ def _within(path: str) -> str:
 
 
 def _outermost(names: Iterable[str]) -> list[str]:
-    """Each name once, and none that lies in the folder of another."""
+    """The names in order, each once, without those that lie inside another of them."""
     every = sorted(set(names))
     return [name for name in every if not any(name.startswith(f"{other}/") for other in every)]
 
@@ -154,7 +154,7 @@ def _named(study: Study, variant: str) -> Iterator[str]:
 
 
 def _weights() -> dict[str, Path]:
-    """Published weights that were fetched: of the repository, and those of the study before them."""
+    """Published weights in `.cache/weights` of the repository and of the study; those of the study take precedence."""
     return {
         path.relative_to(folder).as_posix(): folder
         for folder in (ROOT, Path.cwd())

@@ -76,7 +76,7 @@ class Cluster:
         self.devices, self.threads, self.processes = room.devices(study), room.threads(study), room.processes(study)
         self.memory = room.largest()
         self.versions = node.versions_of(pinned())
-        self.name = name()
+        self.name = folder_name()
         self.idle: list[tuple[Needs, Any]] = []  # actors with loaded code, which hold their share of a node
         self.refusing: list[Any] = []  # actors kept where nothing can be done, so that no other is put there
         self.refused, self.quiet = "", 0
@@ -91,7 +91,7 @@ class Cluster:
         return self.given or max(1, int(self._total("GPU" if self._on_gpus() else "CPU")))
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
-        """Whether a job is free. Ray chooses the node that has cores, memory and a GPU for the job."""
+        """Whether `jobs` allows one more cell. Ray chooses the node that has cores, memory and a GPU for it."""
         takes = self.processes if self._on_gpus() else {} if self.given else self.threads
         return room.fits(variant, others, takes, self.jobs)
 
@@ -234,7 +234,7 @@ class Cluster:
         return max((n["Resources"].get(resource, 0) for n in self.ray.nodes() if n["Alive"]), default=0)
 
 
-def name() -> str:
+def folder_name() -> str:
     """The name of the folder, on the nodes, of the study in the working folder."""
     return hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]
 
@@ -256,7 +256,7 @@ def leave(ray: Any, study: str, actors: list[Any]) -> None:
 
 
 def library() -> Any:
-    """Ray.
+    """Import Ray.
 
     Raises:
         UserError: it is not installed.
@@ -272,7 +272,7 @@ def library() -> Any:
 
 
 def connected(address: str) -> Any:
-    """Ray, connected to a cluster.
+    """Connect to a cluster; returns the module of Ray.
 
     Raises:
         UserError: there is none at this address, or it has other versions.

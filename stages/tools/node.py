@@ -275,7 +275,7 @@ def own_folder(top: Path, name: str) -> Path:
 
 
 def lock(path: Path) -> TextIO:
-    """Wait for a lock, and hold it until what is returned is closed, or this process ends."""
+    """Wait for a lock; it is held until the returned file is closed or this process ends."""
     file = path.open("w")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file

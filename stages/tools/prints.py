@@ -51,7 +51,7 @@ class Nodes:
 
     def __init__(self, address: str) -> None:
         """Connect; `address` is that of `ray.init`."""
-        self.ray, self.name = cluster.connected(address), cluster.name()
+        self.ray, self.name = cluster.connected(address), cluster.folder_name()
         self.code = [self.ray.put(part) for part in parcels.pack(cargo.ROOT, CODE)]
         self.versions = node.versions_of(cluster.pinned())
         self.job = self.ray.remote(node.describe).options(num_cpus=1, max_retries=TRIES - 1)

@@ -75,7 +75,7 @@ def gpus(study: Study) -> list[str]:
 
 
 def largest() -> int:
-    """The most memory that a cell of this study was seen to take."""
+    """The largest peak of memory in `timings/`, bytes; `LEAST` where there is none."""
     peaks = (timing(path).get("peak_memory_bytes") or 0 for path in TIMINGS.glob("*/*.json"))
     return max(peaks, default=0) or LEAST
 

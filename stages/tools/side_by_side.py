@@ -237,7 +237,7 @@ class SideBySide:
         return rwlock(self.repo.tmp_dir, self.repo.fs, command, sorted(read), sorted(write), hardlink)  # type: ignore[no-any-return]
 
     def _order_before(self) -> list[str]:
-        """The stages of dvc.lock before the first cell ran, remembered for the run that follows one that was killed."""
+        """The stages of dvc.lock before the first cell ran; `ORDER` remembers them for the run after a kill."""
         from dvc.utils.serialize import load_yaml
 
         with contextlib.suppress(UserError):  # not there, or damaged
@@ -259,7 +259,7 @@ class SideBySide:
 
 
 def _in_words(error: Exception) -> UserError:
-    """An error of DVC, or ours if that is what made DVC stop."""
+    """The UserError that made DVC stop, or else the error of DVC as a UserError."""
     cause = error.__cause__
     return cause if isinstance(cause, UserError) else UserError(f"{error}: {cause}" if cause else str(error))
 

@@ -60,7 +60,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Lead the links of a page to where their targets stand in the site."""
+    """Turn the links of a page to the places of their targets in the site."""
     here = page.file.src_uri
     if here in (COMMANDS, CODE):
         return markdown

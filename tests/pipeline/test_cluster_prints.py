@@ -67,7 +67,9 @@ def test_a_cluster_remembers_what_one_machine_does(
     assert cleaned(there) == expected
     assert list(tmp_path.parent.glob("nodes*/evenhand-*"))
     monkeypatch.chdir(there)
-    assert not list(tmp_path.parent.glob(f"nodes*/evenhand-*/{clusters.name()}-*")), "nothing is left on the nodes"
+    assert not list(tmp_path.parent.glob(f"nodes*/evenhand-*/{clusters.folder_name()}-*")), (
+        "nothing is left on the nodes"
+    )
 
 
 def test_what_is_known_is_not_sent_again(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
