@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -65,6 +64,7 @@ class AskedStage:
 
     deps: set[str]
     outs: set[str]
+    in_git: set[str]  # outputs that DVC does not cache
     params: set[str]
     frozen: bool
 
@@ -90,6 +90,7 @@ def read(place: Place) -> Lock:
         ) from None
 
 
+@cache  # DVC needs a second, and two checks of a scratch copy ask
 def asked(place: Place) -> dict[str, AskedStage]:
     """What dvc.yaml and params.yaml ask for, by name of the stage, as DVC resolves it.
 
@@ -106,6 +107,7 @@ def asked(place: Place) -> dict[str, AskedStage]:
                 stage.name: AskedStage(
                     deps={dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
                     outs={out.def_path for out in stage.outs},
+                    in_git={out.def_path for out in stage.outs if not out.use_cache},
                     params={key for dep in stage.deps for key in getattr(dep, "params", [])},
                     frozen=stage.frozen,
                 )
@@ -118,16 +120,8 @@ def asked(place: Place) -> dict[str, AskedStage]:
 
 
 def cached(place: Place) -> set[str]:
-    """The outputs that DVC caches and git does not hold: a reviewer may not have their bytes."""
-    pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
-    patterns = [
-        re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
-        for stage in pipeline.values()
-        for entry in stage.get("outs", [])
-        for template, options in (entry.items() if isinstance(entry, dict) else [(entry, {})])
-        if options.get("cache", True)
-    ]
-    return {path for path in read(place).made if any(pattern.fullmatch(path) for pattern in patterns)}
+    """The outputs in dvc.lock that dvc.yaml does not put into git: a reviewer may not have their bytes."""
+    return set(read(place).made) - {path for stage in asked(place).values() for path in stage.in_git}
 
 
 def cache_file(place: Place, digest: str) -> Path:
