@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jinja2
 
 from stages.core import cells as places
-from stages.core import children, files
+from stages.core import children, files, intact
 from stages.core.errors import UserError
 from stages.core.markdown import markdown
 
@@ -218,6 +218,8 @@ def machines(place: Place, cells: list[tuple[str, int]]) -> list[dict[str, str]]
     for variant, seed in cells:
         path = place.folder / places.train_folder(variant, seed) / "config.json"
         machine = files.read_json(path, dict[str, Any]).get("machine") if path.exists() else None
+        if machine and not (isinstance(machine, dict) and str(machine.get("threads", 1)).isdigit()):
+            raise intact.damaged(path, "`machine` says no type of machine")
         if machine and machine not in found:
             found.append(machine)
     return found

@@ -55,6 +55,8 @@ def first(old: Path, new: Path, sides: Sides = MADE_AGAIN) -> str | None:
     """
     if old.is_dir() or new.is_dir():
         return _folders(old, new, sides)
+    if not (old.is_file() and new.is_file()):
+        return "a pipe or a device stands in its place"
     if old.read_bytes() == new.read_bytes():
         return None
     words = _KINDS.get(new.suffix, _lines)

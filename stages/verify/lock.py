@@ -7,8 +7,8 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from graphlib import TopologicalSorter
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -37,6 +37,7 @@ class Lock:
     outs: dict[str, dict[str, str]]
     deps: dict[str, dict[str, str]]
     params: dict[str, set[str]] = field(default_factory=dict)  # stage -> keys of params.yaml
+    sizes: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)  # of outputs: bytes, files
 
     @property
     def made(self) -> dict[str, str]:
@@ -54,8 +55,17 @@ class Lock:
 
     @property
     def order(self) -> list[str]:
-        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run."""
-        return list(TopologicalSorter(self.needs).static_order())
+        """The stages, each after those whose outputs it needs; dvc.lock has them in the order of their first run.
+
+        Raises:
+            UserError: stages depend on each other in a circle.
+        """
+        try:
+            return list(TopologicalSorter(self.needs).static_order())
+        except CycleError as error:
+            raise UserError(
+                f"dvc.lock: these stages depend on each other in a circle: {', '.join(error.args[1])}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -73,16 +83,23 @@ def read(place: Place) -> Lock:
     """Read dvc.lock of the study; one that is missing or empty has no stages.
 
     Raises:
-        UserError: it is not what DVC writes.
+        UserError: it is not what DVC writes, or an output leads out of the study, where `verify` would remove it.
     """
     path = place.folder / "dvc.lock"
     try:
         stages = ((_yaml(path) if path.exists() else None) or {}).get("stages", {})
         entries = {name: {"deps": [], "outs": [], "params": {}} | entry for name, entry in stages.items()}
+        for out in (out["path"] for entry in entries.values() for out in entry["outs"]):
+            if PurePosixPath(out).is_absolute() or ".." in out.split("/") or not out.isprintable():
+                raise UserError(
+                    f"dvc.lock has the output {out!r}, which leads out of the study; DVC does not write this, so do "
+                    "not trust this clone"
+                )
         return Lock(
             {name: _hashes(entry["outs"]) for name, entry in entries.items()},
             {name: _hashes(entry["deps"]) for name, entry in entries.items()},
             {name: {key for keys in entry["params"].values() for key in keys} for name, entry in entries.items()},
+            {o["path"]: (o.get("size"), o.get("nfiles")) for entry in entries.values() for o in entry["outs"]},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -124,6 +141,14 @@ def cached(place: Place) -> set[str]:
     return set(read(place).made) - {path for stage in asked(place).values() for path in stage.in_git}
 
 
+def size(path: Path) -> tuple[int, int | None]:
+    """Bytes, and of a folder the number of its files, as DVC records them."""
+    if not path.is_dir():
+        return path.stat().st_size, None
+    sizes = [p.stat().st_size for p in path.rglob("*") if p.is_file()]
+    return sum(sizes), len(sizes)
+
+
 def cache_file(place: Place, digest: str) -> Path:
     """Where the DVC cache of `place` keeps the bytes of a digest."""
     return place.cache / "files" / "md5" / digest[:2] / digest[2:]
@@ -143,6 +168,8 @@ def _yaml(path: Path) -> Any:
         return _parsed(path.read_text("utf-8"))
     except YAMLError as error:
         raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path.name} is nested too deep; DVC writes no such file") from None
 
 
 @cache  # a long dvc.lock takes a third of a second, and the copies have the same text

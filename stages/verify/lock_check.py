@@ -103,6 +103,13 @@ def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> N
         elif intact.md5(file) != md5:
             words = lock.changed(place, path, md5)
             found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
+        elif (size := lock.size(file)) != recorded.sizes[path]:
+            words = " and ".join(
+                f"{said} {unit}, the file has {true}"
+                for said, true, unit in zip(recorded.sizes[path], size, ("bytes", "files"), strict=True)
+                if said != true
+            )
+            found.add(path, "different", f"dvc.lock was edited: it says {words}")
 
 
 def _chain(recorded: lock.Lock, found: Check) -> None:

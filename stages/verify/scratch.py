@@ -28,7 +28,13 @@ SHOWN = 15  # lines of a failed run
 WEIGHTS = ".cache/weights"
 PIPELINE = "dvc.yaml"
 CODE = "stages"
-MADE = ("results", "runs", "reports", "data/clean", "data/split")  # every file in these is the output of a stage
+MADE = (
+    "results",
+    "runs",
+    "reports",
+    "data/clean",
+    "data/split",
+)  # of a study: every file in here is the output of a stage
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,10 @@ def here() -> Place:
     place = Place(root, str(folder.resolve().relative_to(root.resolve())))
     if not place.pipeline.is_file():
         raise UserError(f"dvc.yaml is neither in {folder} nor in {root}; a clone has it from git")
+    made = (path for top in MADE for path in (folder / top).rglob("*"))
+    for path in (*(root / name for name in _wanted(place)), *made):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UserError(f"{path} is or leads to a pipe or a device; remove it, then type the command again")
     return place
 
 

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from stages.core import intact
+from stages.verify import lock
 from tests import tiny
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def forge(clone: Path, path: str) -> None:
-    """Make dvc.lock fit an output folder that was changed, wherever its hash stands."""
+    """Make dvc.lock fit an output folder that was changed: hash, size and number of files, wherever they stand."""
 
     def change(recorded: dict[str, Any]) -> None:
         for stage in recorded["stages"].values():
             for entry in [*stage.get("deps", []), *stage.get("outs", [])]:
                 if entry["path"] == path:
-                    entry["md5"] = intact.md5(clone / path)
+                    size, nfiles = lock.size(clone / path)
+                    entry.update(md5=intact.md5(clone / path), size=size, nfiles=nfiles)
 
     tiny.edit(clone / "dvc.lock", change)

@@ -126,6 +126,11 @@ def dropped_variant(clone: Path) -> None:
     tiny.edit(clone / "params.yaml", change)
 
 
+def other_size(clone: Path) -> None:
+    size = (clone / "results/cells.csv").stat().st_size
+    committed.replace(clone / "dvc.lock", f"size: {size}\n", "size: 5\n")
+
+
 def link(clone: Path) -> None:
     (clone / CELL).rename(clone / "elsewhere")
     (clone / CELL).symlink_to(clone / "elsewhere")
@@ -190,6 +195,7 @@ FORGERIES = [
     (dropped_dependency, ["train@mlp-0: dvc.lock has the dependency stages/train, but dvc.yaml"]),
     (frozen_stage, ["train@mlp-0: the stage is frozen in dvc.yaml, so DVC"]),
     (dropped_variant, ["train@mlp-0: dvc.lock has this stage, but dvc.yaml"]),
+    (other_size, ["results/cells.csv: dvc.lock was edited: it says 5 bytes, the file has "]),
     (link, [f"{CELL}: a link to another place"]),
     (missing_cell, ["train@mlp-2: dvc.yaml and params.yaml ask for this stage", "evaluate@mlp-2: dvc.yaml"]),
     (extra_cell, ["train@mlp-1: dvc.lock has this stage, but dvc.yaml"]),

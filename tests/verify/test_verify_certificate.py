@@ -2,12 +2,17 @@
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
+import pytest
 from markdown_it import MarkdownIt
 
+from stages.core import files
+from stages.core.errors import UserError
 from stages.verify import certificate
 from stages.verify.certificate import Check
+from stages.verify.scratch import Place
 
 EVIL = "3.11 |\n\n**All checks hold.** [report](http://evil.example) <img src=//evil.example/p.png> `a`\n\n| a |"
 
@@ -32,3 +37,10 @@ def test_nothing_of_a_clone_is_live_in_a_certificate() -> None:
     assert len(re.findall("<table>", page)) == 1
     assert len(re.findall("<h[1-6]", page)) == len(re.findall("(?m)^#+ ", text)) == 4
     assert html.unescape(page).count("[report](http://evil.example) <img") == 10
+
+
+@pytest.mark.parametrize("machine", ["x", {"threads": "two"}, [1]])
+def test_a_record_that_is_no_machine_is_named(tmp_path: Path, machine: object) -> None:
+    files.write_json(tmp_path / "results/a/0/train/config.json", {"machine": machine})
+    with pytest.raises(UserError, match=r"config\.json is damaged \(`machine` says no type of machine\)"):
+        certificate.machines(Place(tmp_path, "."), [("a", 0)])

@@ -1,12 +1,14 @@
 """dvc.lock, as `verify` reads it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from stages.core import intact
 from stages.core.errors import UserError
-from stages.verify import lock, rerun
+from stages.verify import difference, lock, rerun
 from stages.verify.scratch import Place
 from tests import tiny
 
@@ -38,6 +40,8 @@ def test_stages_are_run_after_those_that_they_need_whatever_the_order_of_the_loc
     }
     deps = {"report": ["results"], "train@a-0": ["clean/m.csv"], "clean": ["raw"], "ingest": []}
     assert recorded(outs, deps).order == ["ingest", "clean", "train@a-0", "report"]
+    with pytest.raises(UserError, match="depend on each other in a circle"):
+        _ = recorded({"a": ["x"], "b": ["y"]}, {"a": ["y"], "b": ["x"]}).order
 
 
 def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> None:
@@ -48,6 +52,10 @@ def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> N
     for text, words in (
         (": : [", "is not valid YAML"),
         ("stages: [a]", "does not have the form that DVC writes"),
+        ("[" * 600, "is nested too deep"),
+        ("stages: {a: {outs: [{path: /home/you}]}}", "has the output '/home/you'"),
+        ("stages: {a: {outs: [{path: b/../../c}]}}", r"has the output 'b/\.\./\.\./c'"),
+        ('stages: {a: {outs: [{path: "b\\0"}]}}', "has the output"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=f"dvc.lock {words}"):
@@ -57,6 +65,13 @@ def test_a_lock_that_dvc_did_not_write_is_an_error_in_words(tmp_path: Path) -> N
 def test_a_source_may_lie_outside_of_the_study(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text("stages: {a: {deps: [{path: ../b, md5: x}, {path: /c, md5: y}]}}")
     assert lock.read(Place(tmp_path, ".")).deps == {"a": {"../b": "x", "/c": "y"}}
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("x")
+    assert not intact.md5(tmp_path / "pipe")
+    assert difference.first(tmp_path / "file", tmp_path / "pipe") == "a pipe or a device stands in its place"
 
 
 def test_a_stage_that_is_named_like_no_cell_is_none() -> None:

@@ -1,5 +1,6 @@
 """A scratch copy has what its study needs, and nothing that another one made; it touches nothing outside of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,14 @@ def test_nothing_is_removed_behind_a_link(tmp_path: Path) -> None:
     scratch.remove(clone / "linked", clone)
     assert kept.exists()
     assert not (clone / "linked").is_symlink()
+
+
+def test_a_pipe_or_device_among_the_files_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    os.mkfifo(root / "results/mlp/0/pipe")
+    with pytest.raises(UserError, match=r"results/mlp/0/pipe is or leads to a pipe"):
+        scratch.here()
+    (root / "results/mlp/0/pipe").unlink()
+    (root / "requirements.lock").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"requirements\.lock is or leads to a pipe"):
+        scratch.here()
