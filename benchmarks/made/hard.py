@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import zlib
@@ -47,11 +48,7 @@ def _made(name: str, count: int, seed: int) -> list[Picture]:
     return pictures
 
 
-def _maker(name: str) -> Callable[[int, int], list[Picture]]:
-    return lambda count, seed: _made(name, count, seed)
-
-
-SETS = {name: _maker(name) for name in MAKERS}
+SETS = {name: functools.partial(_made, name) for name in MAKERS}
 
 
 def again(picture: Picture) -> Picture:

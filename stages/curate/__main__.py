@@ -52,7 +52,7 @@ def serve(host: str, port: int, who: str) -> None:
     shown = f"[{name}]" if ":" in name else name
     say(f"curate: {len(desk.study.findings)} findings; decisions go to data/curation.csv; Ctrl-C ends it")
     say(f"curate: http://{shown}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}")
-    config = uvicorn.Config(app.create(desk, host, token), log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app.create(desk, token), log_level="warning", access_log=False, server_header=False)
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -14,9 +14,8 @@ from stages.core.errors import UserError
 from stages.curate import finding
 from stages.curate.findings import Study
 from stages.curate.guard import Guard
-from stages.curate.labels import doubt
 from stages.curate.pictures import SIDES, Pictures
-from stages.curate.store import ConflictError, Store, pairs, refuse_to_keep, shown
+from stages.curate.store import ConflictError, Store, doubt, pairs, refuse_to_keep, shown
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from stages.clean.params import Clean
     from stages.core.curation import Decision
     from stages.curate.finding import Finding, Picture
-    from stages.curate.labels import Doubt
-    from stages.curate.store import Step, Subject
+    from stages.curate.store import Doubt, Step, Subject
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 20  # findings
@@ -78,7 +76,7 @@ class Filters(BaseModel):
 
 
 class Desk:
-    """A study on the desk of a person: its findings, its pictures, and the decisions so far."""
+    """A study that a person works on: its findings, its pictures, and the decisions so far."""
 
     def __init__(self, root: Path, clean: Clean, title: str, who: str, least: int = 3) -> None:
         """Lay out the study in the folder `root`; `least`: how many pictures of a label its split needs."""
@@ -127,7 +125,7 @@ class Desk:
         }
 
     def picture(self, number: int, side: int, mark: str) -> Response:
-        """A picture, as PNG or JPEG; its mark says which one, since its number is another one's in another study."""
+        """A picture, as PNG or JPEG; its mark is checked, since its number may be that of another study's picture."""
         inside = 0 <= number < len(self.study.pictures) and side in SIDES
         if inside and mark and mark != self.study.pictures[number].mark:
             return JSONResponse({"detail": "another study, or another run of clean, is shown now"}, 404)
@@ -188,7 +186,7 @@ class Desk:
         return pictures
 
 
-def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
+def create(desk: Desk, token: str = "") -> Guard:
     """The application; with a token, only who has it gets in."""
     said: dict[Any, Any] = {UserError: _refused, ConflictError: _refused}
     app = FastAPI(title="Curate", docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=said)
@@ -227,16 +225,16 @@ def create(desk: Desk, host: str = "127.0.0.1", token: str = "") -> Guard:
         desk.store.look({f.id for f in desk.study.findings} & set(looked.ids))
         return {"done": True}
 
-    return Guard(app, host, token)
+    return Guard(app, token)
 
 
 def _step(step: Step | None) -> dict[str, Any]:
-    """What was undone or redone, by name: it may be a step of another tab."""
+    """The step that was undone or redone, in words: it may be one of another tab."""
     return {"done": step is not None, "said": step.said if step else ""}
 
 
 def _refused(_: Request, error: Exception) -> JSONResponse:
-    """What a person can put right, in words."""
+    """The answer to a step that cannot be made: the reason, for the person to put it right."""
     return JSONResponse({"detail": str(error)}, 409 if isinstance(error, ConflictError) else 400)
 
 

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def api(env: str | None) -> Any:
-    """FiftyOne, from this environment or, where it has none, from the packages of another one.
+    """Import FiftyOne, from this environment or from the packages of `env`.
 
     Raises:
         UserError: it is not there, or the environment is none or has another Python.
@@ -99,7 +99,7 @@ def send(fo: Any, desk: Desk, name: str) -> None:
 
 
 def _file(desk: Desk, picture: Picture) -> Path | None:
-    """A kept picture as clean laid it out; another one drawn anew, since its file may be anything."""
+    """The file of a kept picture; any other picture is drawn anew, since its file may be anything."""
     if picture.image and Path(picture.image).is_file():
         return Path(picture.image)
     if (data := desk.pictures.drawn(picture, SIDES[-1])) is None:
@@ -174,7 +174,7 @@ def _wanted(sample: Any) -> str:
 
 
 def _decide(desk: Desk, picture: Picture | None, was: str, now: str, reason: str, sure: bool) -> bool:
-    """One decision, as the page makes it; another one in the file than FiftyOne knew (`was`) is not overwritten."""
+    """Make one decision as the page does; a decision other than `was`, which FiftyOne knew, is not overwritten."""
     if picture is None:
         raise UserError("this study does not have the file any more")
     subject = (picture.name,)

@@ -1,4 +1,4 @@
-"""A picture of the study, and some of them to look at together."""
+"""The pictures of a study, and findings: pictures to look at together."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Picture:
 
     @property
     def mark(self) -> str:
-        """Short for what the picture is: its number is another picture's in another study."""
+        """A short digest of name and content: in another study the same number is another picture."""
         return hashlib.sha256(f"{self.name}\0{self.sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
@@ -68,7 +68,7 @@ class Finding:
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Name it by what it is about: the same after clean has run again."""
+        """Give it an id by its kind and pictures, which stays the same when clean runs again."""
         text = "\0".join([self.kind, *sorted(picture.name for picture in self.pictures)])
         self.id = hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from stages.curate.finding import Picture
 
 SIDES = (320, 1600)  # px, of the longer side: in the list, and large
-_DECODING = threading.Lock()  # one at a time in a process, as `decode` asks
 
 
 class Pictures:
@@ -30,48 +29,37 @@ class Pictures:
     def __init__(self, root: Path, clean: Clean) -> None:
         """Pictures below `root`, under the limits of the section `clean`."""
         self._root, self._clean = root, clean
-        self._kept: list[Any] = []  # the process that decodes what clean refused
+        self._kept: list[Any] = []  # the process that decodes
+        self._decoding = threading.Lock()
         self.png = functools.lru_cache(maxsize=512)(self._png)
 
     def drawn(self, picture: Picture, side: int) -> bytes | None:
         """The picture as PNG or JPEG with a longer side of at most `side` px; None where there is none to show."""
-        return self.png(picture.file, picture.image, picture.sha256, picture.box, picture.status, side)
+        return self.png(picture.file, picture.image, picture.sha256, picture.box, side)
 
-    def _png(self, file: str, kept: str, digest: str, box: decode.Box | None, status: str, side: int) -> bytes | None:
-        try:
-            data = describe.read(str(self._root / file)) if file else b""
-        except Refused:
-            data = b""
-        if data and hashlib.sha256(data).hexdigest() == digest:
-            return self._alone((data, box, side)) if status == "quarantined" else self._here(data, box, side)
-        if not kept:
+    def _png(self, file: str, kept: str, digest: str, box: decode.Box | None, side: int) -> bytes | None:
+        data = self._read(file)
+        if hashlib.sha256(data).hexdigest() != digest:
+            data, box = self._read(kept), None  # laid out by clean: already cut
+        if not data:
             return None
-        try:
-            return self._here(describe.read(str(self._root / kept)), None, side)  # laid out by clean: already cut
-        except Refused:
-            return None
-
-    def _here(self, data: bytes, box: decode.Box | None, side: int) -> bytes | None:
-        """Of a file that clean has decoded before, perhaps leniently, since a person kept it."""
-        clean = self._clean.model_copy(update=LENIENT)
-        with _DECODING:
-            try:
-                return _encoded(decode.decode(data, clean, box).image, side)
-            except Refused:
-                return None
-
-    def _alone(self, task: tuple[bytes, decode.Box | None, int]) -> bytes | None:
-        """Of a file that clean refused: in a process of its own, with limits, and however damaged it is."""
-        clean = self._clean.model_copy(update=LENIENT)
+        # However damaged it is, since a person may keep it; so in a process of its own, with limits.
+        shown = functools.partial(_shown, clean=self._clean.model_copy(update=LENIENT))
         limits = {"seconds": self._clean.seconds, "gigabytes": self._clean.gigabytes}
-        with _DECODING:
-            shown = functools.partial(_shown, clean=clean)
-            (found,) = isolate.each(shown, [task], workers=1, kept=self._kept, **limits)
+        with self._decoding:
+            (found,) = isolate.each(shown, [(data, box, side)], workers=1, kept=self._kept, **limits)
         return None if isinstance(found, Refused) else found
+
+    def _read(self, file: str) -> bytes:
+        """The bytes of a file; none where it is not there or cannot be read."""
+        try:
+            return describe.read(str(self._root / file)) if file else b""
+        except Refused:
+            return b""
 
 
 def _shown(task: tuple[bytes, decode.Box | None, int], clean: Clean) -> bytes:
-    """What the process of its own does."""
+    """In the worker process: decode a picture and encode it anew."""
     data, box, side = task
     return _encoded(decode.decode(data, clean, box).image, side)
 

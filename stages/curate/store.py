@@ -1,6 +1,7 @@
 """The decisions of a study: read from `data/curation.csv`, changed one step at a time, each step can be undone.
 
-What `clean` could not apply is refused here, in words.
+What `clean` could not apply is refused here, in words. A label that no other picture has is asked about: it ends the
+split later, and is often a slip of the pen.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import threading
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stages.core import curation, files
 from stages.core.errors import UserError
+from stages.core.labels import sight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stages.core.curation import Decision
     from stages.curate.finding import Picture
@@ -34,14 +36,14 @@ class ConflictError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """Decisions by what they are about, before and after; None: there was, or is, none."""
+    """One step: the decisions before and after it, by what they are about; None: no decision."""
 
     before: dict[Subject, Decision | None]
     after: dict[Subject, Decision | None]
 
     @property
     def said(self) -> str:
-        """In words, for the person who undoes it."""
+        """The step in words, for the person who undoes it."""
         every = [new or old for new, old in zip(self.after.values(), self.before.values(), strict=True)]
         words = [f"{one.path}: {curation.said(one)}" for one in every if one]
         taken = "" if any(self.after.values()) else "taken back: "
@@ -131,7 +133,7 @@ class Store:
                 files.write_json(self._seen_file, sorted(self.seen))
 
     def stamp(self) -> dict[str, str]:
-        """Who decides, when, and which metrics.json, test figures included, lay in the study then."""
+        """Who decides, when, and the digest of the metrics.json (with test figures) that lay in the study then."""
         when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seen = files.sha256(self._metrics)[:16] if self._metrics.is_file() else ""
         return {"who": self.who, "when": when, "seen": seen}
@@ -153,7 +155,7 @@ class Store:
 
 
 def shown(one: Decision | None) -> str:
-    """A decision as the page knows it, to compare with."""
+    """A decision in the words in which the page keeps it, for comparison."""
     return f"{one.decision} {one.value}".strip() if one else ""
 
 
@@ -185,7 +187,7 @@ def pairs(
 
 
 def refuse_to_keep(picture: Picture, study: Study) -> None:
-    """A picture is kept under its label, so it needs one and no more.
+    """Refuse to keep a picture that has no label, or several.
 
     Raises:
         UserError: it has none, or several.
@@ -194,3 +196,50 @@ def refuse_to_keep(picture: Picture, study: Study) -> None:
     if labels != {picture.label} or not picture.label:
         why = "several labels" if len(labels) > 1 else "no label"
         raise UserError(f"the source names {picture.name} under {why}; give it one instead (r)")
+
+
+class Doubt(NamedTuple):
+    """What to ask a person before a label is taken, and the label that may be meant instead."""
+
+    ask: str
+    instead: str = ""
+
+
+def doubt(
+    value: str, chosen: Iterable[Picture], every: Iterable[Picture], decisions: Mapping[Subject, Decision],
+    least: int,
+) -> Doubt | None:  # fmt: skip
+    """What to ask before `chosen` get the label `value`; None where there is nothing to ask.
+
+    Args:
+        value: the new label.
+        chosen: the pictures that get it.
+        every: the pictures of the study.
+        decisions: those made so far, by what they are about.
+        least: how many pictures of a label the split needs.
+    """
+    every = list(every)
+    given = {one.value for one in decisions.values() if one.decision == "relabel"}
+    known = ({picture.label for picture in every} | given) - {""}
+    alike = sorted(label for label in known if sight(label) == sight(value))
+    if value not in known and alike:
+        return Doubt(f"Did you mean “{alike[0]}”? “{value}” looks the same, but is another label.", alike[0])
+    count = len({_image(one) for one in chosen} | {_image(one) for one in every if _label(one, decisions) == value})
+    if value in known and count > 1:
+        return None
+    new = "a new label" if value not in known else "the label of no other picture"
+    few = f" The split needs at least {least} of each label and stops with fewer." if count < least else ""
+    return Doubt(f"“{value}” is {new}: {count} {'picture' if count == 1 else 'pictures'}.{few}")
+
+
+def _image(picture: Picture) -> str:
+    """One name for a picture and its left-out copies."""
+    return picture.image_id or picture.copy_of or picture.name
+
+
+def _label(picture: Picture, decisions: Mapping[Subject, Decision]) -> str:
+    """The label that a picture will be kept under; empty where it will be left out."""
+    one = decisions.get((picture.name,))
+    if one and one.decision in ("drop", "relabel"):
+        return one.value
+    return picture.label if one or picture.status == "kept" else ""

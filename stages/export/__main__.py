@@ -14,16 +14,15 @@ def main() -> None:
         UserError: there is no champion, it has no weights here or was trained on other data, or ONNX gives other labels
             than torch.
     """
-    from stages.export import cards, graph, int8, parity, same_data
-    from stages.predict import champion, model
+    from stages.export import cards, graph, int8, package, parity
+    from stages.predict import champion
 
     parser = cards.parser("stages.export", __doc__)
     parser.add_argument("--int8", action="store_true", help="also write model.int8.onnx, and its cost on validation")
     arguments = parser.parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
-    same_data.check(variant, seeds)
-    ensemble = model.Ensemble.trained(variant, seeds, model.UNLIKE)
+    ensemble = package.trained(variant, seeds)
     whole = graph.Graph(ensemble)
     with files.fresh_folder(cards.FOLDER) as folder:
         path = folder / "model.onnx"

@@ -6,7 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ruamel.yaml import YAML
+
 from stages.core import console, errors, files, params
+from stages.predict import champion
+from stages.report import evidence, findings, galleries, wording
+from stages.report.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,12 +19,12 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 FOLDER = Path("export")
+CITATION = Path(__file__).resolve().parents[2] / "CITATION.cff"  # a study reaches this file through a link
+_BY_HAND = r"(?:^|; )by hand, (?:keep|relabel to)"  # what clean writes into the ledger
 
 
 def main() -> None:
     """Write export/README.md and export/croissant.json; no weights and no pictures are needed."""
-    from stages.predict import champion
-
     arguments = parser("stages.export.cards", __doc__).parse_args()
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
@@ -30,8 +35,6 @@ def main() -> None:
 
 def parser(program: str, about: str | None) -> argparse.ArgumentParser:
     """The flags of all exports: for which networks, and what no file of the study says."""
-    from stages.predict import champion
-
     found = argparse.ArgumentParser(prog=f"python -m {program}", description=about)
     champion.add_arguments(found)
     found.add_argument("--licence", default="unknown", help="of the weights, as the Hugging Face hub names it")
@@ -46,7 +49,6 @@ def write(folder: Path, variant: str, seeds: Sequence[int], licences: argparse.N
         UserError: the study has no report yet.
     """
     from stages.export import data_card
-    from stages.report import evidence
 
     found = evidence.read()
     write_model(found, folder, variant, seeds, licences.licence)
@@ -58,6 +60,48 @@ def write_model(found: StudyEvidence, folder: Path, variant: str, seeds: Sequenc
     from stages.export import model_card
 
     files.write_text(folder / "README.md", model_card.text(found, variant, seeds, licence))
+
+
+def citation() -> dict[str, str]:
+    """What CITATION.cff says."""
+    found = YAML(typ="safe").load(CITATION.read_text("utf-8"))
+    authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
+    return {
+        "title": str(found["title"]),
+        "authors": wording.names(authors),
+        "version": str(found["version"]),
+        "year": str(found["date-released"])[:4],
+        "licence": str(found["license"]),
+    }
+
+
+def doubts(study: StudyEvidence) -> list[str]:
+    """How many labels are in doubt, where they are listed, how many were decided; then all decisions by hand."""
+    rows = files.read_rows(evidence.REPORTS / "suspects.csv")
+    audit, judged = galleries.audited(study)
+    found = []
+    if rows:
+        wrong = int(rows[0]["found"])
+        count, where = plural(wrong, "validation or test image"), _listed(len(rows), wrong, "reports/suspects.csv")
+        found.append(f"Most networks contradict the label of {count} ({where}).")
+    if judged:
+        wrong = int(files.read_json(galleries.AUDIT / "summary.json")["found"])
+        where = _listed(len(audit), wrong, "reports/audit/suspects.csv")
+        calls = f"{plural(wrong, 'label')} {'a likely error' if wrong == 1 else 'likely errors'} ({where})"
+        found += [f"An audit of {plural(len(judged), 'image')} calls {calls}."] if wrong else []
+    listed = {row["image_id"] for row in rows} | audit
+    if listed:
+        ledger = study.ledger[study.ledger["image_id"].isin(listed)]
+        decided = int(ledger[ledger["detail"].str.contains(_BY_HAND)]["image_id"].nunique())
+        were = "were" if decided > 1 else "was"
+        found.append(f"Of the {plural(len(listed), 'image')} listed, {decided or 'none'} {were} decided by hand.")
+    return [*found, *filter(None, [findings.changes(study.audit)])]
+
+
+def _listed(listed: int, found: int, table: str) -> str:
+    if not listed:
+        return "none is listed"
+    return f"listed in `{table}`" if listed == found else f"`{table}` lists the first {listed:,}"
 
 
 if __name__ == "__main__":

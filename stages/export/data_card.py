@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.export import doubts
-from stages.export.model_card import citation
+from stages.export.cards import citation, doubts
 from stages.report import data_page, findings, wording
 from stages.report.evidence import CLEAN
 
@@ -73,7 +72,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
         ),
         data_preprocessing_protocol=[*_left_out(evidence), *evidence.split.get("notes", [])],
         data_biases=[f"The largest class has {kept.max():,} pictures, the smallest {kept.min():,}."],
-        data_limitations=[*findings.copies(evidence), *doubts.sentences(evidence)],
+        data_limitations=[*findings.copies(evidence), *doubts(evidence)],
         distribution=[_file(context, key, path) for key, (path, _) in tables.items()],
         record_sets=[_records(context, key, path, about) for key, (path, about) in tables.items()],
     )

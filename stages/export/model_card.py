@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from stages.export import doubts
+from stages.export.cards import citation, doubts
 from stages.predict import champion
 from stages.report import caveats, classes, data_page, page, results, training, wording
 from stages.report.figures import drawing
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
-CITATION = Path(__file__).resolve().parents[2] / "CITATION.cff"  # a study reaches this file through a link
 WORST = 5  # classes, confusions and changes of the picture that the card names
 _CLEAN = "none"  # of robustness.csv: the unchanged pictures
 
@@ -44,7 +43,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "settings": [(key, training.text(value)) for key, value in settings.items()],
         "classes": evidence.classes,
         "data": data,
-        "doubts": doubts.sentences(evidence),
+        "doubts": doubts(evidence),
         "figures": _figures(told, variant),
         "confidence": evidence.confidence,
         "spread": wording.spread(len(evidence.study.seeds)),
@@ -59,19 +58,6 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
     }
     head = Markup(_front(evidence, variant, licence))  # noqa: S704 - YAML, which quotes for itself
     return page.render("model_card.md.j2", context | {"head": head}, TEMPLATES)
-
-
-def citation() -> dict[str, str]:
-    """What CITATION.cff says."""
-    found = YAML(typ="safe").load(CITATION.read_text("utf-8"))
-    authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
-    return {
-        "title": str(found["title"]),
-        "authors": wording.names(authors),
-        "version": str(found["version"]),
-        "year": str(found["date-released"])[:4],
-        "licence": str(found["license"]),
-    }
 
 
 def _why(evidence: StudyEvidence, variant: str) -> str:

@@ -105,7 +105,7 @@ def against_torch(graph: Graph, variant: str, seeds: Sequence[int], path: Path) 
 
 
 def refuse_changes(stated: dict[str, Any]) -> None:
-    """No label may change.
+    """Refuse an ONNX file that changes a label.
 
     Raises:
         UserError: one does.
@@ -137,7 +137,7 @@ def cost(graph: Graph, seeds: Sequence[int], path: Path, small: Path) -> dict[st
 
 
 def sentence(stated: dict[str, Any]) -> str:
-    """What a person wants to know of parity.json."""
+    """The main figures of parity.json in a sentence."""
     found = stated["model.onnx"]
     said = (
         f"export/model.onnx: no label differs from torch over the test sets of the seeds ({found['test_images']} "

@@ -19,7 +19,6 @@ from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from mlflow import MlflowClient
@@ -39,7 +38,7 @@ def main() -> None:
     Raises:
         UserError: there is no champion, it has no weights here or was trained on other data, or MLflow does not answer.
     """
-    from stages.export import cards, same_data
+    from stages.export import cards, package
     from stages.predict import champion
     from stages.track import store
 
@@ -47,10 +46,11 @@ def main() -> None:
     study = params.read()
     variant, seeds = champion.asked(study, arguments.variant, arguments.seed)
     alias = ALIAS if variant == champion.choose(study).variant else OTHER
-    same_data.check(variant, seeds)
+    ensemble = package.trained(variant, seeds)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder)
-        _fill(whole, study, variant, seeds, arguments)
+        package.write(whole / ALIAS, study, variant, seeds, ensemble)
+        _add_card_and_code(whole, variant, seeds, arguments.licence)
         try:
             with store.experiment(study) as (client, experiment_id):
                 number = _registered(client, experiment_id, study.name, whole, tags(variant, seeds, whole))
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def tags(variant: str, seeds: Sequence[int], folder: Path) -> dict[str, str]:
-    """What a version says of itself: which networks, and fingerprints of data, splits, code and all that is in it."""
+    """The tags of a version: its networks, and fingerprints of data, splits, code and all of its content."""
     from stages.core import cells
     from stages.track.log import MANIFEST
     from stages.track.run import digest
@@ -86,15 +86,12 @@ def _together(marks: Sequence[str]) -> str:
     return marks[0] if len(set(marks)) == 1 else hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
 
-def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int], arguments: argparse.Namespace) -> None:
-    """Put all that the model holds into an empty folder: `champion`, and `stages`, the code that it imports."""
-    from stages.export import cards, package
-    from stages.predict import model
+def _add_card_and_code(folder: Path, variant: str, seeds: Sequence[int], licence: str) -> None:
+    """Put into the folder that holds `champion` its model card, and `stages`, the code that it imports."""
+    from stages.export import cards
     from stages.report import evidence
 
-    (folder / ALIAS).mkdir()
-    package.write(folder / ALIAS, study, variant, seeds, model.Ensemble.trained(variant, seeds, model.UNLIKE))
-    cards.write_model(evidence.read(), folder / ALIAS, variant, seeds, arguments.licence)
+    cards.write_model(evidence.read(), folder / ALIAS, variant, seeds, licence)
     source, copy = Path(__file__).parents[1], folder / "stages"
     copy.mkdir()
     shutil.copyfile(source / "__init__.py", copy / "__init__.py")
@@ -103,7 +100,7 @@ def _fill(folder: Path, study: params.Study, variant: str, seeds: Sequence[int],
 
 
 def _registered(client: MlflowClient, experiment_id: str, name: str, folder: Path, marks: dict[str, str]) -> str:
-    """The version of this content; a new one only where it is new."""
+    """The number of the version with this content; new content makes a new version."""
     from stages.track.store import FINGERPRINT_TAG
 
     known = client.search_model_versions(f"name = '{name}'")  # the newest first; a study's name has no quotes

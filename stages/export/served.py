@@ -67,7 +67,7 @@ def _several(cell: Any) -> list[Any]:
 
 
 def _bytes(value: Any) -> bytes | str:
-    """The bytes of a file, or what is wrong."""
+    """The bytes of a file; where there are none, the reason as text."""
     if isinstance(value, bytes):
         return value
     try:

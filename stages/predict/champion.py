@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that `asked` answers."""
+    """Add the flags that choose a variant and a seed; `asked` reads them."""
     parser.add_argument("--variant", help="a key of `variants`; without it, the champion on validation")
     parser.add_argument("--seed", type=int, help="one network; without it, the networks of all seeds together")
 

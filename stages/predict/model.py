@@ -85,7 +85,7 @@ class Ensemble:
 
 
 def _takes(loaded: predict.Loaded) -> tuple[object, ...]:
-    """What networks must agree about to be averaged."""
+    """What networks must have in common to be averaged."""
     return loaded.classes, loaded.cell.size, loaded.cell.resize
 
 

@@ -1,4 +1,4 @@
-"""What is said about each picture, as a row (labels with probabilities, whether it is unlike training, or a problem).
+"""The predictions as rows: labels with probabilities, whether a picture is unlike training, or its problem.
 
 Rows are written as CSV, JSON Lines or a table.
 """

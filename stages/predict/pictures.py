@@ -91,7 +91,7 @@ def _below(folder: Path) -> Iterator[str]:
 
 
 def _read(path: Path) -> bytes:
-    """A list of paths."""
+    """The bytes of a list of paths."""
     try:
         return path.read_bytes()
     except IsADirectoryError:

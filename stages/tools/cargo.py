@@ -24,28 +24,28 @@ ROOT = Path(__file__).parents[2]  # as weights.py finds the repository: by way o
 CODE = (
     "stages/__init__.py", "stages/core", "stages/tools/__init__.py", "stages/tools/forked.py", "stages/tools/loaded.py",
 )  # fmt: skip
-# A folder that no cell names in `deps`, since a list that they name holds its content (dvc.yaml).
+# In `deps` a cell names the list of a folder's files; with the list goes the folder (dvc.yaml).
 BESIDE = {"data/clean/manifest.csv": "data/clean/images"}
 WEIGHTS = Path(".cache/weights")
 STATE = re.compile(r"[0-9a-f]+/last\.pt")  # below .checkpoints
 
 
 class Cargo:
-    """Packs inputs and unpacks outputs and checkpoints for the cells of one study."""
+    """Packs the inputs of the cells of one study, and unpacks their outputs and checkpoints."""
 
     def __init__(self, study: Study, stages: list[Stage], folder: Path, put: Callable[[Any], Any]) -> None:
-        """Nothing is read yet.
+        """Keep what is needed for packing; no file is read yet.
 
         Args:
             study: in the working folder.
             stages: of all cells.
-            folder: for notes on whose a checkpoint is.
+            folder: for notes that say to which cell a checkpoint belongs.
             put: into the object store; gives a reference.
         """
         self.study, self.folder, self.put = study, folder, put
         self.code = [*CODE, *(name for s in stages for name in map(_name, s.deps) if name.startswith("stages/"))]
-        self.own = {_name(out) for stage in stages for out in stage.outs}  # of a single cell
-        self.kept: dict[str, node.Parcel] = {}  # what several cells take along is put there once
+        self.own = {_name(out) for stage in stages for out in stage.outs}  # which one cell alone reads
+        self.kept: dict[str, node.Parcel] = {}  # of files that several cells read: in the object store once
 
     def work(self, stage: Stage, environment: dict[str, str]) -> node.Work:
         """The command of a stage, with all that it needs.
@@ -88,7 +88,7 @@ class Cargo:
         self._note(work).unlink(missing_ok=True)
 
     def keep_state(self, work: node.Work, packed: dict[str, bytes]) -> None:
-        """Keep a checkpoint where a cell on this machine finds it too, and note whose it is.
+        """Write a checkpoint into `.checkpoints`, where a run on this machine finds it too, and note its cell.
 
         Raises:
             UserError: a file is no checkpoint.
@@ -136,7 +136,7 @@ def _within(path: str) -> str:
 
 
 def _outermost(names: Iterable[str]) -> list[str]:
-    """Each name once, and none that lies in the folder of another."""
+    """The names in order, each once, without those that lie inside another of them."""
     every = sorted(set(names))
     return [name for name in every if not any(name.startswith(f"{other}/") for other in every)]
 
@@ -154,7 +154,7 @@ def _named(study: Study, variant: str) -> Iterator[str]:
 
 
 def _weights() -> dict[str, Path]:
-    """Published weights that were fetched: of the repository, and those of the study before them."""
+    """Published weights in `.cache/weights` of the repository and of the study; those of the study take precedence."""
     return {
         path.relative_to(folder).as_posix(): folder
         for folder in (ROOT, Path.cwd())

@@ -76,7 +76,7 @@ class Cluster:
         self.devices, self.threads, self.processes = room.devices(study), room.threads(study), room.processes(study)
         self.memory = room.largest()
         self.versions = node.versions_of(pinned())
-        self.name = name()
+        self.name = folder_name()
         self.idle: list[tuple[Needs, Any]] = []  # actors with loaded code, which hold their share of a node
         self.refusing: list[Any] = []  # actors kept where nothing can be done, so that no other is put there
         self.refused, self.quiet = "", 0
@@ -91,7 +91,7 @@ class Cluster:
         return self.given or max(1, int(self._total("GPU" if self._on_gpus() else "CPU")))
 
     def fits(self, variant: str, others: Collection[str]) -> bool:
-        """Whether a job is free. Ray chooses the node that has cores, memory and a GPU for the job."""
+        """Whether `jobs` allows one more cell. Ray chooses the node that has cores, memory and a GPU for it."""
         takes = self.processes if self._on_gpus() else {} if self.given else self.threads
         return room.fits(variant, others, takes, self.jobs)
 
@@ -114,7 +114,7 @@ class Cluster:
         """Wait for an event of a command, or for `seconds`; the commands that have ended."""
         waiting = {remote.waits: remote for remote in running}
         ready, _ = self.ray.wait(list(waiting), timeout=SECONDS if seconds is None else min(SECONDS, max(0, seconds)))
-        if ready:  # and what else is
+        if ready:  # also the events of other commands that are there by now
             ready, _ = self.ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         for reference in ready:
             self._hear(waiting[reference])
@@ -134,9 +134,10 @@ class Cluster:
 
     def _place(self, remote: Remote) -> None:
         """Give a command to an actor that is idle, or to a new one, which Ray puts where there is room."""
-        remote.placed = remote.needs in [needs for needs, _ in self.idle]
+        kinds = [needs for needs, _ in self.idle]
+        remote.placed = remote.needs in kinds
         if remote.placed:
-            self._begin(remote, self.idle.pop([needs for needs, _ in self.idle].index(remote.needs))[1])
+            self._begin(remote, self.idle.pop(kinds.index(remote.needs))[1])
             return
         while self.idle:  # they hold what the new one may need
             kill(self.ray, self.idle.pop()[1])
@@ -149,14 +150,14 @@ class Cluster:
         remote.waits = actor.begin.remote(self.cargo.state(remote.work))
 
     def _hand_over(self, running: Collection[Remote]) -> None:
-        """Give idle actors to commands that still wait for room, be it only the room that an idle actor holds."""
+        """Give idle actors to commands that still wait for room: an idle actor may hold the last free cores."""
         for remote in running:
             if self.idle and not remote.placed and remote.exitcode is None:
                 kill(self.ray, remote.actor)
                 self._place(remote)
 
     def _hear(self, remote: Remote) -> None:
-        """Act on what happened to a command."""
+        """Take note of the next event of a command, and answer it."""
         try:
             event = node.Event(*self.ray.get(remote.waits))
         except self.ray.exceptions.RayError as error:
@@ -233,7 +234,7 @@ class Cluster:
         return max((n["Resources"].get(resource, 0) for n in self.ray.nodes() if n["Alive"]), default=0)
 
 
-def name() -> str:
+def folder_name() -> str:
     """The name of the folder, on the nodes, of the study in the working folder."""
     return hashlib.sha256(f"{socket.gethostname()}:{Path.cwd()}".encode()).hexdigest()[:12]
 
@@ -255,7 +256,7 @@ def leave(ray: Any, study: str, actors: list[Any]) -> None:
 
 
 def library() -> Any:
-    """Ray.
+    """Import Ray.
 
     Raises:
         UserError: it is not installed.
@@ -271,7 +272,7 @@ def library() -> Any:
 
 
 def connected(address: str) -> Any:
-    """Ray, connected to a cluster.
+    """Connect to a cluster; returns the module of Ray.
 
     Raises:
         UserError: there is none at this address, or it has other versions.

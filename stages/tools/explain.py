@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def made(text: str) -> tuple[str, dict[str, str]]:
-    """The page with its blocks as the results have them, and the pictures by name."""
+    """The text of the page with its blocks made anew from the results, and the pictures by name."""
     pictures: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch, drawing(Path(scratch)) as figures:
         for name, block in BLOCKS.items():
@@ -71,7 +71,7 @@ def _bar(axes: Axes, place: int, low: float, high: float, colour: str, middle: f
 
 
 def _standing(svg: str) -> str:
-    """A drawing for a page as a file of its own: on a white ground, whatever the page's is."""
+    """A drawing of the report as the text of an SVG file of its own, on a white ground."""
     for colour, variable in VARIABLES.items():
         svg = svg.replace(f"var(--{variable})", colour)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
@@ -82,7 +82,7 @@ def _standing(svg: str) -> str:
 
 
 def _intervals(figures: Figures) -> _Block:
-    """The seeds of one variant, and what four intervals make of them."""
+    """The results of the seeds of one variant, and the four intervals around their mean."""
     runs = [100 * float(row["value"]) for row in _of(DIGITS / "runs.csv", SHOWN)]
     over = _of(DIGITS / "summary.csv", SHOWN)[0]
     row = _of(DIGITS / "intervals.csv", SHOWN)[0]
@@ -115,7 +115,7 @@ def _intervals(figures: Figures) -> _Block:
 
 
 def _splits(figures: Figures) -> _Block:
-    """One network on one split with three seeds, and one on ten splits."""
+    """One network on many splits of one collection."""
     few = [100 * float(row["value"]) for row in _of(DIGITS / "runs.csv", SHOWN)]
     [name] = {row["variant"] for row in files.read_rows(BANANAS / "reports/runs.csv")}
     many = [100 * float(row["value"]) for row in _of(BANANAS / "reports/runs.csv", name)]
@@ -136,7 +136,7 @@ def _splits(figures: Figures) -> _Block:
 
 
 def _pairs(figures: Figures) -> _Block:
-    """Every pair of the digits, alone and among all pairs."""
+    """The difference of each pair of the digits, with its interval alone and among all pairs."""
     rows = [_ahead(row) for row in files.read_rows(DIGITS / "comparisons.csv")]
     rows.sort(key=lambda row: -row["difference"])
     axes = _axes(figures, 0.7 + 0.5 * len(rows))
@@ -178,7 +178,7 @@ def alone_wrong(variants: int) -> float:
 
 
 def _family(figures: Figures) -> _Block:
-    """The error of a whole study, with and without a judgement of all pairs together."""
+    """How often a study finds a false difference, with pairs judged one by one and all together."""
     shares = [100 * alone_wrong(count) for count in FAMILY]
     axes = figures.canvas(WIDTH, 2.2).subplots()
     axes.plot(FAMILY, shares, "o-", color=ORANGE, ms=4)
@@ -198,7 +198,7 @@ def _family(figures: Figures) -> _Block:
 
 
 def _verdicts(figures: Figures) -> _Block:
-    """A drawing of the verdicts: no results."""
+    """A drawing that explains the verdicts; it shows no results."""
     drawn = {
         "better": (3.0, 1.6, GREEN), "better, by less\nthan the margin": (0.55, 0.35, GREEN),
         "equal within\nthe margin": (0.2, 0.6, BLUE), "not decided": (1.1, 2.2, MUTED),
@@ -218,7 +218,7 @@ def _verdicts(figures: Figures) -> _Block:
 
 
 def _leak(figures: Figures) -> _Block:
-    """What copies in training and test were worth."""
+    """The accuracy that was gained by copies shared by training and test."""
     [row] = files.read_rows(BANANAS / "leak.csv")
     kinds = {
         "raw": "every test picture", "all": "every family once", "copies": "a copy in training",

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import pickle
 import platform
 import select
 import shutil
@@ -78,10 +79,10 @@ class Node:
             self.folder_of_study, self.cache = self.folder / "study", self.folder / "cache"
             self.home = self.folder / "cells" / work.cell  # DVC_ROOT: checkpoints of its own, and the cache of all
             self.home.mkdir(parents=True, exist_ok=True)
-            # Ray lets actors of a driver that was killed go on for a while; their cells are not met at work.
+            # Ray lets an actor of a killed driver work on for a while; this lock waits for its end.
             self.busy = lock(self.home / "busy")
             self._receive(work)
-            for name in self._outputs():  # what an earlier attempt left is not taken for what this one makes
+            for name in self._outputs():  # files of an earlier attempt are not outputs of this one
                 _remove(inside(self.folder_of_study, name))
                 self._mark(name).unlink(missing_ok=True)
             self.seen = self._checkpoint()
@@ -121,7 +122,7 @@ class Node:
         return leave(self.study)
 
     def _receive(self, work: Work) -> None:
-        """Unpack what is not here yet, or of other content; cells that begin at the same time wait for one another."""
+        """Unpack the parcels whose content is not here; cells that begin at the same time wait for one another."""
         import ray
 
         for folder in (self.folder_of_study, self.cache):
@@ -182,32 +183,40 @@ class Node:
             self.helper = None
 
 
-class Describer:
-    """A place on a node where pictures are described, in a worker process of its own as `clean` has them."""
+def describe(
+    study: str, versions: dict[str, str], code: list[Any], call: bytes, contents: list[bytes], limits: dict[str, Any]
+) -> list[Any] | str:
+    """What `clean` knows of pictures; or, in words, how this node is unlike the driver.
 
-    def __init__(self, study: str, versions: dict[str, str]) -> None:
-        self.study, self.versions = study, versions
+    Each picture is described in a worker process of its own, as `clean` has them. Thumbnails stay here, since they are
+    as large as pictures.
 
-    def hello(self, code: list[Any]) -> str:
-        """Unpack the code of `clean`, as `parcels.pack` gave it; how this node is unlike the driver, in words."""
-        import ray
+    Args:
+        study: the name of its folder on this node.
+        versions: of the driver.
+        code: of `clean`: references to what `parcels.pack` gave.
+        call: the pickled function, and its arguments for each picture.
+        contents: the bytes of the pictures' files.
+        limits: of `isolate.each`.
+    """
+    import ray
 
-        self.folder = Path(tempfile.mkdtemp(dir=folder_here(self.study)))
+    folder = folder_here(study) / f"describe-{os.getpid()}"
+    if str(folder) not in sys.path:  # the first chunk of this process
+        if said := unlike(versions):
+            return said
         for part in code:
-            unpack(self.folder, ray.get(part))
-        sys.path.insert(0, str(self.folder))
-        return unlike(self.versions)
+            unpack(folder, ray.get(part))
+        sys.path.insert(0, str(folder))
+    from stages.clean import isolate
 
-    def describe(self, function: Any, tasks: list[Any], contents: list[bytes], limits: dict[str, Any]) -> list[Any]:
-        """What `clean` knows of pictures by their bytes; thumbnails stay here, since they are as large as pictures."""
-        from stages.clean import isolate
-
-        files = [self.folder / str(number) for number in range(len(tasks))]
-        for file, content in zip(files, contents, strict=True):
-            file.write_bytes(content)
-        here = [(job._replace(file=str(file)), digest) for file, (job, digest) in zip(files, tasks, strict=True)]
-        found = isolate.each(function, here, workers=1, **limits)
-        return [(one[0], None) if isinstance(one, tuple) else one for one in found]
+    function, tasks = pickle.loads(call)  # noqa: S301 - from the driver, which may run anything here
+    files = [folder / str(number) for number in range(len(tasks))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    here = [(job._replace(file=str(file)), digest) for file, (job, digest) in zip(files, tasks, strict=True)]
+    found = isolate.each(function, here, workers=1, **limits)
+    return [(one[0], None) if isinstance(one, tuple) else one for one in found]
 
 
 def unlike(versions: dict[str, str]) -> str:
@@ -266,7 +275,7 @@ def own_folder(top: Path, name: str) -> Path:
 
 
 def lock(path: Path) -> TextIO:
-    """Wait for a lock, and hold it until what is returned is closed, or this process ends."""
+    """Wait for a lock; it is held until the returned file is closed or this process ends."""
     file = path.open("w")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file

@@ -19,7 +19,7 @@ PART = 64 * 2**20  # bytes of files after which a part ends; a larger file is a 
 
 
 def pack(folder: Path, names: Iterable[str], part: int = PART) -> Iterator[Files]:
-    """The files of these names, and those in the folders of these names, but for what Python has compiled.
+    """The files of these names, and those in the folders of these names, without the bytecode of Python.
 
     Args:
         folder: the names stand for what is below it.

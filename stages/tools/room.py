@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import children, files
 from stages.core.cells import TIMINGS
-from stages.core.errors import UserError
 from stages.tools import forked
 
 if TYPE_CHECKING:
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
 
     from stages.core.params import Study
 
-NUMBERS = (
-    "seconds_to_fit", "epoch_seconds_median", "epoch_seconds_first", "peak_memory_bytes", "peak_gpu_memory_bytes",
-)  # fmt: skip
 LEAST = 10**9  # bytes that a cell needs where none of this study has left its timings here
 
 
@@ -80,18 +75,15 @@ def gpus(study: Study) -> list[str]:
 
 
 def largest() -> int:
-    """The most memory that a cell of this study was seen to take."""
+    """The largest peak of memory in `timings/`, bytes; `LEAST` where there is none."""
     peaks = (timing(path).get("peak_memory_bytes") or 0 for path in TIMINGS.glob("*/*.json"))
     return max(peaks, default=0) or LEAST
 
 
 def timing(path: Path) -> dict[str, Any]:
-    """A file of timings; empty where there is none, or it is damaged."""
-    try:
-        found: dict[str, Any] = files.read_json(path)
-        return found if all(math.isfinite(found.get(key) or 0) for key in NUMBERS) else {}
-    except (UserError, TypeError, OverflowError):
-        return {}
+    """A file of timings; empty where there is none."""
+    found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
+    return found
 
 
 def _each(study: Study, key: str, default: Any) -> list[Any]:

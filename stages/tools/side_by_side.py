@@ -165,7 +165,7 @@ class SideBySide:
             console.say(f"{cell.name} is done")
             return
         stage = cell.stages[0]
-        stage.remove_outs()  # as DVC does: what a cell that failed made before is not taken for its result
+        stage.remove_outs()  # as DVC does, so that no file of an earlier run counts as a result of this one
         stage.save_deps()
         cell.inputs = _inputs(stage)
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -233,11 +233,11 @@ class SideBySide:
         write = {out.fs_path for stage in stages for out in stage.outs}
         read = {dep.fs_path for stage in stages for dep in stage.deps} - write
         hardlink = self.repo.config["core"].get("hardlink_lock", False)
-        command = " ".join(sys.argv)  # by which DVC knows that what it locks itself below is no other process's
+        command = " ".join(sys.argv)  # DVC compares it to tell locks of this process from those of others
         return rwlock(self.repo.tmp_dir, self.repo.fs, command, sorted(read), sorted(write), hardlink)  # type: ignore[no-any-return]
 
     def _order_before(self) -> list[str]:
-        """The stages of dvc.lock before the first cell ran, remembered for the run that follows one that was killed."""
+        """The stages of dvc.lock before the first cell ran; `ORDER` remembers them for the run after a kill."""
         from dvc.utils.serialize import load_yaml
 
         with contextlib.suppress(UserError):  # not there, or damaged
@@ -259,7 +259,7 @@ class SideBySide:
 
 
 def _in_words(error: Exception) -> UserError:
-    """An error of DVC, or ours if that is what made DVC stop."""
+    """The UserError that made DVC stop, or else the error of DVC as a UserError."""
     cause = error.__cause__
     return cause if isinstance(cause, UserError) else UserError(f"{error}: {cause}" if cause else str(error))
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 OUTSIDE = "repository"
 COMMANDS, CODE = "commands.md", "code.md"
-_LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
-_FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
+# A block of code, in which nothing is a link; or the target and the anchor of a link.
+_LINK = re.compile(
+    r"^( *)(```+|~~~+).*?^\1\2[ ]*$|\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)", re.MULTILINE | re.DOTALL
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -58,20 +60,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Lead the links of a page to where their targets stand in the site."""
+    """Turn the links of a page to the places of their targets in the site."""
     here = page.file.src_uri
     if here in (COMMANDS, CODE):
         return markdown
     source = here.removeprefix(f"{OUTSIDE}/") if here.startswith(f"{OUTSIDE}/") else f"docs/{here}"
 
-    def led(link: re.Match[str]) -> str:
-        target = _resolved(source, link[2])
-        if target is None:  # mkdocs says that it is broken
+    def turned(link: re.Match[str]) -> str:
+        target = _resolved(source, link["target"])
+        if target is None:  # mkdocs names a link that is broken
             return link[0]
         place = target.removeprefix("docs/") if target.startswith("docs/") else f"{OUTSIDE}/{target}"
-        return f"{link[1]}{posixpath.relpath(place, posixpath.dirname(here))}{link[3] or ''}{link[4]}"
+        return f"]({posixpath.relpath(place, posixpath.dirname(here))}{link['anchor'] or ''})"
 
-    return _outside_of_code(markdown, lambda text: _LINK.sub(led, text))
+    return _LINK.sub(turned, markdown)
 
 
 def _leaves(nav: Any) -> Iterator[str]:
@@ -83,24 +85,17 @@ def _leaves(nav: Any) -> Iterator[str]:
 
 def _targets(source: str) -> set[str]:
     """Files of the repository that a page links to."""
-    text = _FENCE.sub("", (ROOT / source).read_text(encoding="utf-8"))
-    found = (_resolved(source, link[2]) for link in _LINK.finditer(text))
+    text = (ROOT / source).read_text(encoding="utf-8")
+    found = (_resolved(source, link["target"]) for link in _LINK.finditer(text))
     return {target for target in found if target is not None}
 
 
-def _resolved(source: str, link: str) -> str | None:
+def _resolved(source: str, link: str | None) -> str | None:
     """The file that a link of a page leads to, relative to the repository; None where there is none."""
+    if link is None:
+        return None
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
     return target if not target.startswith("..") and (ROOT / target).is_file() else None
-
-
-def _outside_of_code(markdown: str, change: Any) -> str:
-    """Change what stands outside of fenced code."""
-    parts, end = [], 0
-    for block in _FENCE.finditer(markdown):
-        parts += [change(markdown[end : block.start()]), block[0]]
-        end = block.end()
-    return "".join([*parts, change(markdown[end:])])
 
 
 def commands() -> str:

@@ -44,7 +44,7 @@ class Experiment:
 
 
 def main() -> None:
-    """Compare the experiments at hand."""
+    """Compare the experiments of HEAD."""
     parser = argparse.ArgumentParser(prog="python -m stages.tools.sweep", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("param", help="a key of params.yaml, as `dvc exp run -S` takes it: lr, train.batch ...")
@@ -126,7 +126,7 @@ def write(study: str, param: str, experiments: list[Experiment]) -> None:
 
 
 def alike(param: str, experiments: list[Experiment]) -> tuple[list[Experiment], list[tuple[str, str]]]:
-    """The largest set of experiments that differ in `param` alone, and the other changes of the rest.
+    """The largest set of experiments that differ in `param` alone; and each other experiment with its other settings.
 
     Raises:
         UserError: no experiment has such a setting, or no two differ in it alone.
@@ -157,7 +157,7 @@ def alike(param: str, experiments: list[Experiment]) -> tuple[list[Experiment], 
 
 
 def choose(param: str, shown: list[Experiment]) -> list[dict[str, Any]]:
-    """A row for each variant and value; the test figure where validation chose the value, else None.
+    """A row for each variant and value; only the row of the value that validation chose has a test figure.
 
     Where validation does not tell the best values apart, the first of them is shown, and `chosen` says of how many.
     """

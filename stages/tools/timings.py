@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
 
 TEMPLATES = Path(__file__).parent / "templates"
+NUMBERS = ("epoch_seconds_median", "epoch_seconds_first", "peak_memory_bytes", "peak_gpu_memory_bytes")
 STALLED = 2.0  # an epoch that took so many times the median was delayed by something else
 
 
@@ -62,7 +63,7 @@ def write(found: StudyEvidence) -> None:
 
 
 def _row(found: StudyEvidence, variant: str, timings: list[dict[str, Any]], top1: float) -> dict[str, Any]:
-    known = {key: [t[key] for t in timings if t.get(key)] for key in room.NUMBERS}
+    known = {key: [t[key] for t in timings if t.get(key)] for key in NUMBERS}
     peak, gpu = (max(known[key], default=0) for key in ("peak_memory_bytes", "peak_gpu_memory_bytes"))
     seconds = statistics.median(t["seconds_to_fit"] for t in timings) if timings else None
     return {

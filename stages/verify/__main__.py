@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _done(name: str, check: Callable[[], Check]) -> Check:
-    """The check, or the reason why it failed (a lock that is not YAML, say): there is always a certificate."""
+    """The result of a check; if the check cannot be made (dvc.lock is no YAML, say), one that gives the reason."""
     try:
         return check()
     except UserError as error:
@@ -80,7 +80,7 @@ def _done(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Place, source: str) -> str | None:
-    """Why no cell is trained again; None: cells are."""
+    """Why no cell is trained again; None if cells are."""
     if chosen.no_rerun:
         return "--no-rerun is set"
     kind = study.raw["ingest"].get("source")
@@ -97,7 +97,7 @@ def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Pla
 
 
 def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """How many threads the cells use, by their settings or records; params.yaml decides it, not the machine."""
+    """How many threads the cells use, by their settings or records; params.yaml sets it, not the machine."""
     counts = sorted({int(one["threads"]) for one in told})
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
@@ -129,7 +129,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _cells(chosen: argparse.Namespace, study: params.Study) -> list[tuple[str, int]] | None:
-    """The cells to run again; None: no choice was made."""
+    """The cells to run again; None if the user chose none."""
     if chosen.cells:
         known = study.by_name
         for name in chosen.cells:

@@ -51,7 +51,7 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """One of the words above, for the whole check."""
+        """A `Verdict` on the whole check."""
         if not self.holds:
             failed = {finding.verdict for finding in self.findings} - {"within tolerance"}
             return "not checked" if failed == {"not checked"} else "different"
@@ -80,7 +80,7 @@ JSON, MARKDOWN = "verify/certificate.json", "verify/certificate.md"
 
 
 def build(place: Place, name: str, checks: list[Check], environment: dict[str, Any]) -> dict[str, Any]:
-    """The part that two clones share.
+    """The part of the certificate that is the same in two clones.
 
     Args:
         place: the study, in the clone that is judged.
@@ -103,7 +103,7 @@ def build(place: Place, name: str, checks: list[Check], environment: dict[str, A
 
 
 def forget(folder: Path) -> None:
-    """Remove an earlier certificate, so that it cannot be mistaken for that of a verification that did not finish."""
+    """Remove the certificate of an earlier verification, in case this one does not finish."""
     for name in (JSON, MARKDOWN):
         (folder / name).unlink(missing_ok=True)
 

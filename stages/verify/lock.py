@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -75,6 +74,7 @@ class AskedStage:
 
     deps: set[str]
     outs: set[str]
+    in_git: set[str]  # outputs that DVC does not cache
     params: set[str]
     frozen: bool
 
@@ -107,6 +107,7 @@ def read(place: Place) -> Lock:
         ) from None
 
 
+@cache  # DVC needs a second, and two checks of a scratch copy ask
 def asked(place: Place) -> dict[str, AskedStage]:
     """What dvc.yaml and params.yaml ask for, by name of the stage, as DVC resolves it.
 
@@ -123,6 +124,7 @@ def asked(place: Place) -> dict[str, AskedStage]:
                 stage.name: AskedStage(
                     deps={dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
                     outs={out.def_path for out in stage.outs},
+                    in_git={out.def_path for out in stage.outs if not out.use_cache},
                     params={key for dep in stage.deps for key in getattr(dep, "params", [])},
                     frozen=stage.frozen,
                 )
@@ -135,16 +137,8 @@ def asked(place: Place) -> dict[str, AskedStage]:
 
 
 def cached(place: Place) -> set[str]:
-    """The outputs that are in the DVC cache, not in git: a reviewer may not have their bytes."""
-    pipeline = _yaml(place.folder / "dvc.yaml")["stages"]
-    patterns = [
-        re.compile("[^/]+".join(map(re.escape, re.split(r"\$\{.*?\}", template))))
-        for stage in pipeline.values()
-        for entry in stage.get("outs", [])
-        for template, options in (entry.items() if isinstance(entry, dict) else [(entry, {})])
-        if options.get("cache", True)
-    ]
-    return {path for path in read(place).made if any(pattern.fullmatch(path) for pattern in patterns)}
+    """The outputs in dvc.lock that dvc.yaml does not put into git: a reviewer may not have their bytes."""
+    return set(read(place).made) - {path for stage in asked(place).values() for path in stage.in_git}
 
 
 def size(path: Path) -> tuple[int, int | None]:
@@ -184,11 +178,11 @@ def _parsed(text: str) -> Any:
 
 
 def changed(place: Place, path: str, recorded: str) -> str:
-    """What differs between `path` as it lies there and as it was when it had the MD5 `recorded`.
+    """How `path` differs from the state in which it had the MD5 `recorded`.
 
     Returns:
-        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if that state
-        is not available.
+        Words such as "metrics.csv edited (row 3 (test, nll), value: recorded 0.5, here 0.4)"; empty if neither the
+        DVC cache nor git has that state.
     """
     now = place.folder / path
     files = intact.listing(now) if now.is_dir() else {"": intact.md5(now)} if now.exists() else {}

@@ -141,7 +141,7 @@ def compare(place: Place, again: Place, recorded: lock.Lock, stages: list[str], 
                 continue
             same = new.outs[stage].get(path) == md5
             if same and not there.exists():
-                continue  # in the cache of whoever made it: the hash is what there is
+                continue  # the recorded bytes are not on this machine, but their hash is the same
             kept = there if there.exists() else lock.cache_file(place, md5)
             words = difference.first(kept, here) if kept.exists() and kept.is_dir() == here.is_dir() else None
             if words is None and same:
@@ -165,7 +165,7 @@ def _run(again: Place, recorded: lock.Lock, stages: list[str], jobs: int, found:
 
 
 def _raw_from_cache(place: Place, again: Place, recorded: lock.Lock, stages: list[str], found: Check) -> list[str]:
-    """Where the source is out of reach: begin with the raw data that `dvc pull` brought, if it did."""
+    """Begin with the `data/raw` that `dvc pull` brought, without the source; the stages that are left to run."""
     raw = place.folder / "data/raw"
     if not raw.exists():
         found.add(

@@ -7,28 +7,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-import networkx as nx
 
 from stages.core.console import progress
 from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from tqdm import tqdm
 
     from stages.verify.lock import Lock
 
-Chain = tuple[str, ...]
 SHOWN = 15  # lines of a failed run
 WEIGHTS = ".cache/weights"
 PIPELINE = "dvc.yaml"
@@ -207,9 +202,7 @@ def _environment() -> dict[str, Any]:
 
 
 def run(again: Place, recorded: Lock, stages: list[str], jobs: int, label: str) -> list[str]:
-    """Run `stages`, each with all that it needs of them before it, by at most `jobs` processes of DVC at once.
-
-    Each process takes a chain, since DVC needs two seconds to start. What needs a stage that failed is not run.
+    """Run `stages` by at most `jobs` processes of DVC at once; where some fail, what comes after them is not run.
 
     Args:
         again: the scratch copy.
@@ -221,51 +214,35 @@ def run(again: Place, recorded: Lock, stages: list[str], jobs: int, label: str) 
     Returns:
         What went wrong, in the order of the stages, whichever ended first.
     """
-    graph: dict[Chain, set[Chain]] = chains(recorded.needs, stages) if jobs > 1 else {tuple(stages): set()}
-    sorter = TopologicalSorter(graph)
-    sorter.prepare()
-    failed: dict[Chain, list[str]] = {}
-    running: dict[Future[list[str]], Chain] = {}
     bar: tqdm[Any] = progress(total=len(stages), desc=label, unit=" stages")
     with bar, ThreadPoolExecutor(jobs) as pool:
-        while sorter.is_active():
-            for chain in sorter.get_ready():
-                if graph[chain] & failed.keys():
-                    failed[chain] = []
-                    sorter.done(chain)
-                else:
-                    running[pool.submit(_repro, again, chain, bar.update)] = chain
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                chain = running.pop(future)
-                if errors := future.result():
-                    failed[chain] = errors
-                sorter.done(chain)
-    return [line for chain in graph for line in failed.get(chain, [])]
+        for wave in waves(recorded.needs, stages) if jobs > 1 else [[stages]]:
+            done = pool.map(lambda chain: _repro(again, chain, bar.update), wave)
+            if errors := [line for lines in done for line in lines]:
+                return errors
+    return []
 
 
-def chains(needs: dict[str, list[str]], stages: list[str]) -> dict[Chain, set[Chain]]:
-    """Stages that can only run one after the other as one chain; chain -> the chains right before it.
+def waves(needs: dict[str, list[str]], stages: list[str]) -> list[list[list[str]]]:
+    """What the cells need, then the cells side by side, then the rest; each chain of stages is for one process of DVC.
 
     Args:
-        needs: stage -> all those that it needs.
+        needs: stage -> those that it needs.
         stages: the stages to run, each after those that it needs.
     """
-    graph = nx.DiGraph()
-    graph.add_nodes_from(stages)
-    graph.add_edges_from((need, stage) for stage in stages for need in needs[stage] if need in graph)
-    graph = nx.transitive_reduction(graph)  # without arrows that follow from others
-    chain_of: dict[str, list[str]] = {}
-    for stage in stages:
-        before = list(graph.predecessors(stage))
-        follows_one = len(before) == 1 and graph.out_degree(before[0]) == 1
-        chain_of[stage] = chain_of[before[0]] if follows_one else []
-        chain_of[stage].append(stage)
-    return {
-        tuple(chain): {tuple(chain_of[need]) for need in graph.predecessors(chain[0])} for chain in chain_of.values()
-    }
+    cells: dict[str, list[str]] = {}
+    first: set[str] = set()
+    for stage in reversed(stages):
+        if "@" in stage:
+            cells.setdefault(stage.partition("@")[2], []).insert(0, stage)
+        if "@" in stage or stage in first:
+            first.update(need for need in needs[stage] if "@" not in need)
+    others = [stage for stage in stages if "@" not in stage]
+    head, tail = ([stage for stage in others if (stage in first) == before] for before in (True, False))
+    return [[chain for chain in wave if chain] for wave in ([head], [*reversed(cells.values())], [tail])]
 
 
-def _repro(again: Place, chain: Chain, tick: Callable[[], object]) -> list[str]:
+def _repro(again: Place, chain: list[str], tick: Callable[[], object]) -> list[str]:
     """Run a chain in one process; the lines that say why it failed, none where it did not."""
     # Two processes share dvc.lock: each waits for the other where DVC itself would give up after three seconds.
     status, output = again.lines(["--wait-for-lock", "repro", "--single-item", "--keep-going", *chain], tick)

@@ -21,7 +21,7 @@ from stages.verify import certificate, scratch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HOME = Path(__file__).parents[2]  # this judge's code, which may be another clone's than the one judged
+HOME = Path(__file__).parents[2]  # of the code that judges; it may be another clone than the one that is judged
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from stages.cells.check import check
 from stages.core import console, errors, params, rendered
 from stages.core.errors import UserError
-from studies.new import flaws, groups, machine, pictures, probe, proposal, study, tables, words
+from studies.new import flaws, groups, networks, pictures, probe, proposal, study, tables, words
 from studies.new import layout as layouts
 from studies.new import listing as names
 from studies.new import parts as published
 from studies.new.proposal import Proposal, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.parts import Parts
@@ -63,25 +65,28 @@ def main() -> None:
     page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
     together = groups.choose(layout, parts, looked, options, _ask)
-    plan = proposal.propose(listing, together, parts, looked, options, machine.look())
-    _finish(folder, plan, listing, page[2:], options)
-
-
-def _finish(folder: Path, plan: Proposal, listing: Listing, page: list[str], options: Any) -> None:
+    plan = proposal.propose(listing, together, parts, looked, options, networks.machine())
     if listing.is_archive:
         suffix = next(
             end for end in sorted(names.ARCHIVES, key=len, reverse=True) if listing.root.name.lower().endswith(end)
         )
-        plan = _with_source(plan, Source("archive", f"{study.LINK}{suffix}"))
+        plan = replace(plan, source=Source("archive", f"{study.LINK}{suffix}"))
+    _finish(folder, plan, listing, page[2:], options)
+
+
+def _finish(
+    folder: Path, plan: Proposal, listing: Listing, page: list[str], options: Any, rows: Sequence[dict[str, str]] = ()
+) -> None:
+    """Say what is proposed, measure, write the study, and say how to run it; `rows`: of a list of addresses."""
     text = study.params_text(folder.name, plan)
     checked = _checked(text)
     shown = words.proposed(plan, _variants(text))
     _say(["", "Proposed", "", *shown])
     predicted = None
-    if not options.no_probe:
+    if not options.no_probe and not rows:
         predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
     readme = study.readme_text(folder.name, plan, [*page, *shown])
-    study.write(folder, plan, text, readme, listing.root, [])
+    study.write(folder, plan, text, readme, listing.root, rows)
     said = probe.said(predicted.total) if predicted else ""
     _say(["", *words.ending(folder.name, predicted, said)])
 
@@ -154,20 +159,11 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
         f"- {words.classes(layout)}",
     ]
     _say(["Found", "", *page])
-    plan = proposal.propose(listing, groups.Groups(layout), None, pictures.Looked(), options, machine.look())
-    plan = _with_source(plan, Source("urls", study.LIST), {})
-    text = study.params_text(folder.name, plan)
-    _checked(text)
-    shown = words.proposed(plan, _variants(text))
-    _say(["", "Proposed", "", *shown])
+    plan = proposal.propose(listing, groups.Groups(layout), None, pictures.Looked(), options, networks.machine())
+    plan = replace(plan, source=Source("urls", study.LIST), ingest={})
     rows = [row for row in found.rows if row["label"] in plan.counts]
-    study.write(folder, plan, text, study.readme_text(folder.name, plan, [*page, *shown]), file, rows)
-    _say(["", *words.ending(folder.name, None, "")])
+    _finish(folder, plan, listing, page, options, rows)
     return file
-
-
-def _with_source(plan: Proposal, source: Source, ingest: dict[str, Any] | None = None) -> Proposal:
-    return replace(plan, source=source, ingest=plan.ingest if ingest is None else ingest)
 
 
 def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], options: Any) -> Layout | None:
@@ -175,7 +171,7 @@ def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], op
     if options.label and listing.pictures:
         given = list(layout.counts) if layout else []
         if not given or published.named_like_parts(given):
-            what = f"takes {flaws.listed(given)} for labels, which are names of parts of a data set" if given else ""
+            what = f"takes {words.listed(given)} for labels, which are names of parts of a data set" if given else ""
             raise UserError(
                 f"--label {options.label} {what or 'finds no label'} in {listing.root}; leave the flag out to see what "
                 "can be the label"

@@ -11,10 +11,9 @@ from stages.core.folders import part_named
 from stages.ingest.entry import named
 from stages.ingest.table import part_of_table
 from studies.new import names
+from studies.new.words import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.parts import Parts
@@ -39,17 +38,17 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
     folders = {folder for path in layout.labels for folder in path.split("/")[:-1]}
     if not parts and len(foreign := sorted(filter(_is_part, folders))) > 1:
         found.append(
-            f"The folders {_listed(foreign)} may be parts of a data set. A new split is drawn; to keep the parts, name "
+            f"The folders {listed(foreign)} may be parts of a data set. A new split is drawn; to keep the parts, name "
             "the folders train, val and test."
         )
     if folds := names.folds([path for path, label in layout.labels.items() if label]):
         found.append(
-            f"The folders {_listed(folds[1])} are folds of a cross-validation, as their names say. They are not used, "
+            f"The folders {listed(folds[1])} are folds of a cross-validation, as their names say. They are not used, "
             f"since a new split is drawn; `--group '{folds[0]}'` keeps each fold in one part of it."
         )
     if left := [label for label in counts if _LEFT_OVER.fullmatch(re.sub(r"[\W_]+", " ", label).strip())]:
         found.append(
-            f"{_listed(left)}: such names stand for what is left over, but will be classes like the others. If they "
+            f"{listed(left)}: such names stand for what is left over, but will be classes like the others. If they "
             "are none, move their pictures elsewhere."
         )
     several = [one for one in counts if any(part.strip() in counts for part in re.split(r"[|;,]", one) if part != one)]
@@ -71,7 +70,7 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
     lists = named(listing.tables, layout.table.file) if layout.table and not parts else ()
     if len(lists) > 1 and all(map(part_of_table, lists)):
         found.append(
-            f"The tables {_listed(sorted(lists))} are named like parts, but a new split is drawn: to keep the parts, "
+            f"The tables {listed(sorted(lists))} are named like parts, but a new split is drawn: to keep the parts, "
             "make one table of them with a column that says train, val or test."
         )
     return found
@@ -80,10 +79,6 @@ def tell(listing: Listing, layout: Layout, parts: Parts | None) -> list[str]:
 def _is_part(folder: str) -> bool:
     plain = "".join(char for char in unicodedata.normalize("NFKD", folder) if not unicodedata.combining(char))
     return bool(part_named(folder) or _PARTS.fullmatch(plain.strip(" _-0123456789")))
-
-
-def _listed(items: Sequence[str]) -> str:
-    return ", ".join(map(repr, items[:5])) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def _masks(layout: Layout) -> list[str]:

@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from stages.core.errors import UserError
 from studies.new import names
-from studies.new.flaws import listed, number
+from studies.new.words import listed, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

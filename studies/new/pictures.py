@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import filebytes, isolate
 from stages.clean.decode import Refused, open_header
@@ -38,7 +39,7 @@ _SUFFIXES = {"JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"}, "PNG": {".png"}, "WEBP"
 
 @dataclass(frozen=True)
 class Looked:
-    """What was seen.
+    """What was seen of the pictures that were opened.
 
     Attributes:
         opened: how many pictures were opened.
@@ -46,8 +47,8 @@ class Looked:
         formats: how many of each format.
         misnamed: whose ending names another format.
         broken: that cannot be opened.
-        copies: groups of files with the same bytes, among all files; of an archive, among those that were opened.
-        alike: groups of pictures that look the same, with their byte copies, among those that were opened.
+        copies: groups of files with the same bytes.
+        alike: groups of pictures that look the same, with their byte copies.
         ones: those that could be opened.
     """
 
@@ -110,7 +111,7 @@ def look(listing: Listing) -> Looked:
             if time.monotonic() > deadline:
                 break
     good = [one for one in ones if one.hashes is not None]
-    copies = _same_digest(ones) if listing.is_archive else _same_bytes(listing)
+    copies = _same_bytes(good)
     return Looked(
         len(ones),
         [one.size for one in good],
@@ -156,50 +157,21 @@ def _misnamed(one: _One) -> bool:
     return bool(suffix) and suffix not in _SUFFIXES.get(one.format, {suffix})
 
 
-def _same_digest(ones: list[_One]) -> list[list[str]]:
-    """Files of an archive with the same bytes, among those that were opened."""
+def _same_bytes(ones: list[_One]) -> list[list[str]]:
+    """Groups of files with the same bytes."""
     same: defaultdict[str, list[str]] = defaultdict(list)
     for one in ones:
-        if one.hashes is not None:
-            same[one.digest].append(one.path)
-    return [sorted(paths) for paths in same.values() if len(paths) > 1]
-
-
-def _same_bytes(listing: Listing) -> list[list[str]]:
-    """Files with the same bytes; only those whose sizes agree are read."""
-    by_size: defaultdict[int, list[str]] = defaultdict(list)
-    for path, size in listing.sizes.items():
-        if size:
-            by_size[size].append(path)
-    same: defaultdict[str, list[str]] = defaultdict(list)
-    candidates = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
-    for path in console.progress(candidates, desc="comparing", unit=" files"):
-        try:
-            with (listing.root / path).open("rb") as file:
-                same[hashlib.file_digest(file, "sha256").hexdigest()].append(path)
-        except OSError:
-            continue
+        same[one.digest].append(one.path)
     return [sorted(paths) for paths in same.values() if len(paths) > 1]
 
 
 def _alike(ones: list[_One], copies: list[list[str]]) -> list[list[str]]:
     """Groups of pictures whose two hashes agree, joined with the files of the same bytes."""
-    leader: dict[str, str] = {}
-
-    def find(path: str) -> str:
-        while leader.setdefault(path, path) != path:
-            path = leader[path]
-        return path
-
-    for group in copies:
-        for path in group[1:]:
-            leader[find(path)] = find(group[0])
-    for a, b in _near(ones, [one.hashes for one in ones if one.hashes]):
-        leader[find(a)] = find(b)
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for path in leader:
-        groups[find(path)].append(path)
-    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+    joined = DisjointSet(one.path for one in ones)
+    for first, *others in [*copies, *_near(ones, [one.hashes for one in ones if one.hashes])]:
+        for other in others:
+            joined.merge(first, other)
+    return sorted(sorted(group) for group in joined.subsets() if len(group) > 1)
 
 
 def _near(ones: Sequence[_One], hashes: Sequence[tuple[int, int]]) -> list[list[str]]:

@@ -16,14 +16,17 @@ from stages.report.wording import code_in_markdown
 from studies.new import networks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from studies.new.proposal import Proposal
+
+    Rows = Sequence[dict[str, str]]
 
 STUDIES = Path(__file__).parents[1]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 LINK = "source"
 LIST = "addresses.csv"
+_NO_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}  # which YAML may read as a truth or nothing
 _RESERVED = {"sources", "new", "con", "nul", "aux", "prn"}
 
 _INGEST = {
@@ -83,7 +86,7 @@ def params_text(name: str, proposal: Proposal) -> str:
 # {name}: made by `make new`. Every key may be changed; `dvc status` shows what a change touches. docs/params.md lists
 # all keys.
 
-study: {_name(name)} # the title of the report, and the experiment of MLflow
+study: {_value(name)} # the title of the report, and the experiment of MLflow
 
 lr: 0.001 # learning rate of every variant that names none of its own
 
@@ -133,30 +136,12 @@ def _value(value: Any) -> str:
     """A value as YAML on one line; whatever a text holds, it stays text."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key}: {_value(inner)}" for key, inner in value.items()) + " }"
-    if (
-        isinstance(value, str)
-        and re.fullmatch(r"[a-z][a-z_.]*", value)
-        and value not in {"true", "false", "null", "no"}
-    ):
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", value) and value.lower() not in _NO_TEXT:
         return value
     if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
         raise UserError(f"the name {value!r} is no UTF-8, so params.yaml cannot hold it; rename the file or folder")
     written = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in written)  # YAML refuses or changes them
-
-
-def _name(name: str) -> str:
-    """The name as text, also where YAML would read it as a number, a date or a truth."""
-    plain = re.fullmatch(r"[A-Za-z][\w-]*", name) and name.lower() not in {
-        "true",
-        "false",
-        "null",
-        "yes",
-        "no",
-        "on",
-        "off",
-    }
-    return name if plain else json.dumps(name)
 
 
 def readme_text(name: str, proposal: Proposal, page: Iterable[str]) -> str:
@@ -182,7 +167,9 @@ def _as_text(line: str) -> str:
     return bullet + code_in_markdown(line.removeprefix(bullet))
 
 
-def write(folder: Path, proposal: Proposal, text: str, readme: str, images: Path, rows: list[dict[str, str]]) -> None:
+def write(
+    folder: Path, proposal: Proposal, text: str, readme: str, images: Path, rows: Sequence[dict[str, str]]
+) -> None:
     """Make the folder whole, or not at all.
 
     Args:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studies.new import networks
-from studies.new.flaws import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from studies.new.layout import Layout
     from studies.new.listing import Listing
@@ -71,7 +70,7 @@ def _sizes(looked: Looked, pictures: int) -> str:
 
 
 def _copies(listing: Listing, looked: Looked) -> str:
-    if not looked.alike and (listing.is_archive or looked.opened < len(listing.pictures)):
+    if not looked.alike and looked.opened < len(listing.pictures):
         return f"No copies were seen among {looked.opened:,} pictures; the study will compare all, and more closely."
     if not looked.alike:
         return "No copies: no two files have the same bytes, and no two pictures the same hashes."
@@ -118,3 +117,14 @@ def ending(name: str, predicted: Predicted | None, said: str) -> list[str]:
     else:
         lines.append(f"It ends with studies/{name}/reports/index.html.")
     return lines
+
+
+def number(count: int, one: str, many: str) -> str:
+    """A number with its noun."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def listed(items: Sequence[str], most: int = 5) -> str:
+    """Some names of a list."""
+    shown = ", ".join(map(repr, items[:most]))
+    return f"{shown} and {len(items) - most} more" if len(items) > most else shown

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stages.core import files, sprite
-from stages.curate import doubts
+from stages.curate import findings as doubts
 from stages.curate.finding import Finding, Picture
 from stages.report import evidence, findings, galleries, page
 from stages.report.figures import Figures

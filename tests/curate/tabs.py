@@ -18,9 +18,9 @@ NAME = "<img src=x onerror=alert(1)>.png"
 LABEL = '<script>alert("l")</script>'
 
 
-def client(root: Path, host: str = "127.0.0.1", token: str = "", url: str = HERE) -> TestClient:
+def client(root: Path, token: str = "", url: str = HERE) -> TestClient:
     desk = app.Desk(root, Clean(), "study", "Ann <b>")
-    return TestClient(app.create(desk, host, token), base_url=url, headers={"origin": url}, follow_redirects=False)
+    return TestClient(app.create(desk, token), base_url=url, headers={"origin": url}, follow_redirects=False)
 
 
 def view(tab: TestClient, **filters: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -64,5 +66,6 @@ def test_links_in_code_stay_and_others_are_led() -> None:
     text = "[a](../README.md#x)\n```\n[b](../README.md)\n```\n[c](nowhere.md) [d](decisions/README.md)\n"
     assert site._resolved("docs/howto.md", "../README.md") == "README.md"
     assert site._resolved("docs/howto.md", "../../elsewhere.md") is None
-    changed = site._outside_of_code(text, lambda part: site._LINK.sub("LINK", part))
-    assert changed == "[aLINK\n```\n[b](../README.md)\n```\n[cLINK [dLINK\n"
+    page: Any = SimpleNamespace(file=SimpleNamespace(src_uri="howto.md"))
+    changed = site.on_page_markdown(text, page)
+    assert changed == text.replace("[a](../README.md#x)", "[a](repository/README.md#x)")

@@ -21,9 +21,8 @@ from stages.clean import isolate
 from stages.core import files, params
 from stages.core.errors import UserError
 from stages.export import __main__ as export
-from stages.export import package, register, same_data
+from stages.export import package, register
 from stages.predict import __main__ as predict
-from stages.predict import model
 from stages.track.store import FINGERPRINT_TAG
 from stages.train import checkpoint
 from tests import tiny
@@ -67,7 +66,7 @@ def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
 
     monkeypatch.chdir(trained)
     study = params.read()
-    package.write(tmp_path, study, "cnn", [0, 1], model.Ensemble.trained("cnn", [0, 1], model.UNLIKE))
+    package.write(tmp_path, study, "cnn", [0, 1], package.trained("cnn", [0, 1]))
     started: list[int] = []
     start = isolate._Worker.__init__
 
@@ -127,7 +126,7 @@ def test_networks_of_other_data_are_not_handed_on(
     """A decision by hand, and no training since: the manifest, the split or the classes are new, the networks old."""
     shutil.copytree(trained, tmp_path / "study", ignore=shutil.ignore_patterns(".git", "export", "mlflow.db"))
     monkeypatch.chdir(tmp_path / "study")
-    same_data.check("cnn", [0, 1])
+    package.trained("cnn", [0, 1])
     split, manifest = Path("data/split/seeds/0.csv"), Path("data/clean/manifest.csv")
     rows = files.read_rows(split)
     if changed == "images":

@@ -20,7 +20,7 @@ from stages.core import files
 from stages.core.addresses import without_secrets
 from stages.core.errors import UserError
 from stages.core.labels import tidy
-from stages.ingest import address_list
+from stages.ingest import urls
 from stages.ingest.entry import Names, printable
 from tests.ingest.test_archives import NAMES, PACK, content, tar, zipped
 from tests.ingest.test_ingest import bring
@@ -115,7 +115,7 @@ FIELDS = st.one_of(
 def test_address_lists_as_csv(rows: list[tuple[str, str, str]], encoding: str) -> None:
     """Every row that a CSV writer wrote comes back as a row, and none reaches the network."""
     text = io.StringIO()
-    csv.writer(text).writerows([address_list.COLUMNS, *rows])
+    csv.writer(text).writerows([urls.COLUMNS, *rows])
     check_list(text.getvalue().encode(encoding, "replace"), len(rows) if encoding.startswith("utf-8") else None)
 
 
@@ -129,7 +129,7 @@ def test_address_lists_of_any_bytes(body: bytes, headed: bool) -> None:
 def check_list(data: bytes, number: int | None) -> None:
     Path("list.csv").write_bytes(data)
     try:
-        rows = address_list.read(Path("list.csv"))
+        rows = urls.read_list(Path("list.csv"))
     except UserError as error:
         assert number in {0, None}, error  # noqa: PT017
         return

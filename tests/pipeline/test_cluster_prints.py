@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.made import many, stage
+from stages.tools import cluster as clusters
 from tests import tiny
 from tests.pipeline.test_cluster import cluster  # noqa: F401 - a fixture
 
@@ -53,7 +54,11 @@ def command(program: str, *more: Any) -> list[str]:
     return [sys.executable, "-c", program, *map(str, more)]
 
 
-def test_a_cluster_remembers_what_one_machine_does(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
+def test_a_cluster_remembers_what_one_machine_does(
+    tmp_path: Path,
+    cluster: Any,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     here, there = study(tmp_path / "here"), study(tmp_path / "there")
     expected = cleaned(here)
     said = tiny.run(there, *command(AHEAD, cluster.address), PYTHONPATH=WITH_CODE)
@@ -61,13 +66,16 @@ def test_a_cluster_remembers_what_one_machine_does(tmp_path: Path, cluster: Any)
     assert len(remembered(there)) == 302
     assert cleaned(there) == expected
     assert list(tmp_path.parent.glob("nodes*/evenhand-*"))
-    assert not list(tmp_path.parent.glob("nodes*/evenhand-*/*")), "nothing is left on the nodes"
+    monkeypatch.chdir(there)
+    assert not list(tmp_path.parent.glob(f"nodes*/evenhand-*/{clusters.folder_name()}-*")), (
+        "nothing is left on the nodes"
+    )
 
 
 def test_what_is_known_is_not_sent_again(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
     there = study(tmp_path / "there", 20)
     cleaned(there)
-    program = AHEAD.replace("errors.run", "prints.Nodes._chunks = lambda _, items: iter(list(items)); errors.run")
+    program = AHEAD.replace("errors.run", "prints.chunks = lambda items: iter(list(items)); errors.run")
     tiny.run(there, *command(program, cluster.address), PYTHONPATH=WITH_CODE)
 
 

@@ -267,11 +267,6 @@ def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPa
     (tmp_path / "timings/cnn").mkdir(parents=True)
     (tmp_path / "timings/cnn/0.json").write_text('{"peak_memory_bytes": 4000000000}')
     (tmp_path / "timings/cnn/0.inference.json").write_text('{"batch": 64}')
-    for number, damaged in enumerate(
-        ("", '{"peak', '{"peak_memory_bytes": "x"}', '{"peak_memory_bytes": 1e400}', "[]")
-    ):
-        (tmp_path / f"timings/cnn/{number}.json.json").write_text(damaged)
-        assert room.timing(tmp_path / f"timings/cnn/{number}.json.json") == {}
 
     class Process:  # its memory counts as free: two cells of 4 GB need 8 GB less that of this process
         pid = os.getpid()

@@ -230,7 +230,7 @@ def test_large_tiny_and_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert all(settings["model"]["name"] != "backbone" for settings in tiny.variants.values())
     make(tmp_path / "photos", several(["cat", "dog"]), side=200)
     for pretrained in (True, False):
-        monkeypatch.setattr("studies.new.machine.look", lambda here=pretrained: (False, here, 2))
+        monkeypatch.setattr("studies.new.networks.machine", lambda here=pretrained: (False, here, 2))
         run(monkeypatch, tmp_path, tmp_path / "photos", name=f"photos{pretrained}")
         study_ = params.read(tmp_path / f"studies/photos{pretrained}/params.yaml")
         assert ("frozen" in study_.variants, "tuned" in study_.variants) == (pretrained, pretrained)

@@ -1,5 +1,6 @@
 """dvc.lock, as `verify` reads it."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,16 +10,20 @@ from stages.core import intact
 from stages.core.errors import UserError
 from stages.verify import difference, lock, rerun
 from stages.verify.scratch import Place
+from tests import tiny
 
 
 def test_what_is_in_the_cache_is_read_from_dvc_yaml(tmp_path: Path) -> None:
+    tiny.run(tmp_path, "git", "init", "--quiet")
+    tiny.run(tmp_path, "dvc", "init", "--quiet")
     (tmp_path / "dvc.yaml").write_text(
-        "stages:\n  a:\n    outs: [raw, 'runs/${item.v}/m', {'res/${item.v}': {cache: false}}]\n  b: {deps: [raw]}\n"
+        "stages:\n  a: {cmd: x, outs: [raw]}\n  b:\n    matrix: {v: [x, y]}\n    cmd: x\n    deps: [raw]\n"
+        "    outs: ['runs/${item.v}/m', {'res/${item.v}': {cache: false}}]\n"
     )
-    outs = "".join(f"    - {{path: {path}, md5: '0'}}\n" for path in ("raw", "runs/x/m", "res/x", "rawer"))
-    (tmp_path / "dvc.lock").write_text(f"stages:\n  a:\n    outs:\n{outs}")
-    place = Place(tmp_path, ".")
-    assert lock.cached(place) == {"raw", "runs/x/m"}
+    outs = [{"path": path, "md5": "0" * 32} for path in ("raw", "runs/x/m", "res/x", "runs/old/m")]
+    written = {"schema": "2.0", "stages": {"a": {"cmd": "x", "outs": outs}}}
+    (tmp_path / "dvc.lock").write_text(json.dumps(written))  # JSON is YAML
+    assert lock.cached(Place(tmp_path, ".")) == {"raw", "runs/x/m", "runs/old/m"}
 
 
 def recorded(outs: dict[str, list[str]], deps: dict[str, list[str]]) -> lock.Lock:

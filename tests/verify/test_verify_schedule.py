@@ -24,22 +24,18 @@ NEEDS = {
     "aggregate": ["cells", "split", "train@a-0", "train@a-1", "evaluate@a-0", "evaluate@a-1"],
     "report": ["cells", "clean", "split", "train@a-0", "train@a-1", "evaluate@a-0", "evaluate@a-1", "aggregate"],
 }
-HEAD = ("ingest", "clean", "split")
-CELLS = [(f"train@a-{seed}", f"evaluate@a-{seed}") for seed in (0, 1)]
+HEAD = ["ingest", "clean", "split"]
+CELLS = [[f"train@a-{seed}", f"evaluate@a-{seed}"] for seed in (0, 1)]
 
 
-def test_what_can_only_run_in_turn_is_one_chain() -> None:
-    assert scratch.chains(NEEDS, list(NEEDS)) == {
-        ("cells",): set(),
-        HEAD: set(),
-        CELLS[0]: {HEAD},
-        CELLS[1]: {HEAD},
-        ("aggregate", "report"): {("cells",), *CELLS},
-    }
+def test_cells_run_after_what_they_need_and_before_the_rest() -> None:
+    assert scratch.waves(NEEDS, list(NEEDS)) == [[HEAD], CELLS, [["cells", "aggregate", "report"]]]
+    assert scratch.waves(NEEDS, [*HEAD, "aggregate"]) == [[], [], [[*HEAD, "aggregate"]]]
 
 
 def test_of_some_stages_only_those_are_run_and_waited_for() -> None:
-    assert scratch.chains(NEEDS, [*CELLS[0]]) == {CELLS[0]: set()}
+    assert scratch.waves(NEEDS, CELLS[0]) == [[], [CELLS[0]], []]
+    assert scratch.waves(NEEDS, [*HEAD, *CELLS[1]]) == [[HEAD], [CELLS[1]], []]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, fails: str, jobs: int) -> tuple[list[str], list[str]]:
