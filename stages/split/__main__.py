@@ -27,9 +27,6 @@ def main() -> None:
     in_source = Counter(row.get("label", "") for row in ledger)
     for label in sorted(in_source.keys() - {"", *labels}):
         console.say(f"no class {label!r}: none of its {in_source[label]} files was kept; data/clean/ledger.csv has why")
-    lost = [row["image_id"] for row in manifest if row["image_id"] not in origin]
-    if lost:
-        raise UserError(f"data/clean/ledger.csv keeps no {lost[0]!r}, which manifest.csv has; run `dvc repro clean`")
     paths = [origin[row["image_id"]]["path"] for row in manifest]
     named = [origin[row["image_id"]].get("group", "") for row in manifest]  # no such column where none is named
     # As published: copies stay known, so that the report can count them, and are not kept together. What the user says
@@ -71,7 +68,7 @@ def main() -> None:
                 }
             )
             if any(named):
-                where = set(zip(named, parts, strict=True)) - {("", part) for part in (*NAMES, *OUTSIDE)}
+                where = {(name, part) for name, part in zip(named, parts, strict=True) if name}
                 splits[-1]["named_groups"] = {part: sum(p == part for _, p in where) for part in reversed(NAMES)}
                 notes += _lost(where)
             console.say(", ".join(f"{part} {parts.count(part)}" for part in (*reversed(NAMES), *OUTSIDE)))
