@@ -1,4 +1,4 @@
-"""Metrics of a whole split from its logits, by scikit-learn and torch; never an average over batches.
+"""Metrics and calibration of a whole split from its logits, by scikit-learn and torch; no average over batches.
 
 The predicted class is the first of the largest logits (`numpy.argmax`).
 """
@@ -6,7 +6,7 @@ The predicted class is the first of the largest logits (`numpy.argmax`).
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+
+COLDEST, HOTTEST = 0.01, 100.0  # a temperature beyond these means: no finite one is best (all right, or all noise)
 
 
 def log_softmax(logits: NDArray[np.floating]) -> Floats:
@@ -102,3 +104,57 @@ def all_metrics(
     values["loss"] = losses.of_split(loss or Loss(), logits, targets, weights)
     values["nll"] = losses.of_split(Loss(), logits, targets, None)
     return values if area is None else values | {"auroc": area}
+
+
+def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:
+    """Images by confidence, in `bins` bins of equal width, closed above: (0, 1/bins], ..., (1 - 1/bins, 1].
+
+    Args:
+        confidence: probability of the predicted class, (images,).
+        correct: whether that class is the true one, (images,).
+        bins: how many bins the range from 0 to 1 is cut into.
+
+    Returns:
+        A row for every bin, also the empty ones, whose means are None.
+    """
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    rows: list[dict[str, Any]] = []
+    for index in range(bins):
+        inside = place == index
+        n = int(inside.sum())
+        rows.append(
+            {
+                "bin_low": index / bins,
+                "bin_high": (index + 1) / bins,
+                "n": n,
+                "confidence": float(confidence[inside].mean()) if n else None,
+                "accuracy": float(correct[inside].mean()) if n else None,
+            }
+        )
+    return rows
+
+
+def expected_calibration_error(rows: list[dict[str, Any]]) -> float:
+    """ECE (Guo et al., 2017): the gap between confidence and accuracy, averaged over the bins by their images."""
+    filled = [row for row in rows if row["n"]]
+    gaps = sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in filled)
+    return float(gaps / sum(row["n"] for row in filled))
+
+
+def fit_temperature(logits: NDArray[np.floating], targets: Ints) -> float:
+    """The temperature that minimises the NLL of `logits / temperature` (Guo et al., 2017); fit it on validation alone.
+
+    The NLL is convex in 1 / temperature, so bisection on its derivative finds the one minimum; the answer is held
+    between 0.01 and 100.
+    """
+    scores = logits.astype(np.float64)
+    true = scores[np.arange(len(targets)), targets]
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    for _ in range(60):
+        middle = float(np.sqrt(low * high))
+        expected = (np.exp(log_softmax(scores * middle)) * scores).sum(axis=1)
+        if (expected - true).mean() > 0:
+            high = middle
+        else:
+            low = middle
+    return float(1 / np.sqrt(low * high))

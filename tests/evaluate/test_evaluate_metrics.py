@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluate import calibration, metrics
+from stages.evaluate import metrics
 from stages.train.sections import Loss
 
 
@@ -93,10 +93,10 @@ def test_loss_is_the_training_loss(smoothing: float, weights: list[float] | None
 
 
 def test_ece_by_hand_and_its_bins_are_closed_above() -> None:
-    rows = calibration.reliability(np.array([0.5, 0.51, 0.9, 1.0]), np.array([True, False, True, True]), 2)
+    rows = metrics.reliability(np.array([0.5, 0.51, 0.9, 1.0]), np.array([True, False, True, True]), 2)
     assert [row["n"] for row in rows] == [1, 3]
     by_hand = (1 * abs(1 - 0.5) + 3 * abs(2 / 3 - (0.51 + 0.9 + 1) / 3)) / 4
-    assert calibration.expected_calibration_error(rows) == pytest.approx(by_hand, abs=1e-12)
+    assert metrics.expected_calibration_error(rows) == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_temperature_finds_the_one_that_made_the_labels() -> None:
@@ -104,11 +104,11 @@ def test_temperature_finds_the_one_that_made_the_labels() -> None:
     scores = rng.normal(size=(20000, 4)) * 2
     p = np.exp(metrics.log_softmax(scores))
     targets = (rng.random((len(p), 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=3)
-    assert calibration.fit_temperature(scores * 2.5, targets) == pytest.approx(2.5, rel=0.03)
+    assert metrics.fit_temperature(scores * 2.5, targets) == pytest.approx(2.5, rel=0.03)
 
 
-@pytest.mark.parametrize(("right", "expected"), [(True, calibration.COLDEST), (False, calibration.HOTTEST)])
+@pytest.mark.parametrize(("right", "expected"), [(True, metrics.COLDEST), (False, metrics.HOTTEST)])
 def test_temperature_is_bounded_where_none_is_best(right: bool, expected: float) -> None:
     targets = np.arange(30) % 3
     logits = np.eye(3)[targets if right else (targets + 1) % 3]
-    assert calibration.fit_temperature(logits, targets) == pytest.approx(expected, rel=1e-6)
+    assert metrics.fit_temperature(logits, targets) == pytest.approx(expected, rel=1e-6)
