@@ -64,6 +64,7 @@ def _audit(
     labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
     made = features.features(paths, settings)
     judged = judge.out_of_fold(made, labels, groups, settings.folds, settings.seed)
+    counts = judge.groups_of_classes(labels, groups)
     places = judge.issues(judged)
     rows = [_row(place, judged, manifest, len(places)) for place in places[: settings.most].tolist()]
     odd, unlike = _strange(made, manifest)
@@ -79,7 +80,7 @@ def _audit(
         "found": len(places),
         "listed": len(rows),
         "top1": None if right is None else float(right.mean()),
-        "left_out": _left_out(labels, groups, judged.classes),
+        "left_out": {label: count for label, count in counts.items() if label not in judged.classes},
         "outliers": unlike,
         "libraries": {name: metadata.version(name) for name in ("cleanlab", "scikit-learn")},
     }
@@ -117,14 +118,6 @@ def _row(place: int, judged: judge.Judged, manifest: Sequence[dict[str, str]], f
         "found": found,
         "judged": len(judged.rows),
     }
-
-
-def _left_out(labels: Sequence[str], groups: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
-    """Classes that were not judged, by their number of groups."""
-    seen: dict[str, set[str]] = {}
-    for label, group in zip(labels, groups, strict=True):
-        seen.setdefault(label, set()).add(group)
-    return {label: len(held) for label, held in sorted(seen.items()) if label not in classes}
 
 
 def _picture(path: Path) -> Image.Image:
