@@ -114,7 +114,7 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
         _log_metrics(client, run_id, config)
         _log_data(client, run_id, seed)
         client.log_artifacts(run_id, str(cells.RESULTS / variant / str(seed)))
-        _log_pictures(client, run_id, variant, seed)
+        _log_confusion(client, run_id, variant, seed)
         log_model(run_id, variant, seed)
 
 
@@ -167,37 +167,26 @@ def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
         store.again(client.log_inputs, run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])
 
 
-def _log_pictures(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
-    """Log `curves.png` and `confusion_test.png`, which MLflow shows under a run's artifacts."""
+def _log_confusion(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
+    """Log `confusion_test.png`, which MLflow shows under a run's artifacts; it draws curves itself, of metrics."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
     mpl.rcParams["text.parse_math"] = False  # a label such as `$a_{b$` is text
-    history = files.read_rows(cells.train_folder(variant, seed) / "history.csv", cells.HISTORY)
-    if history:
-        curves = Figure(figsize=(9, 3.5), layout="constrained")
-        epochs = [int(row["epoch"]) for row in history]
-        for axes, name in zip(curves.subplots(1, 2), ("loss", "top1"), strict=True):
-            for part in ("train", "val"):
-                axes.plot(epochs, [float(row[f"{part}_{name}"]) for row in history], label=part)
-            axes.set(xlabel="epoch", ylabel=name)
-            axes.legend()
-        client.log_figure(run_id, curves, "curves.png")
-
     classes = files.read_json(cells.SPLIT / "classes.json", list[str])
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for row in files.read_rows(cells.evaluate_folder(variant, seed) / "confusion.csv"):
         if row["split"] == "test":
             matrix[classes.index(row["label"]), classes.index(row["predicted"])] = int(row["count"])
     side = min(4 + 0.3 * len(classes), 24)
-    confusion = Figure(figsize=(side, side), layout="constrained")
+    figure = Figure(figsize=(side, side), layout="constrained")
     readable = len(classes) <= 40
     display = ConfusionMatrixDisplay(matrix, display_labels=classes if readable else None)
     display.plot(
-        ax=confusion.subplots(), cmap="Blues", include_values=readable, colorbar=False, xticks_rotation="vertical"
+        ax=figure.subplots(), cmap="Blues", include_values=readable, colorbar=False, xticks_rotation="vertical"
     )
-    client.log_figure(run_id, confusion, "confusion_test.png")
+    client.log_figure(run_id, figure, "confusion_test.png")
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -114,8 +114,9 @@ def test_runs_that_name_a_class_without_images_are_averaged_as_the_others() -> N
 
 
 def test_a_loss_that_rose_is_not_said_to_have_fallen() -> None:
-    ends = {"val_loss_fall": (-0.043, -0.407, 0.32), "train_top1": (0.9, 0.85, 0.95), "fall_of_chance": (0, -1, 1)}
-    verdict, rule = fit._judge({"gap": [0.1] * 3}, Fit(), lambda key: ends.get(key, (0.0, 0.0, 0.0)), 1)
+    ends = dict.fromkeys(fit.COLUMNS[3:], (0.0, 0.0, 0.0))
+    ends |= {"val_loss_fall": (-0.043, -0.407, 0.32), "train_top1": (0.9, 0.85, 0.95), "fall_of_chance": (0, -1, 1)}
+    verdict, rule = fit._judge({key: fit._Interval(*end) for key, end in ends.items()}, Fit(), 3, 1)
     assert verdict == "not decided"
     assert "validation loss rose by 4.3 (−32.0 to 40.7) % in the last quarter" in rule  # noqa: RUF001
 
