@@ -131,20 +131,10 @@ def _read(variant: str, seed: int) -> CellResults:
         variant,
         seed,
         files.read_json(train / "config.json"),
-        metrics | _over_the_same_classes(predictions),
+        metrics,
         files.read_rows(train / "history.csv", cells.HISTORY),
         predictions,
     )
-
-
-def _over_the_same_classes(predictions: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Macro F1 of the parts where a run names a class that has no image there; such a run is no other average."""
-    found = {}
-    for split, table in predictions.groupby("split"):
-        label, guess = table["label"].to_numpy(), table["predicted"].to_numpy()
-        if set(guess) - set(label):
-            found[str(split), "macro_f1"] = float(values.f1(label, guess).mean())
-    return found
 
 
 def _same_images(found: list[CellResults]) -> None:

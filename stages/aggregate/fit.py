@@ -56,8 +56,6 @@ def _verdict(
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
     if not all(cell.history for cell in cells):
         return row | {"verdict": "not trained", "rule": "there is no epoch"}
-    if not all(_losses(cell) and ("val", "top1") in cell.metrics for cell in cells):
-        return row | {"verdict": "unknown", "rule": "there is no validation image"}
     found = [_figures(cell) for cell in cells]
     each = {key: [figures[key] for figures in found] for key in found[0]}
     intervals = {key: _range(values, cells, alpha, tested, key) for key, values in each.items()}
@@ -65,14 +63,9 @@ def _verdict(
     return row | {key: statistics.mean(values) for key, values in each.items()} | {"verdict": verdict, "rule": rule}
 
 
-def _losses(cell: CellResults) -> list[float]:
-    """The validation loss of every epoch that has one."""
-    return [float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")]
-
-
 def _figures(cell: CellResults) -> dict[str, float]:
     """What the rules look at, of one cell."""
-    losses, chance = _losses(cell), math.log(max(2, len(cell.config["classes"])))
+    losses, chance = [float(epoch["val_loss"]) for epoch in cell.history], math.log(max(2, len(cell.config["classes"])))
     last, lowest = losses[-1], min(losses)
     before = losses[-1 - max(1, len(losses) // 4)] if len(losses) > 1 else last  # the last quarter of the epochs
     train, val = cell.metrics["train", "top1"], cell.metrics["val", "top1"]

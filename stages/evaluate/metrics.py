@@ -5,7 +5,6 @@ The predicted class is the first of the largest logits (`numpy.argmax`).
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,16 +31,12 @@ def log_softmax(logits: NDArray[np.floating]) -> Floats:
 
 def confusion_matrix(targets: Ints, predicted: Ints, classes: int) -> Ints:
     """Counts (classes, classes): rows are the true classes, columns the predicted ones."""
-    if not len(targets):
-        return np.zeros((classes, classes), np.int64)
     return np.asarray(sk.confusion_matrix(targets, predicted, labels=np.arange(classes)))
 
 
 def per_class(targets: Ints, predicted: Ints, classes: int) -> dict[str, list[float]]:
     """Precision, recall and F1 (0 where undefined) and support of each class."""
     names = ("precision", "recall", "f1", "support")
-    if not len(targets):
-        return {name: [0] * classes for name in names}
     columns = sk.precision_recall_fscore_support(targets, predicted, labels=np.arange(classes), zero_division=0)
     return {name: column.tolist() for name, column in zip(names, columns, strict=True)}
 
@@ -63,14 +58,9 @@ def of_classes(targets: Ints, predicted: Ints) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def auroc(probabilities: Floats, targets: Ints) -> float | None:
-    """Area under the ROC curve, one class against the rest, averaged over the classes for which it is defined.
-
-    None where no class has both members and non-members.
-    """
-    defined = [c for c in np.unique(targets) if (targets != c).any()]
-    areas = [sk.roc_auc_score(targets == c, probabilities[:, c]) for c in defined]
-    return float(np.mean(areas)) if areas else None
+def auroc(probabilities: Floats, targets: Ints) -> float:
+    """Area under the ROC curve, one class against the rest, averaged over the classes."""
+    return float(np.mean([sk.roc_auc_score(targets == c, probabilities[:, c]) for c in np.unique(targets)]))
 
 
 def brier(probabilities: Floats, targets: Ints) -> float:
@@ -91,19 +81,17 @@ def all_metrics(
         weights: of the classes in the training loss, (classes,); None for equal ones.
 
     Returns:
-        Name -> value, names as in docs/architecture.md; `auroc` is left out where it is undefined.
+        Name -> value, names as in docs/architecture.md.
     """
     p, classes = np.exp(log_softmax(logits)), logits.shape[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # scikit-learn's, of a split with a single class
-        values = of_classes(targets, logits.argmax(axis=1))
-        if top_k < classes:
-            values[f"top{top_k}"] = float(sk.top_k_accuracy_score(targets, logits, k=top_k, labels=np.arange(classes)))
-        values["brier"] = brier(p, targets)
-        area = auroc(p, targets)
+    values = of_classes(targets, logits.argmax(axis=1))
+    if top_k < classes:
+        values[f"top{top_k}"] = float(sk.top_k_accuracy_score(targets, logits, k=top_k, labels=np.arange(classes)))
+    values["brier"] = brier(p, targets)
     values["loss"] = losses.of_split(loss or Loss(), logits, targets, weights)
     values["nll"] = losses.of_split(Loss(), logits, targets, None)
-    return values if area is None else values | {"auroc": area}
+    values["auroc"] = auroc(p, targets)
+    return values
 
 
 def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int) -> list[dict[str, Any]]:

@@ -28,19 +28,17 @@ def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     loss = Loss.model_validate(cell.config.get("cell", {}).get("loss", {}))
     weights = losses.class_weights(loss, cell.splits["train"].targets, cell.classes)
     val = cell.splits["val"]
-    temperature = metrics.fit_temperature(val.logits, val.targets) if val.ids else None
+    temperature = metrics.fit_temperature(val.logits, val.targets)
     scalars: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
     for name, split in cell.splits.items():
-        if not split.ids:
-            continue
         values = metrics.all_metrics(split.logits, split.targets, top_k=settings.top_k, loss=loss, weights=weights)
         rows = _reliability(split.logits, split.targets, settings.calibration_bins)
         values["ece"] = metrics.expected_calibration_error(rows)
         bins += [{"split": name, **row} for row in rows]
-        if temperature is not None and name == "val":
+        if name == "val":
             values["temperature"] = temperature
-        if temperature is not None and name in OUT_OF_SAMPLE:
+        if name in OUT_OF_SAMPLE:
             values |= _scaled(split, temperature, settings.calibration_bins)
         scalars += [{"split": name, "metric": metric, "value": value} for metric, value in values.items()]
     files.write_rows(folder / "metrics.csv", ["split", "metric", "value"], scalars)

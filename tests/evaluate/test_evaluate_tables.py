@@ -122,19 +122,6 @@ def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str 
     assert written["test", "nll"] == pytest.approx(nll.mean(), abs=1e-11)
 
 
-def test_a_study_without_validation_has_no_temperature(folder: Path) -> None:
-    rows = files.read_rows(cells.split_file(0))
-    keep = [row | {"split": "train" if row["split"] == "val" else row["split"]} for row in rows]
-    files.write_rows(cells.split_file(0), ["image_id", "split"], keep)
-    counts = {name: sum(row["split"] == name for row in keep) for name in ("train", "val", "test")}
-    rng = np.random.default_rng(0)
-    made.write_cell(folder, "strong", 0, {n: rng.normal(size=(c, 3)).astype(np.float32) for n, c in counts.items()})
-    tables.write(cell.read("strong", 0), Evaluate(), folder / "out")
-    written = pd.read_csv("out/metrics.csv")
-    assert set(written["split"]) == {"train", "test"}
-    assert not {"temperature", "ece_scaled"} & set(written["metric"])
-
-
 def test_the_defaults_are_those_that_the_default_study_spells_out() -> None:
     from stages.core import params
 
