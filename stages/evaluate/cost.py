@@ -25,10 +25,10 @@ def write(cell: Cell, network: torch.nn.Module, inputs: Tensor, folder: Path) ->
     """Write cost.json into `folder`.
 
     Args:
-        cell: whose weights' size is told.
+        cell: whose weights are counted.
         network: in evaluation mode.
         inputs: normalised images, float32 (at least 1, 3, height, width), on the device of the network.
-        folder: where to.
+        folder: of the cell's results.
     """
     files.write_json(
         folder / "cost.json",

@@ -100,6 +100,11 @@ def assign(
     return [str(part) for part in parts]
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[str]) -> NDArray[np.bool_]:
     """Which images stand in a published part, or in the groups that are held out."""
     if isinstance(share, Groups):
@@ -107,8 +112,7 @@ def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[s
             known = sorted(set(named) - {""})
             raise UserError(
                 f"`split.{part}.groups` names {missing[0]!r}, but no kept image has such a group; "
-                + (f"the groups are {', '.join(known[:10])}" if known else "`ingest.group` says what the groups are")
-                + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+                + (f"the groups are {listed(known, 10)}" if known else "`ingest.group` says what the groups are")
             )
         return np.isin(np.asarray(named), share.groups)
     inside = np.array([path.startswith(share.folder.rstrip("/") + "/") for path in paths], dtype=np.bool_)

@@ -10,7 +10,7 @@ from typing import Any
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 from stages.core.folders import notes as notes_on
-from stages.split import NAMES, OUTSIDE, TooFewError, assign
+from stages.split import NAMES, OUTSIDE, TooFewError, assign, listed
 from stages.split.params import Published, Split
 
 _RELABELLED = re.compile("(?:^|; )by hand, relabel to ")  # what clean writes into the ledger
@@ -88,8 +88,7 @@ def _by_hand(label: str, ledger: list[dict[str, str]], audit: dict[str, Any]) ->
         if row["status"] == "kept" and row.get("label") == label and _RELABELLED.search(row.get("detail", ""))
     ]
     lost = audit.get("by_hand", {}).get("lost", {}).get(label, 0)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    told = [f"{', '.join(found[:3])}{more} got this label by hand"] if found else []
+    told = [f"{listed(found, 3)} got this label by hand"] if found else []
     told += [f"decisions by hand took the label from {lost} image{'s' * (lost > 1)}, or left them out"] if lost else []
     return f"; {', and '.join(told)} (data/curation.csv), which `make curate` takes back" if told else ""
 
@@ -97,11 +96,8 @@ def _by_hand(label: str, ledger: list[dict[str, str]], audit: dict[str, Any]) ->
 def _lost(where: set[tuple[str, str]]) -> list[str]:
     """Groups that were left out, since they share a picture with one that is held out."""
     lost = sorted(name for name, part in where if part == "left_out")
-    if not lost:
-        return []
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-    listed = f"{', '.join(lost[:5])}{more}"
-    return [f"Left out, since copies or look-alikes join them with images that are held out: the groups {listed}."]
+    why = "Left out, since copies or look-alikes join them with images that are held out: the groups"
+    return [f"{why} {listed(lost, 5)}."] if lost else []
 
 
 if __name__ == "__main__":
