@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stages.aggregate.values import Worth
 
 MANIFEST = "data/clean/manifest.csv"
-NEEDED = ("metrics.csv", "predictions.parquet", "samples.json", "gradcam.json")
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,11 @@ def read(wanted: list[tuple[str, int]]) -> list[CellResults]:
     """Read the cells `wanted`, in that order.
 
     Raises:
-        UserError: cells are missing or half there (all are named), or cells of one split were evaluated on different
-            images.
+        UserError: cells are missing (all are named), or cells of one split were evaluated on different images.
     """
-    missing = [f"{variant} seed {seed} ({file})" for variant, seed in wanted if (file := _lacks(variant, seed))]
+    missing = [
+        f"{variant} seed {seed}" for variant, seed in wanted if not cells.evaluate_folder(variant, seed).exists()
+    ]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(wanted)} cells are not there: {', '.join(missing)}; "
@@ -120,13 +120,6 @@ def tested(found: list[CellResults], metric: str) -> list[Tested]:
     return every
 
 
-def _lacks(variant: str, seed: int) -> str:
-    """The first file that a cell lacks, or an empty text."""
-    train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
-    wanted = [train / "config.json", train / "history.csv", *(evaluate / name for name in NEEDED)]
-    return next((f"{path} is missing" for path in wanted if not path.exists()), "")
-
-
 def _read(variant: str, seed: int) -> CellResults:
     train, evaluate = cells.train_folder(variant, seed), cells.evaluate_folder(variant, seed)
     rows = files.read_rows(evaluate / "metrics.csv", ["value"])
@@ -138,20 +131,10 @@ def _read(variant: str, seed: int) -> CellResults:
         variant,
         seed,
         files.read_json(train / "config.json"),
-        metrics | _over_the_same_classes(predictions),
+        metrics,
         files.read_rows(train / "history.csv", cells.HISTORY),
         predictions,
     )
-
-
-def _over_the_same_classes(predictions: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Macro F1 of the parts where a run names a class that has no image there; such a run is no other average."""
-    found = {}
-    for split, table in predictions.groupby("split"):
-        label, guess = table["label"].to_numpy(), table["predicted"].to_numpy()
-        if set(guess) - set(label):
-            found[str(split), "macro_f1"] = float(values.f1(label, guess).mean())
-    return found
 
 
 def _same_images(found: list[CellResults]) -> None:

@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.aggregate import resampled
 from stages.aggregate.summary import over_splits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stages.aggregate.collect import CellResults, Tested
     from stages.aggregate.params import Fit
 
-    _Interval = tuple[float, float, float]
+
+class _Interval(NamedTuple):
+    """A mean over the seeds, and the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def negative(self) -> _Interval:
+        """Of the figure with the other sign."""
+        return _Interval(-self.mean, -self.high, -self.low)
+
 
 COLUMNS = ["variant", "verdict", "rule", "train_top1", "val_top1", "gap", "val_loss_rise", "val_loss_fall"]
 COLUMNS += ["rise_of_chance", "fall_of_chance"]
@@ -33,10 +46,8 @@ def verdicts(found: list[CellResults], rules: Fit, alpha: float, tested: Sequenc
     a fraction of that loss; `rise_of_chance` and `fall_of_chance` are the same changes as a fraction of the loss of
     guessing, log(classes). A change counts when it is large by both: a tenth of a loss near 0 is nothing.
     """
-    by_variant: dict[str, list[CellResults]] = {}
-    for cell in found:
-        by_variant.setdefault(cell.variant, []).append(cell)
-    return [_verdict(variant, cells, rules, alpha, tested) for variant, cells in by_variant.items()]
+    by_variant = groupby(found, attrgetter("variant"))
+    return [_verdict(variant, list(cells), rules, alpha, tested) for variant, cells in by_variant]
 
 
 def _verdict(
@@ -45,22 +56,16 @@ def _verdict(
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"variant": variant}
     if not all(cell.history for cell in cells):
         return row | {"verdict": "not trained", "rule": "there is no epoch"}
-    if not all(_losses(cell) and ("val", "top1") in cell.metrics for cell in cells):
-        return row | {"verdict": "unknown", "rule": "there is no validation image"}
     found = [_figures(cell) for cell in cells]
     each = {key: [figures[key] for figures in found] for key in found[0]}
-    verdict, rule = _judge(each, rules, lambda key: _range(each[key], cells, alpha, tested, key), len(tested))
+    intervals = {key: _range(values, cells, alpha, tested, key) for key, values in each.items()}
+    verdict, rule = _judge(intervals, rules, len(cells), len(tested))
     return row | {key: statistics.mean(values) for key, values in each.items()} | {"verdict": verdict, "rule": rule}
-
-
-def _losses(cell: CellResults) -> list[float]:
-    """The validation loss of every epoch that has one."""
-    return [float(epoch["val_loss"]) for epoch in cell.history if epoch.get("val_loss")]
 
 
 def _figures(cell: CellResults) -> dict[str, float]:
     """What the rules look at, of one cell."""
-    losses, chance = _losses(cell), math.log(max(2, len(cell.config["classes"])))
+    losses, chance = [float(epoch["val_loss"]) for epoch in cell.history], math.log(max(2, len(cell.config["classes"])))
     last, lowest = losses[-1], min(losses)
     before = losses[-1 - max(1, len(losses) // 4)] if len(losses) > 1 else last  # the last quarter of the epochs
     train, val = cell.metrics["train", "top1"], cell.metrics["val", "top1"]
@@ -75,32 +80,30 @@ def _figures(cell: CellResults) -> dict[str, float]:
     }
 
 
-def _judge(each: dict[str, list[float]], rules: Fit, over: Callable[[str], _Interval], splits: int) -> tuple[str, str]:
+def _judge(over: dict[str, _Interval], rules: Fit, seeds: int, splits: int) -> tuple[str, str]:
     """The first rule that surely holds; "not decided" where none does and the seeds or splits leave one open."""
     floor = f"{rules.floor * 100:g} % of the loss of guessing"
-    gap, fall, rise = map(over, ("gap", "val_loss_fall", "val_loss_rise"))
-    mean, low, high = over("train_top1")
-    train = mean, max(low, 0.0), min(high, 1.0)
-    falls = _both(_above(fall, rules.fall), _above(over("fall_of_chance"), rules.floor))
-    rises = _both(_above(rise, rules.rise), _above(over("rise_of_chance"), rules.floor))
+    gap, train, fall, rise = (over[key] for key in ("gap", "train_top1", "val_loss_fall", "val_loss_rise"))
+    train = train._replace(low=max(train.low, 0.0), high=min(train.high, 1.0))
     of_gap = f"top-1 on train is {_gap(gap)} validation (rule: more than {rules.gap * 100:g})"
     of_train = f"top-1 on train is {_words(train, '%')} (rule: less than {rules.low * 100:g} %)"
     of_fall = f"validation loss {_fell(fall)} in the last quarter of the epochs "
     of_fall += f"(rule: more than {rules.fall * 100:g} %, and than {floor})"
     of_rise = f"validation loss ended {_words(rise, '%')} above its lowest "
     of_rise += f"(rule: more than {rules.rise * 100:g} %, and than {floor})"
+    # Verdict, whether it surely holds, whether it may hold, and the rule: both ends of the interval decide.
     tests = [
-        ("overfit", _above(gap, rules.gap), of_gap),
-        ("underfit", _turned(_above(train, rules.low)), of_train),
-        ("underfit", falls, of_fall),
-        ("overfit", rises, of_rise),
+        ("overfit", gap.low > rules.gap, gap.high > rules.gap, of_gap),
+        ("underfit", train.high <= rules.low, train.low <= rules.low, of_train),
+        ("underfit", *_above(fall, rules.fall, over["fall_of_chance"], rules.floor), of_fall),
+        ("overfit", *_above(rise, rules.rise, over["rise_of_chance"], rules.floor), of_rise),
     ]
-    alone = "; one seed, so this is said of one network" if len(each["gap"]) == 1 else ""
-    for verdict, holds, words in tests:
-        if holds:
+    alone = "; one seed, so this is said of one network" if seeds == 1 else ""
+    for verdict, surely, _, words in tests:
+        if surely:
             return verdict, words + alone
-    for verdict, holds, words in tests:
-        if holds is None:
+    for verdict, _, perhaps, words in tests:
+        if perhaps:
             runs = "splits" if splits > 1 else "seeds"
             return "not decided", f"{words}; the {runs} leave open whether it is {verdict}"
     return "fits", (
@@ -123,33 +126,21 @@ def _range(
     row = over_splits(groups, ratio, alpha)
     mean, low, high = row["mean"], row["ci_low"], row["ci_high"]
     assert mean is not None  # noqa: S101 - there is a value
-    return mean, mean if low is None else low, mean if high is None else high
+    return _Interval(mean, mean if low is None else low, mean if high is None else high)
 
 
-def _above(values: _Interval, limit: float) -> bool | None:
-    """Whether a figure is above a limit: surely, surely not, or open."""
-    _, low, high = values
-    return True if low > limit else False if high <= limit else None
-
-
-def _turned(holds: bool | None) -> bool | None:
-    return None if holds is None else not holds
-
-
-def _both(first: bool | None, second: bool | None) -> bool | None:
-    """Kleene's and: what is open stays open, unless the other is false."""
-    return False if False in (first, second) else None if None in (first, second) else True
+def _above(first: _Interval, limit: float, second: _Interval, other: float) -> tuple[bool, bool]:
+    """Whether two figures surely are above their limits, and whether they may be."""
+    return first.low > limit and second.low > other, first.high > limit and second.high > other
 
 
 def _gap(values: _Interval) -> str:
-    mean, low, high = values
-    return f"{_words((-mean, -high, -low), 'points')} below" if mean < 0 else f"{_words(values, 'points')} above"
+    return f"{_words(values.negative(), 'points')} below" if values.mean < 0 else f"{_words(values, 'points')} above"
 
 
 def _fell(values: _Interval) -> str:
     """The change of a loss in words that fit the sign of its mean."""
-    mean, low, high = values
-    return f"rose by {_words((-mean, -high, -low), '%')}" if mean < 0 else f"still fell by {_words(values, '%')}"
+    return f"rose by {_words(values.negative(), '%')}" if values.mean < 0 else f"still fell by {_words(values, '%')}"
 
 
 def _words(values: _Interval, unit: str) -> str:

@@ -36,7 +36,7 @@ TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the varian
 THREE_SEEDS = 0.3  # the same with three, where the variants may be unequal (Bartlett at the level below)
 PERHAPS = 0.5
 LIKE_ONE = 1.5  # the seeds of both variants of a pair count as those of so many: few seeds cannot show which one varies
-NODES = 160
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(160)  # of an integral between -1 and 1
 MOST_FREEDOM = 1e6
 SMALLEST = 1e-12  # below it a tail is rounding, which differs between processors
 
@@ -68,9 +68,7 @@ class Spread:
             return total / self.images, np.full(len(total), self.worth - 1.0)
         squares = np.maximum(a**2 + b**2, (a + b) ** 2 / LIKE_ONE) / (self.seeds - 1)
         squares += self.image**2 / max(self.worth - 1, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            freedom = np.where(squares > 0, total**2 / squares, np.inf)
-        return total / (self.seeds * self.images), np.minimum(freedom, 1e9)
+        return total / (self.seeds * self.images), _satterthwaite(total, squares, 1e9)
 
 
 @dataclass(frozen=True)
@@ -138,8 +136,8 @@ def family(found: Spread) -> Family:
     squares = np.where(own[first] & own[second], (a + b) ** 2 / freedom, squares)
     of_images = image**2 / of_worth
     squares += of_images
+    freedoms = _satterthwaite(total, squares, MOST_FREEDOM)
     with np.errstate(divide="ignore", invalid="ignore"):
-        satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
         added = np.where(total > 0, (a + b - rest[first] - rest[second]) / total, 0.0)
     most = float(added.max())
     alone = seeds == 2 and most > TWO_SEEDS
@@ -150,9 +148,7 @@ def family(found: Spread) -> Family:
         a, b = alike[first], alike[second]
         total, squares = a + b + image, (a + b) ** 2 / freedom + of_images
         # Two seeds give the sum one degree of freedom, whatever the images add.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            satterthwaite = np.where(squares > 0, total**2 / squares, MOST_FREEDOM)
-        satterthwaite = np.ones(count) if seeds == 2 else satterthwaite
+        freedoms = np.ones(count) if seeds == 2 else _satterthwaite(total, squares, MOST_FREEDOM)
     error = np.sqrt(total / (seeds * images))
     refused = np.full(count, not moving.any()) | (error == 0)
     ordinary = moving & ~own
@@ -160,8 +156,13 @@ def family(found: Spread) -> Family:
         level = max(float(seed[ordinary].mean()), float(rest[ordinary].mean()))
         a, b = (np.where(own, used, level)[place] for place in (first, second))
     run = (a + b) / images * (1 + 1 / seeds)
-    satterthwaite = np.minimum(satterthwaite, MOST_FREEDOM)
-    return Family(len(seed), difference, error, satterthwaite, refused, run, satterthwaite, alone)
+    return Family(len(seed), difference, error, freedoms, refused, run, freedoms, alone)
+
+
+def _satterthwaite(total: Floats, squares: Floats, most: float) -> Floats:
+    """Degrees of freedom of variances `total`; `squares` are the sums of their squared terms, each by its own."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.minimum(np.where(squares > 0, total**2 / squares, most), most))
 
 
 def shared(seed: Floats, rest: Floats, freedom: int) -> tuple[Floats, NDArray[np.bool_]]:
@@ -198,16 +199,15 @@ class Range:
     """The studentized range of `count` means, with degrees of freedom for each value that is asked."""
 
     def __init__(self, count: int, freedom: Floats) -> None:
-        nodes, weights = _legendre(NODES)
         distinct, self.place = np.unique(freedom, return_inverse=True)
         half = distinct[:, None] / 2
         # s is the estimate of the SD; s^(2/3) is nearly normal (Wilson and Hilferty 1931), so that is where nodes lie.
         middle, width = 1 - 1 / (9 * half), 9 * np.sqrt(1 / (9 * half))
         low, high = np.maximum(middle - width, 0.0), middle + width
-        y = low + (high - low) * (nodes + 1) / 2
+        y = low + (high - low) * (NODES + 1) / 2
         self.scale = y**1.5
         density = math.log(2) + half * np.log(half) - gammaln(half) + (2 * half - 1) * np.log(self.scale)
-        each = np.exp(density - half * self.scale**2) * 1.5 * np.sqrt(y) * weights * (high - low) / 2
+        each = np.exp(density - half * self.scale**2) * 1.5 * np.sqrt(y) * WEIGHTS * (high - low) / 2
         self.weights = each / each.sum(axis=1, keepdims=True)
         self.grid, self.tail = _range(count)
 
@@ -233,16 +233,10 @@ class Range:
 
 
 @cache
-def _legendre(count: int) -> tuple[Floats, Floats]:
-    """Nodes and weights of Gauss and Legendre between -1 and 1."""
-    return np.polynomial.legendre.leggauss(count)
-
-
-@cache
 def _range(count: int) -> tuple[Floats, Floats]:
     """The tail of the range of `count` standard normal values, on a grid."""
     grid = np.linspace(0, 16, 3201)
-    nodes, weights = _legendre(120)
+    nodes, weights = np.polynomial.legendre.leggauss(120)
     z, weights = nodes * 9, weights * 9
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     inside = (ndtr(z[None, :] + grid[:, None]) - ndtr(z)[None, :]) ** (count - 1)

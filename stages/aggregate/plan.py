@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise, product, repeat
+from itertools import product, repeat
 from pathlib import Path
 from typing import Any
 
@@ -154,22 +154,8 @@ def _lines(rows: list[dict[str, Any]], unit: str, most: float) -> list[str]:
         lines.append(f"{some[0]['variants']:>8}  {some[0]['seeds']:>5}  " + "".join(f"{cell:>15}" for cell in cells))
     if any(row["smallest_difference"] is None for row in rows):
         lines.append(f"–: above {shown(most, unit):.{digits}f} {unit}, and there is no larger difference.")
-    return [*lines, *_worse(rows), "Written: plan/plan.csv, plan/plan.png"]
-
-
-def _worse(rows: list[dict[str, Any]]) -> list[str]:
-    """Where more images need a larger difference, and why that is so."""
-    seeds = []
-    for one, more in pairwise(rows):
-        small, large = one["smallest_difference"], more["smallest_difference"]
-        if one["images"] < more["images"] and small is not None and (large is None or large > small * (1 + NEAR)):
-            seeds.append(more["seeds"])
-    if not seeds:
-        return []
-    which = " or ".join(map(str, sorted(set(seeds))))
-    why = "the more images there are, the less of what runs vary by can be put down to the images"
-    then = "Then each pair is judged by its own few runs alone. More seeds help."
-    return [f"With {which} seeds, more images can need a larger difference: {why}. {then}"]
+    lines.append("docs/statistics.md says why more images can need a larger difference, and why there may be none.")
+    return [*lines, "Written: plan/plan.csv, plan/plan.png"]
 
 
 def _draw(rows: list[dict[str, Any]], path: Path, unit: str) -> None:

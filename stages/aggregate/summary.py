@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,9 +86,9 @@ def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> lis
     ]
 
 
-def selection(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
+def selection(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """metrics.json: variant -> split -> metric -> mean and sd, of the few metrics that `dvc metrics diff` shows."""
-    chosen: dict[str, dict[str, dict[str, dict[str, float | None]]]] = {}
+    chosen: dict[str, Any] = {}
     for row in rows:
         if row["metric"] in SELECTION.get(row["split"], ()):
             place = chosen.setdefault(row["variant"], {}).setdefault(row["split"], {})
@@ -128,14 +130,12 @@ def variance(found: list[CellResults], splits: list[SharedSplit], alpha: float) 
     `part` is `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of its own; `n` is the
     number of seeds or splits that it is estimated from. A metric that some cell does not have is left out.
     """
-    by_variant: dict[str, dict[int, dict[tuple[str, str], float]]] = {}
-    for cell in found:
-        by_variant.setdefault(cell.variant, {})[cell.seed] = cell.metrics
     rows = []
-    for variant, cells in by_variant.items():
-        for key in next(iter(cells.values())):
-            if all(key in metrics for metrics in cells.values()):
-                table = np.array([[cells[seed][key] for seed in split.seeds] for split in splits])
+    for variant, cells in groupby(found, attrgetter("variant")):
+        metrics = {cell.seed: cell.metrics for cell in cells}
+        for key in next(iter(metrics.values())):
+            if all(key in of_cell for of_cell in metrics.values()):
+                table = np.array([[metrics[seed][key] for seed in split.seeds] for split in splits])
                 about = {"variant": variant, "split": key[0], "metric": key[1]}
                 same = dict.fromkeys(("sd_low", "sd_high")) if np.ptp(table) == 0 else {}  # shows no variation
                 rows += [about | part | same for part in parts(table, alpha)]

@@ -126,25 +126,19 @@ def _images(table: pd.DataFrame, metric: str) -> NDArray[Any]:
         sizes = np.bincount(truth)
         recall = np.bincount(truth, weights=right) / sizes
         return np.asarray(recall.mean() + (right - recall[truth]) * (len(right) / (len(labels) * sizes[truth])))
-    return f1(table["label"].to_numpy(), table["predicted"].to_numpy())
+    return _f1(table["label"].to_numpy(), table["predicted"].to_numpy())
 
 
-def f1(label: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.float64]:
-    """Macro F1 over the classes that stand in the labels, plus each image's influence on it.
-
-    A class that has no image here counts for no run: with it, runs that name it and runs that do not would be means
-    over different numbers of classes.
-    """
-    names = np.unique(np.concatenate([label, guess]))
-    images = len(label)
-    truth, said = np.searchsorted(names, label), np.searchsorted(names, guess)
-    both = truth == said
+def _f1(label: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.float64]:
+    """Macro F1, plus each image's influence on it."""
+    names, codes = np.unique(np.concatenate([label, guess]), return_inverse=True)
+    truth, called = np.split(codes, 2)
+    both = truth == called
     hits = np.bincount(truth[both], minlength=len(names))
-    total = np.bincount(truth, minlength=len(names)) + np.bincount(said, minlength=len(names))  # 2 TP + FP + FN
+    total = np.bincount(truth, minlength=len(names)) + np.bincount(called, minlength=len(names))  # 2 TP + FP + FN
     each = 2 * hits / total
-    there = np.isin(names, label)
-    influence = (2 * both - each[truth]) / total[truth] - there[said] * each[said] / total[said]
-    return np.asarray(each[there].mean() + images * influence / there.sum())
+    influence = (2 * both - each[truth]) / total[truth] - each[called] / total[called]
+    return np.asarray(each.mean() + len(label) * influence / len(names))
 
 
 def _drop(cell: CellResults) -> float:

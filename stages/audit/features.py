@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from stages.aggregate.params import Audit
 
 
-_OF_A_VARIANT = "or set the variant's `weights:` to a file that you have, or to `none` to train from scratch"
-
-
 def cell(settings: Audit) -> Cell:
     """The settings of a frozen cell on the CPU, one thread: the same bytes on every processor (decision 0007)."""
     return Cell(
@@ -50,26 +47,20 @@ def weights(settings: Audit) -> dict[str, str] | None:
     Raises:
         UserError: the architecture is unknown, or its weights are not here and cannot be fetched.
     """
-    with _errors_name_audit_keys(settings):
+    with _errors_name_the_audit(settings):
         return zoo.pretrained(cell(settings).model)
 
 
 @contextlib.contextmanager
-def _errors_name_audit_keys(settings: Audit) -> Iterator[None]:
-    """Errors of a backbone name the keys of a variant; the audit has keys of its own, and none for weights."""
+def _errors_name_the_audit(settings: Audit) -> Iterator[None]:
+    """Errors of a backbone name the keys of a variant; the audit has its own key, and none for weights."""
     try:
         yield
     except UserError as error:
-        said, name = str(error), settings.architecture
-        own = f"params.yaml: `aggregate.audit.architecture: {name}`"
-        for before, after in (
-            (f"params.yaml: `architecture: {name}`", own),
-            (f"params.yaml: `{name}`", own),
-            ("; use `pooling: own` in its `head`", "; name another network"),
-            (_OF_A_VARIANT, "or set `aggregate.audit.folds: 0`, for no audit"),
-        ):
-            said = said.replace(before, after)
-        raise UserError(said) from None
+        raise UserError(
+            f"{error}. This is about `aggregate.audit.architecture: {settings.architecture}`: name another network "
+            "there, or set `aggregate.audit.folds: 0`, for no audit"
+        ) from None
 
 
 def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
@@ -98,7 +89,7 @@ def features(paths: Sequence[Path], settings: Audit) -> NDArray[np.float32]:
 
     def build(target: Path) -> None:
         images = pixels.load(paths, frozen.size, frozen.resize, known)
-        with _errors_name_audit_keys(settings):
+        with _errors_name_the_audit(settings):
             np.save(target, _computed(images, frozen, device))
 
     return store.array("features", key, build)

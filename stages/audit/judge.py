@@ -7,6 +7,7 @@ that are labelled `j`. As many labels as count as another class are taken for wr
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,12 +35,9 @@ class Judged(NamedTuple):
     """(judged, classes), out of fold"""
 
 
-def too_small(labels: Sequence[str], groups: Sequence[str], folds: int) -> dict[str, int]:
-    """Classes with fewer groups than folds, by their number of groups: not every fold could have one to learn from."""
-    seen: dict[str, set[str]] = {}
-    for label, group in zip(labels, groups, strict=True):
-        seen.setdefault(label, set()).add(group)
-    return {label: len(held) for label, held in sorted(seen.items()) if len(held) < folds}
+def groups_of_classes(labels: Sequence[str], groups: Sequence[str]) -> dict[str, int]:
+    """How many groups each class has, in the order of the classes."""
+    return dict(sorted(Counter(label for label, _ in set(zip(labels, groups, strict=True))).items()))
 
 
 def parts(
@@ -83,18 +81,13 @@ def out_of_fold(
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     named, grouped = np.array(labels, dtype=str), np.array(groups, dtype=str)
-    left_out = list(too_small(labels, groups, folds))
-    while True:
-        rows = np.flatnonzero(~np.isin(named, left_out))
-        classes, index = np.unique(named[rows], return_inverse=True)
-        if len(classes) < 2:
-            return Judged(rows[:0], [], index[:0], np.zeros((0, 0)))
-        cut = parts(index, grouped[rows], folds, seed)
-        # A class whose groups all fell into one fold has nothing to be learnt from in the others.
-        absent = [c for c in range(len(classes)) if any(not np.any(index[fit] == c) for fit, _ in cut)]
-        if not absent:
-            break
-        left_out += [str(classes[c]) for c in absent]
+    # Not every fold could have a group of a class with fewer groups than folds to learn from.
+    left_out = [label for label, count in groups_of_classes(labels, groups).items() if count < folds]
+    rows = np.flatnonzero(~np.isin(named, left_out))
+    classes, index = np.unique(named[rows], return_inverse=True)
+    if len(classes) < 2:
+        return Judged(rows[:0], [], index[:0], np.zeros((0, 0)))
+    cut = parts(index, grouped[rows], folds, seed)
     cut_off = FunctionTransformer(np.clip, kw_args={"a_min": -CUT, "a_max": CUT})
     model = make_pipeline(StandardScaler(), cut_off, LogisticRegression(C=C, max_iter=_ITERATIONS))
     found = cross_val_predict(model, features[rows].astype(np.float64), index, cv=cut, method="predict_proba")

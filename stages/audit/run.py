@@ -37,18 +37,18 @@ def run(settings: Audit) -> None:
     manifest = files.read_rows(CLEAN / "manifest.csv") if settings.folds else []
     paths = [intact.inside(CLEAN / "manifest.csv", "images", row["path"]) for row in manifest]
     rows: list[Row] = []
-    odd: list[Row] = []
-    told: dict[str, Any] = {"folds": settings.folds}
+    outliers: list[Row] = []
+    summary: dict[str, Any] = {"folds": settings.folds}
     if settings.folds:
-        rows, odd, told = _audit(manifest, paths, settings)
-    of = {row["image_id"]: path for row, path in zip(manifest, paths, strict=True)}
-    pictures = [_picture(of[row["image_id"]]) for row in rows[:SHOWN]]
+        rows, outliers, summary = _audit(manifest, paths, settings)
+    path_of = {row["image_id"]: path for row, path in zip(manifest, paths, strict=True)}
+    pictures = [_picture(path_of[row["image_id"]]) for row in rows[:SHOWN]]
     px = min(PX, max((max(picture.size) for picture in pictures), default=PX))
     with files.fresh_folder(OUT) as folder:
         files.write_rows(folder / "suspects.csv", COLUMNS, rows)
         if settings.folds:
-            files.write_rows(folder / "outliers.csv", OUTLIERS, odd)
-        files.write_json(folder / "summary.json", told)
+            files.write_rows(folder / "outliers.csv", OUTLIERS, outliers)
+        files.write_json(folder / "summary.json", summary)
         about = [{key: row[key] for key in ("image_id", "label", "predicted")} for row in rows[:SHOWN]]
         files.write_json(folder / "pictures.json", {"px": px, "columns": sprite.COLUMNS, "tiles": about})
         if pictures:
@@ -62,13 +62,14 @@ def _audit(
     from stages.audit import features
 
     labels, groups = [row["label"] for row in manifest], [row["group_id"] for row in manifest]
-    made = features.features(paths, settings)
-    judged = judge.out_of_fold(made, labels, groups, settings.folds, settings.seed)
+    pooled = features.features(paths, settings)
+    judged = judge.out_of_fold(pooled, labels, groups, settings.folds, settings.seed)
+    counts = judge.groups_of_classes(labels, groups)
     places = judge.issues(judged)
     rows = [_row(place, judged, manifest, len(places)) for place in places[: settings.most].tolist()]
-    odd, unlike = _strange(made, manifest)
+    outliers, about_outliers = _outliers(pooled, manifest)
     right = judged.probabilities.argmax(axis=1) == judged.labels if len(judged.rows) else None
-    told = {
+    summary = {
         "folds": settings.folds,
         "seed": settings.seed,
         "architecture": settings.architecture,
@@ -79,52 +80,49 @@ def _audit(
         "found": len(places),
         "listed": len(rows),
         "top1": None if right is None else float(right.mean()),
-        "left_out": _left_out(labels, groups, judged.classes),
-        "outliers": unlike,
+        "left_out": {label: count for label, count in counts.items() if label not in judged.classes},
+        "outliers": about_outliers,
         "libraries": {name: metadata.version(name) for name in ("cleanlab", "scikit-learn")},
     }
-    return rows, odd, told
+    return rows, outliers, summary
 
 
-def _strange(made: NDArray[np.float32], manifest: Sequence[dict[str, str]]) -> tuple[list[Row], Row | None]:
+def _outliers(pooled: NDArray[np.float32], manifest: Sequence[dict[str, str]]) -> tuple[list[Row], Row | None]:
     """The rows of outliers.csv, and what summary.json says of them; None where nothing can be said."""
-    far = strange.distances(made)
-    if far is None:
+    distances = strange.distances(pooled)
+    if distances is None:
         return [], None
-    places = strange.places(far).tolist()
+    places = strange.places(distances).tolist()
     rows = [
         {
             "image_id": manifest[k]["image_id"],
             "label": manifest[k]["label"],
-            "distance": float(far[k]),
+            "distance": float(distances[k]),
             "found": len(places),
-            "compared": len(far),
+            "compared": len(distances),
         }
         for k in places[: strange.MOST]
     ]
-    told = {"neighbours": strange.NEIGHBOURS, "limit": strange.limit(far), "found": len(places), "listed": len(rows)}
-    return rows, told
+    summary = {
+        "neighbours": strange.NEIGHBOURS,
+        "limit": strange.limit(distances),
+        "found": len(places),
+        "listed": len(rows),
+    }
+    return rows, summary
 
 
 def _row(place: int, judged: judge.Judged, manifest: Sequence[dict[str, str]], found: int) -> Row:
-    label, said = int(judged.labels[place]), int(judged.probabilities[place].argmax())
+    label, predicted = int(judged.labels[place]), int(judged.probabilities[place].argmax())
     return {
         "image_id": manifest[int(judged.rows[place])]["image_id"],
         "label": judged.classes[label],
-        "predicted": judged.classes[said],
+        "predicted": judged.classes[predicted],
         "label_probability": float(judged.probabilities[place, label]),
-        "predicted_probability": float(judged.probabilities[place, said]),
+        "predicted_probability": float(judged.probabilities[place, predicted]),
         "found": found,
         "judged": len(judged.rows),
     }
-
-
-def _left_out(labels: Sequence[str], groups: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
-    """Classes that were not judged, by their number of groups."""
-    seen: dict[str, set[str]] = {}
-    for label, group in zip(labels, groups, strict=True):
-        seen.setdefault(label, set()).add(group)
-    return {label: len(held) for label, held in sorted(seen.items()) if label not in classes}
 
 
 def _picture(path: Path) -> Image.Image:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stages.core import cells, errors, files, params
-from stages.evaluate import cell as cells_read
 from stages.evaluate import rerun, samples, tables
+from stages.evaluate.cell import read
 from stages.evaluate.params import Evaluate
 from stages.train import machine
 from stages.train.params import Cell
@@ -15,7 +15,7 @@ def main() -> None:
     study = params.read()
     variant, seed = cells.asked_for(study, "stages.evaluate")
     settings = params.section(Evaluate, study.raw["evaluate"], "evaluate")
-    cell = cells_read.read(variant, seed)
+    cell = read(variant, seed)
     machine.prepare(Cell.model_validate(cell.config["cell"]))  # before anything is computed: it decides about bits
     with files.fresh_folder(cells.evaluate_folder(variant, seed)) as folder:
         tables.write(cell, settings, folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stages.core import cells, files, intact
 from stages.core.errors import UserError
+from stages.evaluate import metrics
 from stages.train import data
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ class Split:
     logits: NDArray[np.float32]
     paths: list[Path] = field(default_factory=list)
 
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class of the largest logit of each image, the first of equal ones: (images,)."""
+        return np.asarray(self.logits.argmax(axis=1))
+
+    @cached_property
+    def log_p(self) -> NDArray[np.float64]:
+        """Log-probabilities, (images, classes)."""
+        return metrics.log_softmax(self.logits)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -50,21 +62,15 @@ def read(variant: str, seed: int) -> Cell:
         UserError: a file is missing, or the logits do not belong to this split, or they are not finite.
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
-    if not path.exists():
-        raise UserError(f"{path} is not here; `dvc repro -s train@{variant}-{seed}` makes it, `dvc pull` fetches it")
     images = data.load(seed)
     splits = {}
     archive = intact.arrays(path, SPLITS)
     for split, rows in images.rows.items():
         logits = archive[split]
         expected = (len(rows), len(images.classes))
-        if logits.shape != expected:
-            raise UserError(
-                f"{path}: `{split}` has shape {logits.shape} but {cells.split_file(seed)} asks for {expected}; the "
-                f"split changed after training: run `dvc repro train@{variant}-{seed}`"
-            )
-        if logits.dtype != np.float32:
-            raise intact.damaged(path, f"`{split}` is {logits.dtype}, not float32")
+        if logits.shape != expected or logits.dtype != np.float32:
+            what, wanted = f"{logits.dtype} of shape {logits.shape}", f"float32 of {expected}"
+            raise intact.damaged(path, f"`{split}` is {what}, but {cells.split_file(seed)} asks for {wanted}")
         if not np.isfinite(logits).all():
             raise UserError(
                 f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "

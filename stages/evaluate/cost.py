@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from stages.evaluate.cell import Cell
 
-LARGE, SMALL, LIMIT = 64, 16, 64  # images in a large batch, up to this many px a side and above it
-SECONDS, LEAST, MOST = 0.5, 3, 50  # repeat until so much time went by, but so often at least and at most
+LARGE = 16  # images in a large batch
+SECONDS = 0.5  # repeat until so much time went by
 
 
 def write(cell: Cell, network: torch.nn.Module, inputs: Tensor, folder: Path) -> None:
     """Write cost.json into `folder`.
 
     Args:
-        cell: whose weights' size is told.
+        cell: whose weights are counted.
         network: in evaluation mode.
         inputs: normalised images, float32 (at least 1, 3, height, width), on the device of the network.
-        folder: where to.
+        folder: of the cell's results.
     """
     files.write_json(
         folder / "cost.json",
@@ -61,16 +61,16 @@ def time_inference(cell: Cell, network: torch.nn.Module, image: Tensor) -> None:
     found = {device.type: _time(network.to(device), image[:1].to(device)) for device in devices}
     network.to(home)
     place = cells.timing_file(cell.variant, cell.seed).with_suffix(".inference.json")
-    files.write_json(place, {"batch": _large(image), "threads": torch.get_num_threads(), "ms_per_image": found})
+    files.write_json(place, {"batch": LARGE, "threads": torch.get_num_threads(), "ms_per_image": found})
 
 
 @torch.no_grad()
 def _time(network: torch.nn.Module, image: Tensor) -> dict[str, Any]:
     result: dict[str, Any] = {"device": _name(image.device)}
-    for key, batch in (("batch_1", image), ("batch_large", image.expand(_large(image), -1, -1, -1).contiguous())):
+    for key, batch in (("batch_1", image), ("batch_large", image.expand(LARGE, -1, -1, -1).contiguous())):
         network(batch)  # the first call pays for what later ones find ready
         taken: list[float] = []
-        while len(taken) < LEAST or (len(taken) < MOST and sum(taken) < SECONDS):
+        while sum(taken) < SECONDS:
             _wait(image.device)
             start = time.perf_counter()
             network(batch)
@@ -78,10 +78,6 @@ def _time(network: torch.nn.Module, image: Tensor) -> dict[str, Any]:
             taken.append(time.perf_counter() - start)
         result[key] = float(np.median(taken)) * 1000 / len(batch)
     return result
-
-
-def _large(image: Tensor) -> int:
-    return LARGE if image.shape[-1] <= LIMIT else SMALL
 
 
 def _wait(device: torch.device) -> None:

@@ -53,7 +53,7 @@ def write(
         folder: where to.
     """
     layer = choose_layer(network, settings.gradcam.layers.get(cell.variant), cell.variant)
-    reason = refuse(network, layer, lambda: normalised(images[:1]), settings.gradcam)
+    reason = refuse(network, layer, normalised(images[:1]), settings.gradcam)
     if reason or layer is None:
         files.write_json(folder / "gradcam.json", {"skipped": reason, "tiles": []})
         return
@@ -73,7 +73,7 @@ def write(
         tile: dict[str, Any] = {
             "image_id": test.ids[place],
             "label": cell.classes[test.targets[place]],
-            "predicted": cell.classes[int(test.logits[place].argmax())],
+            "predicted": cell.classes[test.predicted[place]],
             "target": cell.classes[target],
             "kind": kind,
         }
@@ -104,9 +104,7 @@ def choose_layer(network: Network, name: str | None, variant: str) -> torch.nn.M
     return chosen
 
 
-def refuse(
-    network: torch.nn.Module, layer: torch.nn.Module | None, image: Callable[[], Tensor], settings: GradCam
-) -> str | None:
+def refuse(network: torch.nn.Module, layer: torch.nn.Module | None, image: Tensor, settings: GradCam) -> str | None:
     """Why there is nothing to show, in words; None where there is."""
     if not settings.classes and not settings.shared:
         return "`evaluate.gradcam` asks for no picture"
@@ -115,7 +113,7 @@ def refuse(
     shapes: list[tuple[int, ...]] = []
     handle = layer.register_forward_hook(lambda _module, _input, output: shapes.append(tuple(output.shape)))
     with torch.no_grad():
-        network(image())
+        network(image)
     handle.remove()
     if len(shapes[0]) != 4:
         return f"the layer gives {len(shapes[0])} dimensions, not a map of images, channels, height and width"
@@ -162,7 +160,7 @@ def _choose(cell: Cell, settings: GradCam) -> list[tuple[int, int, str]]:
     chosen: list[tuple[int, int, str]] = []
     for right, wrong in samples.surest(test, samples.shown_classes(test, len(cell.classes), settings.classes), 1):
         for positions, kind in ((right, "surest_right"), (wrong, "surest_wrong")):
-            chosen += [(int(p), int(test.logits[p].argmax()), kind) for p in positions]
+            chosen += [(int(p), int(test.predicted[p]), kind) for p in positions]
     shared = seeding.generator(0, "grid").permutation(len(test.ids))[: settings.shared]
     return chosen + [(int(p), int(test.targets[p]), "shared") for p in shared]
 

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+import torchvision
 from sklearn import metrics as sk
 
-from stages.core import console, files, seeding
+from stages.core import console, seeding
+from stages.evaluate import transforms
+from stages.train import store
+from stages.train.feed import Images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from stages.evaluate.params import Robustness
-    from stages.train.feed import Images
     from stages.train.frozen import Cut
 
 COLUMNS = ["transform", "strength", "n", "changed", "top1", "macro_f1"]
 
 
-def write(
-    cell: Cut,
-    images: Images,
-    clean: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    settings: Robustness,
-    folder: Path,
-) -> None:
-    """Write robustness.csv into `folder`; its first row, `none`, is the unchanged images.
+def rows(
+    cell: Cut, images: Images, clean: NDArray[np.float32], targets: NDArray[np.int64], settings: Robustness
+) -> list[dict[str, Any]]:
+    """The rows of robustness.csv; the first, `none`, is the unchanged images.
+
+    `changed` is the fraction of images of which any pixel differs: a change that reached no image shows there. The
+    strength that changes no pixel is not computed: its row holds the clean figures.
 
     Args:
         cell: gives the logits.
@@ -38,41 +40,24 @@ def write(
         clean: their logits as they are, (images, classes).
         targets: their classes, (images,).
         settings: which changes, how strong, on how many images.
-        folder: where to.
     """
-    files.write_rows(folder / "robustness.csv", COLUMNS, rows(cell, images, clean, targets, settings))
-
-
-def rows(
-    cell: Cut, images: Images, clean: NDArray[np.float32], targets: NDArray[np.int64], settings: Robustness
-) -> list[dict[str, Any]]:
-    """The rows of robustness.csv.
-
-    `changed` is the fraction of images of which any pixel differs: a change that reached no image shows there. The
-    strength that changes no pixel is not computed: its row holds the clean figures.
-    """
-    from stages.evaluate import moved, transforms
-    from stages.train.feed import Images
-
     chosen = _subset(len(images), settings.images)
     images, targets = Images(images.pixels, images.rows[chosen]), targets[chosen]
     unchanged = _figures(clean[chosen], targets, 0.0)
     found = [{"transform": "none", "strength": None, **unchanged}]
-    for name, strength in console.progress(
-        list(_plan(settings, transforms.IDENTITY)), desc="robustness", unit="setting"
-    ):
-        row = unchanged if strength == transforms.IDENTITY[name] else None
-        if row is None:
-            logits, changed = moved.logits(cell, images, name, strength)
+    for name, strength in console.progress(list(_plan(settings)), desc="robustness", unit="setting"):
+        row = unchanged
+        if strength != transforms.TRANSFORMS[name][1]:
+            logits, changed = _logits(cell, images, name, strength)
             row = _figures(logits, targets, changed)
         found.append({"transform": name, "strength": strength, **row})
     return found
 
 
-def _plan(settings: Robustness, identity: dict[str, float | None]) -> Iterator[tuple[str, float]]:
-    flip = [1.0] if settings.flip else []
-    for name, unchanged in identity.items():
-        strengths = flip if name.endswith("_flip") else list(getattr(settings, name))
+def _plan(settings: Robustness) -> Iterator[tuple[str, float]]:
+    """Every change and strength; the strength that changes nothing comes first."""
+    for name, (_, unchanged) in transforms.TRANSFORMS.items():
+        strengths = [1.0] * settings.flip if name.endswith("_flip") else list(getattr(settings, name))
         if strengths and unchanged is not None:
             yield name, unchanged
         yield from ((name, strength) for strength in strengths if strength != unchanged)
@@ -93,3 +78,53 @@ def _subset(count: int, most: int | None) -> NDArray[np.int64]:
     if most is None or most >= count:
         return np.arange(count)
     return np.sort(seeding.generator(0, "robustness").permutation(count)[:most])
+
+
+class Moved:
+    """Images under one change, uint8 (n, size, size, 3) by slices; one chunk of them is held at a time."""
+
+    def __init__(self, images: Images, name: str, strength: float) -> None:
+        """`name` and `strength` are those of `transforms.apply`."""
+        self.images, self.name, self.strength = images, name, strength
+        self.changed = np.zeros(len(images), dtype=bool)
+        """of which images any pixel differs, as far as they were asked for"""
+        self._held: tuple[int, NDArray[np.uint8]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, wanted: slice) -> NDArray[np.uint8]:
+        start, stop, size = wanted.start, wanted.stop, transforms.CHUNK
+        parts = []
+        for number in range(start // size, -(-stop // size)):
+            first = number * size
+            parts.append(self._chunk(number)[max(start - first, 0) : stop - first])
+        return np.concatenate(parts)
+
+    def _chunk(self, number: int) -> NDArray[np.uint8]:
+        if self._held is None or self._held[0] != number:
+            here = slice(number * transforms.CHUNK, (number + 1) * transforms.CHUNK)
+            before = self.images[here]
+            tensor = torch.from_numpy(before).permute(0, 3, 1, 2).contiguous()
+            after = transforms.apply(self.name, tensor, self.strength, here.start)
+            pixels = after.permute(0, 2, 3, 1).contiguous().numpy()
+            self.changed[here] = (pixels != before).reshape(len(before), -1).any(axis=1)
+            self._held = (number, pixels)
+        return self._held[1]
+
+
+def _logits(cell: Cut, images: Images, name: str, strength: float) -> tuple[NDArray[np.float32], float]:
+    """Logits (images, classes) under a change, and the fraction of the images that it reached."""
+    pictures = Moved(images, name, strength)
+    change = [name, strength, torchvision.__version__, store.content([Path(transforms.__file__), Path(__file__)])]
+    found = cell.pictures(pictures, images.rows, change, f"{name} {strength:g}").cpu().numpy()
+    if cell.cache is None:
+        return found, float(pictures.changed.mean())
+
+    def build(target: Path) -> None:
+        for start in range(0, len(images) if not pictures.changed.any() else 0, transforms.CHUNK):
+            pictures[start : min(start + transforms.CHUNK, len(images))]
+        np.save(target, pictures.changed)
+
+    key: list[Any] = [change, cell.loaded.pixels_key, images.rows.tolist()]
+    return found, float(store.array("changed", key, build).mean())

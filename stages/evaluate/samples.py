@@ -40,7 +40,7 @@ def choose(cell: Cell, settings: Samples) -> dict[Place, list[str]]:
     """Which images, and why: `surest_right`, `surest_wrong`, `confused`, `grid` (all test), `suspect` (any unseen)."""
     chosen: dict[Place, list[str]] = {}
     test = cell.splits["test"]
-    guess, confidence = _guess(test)
+    confidence = np.exp(test.log_p).max(axis=1)
 
     def add(split: str, positions: NDArray[np.int64], kind: str) -> None:
         for position in positions.tolist():
@@ -49,11 +49,11 @@ def choose(cell: Cell, settings: Samples) -> dict[Place, list[str]]:
     for right, wrong in surest(test, shown_classes(test, len(cell.classes), settings.classes), settings.per_class):
         add("test", right, "surest_right")
         add("test", wrong, "surest_wrong")
-    confusion = metrics.confusion_matrix(test.targets, guess, len(cell.classes))
+    confusion = metrics.confusion_matrix(test.targets, test.predicted, len(cell.classes))
     np.fill_diagonal(confusion, 0)
     for pair in np.argsort(-confusion, axis=None, kind="stable")[: settings.confused]:
         true, other = divmod(int(pair), len(cell.classes))
-        inside = np.flatnonzero((test.targets == true) & (guess == other))
+        inside = np.flatnonzero((test.targets == true) & (test.predicted == other))
         add("test", inside[np.argsort(-confidence[inside], kind="stable")][:1], "confused")
     add("test", seeding.generator(0, "grid").permutation(len(test.ids))[: settings.grid], "grid")
     for split, position in _most_wrong(cell, settings.suspects):
@@ -69,19 +69,13 @@ def shown_classes(split: Split, classes: int, most: int) -> list[int]:
 
 def surest(split: Split, classes: list[int], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """For each class, positions of the `count` images predicted rightly, and wrongly, with the highest confidence."""
-    guess, confidence = _guess(split)
-    order = np.argsort(-confidence, kind="stable")
+    order = np.argsort(-np.exp(split.log_p).max(axis=1), kind="stable")
     found = []
     for index in classes:
         inside = order[split.targets[order] == index]
-        right = guess[inside] == index
+        right = split.predicted[inside] == index
         found.append((inside[right][:count], inside[~right][:count]))
     return found
-
-
-def _guess(split: Split) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    p = tables.probabilities(split)
-    return split.logits.argmax(axis=1).astype(np.int64), p.max(axis=1)
 
 
 def _most_wrong(cell: Cell, count: int) -> list[Place]:
@@ -89,8 +83,8 @@ def _most_wrong(cell: Cell, count: int) -> list[Place]:
     found: list[tuple[float, str, int]] = []
     for name in tables.OUT_OF_SAMPLE:
         split = cell.splits[name]
-        own = metrics.log_softmax(split.logits)[np.arange(len(split.ids)), split.targets]
-        wrong = np.flatnonzero(split.logits.argmax(axis=1) != split.targets)
+        own = split.log_p[np.arange(len(split.ids)), split.targets]
+        wrong = np.flatnonzero(split.predicted != split.targets)
         found += [(float(own[position]), name, int(position)) for position in wrong]
     return [(name, position) for _, name, position in sorted(found)[:count]]
 
@@ -98,13 +92,12 @@ def _most_wrong(cell: Cell, count: int) -> list[Place]:
 def _describe(cell: Cell, place: Place, kinds: list[str]) -> dict[str, Any]:
     name, position = place
     split = cell.splits[name]
-    p = np.exp(metrics.log_softmax(split.logits[position : position + 1]))[0]
-    guess = int(split.logits[position].argmax())
+    guess = split.predicted[position]
     return {
         "image_id": split.ids[position],
         "split": name,
         "label": cell.classes[split.targets[position]],
         "predicted": cell.classes[guess],
-        "confidence": tables.short(p[guess]),
+        "confidence": tables.short(np.exp(split.log_p[position, guess])),
         "kinds": kinds,
     }

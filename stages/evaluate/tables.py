@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.core import files
-from stages.evaluate import calibration, metrics
+from stages.evaluate import metrics
 from stages.evaluate.cell import SPLITS
 from stages.train import losses
 from stages.train.sections import Loss
@@ -28,30 +28,23 @@ def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
     loss = Loss.model_validate(cell.config.get("cell", {}).get("loss", {}))
     weights = losses.class_weights(loss, cell.splits["train"].targets, cell.classes)
     val = cell.splits["val"]
-    temperature = calibration.fit_temperature(val.logits, val.targets) if val.ids else None
+    temperature = metrics.fit_temperature(val.logits, val.targets)
     scalars: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
     for name, split in cell.splits.items():
-        if not split.ids:
-            continue
         values = metrics.all_metrics(split.logits, split.targets, top_k=settings.top_k, loss=loss, weights=weights)
         rows = _reliability(split.logits, split.targets, settings.calibration_bins)
-        values["ece"] = calibration.expected_calibration_error(rows)
+        values["ece"] = metrics.expected_calibration_error(rows)
         bins += [{"split": name, **row} for row in rows]
-        if temperature is not None and name == "val":
+        if name == "val":
             values["temperature"] = temperature
-        if temperature is not None and name in OUT_OF_SAMPLE:
+        if name in OUT_OF_SAMPLE:
             values |= _scaled(split, temperature, settings.calibration_bins)
         scalars += [{"split": name, "metric": metric, "value": value} for metric, value in values.items()]
     files.write_rows(folder / "metrics.csv", ["split", "metric", "value"], scalars)
     files.write_rows(folder / "calibration.csv", ["split", "bin_low", "bin_high", "n", "confidence", "accuracy"], bins)
     _write_classes(cell, folder)
     _write_predictions(cell, folder)
-
-
-def probabilities(split: Split) -> NDArray[np.float64]:
-    """Softmax of a split's logits, (images, classes)."""
-    return np.exp(metrics.log_softmax(split.logits))
 
 
 def short(value: float) -> float:
@@ -61,7 +54,7 @@ def short(value: float) -> float:
 
 def _reliability(logits: NDArray[np.floating], targets: NDArray[np.int64], bins: int) -> list[dict[str, Any]]:
     confidence = np.exp(metrics.log_softmax(logits)).max(axis=1)
-    return calibration.reliability(confidence, logits.argmax(axis=1) == targets, bins)
+    return metrics.reliability(confidence, logits.argmax(axis=1) == targets, bins)
 
 
 def _scaled(split: Split, temperature: float, bins: int) -> dict[str, float]:
@@ -71,7 +64,7 @@ def _scaled(split: Split, temperature: float, bins: int) -> dict[str, float]:
     return {
         "nll_scaled": float(-log_p[np.arange(len(log_p)), split.targets].mean()),
         "brier_scaled": metrics.brier(np.exp(log_p), split.targets),
-        "ece_scaled": calibration.expected_calibration_error(_reliability(logits, split.targets, bins)),
+        "ece_scaled": metrics.expected_calibration_error(_reliability(logits, split.targets, bins)),
     }
 
 
@@ -80,9 +73,8 @@ def _write_classes(cell: Cell, folder: Path) -> None:
     counts: list[dict[str, Any]] = []
     for name in SPLITS:
         split = cell.splits[name]
-        predicted = split.logits.argmax(axis=1).astype(np.int64)
-        confusion = metrics.confusion_matrix(split.targets, predicted, len(cell.classes))
-        columns = metrics.per_class(split.targets, predicted, len(cell.classes))
+        confusion = metrics.confusion_matrix(split.targets, split.predicted, len(cell.classes))
+        columns = metrics.per_class(split.targets, split.predicted, len(cell.classes))
         for index, label in enumerate(cell.classes):
             tables.append({"split": name, "label": label, **{key: column[index] for key, column in columns.items()}})
         for true, guess in np.argwhere(confusion).tolist():
@@ -95,8 +87,8 @@ def _write_classes(cell: Cell, folder: Path) -> None:
 def _write_predictions(cell: Cell, folder: Path) -> None:
     splits = {name: cell.splits[name] for name in OUT_OF_SAMPLE}
     targets = np.concatenate([split.targets for split in splits.values()])
-    guesses = np.concatenate([split.logits.argmax(axis=1) for split in splits.values()])
-    log_p = np.concatenate([metrics.log_softmax(split.logits) for split in splits.values()])
+    guesses = np.concatenate([split.predicted for split in splits.values()])
+    log_p = np.concatenate([split.log_p for split in splits.values()])
     rows = np.arange(len(targets))
     classes = np.array(cell.classes)
     columns = {

@@ -79,27 +79,17 @@ def jpeg(images: Tensor, strength: float, _chunk: int) -> Tensor:
     return torch.stack([F.jpeg(image, int(strength)) for image in images])
 
 
-TRANSFORMS: dict[str, Callable[[Tensor, float, int], Tensor]] = {
-    "rotation": rotation,
-    "shift": shift,
-    "scale": scale,
-    "horizontal_flip": horizontal_flip,
-    "vertical_flip": vertical_flip,
-    "brightness": brightness,
-    "blur": blur,
-    "noise": noise,
-    "jpeg": jpeg,
-}
-IDENTITY: dict[str, float | None] = {
-    "rotation": 0,
-    "shift": 0,
-    "scale": 1,
-    "horizontal_flip": 0,
-    "vertical_flip": 0,
-    "brightness": 1,
-    "blur": 0,
-    "noise": 0,
-    "jpeg": None,  # even quality 100 loses something
+# The change, and the strength that leaves the images as they are.
+TRANSFORMS: dict[str, tuple[Callable[[Tensor, float, int], Tensor], float | None]] = {
+    "rotation": (rotation, 0),
+    "shift": (shift, 0),
+    "scale": (scale, 1),
+    "horizontal_flip": (horizontal_flip, 0),
+    "vertical_flip": (vertical_flip, 0),
+    "brightness": (brightness, 1),
+    "blur": (blur, 0),
+    "noise": (noise, 0),
+    "jpeg": (jpeg, None),  # even quality 100 loses something
 }
 
 
@@ -117,7 +107,7 @@ def apply(name: str, images: Tensor, strength: float, first: int = 0) -> Tensor:
     """
     fit = _PIXELS // (images.shape[-2] * images.shape[-1]) // 4 * 4
     step = CHUNK if name == "noise" else min(max(fit, 4), CHUNK)
-    change, starts = TRANSFORMS[name], range(0, len(images), step)
+    (change, _), starts = TRANSFORMS[name], range(0, len(images), step)
     return torch.cat([change(images[start : start + step], strength, first + start) for start in starts])
 
 

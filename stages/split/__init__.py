@@ -17,9 +17,11 @@ from stages.split.params import Groups, HeldOut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
+    from numpy.typing import NDArray
 
     from stages.split.params import Split
+
+    Ints = NDArray[np.int64]
 
 NAMES = ("test", "val", "train")  # held-out parts first: train takes what is left
 OUTSIDE = ("left_out", "unused")
@@ -83,28 +85,34 @@ def assign(
             inside = _held_out(part, share, paths, named) & (parts == "")
             parts[inside] = part
             parts[(parts == "") & np.isin(members, members[inside])] = "left_out"
+    strata = classes if params.stratify else np.zeros_like(classes)
     if fold is not None and params.folds is not None:
-        parts[(parts == "") & (_folds(classes, members, params, params.folds, draw) == fold)] = "test"
+        rng = generator(params.seed, "folds", *draw)
+        parts[(parts == "") & (_folds(strata, members, params.folds, rng) == fold)] = "test"
     rest = parts == ""
-    _check_large_enough(classes[rest], names, params, len(labels))
-    parts[rest] = _deal_groups(classes[rest], members[rest], params, len(labels), draw)
+    need = _shares(strata[rest], names, params, len(labels))
+    parts[rest] = _deal_groups(strata[rest], members[rest], need, generator(params.seed, "split", *draw))
     if params.train is not None:
         inside = np.flatnonzero(parts == "train")
-        kept = _subset(classes[inside], members[inside], params, len(labels), draw)
+        kept = _subset(strata[inside], members[inside], params, len(labels), generator(params.seed, "train", *draw))
         parts[inside[~kept]] = "unused"
     _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params, by_user=any(named))
     return [str(part) for part in parts]
 
 
-def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[str]) -> npt.NDArray[np.bool_]:
+def listed(names: Sequence[str], most: int) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[str]) -> NDArray[np.bool_]:
     """Which images stand in a published part, or in the groups that are held out."""
     if isinstance(share, Groups):
         if missing := [name for name in share.groups if name not in set(named)]:
             known = sorted(set(named) - {""})
             raise UserError(
                 f"`split.{part}.groups` names {missing[0]!r}, but no kept image has such a group; "
-                + (f"the groups are {', '.join(known[:10])}" if known else "`ingest.group` says what the groups are")
-                + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+                + (f"the groups are {listed(known, 10)}" if known else "`ingest.group` says what the groups are")
             )
         return np.isin(np.asarray(named), share.groups)
     inside = np.array([path.startswith(share.folder.rstrip("/") + "/") for path in paths], dtype=np.bool_)
@@ -117,42 +125,15 @@ def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[s
     return inside
 
 
-def _check_large_enough(classes: npt.NDArray[np.int64], names: npt.NDArray[np.str_], params: Split, total: int) -> None:
-    """Stratified, each class must be able to give what the held-out parts ask of it."""
-    sizes = np.bincount(classes, minlength=len(names))
-    if not params.stratify or not sizes.any():
-        return
-    asked = _deal(sizes, params.test, total) + _deal(sizes, params.val, total)
-    if asked.sum() >= sizes.sum():
-        return  # no class is to blame: nothing would be left
-    for name, size, wanted in zip(names, sizes, asked, strict=True):
-        if wanted > size:
-            raise TooFewError(
-                f"the class `{name}` has {size} {'image' if size == 1 else 'images'}, but `split.test` = {params.test} "
-                f"and `split.val` = {params.val} of {total} images ask for {wanted} of it; add images of it, leave "
-                "small classes out (`ingest.min_images`), or lower the shares",
-                str(name),
-            )
-
-
-def _deal_groups(
-    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int, draw: Sequence[int]
-) -> npt.NDArray[np.str_]:
-    strata = classes if params.stratify else np.zeros_like(classes)
-    need = _shares(strata, params, total)
+def _deal_groups(strata: Ints, members: Ints, need: Ints, rng: np.random.Generator) -> NDArray[np.str_]:
+    """The part of each image, where the parts need so many images of each stratum (3, strata)."""
     table, members = _table(strata, members)
-    rng = generator(params.seed, "split", *draw)
     part_of_group = _deal_to(table, need.copy(), rng, NAMES.index("train"))
     _complete(part_of_group, table, need, rng)
     return np.array(NAMES)[part_of_group[members]]
 
 
-def _complete(
-    part_of_group: npt.NDArray[np.int64],
-    table: npt.NDArray[np.int64],
-    need: npt.NDArray[np.int64],
-    rng: np.random.Generator,
-) -> None:
+def _complete(part_of_group: Ints, table: Ints, need: Ints, rng: np.random.Generator) -> None:
     """Where all groups of a class are larger than a part's share, give the part the smallest that train can spare.
 
     Train can spare a group if it keeps another of each of its classes.
@@ -173,20 +154,14 @@ def _complete(
                 part_of_group[min(spare, key=lambda group: int(table[group].sum()))] = part
 
 
-def _folds(
-    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, folds: int, draw: Sequence[int]
-) -> npt.NDArray[np.int64]:
+def _folds(strata: Ints, members: Ints, folds: int, rng: np.random.Generator) -> Ints:
     """The fold of each image: whole groups, and of every class as nearly the same number as the groups allow."""
-    strata = classes if params.stratify else np.zeros_like(classes)
-    sizes = np.bincount(strata)
-    ends = (sizes * np.arange(folds + 1)[:, None]) // folds
+    ends = (np.bincount(strata) * np.arange(folds + 1)[:, None]) // folds
     table, members = _table(strata, members)
-    return _deal_to(table, np.diff(ends, axis=0), generator(params.seed, "folds", *draw), None)[members]
+    return _deal_to(table, np.diff(ends, axis=0), rng, None)[members]
 
 
-def _deal_to(
-    table: npt.NDArray[np.int64], need: npt.NDArray[np.int64], rng: np.random.Generator, otherwise: int | None
-) -> npt.NDArray[np.int64]:
+def _deal_to(table: Ints, need: Ints, rng: np.random.Generator, otherwise: int | None) -> Ints:
     """The part of each group, drawn in proportion to what the parts still need, among those that can take it whole.
 
     A group that fits nowhere goes to the part `otherwise`, or to the one that lacks most.
@@ -204,30 +179,25 @@ def _deal_to(
     return part_of_group
 
 
-def _subset(
-    classes: npt.NDArray[np.int64], members: npt.NDArray[np.int64], params: Split, total: int, draw: Sequence[int]
-) -> npt.NDArray[np.bool_]:
+def _subset(strata: Ints, members: Ints, params: Split, total: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which of the images that are left for train it keeps: whole groups, the largest first, while they fit."""
     wanted = params.train if isinstance(params.train, int) else round((params.train or 0) * total)
-    if not 1 <= wanted <= len(classes):
+    if not 1 <= wanted <= len(strata):
         raise UserError(
-            f"`split.train` = {params.train} asks for {wanted} images, but {len(classes)} of {total} are left for it; "
+            f"`split.train` = {params.train} asks for {wanted} images, but {len(strata)} of {total} are left for it; "
             "`train: null` takes them all"
         )
-    strata = classes if params.stratify else np.zeros_like(classes)
     need = _deal(np.bincount(strata), wanted, total)
     table, members = _table(strata, members)
     kept = np.zeros(len(table), dtype=np.bool_)
-    for group in _largest_first(table, generator(params.seed, "train", *draw)):
+    for group in _largest_first(table, rng):
         if (need >= table[group]).all():
             kept[group] = True
             need -= table[group]
     return kept[members]
 
 
-def _table(
-    strata: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _table(strata: Ints, members: Ints) -> tuple[Ints, Ints]:
     """Images of each group in each stratum, and the row of each image's group."""
     _, members = np.unique(members, return_inverse=True)
     table = np.zeros((members.max() + 1, strata.max() + 1), dtype=np.int64)
@@ -235,54 +205,65 @@ def _table(
     return table, members
 
 
-def _largest_first(table: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _largest_first(table: Ints, rng: np.random.Generator) -> Ints:
     """The groups in a random order among those of one size."""
     order = rng.permutation(len(table))
     return order[np.argsort(-table[order].sum(axis=1), kind="stable")]
 
 
-def _shares(strata: npt.NDArray[np.int64], params: Split, total: int) -> npt.NDArray[np.int64]:
-    """Images that each part takes of each stratum, shape (3, strata), summing to the images there are."""
-    sizes: npt.NDArray[np.int64] = np.bincount(strata)
-    held_out = [_deal(sizes, share, total) for share in (params.test, params.val)]
-    left = sizes - held_out[0] - held_out[1]
-    if (left < 0).any() or left.sum() == 0:
+def _shares(strata: Ints, names: NDArray[np.str_], params: Split, total: int) -> Ints:
+    """Images that each part takes of each stratum, (3, strata), summing to the images there are.
+
+    Raises:
+        TooFewError: a class has fewer images than validation and test take of it.
+        UserError: validation and test leave no train images.
+    """
+    sizes: Ints = np.bincount(strata)
+    test, val = (_deal(sizes, share, total) for share in (params.test, params.val))
+    left = sizes - test - val
+    if left.sum() <= 0:
         raise UserError(
             f"`split.test` = {params.test} and `split.val` = {params.val} of {total} images leave none for train"
         )
-    return np.stack([*held_out, left])
+    if (left < 0).any():  # of a class: a split that is not stratified has one stratum
+        place = int(left.argmin())
+        raise TooFewError(
+            f"the class `{names[place]}` is too small for the split (images: {sizes[place]}): `split.test` = "
+            f"{params.test} and `split.val` = {params.val} of {total} images ask for {sizes[place] - left[place]} of "
+            "it; add images of it, leave small classes out (`ingest.min_images`), or lower the shares",
+            str(names[place]),
+        )
+    return np.stack([test, val, left])
 
 
-def _deal(sizes: npt.NDArray[np.int64], share: float | HeldOut | None, total: int) -> npt.NDArray[np.int64]:
+def _deal(sizes: Ints, share: float | HeldOut | None, total: int) -> Ints:
     """Divide a share of all `total` images over the strata in proportion to their sizes, by largest remainders."""
     if share is None or isinstance(share, HeldOut):
         return np.zeros_like(sizes)
     wanted = share if isinstance(share, int) else round(share * total)
     exact = sizes * (wanted / sizes.sum())
-    dealt: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    dealt: Ints = np.floor(exact).astype(np.int64)
     most_left = np.argsort(-(exact - dealt), kind="stable")
     dealt[most_left[: wanted - dealt.sum()]] += 1
     return dealt
 
 
-def _check_whole(
-    parts: list[str], labels: list[str], members: npt.NDArray[np.int64], params: Split, *, by_user: bool
-) -> None:
+def _check_whole(parts: list[str], labels: list[str], members: Ints, params: Split, *, by_user: bool) -> None:
     """Every class in every part, no group in two; `by_user`: some groups are the user's and can be given up."""
-    images, groups = Counter(labels), Counter(label for label, _ in set(zip(labels, members.tolist(), strict=True)))
-    present = set(zip(labels, parts, strict=True))
-    for label in sorted(images):
-        missing = [part for part in reversed(NAMES) if (label, part) not in present]
-        if missing and (held_out := [part for part in NAMES[:2] if isinstance(getattr(params, part), HeldOut)]):
-            counts = Counter(part for part, of in zip(parts, labels, strict=True) if of == label)
+    counts = Counter(zip(labels, parts, strict=True))
+    held_out = [f"`split.{part}`" for part in NAMES[:2] if isinstance(getattr(params, part), HeldOut)]
+    for label in sorted(set(labels)):
+        missing = " and ".join(part for part in reversed(NAMES) if not counts[label, part])
+        if missing and held_out:
             raise TooFewError(
-                f"the class `{label}` has no image in {' and '.join(missing)} (train {counts['train']}, val "
-                f"{counts['val']}, test {counts['test']}), and {' and '.join(f'`split.{part}`' for part in held_out)} "
-                "names whole folders or groups, which are taken as they are; add images of it there, take the class "
-                "out of the source, or let the part be a share",
+                f"the class `{label}` has no image in {missing} (train {counts[label, 'train']}, val "
+                f"{counts[label, 'val']}, test {counts[label, 'test']}), and {' and '.join(held_out)} names whole "
+                "folders or groups, which are taken as they are; add images of it there, take the class out of the "
+                "source, or let the part be a share",
                 label,
             )
         if missing:
+            inside = np.array(labels) == label
             way = "leave small classes out (`ingest.min_images`), or raise the share"
             if by_user:
                 way = (
@@ -290,11 +271,11 @@ def _check_whole(
                     "params.yaml (`--group none` of `make new`); copies and look-alikes still stay together"
                 )
             raise TooFewError(
-                f"the class `{label}` is too small for the split (images: {images[label]}, groups that stay whole: "
-                f"{groups[label]}): none in {' and '.join(missing)} with `split.val` = {params.val} and `split.test` = "
+                f"the class `{label}` is too small for the split (images: {inside.sum()}, groups that stay whole: "
+                f"{len(set(members[inside]))}): none in {missing} with `split.val` = {params.val} and `split.test` = "
                 f"{params.test}; add images of it, {way}",
                 label,
             )
-    inside = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
-    if len(inside) != len({group for group, _ in inside}):
+    whole = {(group, part) for group, part in zip(members.tolist(), parts, strict=True) if part not in OUTSIDE}
+    if len(whole) != len({group for group, _ in whole}):
         raise AssertionError("a group stands in two parts of the split")

@@ -10,7 +10,7 @@ from typing import Any
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 from stages.core.folders import notes as notes_on
-from stages.split import NAMES, OUTSIDE, TooFewError, assign
+from stages.split import NAMES, OUTSIDE, TooFewError, assign, listed
 from stages.split.params import Published, Split
 
 _RELABELLED = re.compile("(?:^|; )by hand, relabel to ")  # what clean writes into the ledger
@@ -27,9 +27,6 @@ def main() -> None:
     in_source = Counter(row.get("label", "") for row in ledger)
     for label in sorted(in_source.keys() - {"", *labels}):
         console.say(f"no class {label!r}: none of its {in_source[label]} files was kept; data/clean/ledger.csv has why")
-    lost = [row["image_id"] for row in manifest if row["image_id"] not in origin]
-    if lost:
-        raise UserError(f"data/clean/ledger.csv keeps no {lost[0]!r}, which manifest.csv has; run `dvc repro clean`")
     paths = [origin[row["image_id"]]["path"] for row in manifest]
     named = [origin[row["image_id"]].get("group", "") for row in manifest]  # no such column where none is named
     # As published: copies stay known, so that the report can count them, and are not kept together. What the user says
@@ -71,7 +68,7 @@ def main() -> None:
                 }
             )
             if any(named):
-                where = set(zip(named, parts, strict=True)) - {("", part) for part in (*NAMES, *OUTSIDE)}
+                where = {(name, part) for name, part in zip(named, parts, strict=True) if name}
                 splits[-1]["named_groups"] = {part: sum(p == part for _, p in where) for part in reversed(NAMES)}
                 notes += _lost(where)
             console.say(", ".join(f"{part} {parts.count(part)}" for part in (*reversed(NAMES), *OUTSIDE)))
@@ -91,8 +88,7 @@ def _by_hand(label: str, ledger: list[dict[str, str]], audit: dict[str, Any]) ->
         if row["status"] == "kept" and row.get("label") == label and _RELABELLED.search(row.get("detail", ""))
     ]
     lost = audit.get("by_hand", {}).get("lost", {}).get(label, 0)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    told = [f"{', '.join(found[:3])}{more} got this label by hand"] if found else []
+    told = [f"{listed(found, 3)} got this label by hand"] if found else []
     told += [f"decisions by hand took the label from {lost} image{'s' * (lost > 1)}, or left them out"] if lost else []
     return f"; {', and '.join(told)} (data/curation.csv), which `make curate` takes back" if told else ""
 
@@ -100,11 +96,8 @@ def _by_hand(label: str, ledger: list[dict[str, str]], audit: dict[str, Any]) ->
 def _lost(where: set[tuple[str, str]]) -> list[str]:
     """Groups that were left out, since they share a picture with one that is held out."""
     lost = sorted(name for name, part in where if part == "left_out")
-    if not lost:
-        return []
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-    listed = f"{', '.join(lost[:5])}{more}"
-    return [f"Left out, since copies or look-alikes join them with images that are held out: the groups {listed}."]
+    why = "Left out, since copies or look-alikes join them with images that are held out: the groups"
+    return [f"{why} {listed(lost, 5)}."] if lost else []
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stages.core import cells, children, console, files
 from stages.core.errors import UserError
-from stages.track import pictures, store
+from stages.track import store
 from stages.track.model import log_model
 from stages.track.run import digest, run
 from stages.track.store import FINGERPRINT_TAG
@@ -112,7 +114,7 @@ def log_cell(client: MlflowClient, experiment_id: str, variant: str, seed: int) 
         _log_metrics(client, run_id, config)
         _log_data(client, run_id, seed)
         client.log_artifacts(run_id, str(cells.RESULTS / variant / str(seed)))
-        pictures.log(client, run_id, variant, seed)
+        _log_confusion(client, run_id, variant, seed)
         log_model(run_id, variant, seed)
 
 
@@ -163,6 +165,28 @@ def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
             profile=str({"images": sum(counts.values()), "classes": len(counts)}),
         )
         store.again(client.log_inputs, run_id, [DatasetInput(data, [InputTag("mlflow.data.context", part)])])
+
+
+def _log_confusion(client: MlflowClient, run_id: str, variant: str, seed: int) -> None:
+    """Log `confusion_test.png`, which MLflow shows under a run's artifacts; it draws curves itself, of metrics."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    mpl.rcParams["text.parse_math"] = False  # a label such as `$a_{b$` is text
+    classes = files.read_json(cells.SPLIT / "classes.json", list[str])
+    matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for row in files.read_rows(cells.evaluate_folder(variant, seed) / "confusion.csv"):
+        if row["split"] == "test":
+            matrix[classes.index(row["label"]), classes.index(row["predicted"])] = int(row["count"])
+    side = min(4 + 0.3 * len(classes), 24)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    readable = len(classes) <= 40
+    display = ConfusionMatrixDisplay(matrix, display_labels=classes if readable else None)
+    display.plot(
+        ax=figure.subplots(), cmap="Blues", include_values=readable, colorbar=False, xticks_rotation="vertical"
+    )
+    client.log_figure(run_id, figure, "confusion_test.png")
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

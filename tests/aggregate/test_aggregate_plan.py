@@ -129,8 +129,8 @@ def test_at_its_own_level_a_share_has_the_variances_that_are_known() -> None:
     assert rest == pytest.approx(np.diff(right.astype(float), axis=0).var() / 2, rel=0.1)
 
 
-def test_more_images_help_where_the_page_says_nothing_else() -> None:
-    """Where they do not, the rule of `joint` for few seeds is why, and a line says so."""
+def test_more_images_help_unless_a_few_seeds_then_decide_alone() -> None:
+    """What docs/statistics.md says of three seeds and many images."""
     rows = [
         {"variants": 5, "seeds": seeds, "images": n, "smallest_difference": found}
         for seeds in (3, 5)
@@ -140,9 +140,6 @@ def test_more_images_help_where_the_page_says_nothing_else() -> None:
     few, many = rows[:2], rows[2:]
     assert few[1]["smallest_difference"] > few[0]["smallest_difference"]
     assert many[1]["smallest_difference"] < many[0]["smallest_difference"]
-    (line,) = plan._worse(rows)
-    assert line.startswith("With 3 seeds, more images can need a larger difference: ")
-    assert plan._worse(many) == []
     rng = np.random.default_rng(2)  # and so it is: what 300 images decide, many images do not
     share = [
         np.mean([

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
@@ -88,34 +87,24 @@ def test_a_part_of_the_variance_has_no_interval_of_no_width() -> None:
     assert rows["initialisation"]["sd_low"] < rows["initialisation"]["sd"] < rows["initialisation"]["sd_high"]
 
 
-def test_macro_f1_is_a_mean_over_the_classes_that_have_test_images() -> None:
-    """Whether a run names a class without images or not; and the influence of an image is the slope of its weight."""
+def test_macro_f1_of_images_is_its_mean_and_its_slope() -> None:
+    """The influence of an image is how fast the metric changes with the weight of the image."""
     rng = np.random.default_rng(0)
-    label, there = rng.choice(list("abc"), 60), list("abc")
-    for named in ("abc", "abcd"):
-        guess = np.where(rng.random(60) < 0.7, label, rng.choice(list(named), 60))
-        found = values.f1(label, guess)
-        assert found.mean() == pytest.approx(f1_score(label, guess, labels=there, average="macro"))
-        for image in range(5):
-            weight = np.ones(60)
-            weight[image] += 1e-6
-            ahead = f1_score(label, guess, labels=there, average="macro", sample_weight=weight) - found.mean()
-            assert found[image] - found.mean() == pytest.approx(60 * ahead / 1e-6, abs=1e-3)
-
-
-def test_runs_that_name_a_class_without_images_are_averaged_as_the_others() -> None:
-    table = pd.DataFrame({"split": ["val"] * 2 + ["test"] * 4, "label": list("ababab"), "predicted": list("abcbab")})
-    found = collect._over_the_same_classes(table)
-    assert list(found) == [("test", "macro_f1")]
-    rest = table[2:]
-    assert found["test", "macro_f1"] == pytest.approx(
-        f1_score(rest["label"], rest["predicted"], labels=["a", "b"], average="macro")
-    )
+    label = rng.choice(list("abc"), 60)
+    guess = np.where(rng.random(60) < 0.7, label, rng.choice(list("abc"), 60))
+    each = values._f1(label, guess)
+    assert each.mean() == pytest.approx(f1_score(label, guess, average="macro"))
+    for image in range(5):
+        weight = np.ones(60)
+        weight[image] += 1e-6
+        ahead = f1_score(label, guess, average="macro", sample_weight=weight) - each.mean()
+        assert each[image] - each.mean() == pytest.approx(60 * ahead / 1e-6, abs=1e-3)
 
 
 def test_a_loss_that_rose_is_not_said_to_have_fallen() -> None:
-    ends = {"val_loss_fall": (-0.043, -0.407, 0.32), "train_top1": (0.9, 0.85, 0.95), "fall_of_chance": (0, -1, 1)}
-    verdict, rule = fit._judge({"gap": [0.1] * 3}, Fit(), lambda key: ends.get(key, (0.0, 0.0, 0.0)), 1)
+    ends = dict.fromkeys(fit.COLUMNS[3:], (0.0, 0.0, 0.0))
+    ends |= {"val_loss_fall": (-0.043, -0.407, 0.32), "train_top1": (0.9, 0.85, 0.95), "fall_of_chance": (0, -1, 1)}
+    verdict, rule = fit._judge({key: fit._Interval(*end) for key, end in ends.items()}, Fit(), 3, 1)
     assert verdict == "not decided"
     assert "validation loss rose by 4.3 (−32.0 to 40.7) % in the last quarter" in rule  # noqa: RUF001
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def trained(train: float, val: float, losses: list[float], **more: Any) -> collect.CellResults:
+def trained(train: float, val: float, losses: list[float]) -> collect.CellResults:
     history = [{"epoch": str(i + 1), "val_loss": repr(loss)} for i, loss in enumerate(losses)]
     metrics = {("train", "top1"): train, ("val", "top1"): val}
-    return collect.CellResults(
-        "one", 0, {"classes": list("abc")}, more.get("metrics", metrics), history, pd.DataFrame()
-    )
+    return collect.CellResults("one", 0, {"classes": list("abc")}, metrics, history, pd.DataFrame())
 
 
 FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
@@ -46,7 +44,6 @@ FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
             "(a change of less than 1 % of the loss of",
         ),
         (trained(0.2, 0.2, []), "not trained", "no epoch"),
-        (trained(0.9, 0.0, FLAT, metrics={("train", "top1"): 0.9}), "unknown", "no validation image"),
     ],
 )
 def test_verdict_and_its_rule(cell: collect.CellResults, verdict: str, words: str) -> None:

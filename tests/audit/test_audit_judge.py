@@ -93,26 +93,10 @@ def test_what_a_picture_is_judged_by_does_not_know_it() -> None:
 def test_small_classes_are_left_out_and_the_others_judged() -> None:
     features, labels, groups = clouds()
     labels[:4], groups[:4] = ["few"] * 4, ["f0", "f1", "f2", "f2"]
-    assert judge.too_small(labels, groups, 5) == {"few": 3}
+    assert judge.groups_of_classes(labels, groups)["few"] == 3
     judged = judge.out_of_fold(features, labels, groups, 5, 0)
     assert judged.classes == [f"c{k}" for k in range(CLASSES)]
     assert judged.rows.tolist() == list(range(4, len(labels)))
-
-
-def test_a_class_that_one_fold_holds_whole_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, labels, groups = clouds()
-    dealt = judge.parts
-
-    def unlucky(index: Index, grouped: NDArray[np.str_], folds: int, seed: int) -> list[tuple[Index, Index]]:
-        if len(set(index.tolist())) < CLASSES:
-            return dealt(index, grouped, folds, seed)
-        held = index == 2
-        return [(np.flatnonzero(~held), np.flatnonzero(held)), (np.flatnonzero(held), np.flatnonzero(~held))]
-
-    monkeypatch.setattr(judge, "parts", unlucky)
-    assert judge.out_of_fold(features, labels, groups, 5, 0).rows.tolist() == []
-    held = unlucky(np.arange(4), np.array(list("abcd")), 2, 0)
-    assert [part.tolist() for part in held[0]] == [[0, 1, 3], [2]]
 
 
 def test_one_class_alone_judges_nothing() -> None:

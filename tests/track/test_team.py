@@ -107,7 +107,7 @@ def test_of_eight_writers_nothing_is_lost_or_there_twice(team: servers.Team, tmp
             variant, seed = run.info.run_name.split("-")
             folder = clones[0] / "results" / variant / seed
             there = [f"{one.relative_to(folder)}" for one in folder.rglob("*") if one.is_file()]
-            assert files == sorted([*there, "curves.png", "confusion_test.png"])
+            assert files == sorted([*there, "confusion_test.png"])
             assert run.inputs
             assert len(run.inputs.dataset_inputs) == 3
         assert len({len(run.data.metrics) for run in runs if run.info.run_name != "report"}) == 1
