@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FITTED = ("featurewise", "zca")  # steps of normalisation that learn from images
 UNBALANCED = 3  # times as many test images in the largest class as in the smallest
-MOST_CLASSES = 10  # classes without test images that are named
 SPEED = ("threads", "channels_last")  # they change the time and the rounding, not the recipe
 SCALES = {"loss.label_smoothing": "label smoothing", "loss.class_weights": "class weights"}
 
@@ -129,7 +128,6 @@ def _data(evidence: StudyEvidence) -> list[str]:
         findings.late(evidence.audit),
         _one_data_set(evidence),
         _fitted(evidence),
-        _absent(evidence),
         _unbalanced(evidence),
     ]
 
@@ -142,21 +140,6 @@ def _one_data_set(evidence: StudyEvidence) -> str:
     sizes = f"one test set of {test}" if evidence.fixed else f"test sets of {test} each"
     shared = f"All variants share the same {len(evidence.splits)} splits (seed {seed}), with {sizes}, of one data set."
     return f"{shared} Another data set would change all results."
-
-
-def _absent(evidence: StudyEvidence) -> str:
-    """Names the classes that some test set has no image of; empty if there are none."""
-    splits = [split["counts"]["test"] for split in evidence.splits]
-    missing = [label for label in splits[0] if not all(split.get(label) for split in splits)]
-    if not missing:
-        return ""
-    shown = names(missing if len(missing) <= MOST_CLASSES else [*missing[:MOST_CLASSES], "others"])
-    where = "some test sets" if evidence.several else "the test set"
-    return (
-        f"Without an image in {where}: {len(missing)} of {len(splits[0])} classes ({shown}). No figure says how well "
-        "these classes are recognised there. Macro F1 and balanced accuracy are means over the classes that have test "
-        "images, in all runs; macro precision and recall count such a class as 0 in the runs that predict it."
-    )
 
 
 def _fitted(evidence: StudyEvidence) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, ranking, reliability, results, uncertainty, wording
+from stages.report import ranking, reliability, results, uncertainty, wording
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -153,13 +153,3 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
 def test_a_part_without_an_interval_has_a_dash() -> None:
     cell = results._sd({"sd": "0.0", "sd_low": "", "sd_high": ""}, 1)
     assert cell == {"value": "0.00", "interval": "–"}  # noqa: RUF001
-
-
-def test_classes_without_test_images_are_named() -> None:
-    splits = [{"counts": {"test": {"a": 5, "b": 0, "c": 1}}}, {"counts": {"test": {"a": 5, "b": 2, "c": 1}}}]
-    known: Any = Known(split={"splits": splits})
-    assert caveats._absent(known).startswith("Without an image in some test sets: 1 of 3 classes (b).")
-    known.split["splits"] = splits[:1]
-    assert caveats._absent(known).startswith("Without an image in the test set: 1 of 3 classes (b).")
-    known.split["splits"] = splits[1:]
-    assert caveats._absent(known) == ""
