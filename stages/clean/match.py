@@ -36,9 +36,7 @@ Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 _SLACK = 0.1  # of a usual difference, in the units of `compare.Proof`: pictures that hardly differ at all
 _USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
-_SHIFT = 10.0  # grey levels between the means of two pictures
 _PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
-_LEVEL = 3.0  # grey levels between the means of pictures without detail
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
 _CHUNK = 4096  # pairs that wait for a look, or small pairs that are looked at together
 _WHOLE = 0.95  # share of the frame; a pair that shares less is laid frame on frame too
@@ -171,11 +169,12 @@ def judge(pair: Pair, match: Match) -> Verdict:
 
 def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
     """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
-    if not detailed:
-        return proof.largest <= _PLAIN and proof.level <= _LEVEL and proof.grain >= match.drop_grain
-    if proof.largest > match.drop_difference * proof.usual + _SLACK or proof.usual > _USUAL or proof.level > _SHIFT:
+    if proof.grain < match.drop_grain or proof.level > match.drop_level or proof.soft > match.drop_soft:
         return False
-    return proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
+    if not detailed:
+        return proof.largest <= _PLAIN
+    even = proof.largest <= match.drop_difference * proof.usual + _SLACK
+    return even and proof.usual <= _USUAL and proof.colour >= match.drop_colour
 
 
 def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
@@ -252,7 +251,7 @@ def _laid(pair: Pair, fit: features.Fit | None, pictures: Pictures) -> Pair:
 def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
     """Give the verdict; where only the proof of a copy is missing, look at all pixels."""
     match = pictures.clean.match
-    hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0))
+    hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0, 0))
     one_file = pictures.prints[pair.a].sha256 == pictures.prints[pair.b].sha256  # two boxes of it are two things
     if not one_file and judge(hopeful, match) == "same":
         with _WHOLE_PICTURES:
@@ -268,7 +267,7 @@ def _proof(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Proof |
     grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
     other = pictures.thumb(pair.b).shape
     shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
-    return prove(left, right, grow @ warp @ shrink)
+    return prove(left, right, grow @ warp @ shrink, pictures.clean.match.drop_moved)
 
 
 def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
