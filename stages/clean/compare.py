@@ -35,6 +35,7 @@ _PROOF = 640  # px, the longer side at which a copy is proven
 _RIM = 3  # px at the border that interpolation spoils
 _FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
 _BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
+_AVERAGE, _ICON = 4, 128  # px; the longer side of a picture up to which half as many are averaged
 _GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -195,6 +196,8 @@ class Proof:
     largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
     what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
     colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
+    soft: the largest difference of a channel that is left after averaging over some pixels, in the same units: codecs
+    err up and down, a tint or a shadow does not.
     """
 
     largest: float
@@ -202,18 +205,23 @@ class Proof:
     grain: float
     colour: float
     level: float
+    soft: float
 
 
-def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | None:
+def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], most: float) -> Proof | None:
     """Compare two pictures of any size, uint8 (height, width, 3).
+
+    A copy shows the whole frame. Where registration moves a corner away from the frame, a picture is cropped, tilted or
+    shows a thing elsewhere; then one frame is laid on the other, and the pixels tell.
 
     Args:
         first: one of them.
         second: the other.
         warp: float64 (2, 3), from px of `second` to px of `first`, roughly.
+        most: how far registration may move a corner, as a share of the longer side.
 
     Returns:
-        The proof; None where they cannot be laid on each other.
+        The proof; None where the two have nothing in common to compare.
     """
     if _scale(warp) < 1:  # the first is the coarser: the other way round
         first, second, warp = second, first, cv2.invertAffineTransform(warp)
@@ -225,12 +233,20 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64]) -> Proof | N
     warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
     a, b = left.astype(np.float32), right.astype(np.float32)
     found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
-    if found is None:
-        return None
+    framed = frame(left, right)
+    if found is None or _moved(found, framed, right.shape) > most * max(left.shape):
+        found = framed.astype(np.float32)
     laid, covered = lay(a, found, b.shape)
     inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
     inside[:_RIM] = inside[-_RIM:] = inside[:, :_RIM] = inside[:, -_RIM:] = False
     return _judge(laid, b, inside) if inside.any() else None
+
+
+def _moved(one: Floats, other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """How far apart two maps take the corner of a picture for which they differ most, px."""
+    height, width = shape[:2]
+    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], np.float64)
+    return float(np.abs((one - other) @ corners).max())
 
 
 def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
@@ -242,15 +258,25 @@ def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
     tuned = (a - mean_a) * np.float32(gain if spread > 1 else 1.0) + mean_b
     soft_a, soft_b = _soft(tuned), _soft(b)
     contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
+    usual = _FLOOR + _SLOPE * contrast
     apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
-    difference = (apart / (_FLOOR + _SLOPE * contrast))[inside]
+    difference = (apart / usual)[inside]
     return Proof(
         largest=float(difference.max()),
         usual=float(np.percentile(difference, 98)),
         grain=_grain(grey_a, grey_b, inside & (contrast <= np.median(contrast[inside]))),
         colour=correlation(a[inside], b[inside]),
         level=float(np.abs(mean_a - mean_b).max()),
+        soft=_averaged(np.asarray((tuned - b) / usual[..., None], np.float32), inside),
     )
+
+
+def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
+    """The largest value of a channel (height, width, channels) that is left after averaging over `_AVERAGE` px."""
+    within = inside[..., None] * signed
+    size = _shrunk(within, _AVERAGE if max(signed.shape) > _ICON else _AVERAGE / 2)
+    small = cv2.resize(within, size, interpolation=cv2.INTER_AREA)  # to one pixel; a Gaussian blur joins these
+    return float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max())
 
 
 def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:

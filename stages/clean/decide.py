@@ -32,7 +32,7 @@ class Entry:
 
     path: str
     label: str
-    hint: str
+    source_group: str  # what the source says belongs together; empty where it says nothing
     box: Box | None
     print: Print
     status: str = "quarantined"
@@ -42,7 +42,7 @@ class Entry:
     duplicate_of: str = ""
     group_id: str = ""
     rank: int = 0  # of the published part that it stands in, 0 for the one that must stay whole
-    first: int = -1  # position of the first row with these pixels
+    first_equal: int = -1  # position of the first row with the same pixels
     hand: str = ""  # drop, keep or relabel, if a person decided so
 
     @property
@@ -100,8 +100,8 @@ def decide(
     seen: dict[str, int] = {}
     for k in usable:
         entries[k].status = "kept"
-        entries[k].first = seen.setdefault(entries[k].print.pixels, k)
-        copies.merge(entries[k].first, k)
+        entries[k].first_equal = seen.setdefault(entries[k].print.pixels, k)
+        copies.merge(entries[k].first_equal, k)
     joined = _bound(entries, usable, hand)
     hand.refuse_bound(joined)
     done = Decisions(entries, _of_use(entries, usable, pairs, hand))
@@ -126,7 +126,7 @@ def decide(
 
 def _of_use(entries: list[Entry], usable: list[int], pairs: Sequence[Pair], hand: Hand) -> list[Pair]:
     """The pairs of pictures in use, each picture at its first position, less those that a person told apart."""
-    first = {entries[k].print.pixels: entries[k].first for k in usable}
+    first = {entries[k].print.pixels: entries[k].first_equal for k in usable}
     of = {k: first[e.print.pixels] for k, e in enumerate(entries) if e.print.pixels in first}
     apart = {frozenset((of[a], of[b])) for a, b in hand.pairs("not_same")}
     found = [match.placed(pair, of) for pair in pairs if pair.a in of and pair.b in of]
@@ -134,12 +134,12 @@ def _of_use(entries: list[Entry], usable: list[int], pairs: Sequence[Pair], hand
 
 
 def _bound(entries: list[Entry], usable: list[int], hand: Hand) -> match.Linked:
-    """What stays together whatever is compared: same pixels, hints, one source file, and what a person joined."""
+    """Sets that stay together whatever is compared: same pixels, group of the source or file, or joined by a person."""
     groups = match.Linked()
     first: dict[tuple[str, str], int] = {}
     for k in usable:
-        groups.merge(entries[k].first, k)
-        for value in ("hint", entries[k].hint), ("file", entries[k].print.sha256):
+        groups.merge(entries[k].first_equal, k)
+        for value in ("group", entries[k].source_group), ("file", entries[k].print.sha256):
             if value[1]:
                 groups.merge(first.setdefault(value, k), k)
     for a, b in hand.pairs("together"):
@@ -189,7 +189,7 @@ def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[i
     """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
     labels: dict[int, set[str]] = defaultdict(set)
     for k in members:
-        labels[entries[k].first].add(entries[k].label)
+        labels[entries[k].first_equal].add(entries[k].label)
     if len(set().union(*labels.values())) == 1:
         return False
     return any(len(said) > 1 for said in labels.values()) or any(
@@ -243,7 +243,7 @@ def _copy_of(kept: Entry, one: Entry, verdicts: dict[tuple[int, int], Pair]) -> 
         return "same_bytes", f"of {kept.path}"
     if one.print.pixels == kept.print.pixels:
         return "same_pixels", f"of {kept.path}"
-    pair = verdicts.get((min(one.first, kept.first), max(one.first, kept.first)))
+    pair = verdicts.get((min(one.first_equal, kept.first_equal), max(one.first_equal, kept.first_equal)))
     return ("near_duplicate", f"of {kept.path}: {pair.said}") if pair else None
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 from scipy import fft
 
+from stages.clean.hashes import hamming
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def fit(first: NDArray[np.void], second: NDArray[np.void]) -> Fit | None:
     """Find the similarity transform that most one-to-one matches of two sets of features agree on."""
     if min(len(first), len(second)) < 4:
         return None
-    words = [np.ascontiguousarray(side["bits"]).view(np.uint64).T for side in (first, second)]
-    bits = np.zeros((len(first), len(second)), np.uint16)
-    for one, other in zip(*words, strict=True):  # 64 of the 256 bits at a time
-        bits += np.bitwise_count(one[:, None] ^ other)
+    bits = hamming(*(np.ascontiguousarray(side["bits"]) for side in (first, second)))
     right = bits.argmin(axis=1)
     left = np.arange(len(first))
     mutual = (bits.argmin(axis=0)[right] == left) & (bits[left, right] <= _FAR)  # one to one

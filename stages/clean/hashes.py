@@ -22,7 +22,6 @@ Words = NDArray[np.uint64]
 _CHUNK = 250_000  # pairs given at a time
 _TILE, _ROW = 65_536, 4096  # pairs that the cache of a core holds; of these, hashes of one side
 _SAMPLE = 256
-_hammings: Any = faiss.hammings  # type: ignore[attr-defined]  # all distances of two sides, by the best instructions
 _SORT, _BUCKET, _PAIR, _HIT = 1e-8, 7e-6, 2.5e-10, 1e-7  # s: a hash sorted, a bucket, a pair compared, one found
 
 
@@ -54,7 +53,7 @@ def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[In
             sides, following = following.result(), next(sorting, following)  # the next is sorted meanwhile
             for x, y in _near(threads, sides, bits, radius):
                 apart, first = x ^ y, np.arange(len(x))
-                for before in sets[:number]:  # the first set that finds a pair tells it
+                for before in sets[:number]:  # pairs that an earlier set has found are left out
                     first = first[apart[first] & np.uint64(before) != 0]
                 yield from _positions(x[first], y[first], asked, held)
 
@@ -175,15 +174,22 @@ def _compare(asks: Words, holds: Words, radius: int, tiles: Iterable[tuple[int, 
     x, y = [asks[:0]], [asks[:0]]
     left, right = (side.view(np.uint8).reshape(-1, 8) for side in (asks, holds))
     for a, b, c, d in tiles:
-        distance = np.empty((b - a) * (d - c), np.int32)
-        _hammings(*map(faiss.swig_ptr, (left[a:b], right[c:d])), b - a, d - c, 8, faiss.swig_ptr(distance))
-        distance -= 1  # of equal ones the largest number without a sign: they are known
+        distance = hamming(left[a:b], right[c:d]).ravel()
+        distance -= 1  # of equal hashes the largest number without a sign: these pairs are known
         near = np.flatnonzero(distance.view(np.uint32) < radius)
         if len(near):
             i, j = np.divmod(near, d - c)
             x.append(asks[a + i])
             y.append(holds[c + j])
     return np.concatenate(x), np.concatenate(y)
+
+
+def hamming(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Hamming distances, int32 (n, m), of all pairs of rows of two contiguous arrays, uint8 (n, bytes), (m, bytes)."""
+    distance = np.empty((len(left), len(right)), np.int32)
+    sides = map(faiss.swig_ptr, (left, right))
+    faiss.hammings(*sides, *distance.shape, left.shape[1], faiss.swig_ptr(distance))  # type: ignore[attr-defined]
+    return distance
 
 
 def firsts(values: NDArray[Any]) -> NDArray[np.bool_]:

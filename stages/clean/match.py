@@ -6,8 +6,11 @@ shot, or a part of it (they must not be split apart).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +19,8 @@ from scipy.cluster.hierarchy import DisjointSet
 from stages.clean import features, search, small
 from stages.clean.compare import UNLIKE, Evidence, Proof, compare, frame, prove
 from stages.clean.describe import small_size
+from stages.clean.opencv import hold
+from stages.clean.pictures import workers
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -31,12 +36,11 @@ Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 _SLACK = 0.1  # of a usual difference, in the units of `compare.Proof`: pictures that hardly differ at all
 _USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
-_SHIFT = 10.0  # grey levels between the means of two pictures
 _PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
-_LEVEL = 3.0  # grey levels between the means of pictures without detail
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
-_CHUNK = 4096  # small pairs looked at together
-_WHOLE = 0.95  # share of the frame; what covers less is looked at frame on frame too
+_CHUNK = 4096  # pairs that wait for a look, or small pairs that are looked at together
+_WHOLE = 0.95  # share of the frame; a pair that shares less is laid frame on frame too
+_WHOLE_PICTURES = Lock()  # two pictures in all pixels can take a gigabyte: one thread at a time
 
 
 class Candidate(NamedTuple):
@@ -165,11 +169,12 @@ def judge(pair: Pair, match: Match) -> Verdict:
 
 def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
     """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
-    if not detailed:
-        return proof.largest <= _PLAIN and proof.level <= _LEVEL and proof.grain >= match.drop_grain
-    if proof.largest > match.drop_difference * proof.usual + _SLACK or proof.usual > _USUAL or proof.level > _SHIFT:
+    if proof.grain < match.drop_grain or proof.level > match.drop_level or proof.soft > match.drop_soft:
         return False
-    return proof.colour >= match.drop_colour and proof.grain >= match.drop_grain
+    if not detailed:
+        return proof.largest <= _PLAIN
+    even = proof.largest <= match.drop_difference * proof.usual + _SLACK
+    return even and proof.usual <= _USUAL and proof.colour >= match.drop_colour
 
 
 def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
@@ -200,10 +205,14 @@ def _named(rows: Index, places: Index, by: Literal["hash", "features", "frequenc
 
 
 def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: dict[tuple[int, int], Pair]) -> None:
-    """Compare pairs, and keep of each the better of two looks."""
+    """Compare pairs, and keep the better of two looks at a pair."""
     whole = [r for r in rows if r.a in tiny or r.b in tiny]
     large = sorted((r for r in rows if r.a not in tiny and r.b not in tiny), key=lambda r: (r.a, r.b))
-    looks = [_large(r, pictures) for r in progress(large, desc="compare")]
+    parts = (large[start : start + _CHUNK] for start in range(0, len(large), _CHUNK))
+    count = workers(pictures.clean)  # OpenCV and faiss let other threads run while they compute
+    with ThreadPoolExecutor(count, initializer=hold) as threads:
+        every = (pair for part in parts for pair in threads.map(partial(_large, pictures=pictures), part))
+        looks = list(progress(every, total=len(large), desc="compare"))
     for start in range(0, len(whole), _CHUNK):
         looks += _tiny(whole[start : start + _CHUNK], pictures)
     for pair in looks:
@@ -214,41 +223,51 @@ def _look(rows: Sequence[Candidate], tiny: set[int], pictures: Pictures, found: 
 
 
 def _large(row: Candidate, pictures: Pictures) -> Pair:
-    match = pictures.clean.match
-    first, second = pictures.thumb(row.a), pictures.thumb(row.b)
-    first = np.ascontiguousarray(features.orient(first, row.orientation))
+    """Lay the one picture on the other as their features say, or frame on frame."""
     pair = Pair(row.a, row.b, row.orientation, row.by)
-    fit, warp = None, frame(first, second)
-    if row.by == "features":
-        mine, other = pictures.prints[row.a].features, pictures.prints[row.b].features
-        fit = features.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
-        if fit is None or fit.inliers < match.inliers:
-            return pair
-        warp = fit.warp
-        pair = replace(pair, degrees=float(np.degrees(np.arctan2(warp[1, 0], warp[0, 0]))))
-    pair = _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
-    if fit is None or pair.verdict != "same" or pair.evidence.overlap >= _WHOLE:
+    if row.by != "features":
+        return _laid(pair, None, pictures)
+    mine, other = pictures.prints[row.a].features, pictures.prints[row.b].features
+    fit = features.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
+    if fit is None or fit.inliers < pictures.clean.match.inliers:
         return pair
-    # a pattern that repeats agrees at many places: what differs may lie where this one does not reach
-    framed = _large(row._replace(by="hash"), pictures)
-    return framed if framed.proof and framed.evidence.overlap > pair.evidence.overlap else pair
+    turn = float(np.degrees(np.arctan2(fit.warp[1, 0], fit.warp[0, 0])))
+    laid = _laid(replace(pair, degrees=turn), fit, pictures)
+    if laid.verdict != "same" or laid.evidence.overlap >= _WHOLE:
+        return laid
+    # a pattern that repeats agrees at many places: a difference may lie where this place does not reach
+    framed = _laid(replace(pair, by="hash"), None, pictures)
+    return framed if framed.proof and framed.evidence.overlap > laid.evidence.overlap else laid
+
+
+def _laid(pair: Pair, fit: features.Fit | None, pictures: Pictures) -> Pair:
+    """The pair with its evidence and verdict, from the transform of `fit`, or frame on frame."""
+    first, second = pictures.thumb(pair.a), pictures.thumb(pair.b)
+    first = np.ascontiguousarray(features.orient(first, pair.orientation))
+    warp = frame(first, second) if fit is None else fit.warp
+    return _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
 
 
 def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
     """Give the verdict; where only the proof of a copy is missing, look at all pixels."""
     match = pictures.clean.match
-    hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0))
+    hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0, 0))
     one_file = pictures.prints[pair.a].sha256 == pictures.prints[pair.b].sha256  # two boxes of it are two things
     if not one_file and judge(hopeful, match) == "same":
-        left, right = (np.asarray(pictures.picture(k).image) for k in (pair.a, pair.b))
-        thumb = pictures.thumb(pair.a)
-        left = np.ascontiguousarray(features.orient(left, pair.orientation))
-        shape = features.orient(thumb, pair.orientation).shape
-        grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
-        other = pictures.thumb(pair.b).shape
-        shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
-        pair = replace(pair, proof=prove(left, right, grow @ warp @ shrink))
+        with _WHOLE_PICTURES:
+            pair = replace(pair, proof=_proof(pair, warp, pictures))
     return replace(pair, verdict=judge(pair, match))
+
+
+def _proof(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Proof | None:
+    """Compare all pixels; `warp` leads from the thumbnail of the second picture to that of the first."""
+    left, right = (np.asarray(pictures.picture(k).image) for k in (pair.a, pair.b))
+    left = np.ascontiguousarray(features.orient(left, pair.orientation))
+    shape = features.orient(pictures.thumb(pair.a), pair.orientation).shape
+    grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
+    other = pictures.thumb(pair.b).shape
+    shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
+    return prove(left, right, grow @ warp @ shrink, pictures.clean.match.drop_moved)
 
 
 def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:

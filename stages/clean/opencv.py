@@ -12,7 +12,13 @@ import cv2 as _cv2
 
 cv2: Any = _cv2  # its stubs know neither the types of its results nor all of its functions
 
-cv2.setNumThreads(1)  # the stage has threads of its own
-cv2.setUseOptimized(False)
 
-__all__ = ["cv2"]
+def hold() -> None:
+    """Hold OpenCV in the calling thread to these instructions; a new thread takes what the processor has."""
+    cv2.setUseOptimized(False)
+
+
+cv2.setNumThreads(1)  # the stage has threads of its own
+hold()
+
+__all__ = ["cv2", "hold"]

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import sqlite3
+import threading
 from collections import OrderedDict, deque
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,7 @@ class Pictures:
         self._jobs = jobs
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
+        self._lock = threading.Lock()  # several threads ask for thumbnails
         self.picture = functools.lru_cache(maxsize=2)(self._picture)  # a pair is looked at twice
         with contextlib.closing(Cache(cache_file)) as cache:
             self._describe(cache)
@@ -90,10 +92,11 @@ class Pictures:
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
-        if k not in self._thumbs:
-            self._keep(k, np.asarray(describe.small(self.picture(k).image)))
-        self._thumbs.move_to_end(k)
-        return self._thumbs[k]
+        with self._lock:
+            if k not in self._thumbs:
+                self._keep(k, np.asarray(describe.small(self.picture(k).image)))
+            self._thumbs.move_to_end(k)
+            return self._thumbs[k]
 
     def _describe(self, cache: Cache) -> None:
         asked: deque[tuple[int, bytes]] = deque()  # of those that are being described: position and key

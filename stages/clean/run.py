@@ -207,8 +207,8 @@ def write(done: Decisions, pictures: Pictures, out: Path) -> None:
     place = {label: natural(label) for label in names}
     order = sorted(kept, key=lambda k: (place[kept[k].label], kept[k].image_id))
     files.write_rows(out / "manifest.csv", MANIFEST, (_manifest_row(kept[k], f"images/{places[k]}") for k in order))
-    named = any(e.hint for e in done.entries)  # a study without groups of its own has no such column
-    ledger = (_ledger_row(e) | ({"group": e.hint} if named else {}) for e in done.entries)
+    named = any(e.source_group for e in done.entries)  # a study without groups of its own has no such column
+    ledger = (_ledger_row(e) | ({"group": e.source_group} if named else {}) for e in done.entries)
     files.write_rows(out / "ledger.csv", (*LEDGER, *["group"] * named), ledger)
     files.write_json(out / "audit.json", audit(done, pictures.clean))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["feature_pairs", "hash_pairs", "nearest", "vector_pairs"]
 Index = NDArray[np.int64]
 _NEAREST, _PROBES, _FAR = 6, 5, 48  # features looked at, cells visited, bits of 256
-_TURNS, _SCALES = 8, 2  # bins of a full turn; octaves in a bin
+_SCALES = 2  # octaves in a bin
 
 faiss.omp_set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Pairs of low frequencies that are near each other, all of them: a first look by few axes, then exact products."""
+"""Pairs of low frequencies that are near each other, all of them: a bound by few axes, then exact products."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Index = NDArray[np.int64]
 Floats = NDArray[np.float32]
 _WAITING = 500_000  # rows that wait to be thinned out
 _TILE = 512  # vectors on each side of a block of products that the cache of a core holds
-_AXES, _SAMPLE = 32, 20_000  # that the first look takes; vectors from which they are drawn
+_AXES, _SAMPLE = 32, 20_000  # principal axes of the bound; vectors from which they are computed
 _FEW = 1 / 64  # of a block: so many pairs are gathered one by one in the time that all products of it take
 _ROUNDING = 1.0  # more than sums of 34 float32 products of such lengths are off
 
@@ -40,11 +40,11 @@ def vector_pairs(vectors: NDArray[np.int8], asks: Index, cosine: float, most: in
         Rows (4, pairs): the one that asks, its neighbour, minus their dot product, orientation (1: it is mirrored).
     """
     order = np.concatenate([asks, np.setdiff1d(np.arange(len(vectors)), asks)])
-    look = _Look(vectors[order], len(asks), round(cosine * UNIT * UNIT))
+    filtered = _Filtered(vectors[order], len(asks), round(cosine * UNIT * UNIT))
     thin = partial(_first, most=most)
 
     def near(start: int) -> Index:
-        found = (np.concatenate([order[rows[:2]], rows[2:]]) for rows in look.near(start))
+        found = (np.concatenate([order[rows[:2]], rows[2:]]) for rows in filtered.near(start))
         return thinned(found, thin)
 
     def every() -> Iterator[Index]:
@@ -76,12 +76,12 @@ def _first(rows: Index, most: int) -> Index:
     return rows[:, np.arange(len(asks)) - np.searchsorted(asks, asks) < most]
 
 
-class _Look:
-    """Vectors, and what their first look takes.
+class _Filtered:
+    """Vectors, and a cheap bound on their products that filters out most pairs.
 
     Mirroring turns the sign of odd columns, so the products of a pair in both orientations are the sum and the
-    difference of an even and an odd part. Of both parts together the leading principal axes are taken, and for all
-    others the product of the lengths there, which is never less than what they add (Cauchy and Schwarz).
+    difference of an even and an odd part. The bound takes the leading principal axes of both parts, and for all other
+    axes the product of the lengths there, which is never less than what they add (Cauchy and Schwarz).
     """
 
     def __init__(self, vectors: NDArray[np.int8], asks: int, least: int) -> None:
@@ -97,9 +97,9 @@ class _Look:
         )
         whole, *taken = (np.einsum("ij,ij->i", v, v, dtype=np.float32) for v in (vectors, even, self.odd))
         rest = np.sqrt(np.maximum(whole - sum(taken), 0) + _ROUNDING)[:, None]
-        # what the odd part must reach: the threshold less the even part and the most that the rest can add
-        self.right = np.hstack([even, rest, np.ones_like(rest)])
-        self.left = np.hstack([-even, -rest, np.full_like(rest, least - _ROUNDING)])[:asks]
+        # products of these say what the odd part must reach: `least` less the even part and the most that the rest adds
+        self.bound_held = np.hstack([even, rest, np.ones_like(rest)])
+        self.bound_asked = np.hstack([-even, -rest, np.full_like(rest, least - _ROUNDING)])[:asks]
 
     def near(self, start: int) -> Iterator[Index]:
         """Rows of `vector_pairs`: the tile of those that ask from `start` on, and all that come later."""
@@ -107,7 +107,7 @@ class _Look:
         for first in range(start, len(self.vectors), _TILE):
             columns = slice(first, first + _TILE)
             odd = self.odd[rows] @ self.odd[columns].T
-            passed = np.flatnonzero(np.abs(odd, out=odd) >= self.left[rows] @ self.right[columns].T)
+            passed = np.flatnonzero(np.abs(odd, out=odd) >= self.bound_asked[rows] @ self.bound_held[columns].T)
             held = self.vectors[columns].astype(np.float32)
             for orientation, every in enumerate((self.vectors, self.mirrored) * bool(len(passed))):
                 i, j, product = _exact(every[rows].astype(np.float32), held, passed, self.least)

@@ -8,11 +8,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from stages.clean import match
 
 from .conftest import Raw, photo, scene
 
@@ -236,6 +239,27 @@ def test_a_processor_with_fewer_instructions_sees_the_same() -> None:
     }
     assert len(told) == 1
     assert told.pop().count("Evidence") == 8
+
+
+def test_threads_see_the_bits_that_this_thread_sees(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Callable[..., object], tuple[object, ...], object]] = []
+
+    def recorded(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            seen.append((function, arguments, function(*arguments)))
+            return seen[-1][2]
+
+        return call
+
+    for name in ("compare", "prove"):
+        monkeypatch.setattr(match, name, recorded(getattr(match, name)))
+    for seed in range(4):
+        raw.add(f"a/{seed}.jpg", scene(seed), save={"quality": 92})
+        raw.add(f"a/half-{seed}.jpg", scene(seed).resize((160, 120)), save={"quality": 60})
+        raw.add(f"a/turned-{seed}.jpg", scene(seed).rotate(3).crop((20, 20, 300, 220)))
+    raw.run(workers=3)
+    assert Counter(function.__name__ for function, _, _ in seen) >= Counter(compare=12, prove=4)
+    assert [function(*arguments) for function, arguments, _ in seen] == [found for _, _, found in seen]
 
 
 def banner(text: str, width: int, height: int) -> Image.Image:
