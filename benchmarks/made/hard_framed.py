@@ -111,6 +111,20 @@ def tints(rng: np.random.Generator) -> Pairs:
             yield label, Image.composite(Image.fromarray(painted), room, wall)
 
 
+def damp_walls(rng: np.random.Generator) -> Pairs:
+    """A plastered wall, photographed once; a stain of damp without any edge, to one side, is 9 levels darker."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    while True:
+        rough = cv2.GaussianBlur(rng.normal(0, 14, (SIDE, SIDE)), (0, 0), 1.2)
+        plaster = np.asarray(draw.smooth(rng, SIDE, SIDE, 150, 200)) + rough[..., None]
+        yield "dry", Image.fromarray(np.clip(plaster, 0, 255).astype(np.uint8))
+        for side in (70, SIDE - 70):
+            a, b, width, height = side, *rng.uniform(60, SIDE - 60, 1), *rng.uniform(30, 50, 2)
+            damp = np.exp(-((((x - a) / width) ** 2 + ((y - b) / height) ** 2) ** 2))
+            stained = plaster - 9 * damp[..., None] * [0.8, 1, 1]
+            yield "damp", Image.fromarray(np.clip(stained, 0, 255).astype(np.uint8))
+
+
 def blushes(rng: np.random.Generator) -> Pairs:
     """Small faces, pale or with red cheeks, or with one red cheek."""
     while True:
@@ -156,6 +170,6 @@ def sprites(rng: np.random.Generator) -> Pairs:
 
 SETS = {
     "crops": crops, "collages": collages, "zooms": zooms, "packshots": packshots, "tilted pages": tilted_pages,
-    "balloons": balloons, "warm spots": warm_spots, "tints": tints, "blushes": blushes, "dye lots": dye_lots,
-    "sprites drawn": sprites,
+    "balloons": balloons, "warm spots": warm_spots, "tints": tints, "damp walls": damp_walls, "blushes": blushes,
+    "dye lots": dye_lots, "sprites drawn": sprites,
 }  # fmt: skip

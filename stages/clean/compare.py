@@ -35,7 +35,7 @@ _PROOF = 640  # px, the longer side at which a copy is proven
 _RIM = 3  # px at the border that interpolation spoils
 _FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
 _BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
-_AVERAGE, _ICON = 4, 128  # px; the longer side of a picture up to which half as many are averaged
+_NARROW, _WIDE, _ICON = 4, 16, 128  # px; the longer side of a picture up to which half as many are averaged
 _GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -196,8 +196,8 @@ class Proof:
     largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
     what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
     colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
-    soft: the largest difference of a channel that is left after averaging over some pixels, in the same units: codecs
-    err up and down, a tint or a shadow does not.
+    soft: the largest difference of a channel that is left after averaging over some pixels, or twice what is left over
+    many, in the same units: codecs err up and down, a tint or a shadow does not.
     """
 
     largest: float
@@ -272,11 +272,13 @@ def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
 
 
 def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
-    """The largest value of a channel (height, width, channels) that is left after averaging over `_AVERAGE` px."""
+    """What averaging leaves of differences (height, width, channels); over 16 px codecs leave half of that over 4 px."""
     within = inside[..., None] * signed
-    size = _shrunk(within, _AVERAGE if max(signed.shape) > _ICON else _AVERAGE / 2)
-    small = cv2.resize(within, size, interpolation=cv2.INTER_AREA)  # to one pixel; a Gaussian blur joins these
-    return float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max())
+    left = []
+    for side in (_NARROW, _WIDE) if max(signed.shape) > _ICON else (_NARROW / 2, _WIDE / 2):
+        small = cv2.resize(within, _shrunk(within, side), interpolation=cv2.INTER_AREA)  # to one pixel
+        left.append(float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max()))  # which this joins with those around
+    return max(left[0], 2 * left[1])
 
 
 def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:

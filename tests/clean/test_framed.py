@@ -62,6 +62,13 @@ def painted(image: Image.Image, ink: tuple[int, int, int]) -> Image.Image:
     return image
 
 
+def shadowed(image: Image.Image) -> Image.Image:
+    """With a shadow without any edge, of 8 grey levels."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    shadow = 8 * np.exp(-((((x - 120) / 80) ** 2 + ((y - 110) / 70) ** 2) ** 2))
+    return Image.fromarray(np.clip(np.asarray(image) - shadow[..., None], 0, 255).astype(np.uint8))
+
+
 def same(image: Image.Image) -> Image.Image:
     return image
 
@@ -73,6 +80,7 @@ KEPT: dict[str, tuple[Change, Change]] = {
     "place": (lambda i: on_white(i, 40), lambda i: on_white(i, 130)),
     "zoom": (same, lambda i: cropped(i, 0.98).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)),
     "tint": (lambda i: painted(i, (170, 150, 130)), lambda i: painted(i, (190, 146, 130))),
+    "shadow": (same, shadowed),
     "cast": (same, lambda i: i.point([min(v + 6, 255) for v in range(256)] + 2 * list(range(256)))),
 }
 
@@ -109,7 +117,8 @@ OLD = {"drop_moved": 9, "drop_soft": 99, "drop_level": 10}
 @pytest.mark.parametrize(
     ("name", "match"),
     [("crop", OLD), ("zoom", OLD), ("tint", OLD), ("cast", OLD),
-     ("zoom", {"drop_moved": 9}), ("tint", {"drop_soft": 99}), ("cast", {"drop_level": 10})],
+     ("zoom", {"drop_moved": 9}), ("tint", {"drop_soft": 99}), ("shadow", {"drop_soft": 99}),
+     ("cast", {"drop_level": 10})],
 )  # fmt: skip
 def test_each_threshold_is_what_keeps_it(name: str, match: dict[str, float], raw: Raw) -> None:
     first, second = KEPT[name]
