@@ -272,7 +272,7 @@ def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
 
 
 def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
-    """What averaging leaves of differences (height, width, channels); over 16 px codecs leave half of that over 4 px."""
+    """What averaging leaves of differences (height, width, channels); of codecs, half as much over 16 px as over 4."""
     within = inside[..., None] * signed
     left = []
     for side in (_NARROW, _WIDE) if max(signed.shape) > _ICON else (_NARROW / 2, _WIDE / 2):
