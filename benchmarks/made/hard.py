@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from benchmarks.made import hard_depth, hard_places, hard_things, hard_turned
+from benchmarks.made import hard_depth, hard_framed, hard_places, hard_things, hard_turned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     Maker = Callable[[np.random.Generator], Iterator[tuple[str, Image.Image]]]
 
@@ -29,7 +29,10 @@ class Picture:
     label: str
 
 
-MAKERS: dict[str, Maker] = hard_turned.SETS | hard_places.SETS | hard_things.SETS | hard_depth.SETS
+_KINDS: tuple[Mapping[str, Maker], ...] = (
+    hard_turned.SETS, hard_places.SETS, hard_things.SETS, hard_depth.SETS, hard_framed.SETS,
+)  # fmt: skip
+MAKERS = {name: maker for kind in _KINDS for name, maker in kind.items()}
 NOISE_ALONE = hard_places.NOISE_ALONE  # sets of which some pictures differ by the noise of the sensor alone
 
 

@@ -23,6 +23,7 @@ from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from stages.clean.features import Fit
+    from stages.clean.params import Match
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -35,7 +36,7 @@ _PROOF = 640  # px, the longer side at which a copy is proven
 _RIM = 3  # px at the border that interpolation spoils
 _FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
 _BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
-_AVERAGE, _ICON = 4, 128  # px; the longer side of a picture up to which half as many are averaged
+_NARROW, _WIDE, _ICON = 4, 16, 128  # px; the longer side of a picture up to which half as many are averaged
 _GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -196,8 +197,8 @@ class Proof:
     largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
     what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
     colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
-    soft: the largest difference of a channel that is left after averaging over some pixels, in the same units: codecs
-    err up and down, a tint or a shadow does not.
+    soft: the largest difference of a channel that is left after averaging over some pixels, or twice what is left over
+    many, in the same units: codecs err up and down, a tint or a shadow does not.
     """
 
     largest: float
@@ -208,7 +209,7 @@ class Proof:
     soft: float
 
 
-def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], most: float) -> Proof | None:
+def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], match: Match) -> Proof | None:
     """Compare two pictures of any size, uint8 (height, width, 3).
 
     A copy shows the whole frame. Where registration moves a corner away from the frame, a picture is cropped, tilted or
@@ -218,7 +219,7 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], most: float)
         first: one of them.
         second: the other.
         warp: float64 (2, 3), from px of `second` to px of `first`, roughly.
-        most: how far registration may move a corner, as a share of the longer side.
+        match: how far registration may move a corner, as a share of the longer side, and by how much contrast may differ.
 
     Returns:
         The proof; None where the two have nothing in common to compare.
@@ -234,12 +235,12 @@ def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], most: float)
     a, b = left.astype(np.float32), right.astype(np.float32)
     found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
     framed = frame(left, right)
-    if found is None or _moved(found, framed, right.shape) > most * max(left.shape):
+    if found is None or _moved(found, framed, right.shape) > match.drop_moved * max(left.shape):
         found = framed.astype(np.float32)
     laid, covered = lay(a, found, b.shape)
     inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
     inside[:_RIM] = inside[-_RIM:] = inside[:, :_RIM] = inside[:, -_RIM:] = False
-    return _judge(laid, b, inside) if inside.any() else None
+    return _judge(laid, b, inside, match.drop_contrast) if inside.any() else None
 
 
 def _moved(one: Floats, other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
@@ -249,34 +250,40 @@ def _moved(one: Floats, other: NDArray[np.float64], shape: tuple[int, ...]) -> f
     return float(np.abs((one - other) @ corners).max())
 
 
-def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_]) -> Proof:
+def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_], contrast: float) -> Proof:
     mean_a, mean_b = (np.array(cv2.mean(x, inside.astype(np.uint8))[:3], np.float32) for x in (a, b))
     grey_a, grey_b = grey(a), grey(b)
-    spread = float(np.std(grey_a[inside]))
-    alike = correlation(grey_a[inside][:, None], grey_b[inside][:, None])
-    gain = alike * float(np.std(grey_b[inside])) / max(spread, 1)
-    tuned = (a - mean_a) * np.float32(gain if spread > 1 else 1.0) + mean_b
+    tuned = (a - mean_a) * np.float32(_gain(grey_a[inside], grey_b[inside], 1 + contrast)) + mean_b
     soft_a, soft_b = _soft(tuned), _soft(b)
-    contrast = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
-    usual = _FLOOR + _SLOPE * contrast
+    around = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
+    usual = _FLOOR + _SLOPE * around
     apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
     difference = (apart / usual)[inside]
     return Proof(
         largest=float(difference.max()),
         usual=float(np.percentile(difference, 98)),
-        grain=_grain(grey_a, grey_b, inside & (contrast <= np.median(contrast[inside]))),
+        grain=_grain(grey_a, grey_b, inside & (around <= np.median(around[inside]))),
         colour=correlation(a[inside], b[inside]),
         level=float(np.abs(mean_a - mean_b).max()),
         soft=_averaged(np.asarray((tuned - b) / usual[..., None], np.float32), inside),
     )
 
 
+def _gain(a: Floats, b: Floats, most: float) -> float:
+    """The factor that brings the contrast of `a` to that of `b` by least squares, between 1 / `most` and `most`."""
+    spread = float(np.std(a))
+    slope = correlation(a[:, None], b[:, None]) * float(np.std(b)) / spread if spread > 1 else 1.0
+    return min(max(slope, 1 / most), most)
+
+
 def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
-    """The largest value of a channel (height, width, channels) that is left after averaging over `_AVERAGE` px."""
+    """What averaging leaves of differences (height, width, channels); of codecs, half as much over 16 px as over 4."""
     within = inside[..., None] * signed
-    size = _shrunk(within, _AVERAGE if max(signed.shape) > _ICON else _AVERAGE / 2)
-    small = cv2.resize(within, size, interpolation=cv2.INTER_AREA)  # to one pixel; a Gaussian blur joins these
-    return float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max())
+    left = []
+    for side in (_NARROW, _WIDE) if max(signed.shape) > _ICON else (_NARROW / 2, _WIDE / 2):
+        small = cv2.resize(within, _shrunk(within, side), interpolation=cv2.INTER_AREA)  # to one pixel
+        left.append(float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max()))  # which this joins with those around
+    return max(left[0], 2 * left[1])
 
 
 def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:

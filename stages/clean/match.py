@@ -267,7 +267,7 @@ def _proof(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Proof |
     grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
     other = pictures.thumb(pair.b).shape
     shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
-    return prove(left, right, grow @ warp @ shrink, pictures.clean.match.drop_moved)
+    return prove(left, right, grow @ warp @ shrink, pictures.clean.match)
 
 
 def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:

@@ -35,6 +35,7 @@ class Match(Section):
     drop_difference: float = Field(default=3.0, gt=1)
     drop_grain: float = Field(default=0.4, gt=0, le=1)
     drop_moved: float = Field(default=0.005, ge=0)
+    drop_contrast: float = Field(default=0.0, ge=0)
     drop_soft: float = Field(default=1.0, gt=0)
     drop_level: float = Field(default=3.0, gt=0)
     drop_small_worst: float = Field(default=0.9, gt=0, le=1)

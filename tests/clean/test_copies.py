@@ -43,16 +43,17 @@ def values(picture: hard.Picture) -> np.ndarray:
     return array if array.ndim == 3 else (array - array.min()) / np.ptp(array) * 255
 
 
-def apart(a: np.ndarray, b: np.ndarray) -> float:
-    """The largest difference of one place of 3 x 3 pixels, in grey levels."""
-    return float(np.abs(cv2.blur(a - b, (3, 3))).max())
+def apart(a: np.ndarray, b: np.ndarray, side: int) -> float:
+    """The largest difference of one place of `side` x `side` pixels, in grey levels."""
+    return float(np.abs(cv2.blur(a - b, (side, side))).max()) if a.shape == b.shape else np.inf
 
 
 @pytest.mark.parametrize("name", [name for name in hard.SETS if name not in hard.NOISE_ALONE])
 def test_pictures_of_a_hard_set_differ_in_a_place_that_can_be_seen(name: str) -> None:
     pictures = [values(p) for p in hard.SETS[name](6, 0)]
     assert len(pictures) == 6
-    assert min(apart(a, b) for a, b in combinations(pictures, 2)) > 24  # noise and JPEG 92: 15 at most
+    for a, b in combinations(pictures, 2):  # noise and JPEG 92: 18 at most, 4.3 of 11 x 11 px
+        assert apart(a, b, 3) > 24 or apart(a, b, 11) > 6
 
 
 def test_a_seed_gives_the_same_bytes_and_another_seed_another_set() -> None:
