@@ -1,14 +1,9 @@
-"""Lay one picture on another: see where they agree, and whether one is a copy of the other.
+"""Lay one picture on another: see where they agree.
 
 Registration: an affine map is fitted by maximising the enhanced correlation coefficient (G. D. Evangelidis and
 E. Z. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's
 `findTransformECC`). Then the finest detail is compared tile by tile. Silhouettes agree between different objects, and
 a mean hides it; folds, grain and print in most tiles agree for one photograph alone.
-
-A copy must be proven in every place, however small. For that the two are laid on each other at a size at which a price
-tag can be read. Re-encoding leaves differences everywhere, in proportion to the contrast around them; a scratch, a
-digit or the hand of a clock leaves one that stands out from the rest. Grain tells two photographs of one scene apart:
-in flat places it is the same in a copy, or gone.
 """
 
 from __future__ import annotations
@@ -23,7 +18,6 @@ from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from stages.clean.features import Fit
-    from stages.clean.params import Match
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -32,12 +26,6 @@ _AGREE = 0.6  # correlation from which a tile agrees
 _TELLS = 1.0  # grey levels, SD of the detail of a tile in both pictures from which it tells something
 _FINE, _COARSE = 0.8, 3.0  # px, SD of the Gaussian blurs whose difference is the detail
 _STEPS = 25  # of registration
-_PROOF = 640  # px, the longer side at which a copy is proven
-_RIM = 3  # px at the border that interpolation spoils
-_FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
-_BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
-_NARROW, _WIDE, _ICON = 4, 16, 128  # px; the longer side of a picture up to which half as many are averaged
-_GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
 _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
@@ -72,13 +60,13 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
         fit: the features that say so; None where a hash does.
     """
     places = None if fit is None else fit.places
-    scale = _scale(warp)
+    scale = scale_of(warp)
     if scale < 1:  # the first is the coarser: the other way round
         warp, first, second, scale = cv2.invertAffineTransform(warp), second, first, 1 / scale
         places = None if places is None else cv2.transform(places[None], cv2.invertAffineTransform(warp))[0]
     left, right = grey(first.astype(np.float32)), grey(second.astype(np.float32))
     if scale > 1.2:
-        left, warp = cv2.resize(left, _shrunk(left, scale), interpolation=cv2.INTER_AREA), warp / scale
+        left, warp = cv2.resize(left, shrunk(left, scale), interpolation=cv2.INTER_AREA), warp / scale
     core = _hull(places, right.shape)
     found = _halved(left, right, warp, core)
     if found is None:
@@ -87,7 +75,7 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
     if inside.sum() < TILE * TILE:
         return UNLIKE
     told, alike, within = _tiles(laid, right, inside, core)
-    shares = inside.mean(), inside.sum() * _scale(found) ** 2 / (left.shape[0] * left.shape[1])
+    shares = inside.mean(), inside.sum() * scale_of(found) ** 2 / (left.shape[0] * left.shape[1])
     return Evidence(
         tiles=int(told.sum()),
         agree=_share(alike, told),
@@ -106,7 +94,7 @@ def register(left: Floats, right: Floats, warp: Floats, mask: Pixels | None = No
         _, found = cv2.findTransformECC(right, left, warp.copy(), cv2.MOTION_AFFINE, stop, mask, blur)
     except cv2.error:  # it does not converge
         found = warp
-    return found if 0.4 < _scale(found) / max(_scale(warp), 1e-6) < 2.5 else None
+    return found if 0.4 < scale_of(found) / max(scale_of(warp), 1e-6) < 2.5 else None
 
 
 def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels | None) -> Floats | None:
@@ -178,125 +166,15 @@ def grey(pixels: Floats) -> Floats:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
 
 
-def _shrunk(pixels: NDArray[Any], scale: float) -> tuple[int, int]:
+def shrunk(pixels: NDArray[Any], scale: float) -> tuple[int, int]:
+    """Width and height of an array (height, width, ...) that is made smaller by a factor; at least one px."""
     return max(1, round(pixels.shape[1] / scale)), max(1, round(pixels.shape[0] / scale))
 
 
-def _scale(warp: NDArray[np.floating]) -> float:
+def scale_of(warp: NDArray[np.floating]) -> float:
+    """The factor by which a map (2, 3) makes lengths longer, the mean over all directions."""
     return float(np.sqrt(abs(np.linalg.det(warp[:, :2].astype(np.float64)))))
 
 
 def _share(alike: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
     return float(alike[told].mean()) if told.any() else 0.0
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What speaks against a copy.
-
-    largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
-    what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
-    colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
-    soft: the largest difference of a channel that is left after averaging over some pixels, or twice what is left over
-    many, in the same units: codecs err up and down, a tint or a shadow does not.
-    """
-
-    largest: float
-    usual: float
-    grain: float
-    colour: float
-    level: float
-    soft: float
-
-
-def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], match: Match) -> Proof | None:
-    """Compare two pictures of any size, uint8 (height, width, 3).
-
-    A copy shows the whole frame. Where registration moves a corner away from the frame, a picture is cropped, tilted or
-    shows a thing elsewhere; then one frame is laid on the other, and the pixels tell.
-
-    Args:
-        first: one of them.
-        second: the other.
-        warp: float64 (2, 3), from px of `second` to px of `first`, roughly.
-        match: how far registration may move a corner, as a share of the longer side, and by how much contrast may differ.
-
-    Returns:
-        The proof; None where the two have nothing in common to compare.
-    """
-    if _scale(warp) < 1:  # the first is the coarser: the other way round
-        first, second, warp = second, first, cv2.invertAffineTransform(warp)
-    shrink = max(max(second.shape[:2]) / _PROOF, 1.0)
-    right = cv2.resize(second, _shrunk(second, shrink), interpolation=cv2.INTER_AREA)
-    warp = warp @ np.diag([shrink, shrink, 1])
-    size = _shrunk(first, _scale(warp))
-    left = cv2.resize(first, size, interpolation=cv2.INTER_AREA)
-    warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
-    a, b = left.astype(np.float32), right.astype(np.float32)
-    found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
-    framed = frame(left, right)
-    if found is None or _moved(found, framed, right.shape) > match.drop_moved * max(left.shape):
-        found = framed.astype(np.float32)
-    laid, covered = lay(a, found, b.shape)
-    inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-    inside[:_RIM] = inside[-_RIM:] = inside[:, :_RIM] = inside[:, -_RIM:] = False
-    return _judge(laid, b, inside, match.drop_contrast) if inside.any() else None
-
-
-def _moved(one: Floats, other: NDArray[np.float64], shape: tuple[int, ...]) -> float:
-    """How far apart two maps take the corner of a picture for which they differ most, px."""
-    height, width = shape[:2]
-    corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]], np.float64)
-    return float(np.abs((one - other) @ corners).max())
-
-
-def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_], contrast: float) -> Proof:
-    mean_a, mean_b = (np.array(cv2.mean(x, inside.astype(np.uint8))[:3], np.float32) for x in (a, b))
-    grey_a, grey_b = grey(a), grey(b)
-    tuned = (a - mean_a) * np.float32(_gain(grey_a[inside], grey_b[inside], 1 + contrast)) + mean_b
-    soft_a, soft_b = _soft(tuned), _soft(b)
-    around = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
-    usual = _FLOOR + _SLOPE * around
-    apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
-    difference = (apart / usual)[inside]
-    return Proof(
-        largest=float(difference.max()),
-        usual=float(np.percentile(difference, 98)),
-        grain=_grain(grey_a, grey_b, inside & (around <= np.median(around[inside]))),
-        colour=correlation(a[inside], b[inside]),
-        level=float(np.abs(mean_a - mean_b).max()),
-        soft=_averaged(np.asarray((tuned - b) / usual[..., None], np.float32), inside),
-    )
-
-
-def _gain(a: Floats, b: Floats, most: float) -> float:
-    """The factor that brings the contrast of `a` to that of `b` by least squares, between 1 / `most` and `most`."""
-    spread = float(np.std(a))
-    slope = correlation(a[:, None], b[:, None]) * float(np.std(b)) / spread if spread > 1 else 1.0
-    return min(max(slope, 1 / most), most)
-
-
-def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
-    """What averaging leaves of differences (height, width, channels); of codecs, half as much over 16 px as over 4."""
-    within = inside[..., None] * signed
-    left = []
-    for side in (_NARROW, _WIDE) if max(signed.shape) > _ICON else (_NARROW / 2, _WIDE / 2):
-        small = cv2.resize(within, _shrunk(within, side), interpolation=cv2.INTER_AREA)  # to one pixel
-        left.append(float(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0)).max()))  # which this joins with those around
-    return max(left[0], 2 * left[1])
-
-
-def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:
-    fine_a, fine_b = ((x - cv2.GaussianBlur(x, (0, 0), 1.5))[flat] for x in (a, b))
-    if min(fine_a.std(), fine_b.std()) < _GRAIN:
-        return 1.0
-    return correlation(fine_a[:, None], fine_b[:, None])
-
-
-def _soft(pixels: Floats) -> Floats:
-    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), _BLUR), np.float32)
-
-
-def _contrast(values: Floats) -> Floats:
-    square = np.ones((_NEAR, _NEAR), np.uint8)
-    return np.asarray(cv2.dilate(values, square) - cv2.erode(values, square), np.float32)

@@ -17,10 +17,11 @@ import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
 from stages.clean import features, search, small
-from stages.clean.compare import UNLIKE, Evidence, Proof, compare, frame, prove
+from stages.clean.compare import UNLIKE, Evidence, compare, frame
 from stages.clean.describe import small_size
 from stages.clean.opencv import hold
 from stages.clean.pictures import workers
+from stages.clean.proof import Proof, prove, proven
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
-_SLACK = 0.1  # of a usual difference, in the units of `compare.Proof`: pictures that hardly differ at all
-_USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
-_PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
 _CHUNK = 4096  # pairs that wait for a look, or small pairs that are looked at together
 _WHOLE = 0.95  # share of the frame; a pair that shares less is laid frame on frame too
@@ -162,19 +160,9 @@ def judge(pair: Pair, match: Match) -> Verdict:
         in_part = e.core >= match.part and e.core_agree >= match.part_agree and e.inliers >= match.part_inliers
         alike = over_all or in_part
         surely = e.overlap >= match.drop_overlap and (e.agree >= match.drop_agree or not detailed)
-    if surely and pair.proof and _proven(pair.proof, match, detailed) and (match.turned == "drop" or not pair.turned):
+    if surely and pair.proof and proven(pair.proof, match, detailed) and (match.turned == "drop" or not pair.turned):
         return "same"
     return "similar" if alike else "different"
-
-
-def _proven(proof: Proof, match: Match, detailed: bool) -> bool:
-    """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
-    if proof.grain < match.drop_grain or proof.level > match.drop_level or proof.soft > match.drop_soft:
-        return False
-    if not detailed:
-        return proof.largest <= _PLAIN
-    even = proof.largest <= match.drop_difference * proof.usual + _SLACK
-    return even and proof.usual <= _USUAL and proof.colour >= match.drop_colour
 
 
 def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iterator[Candidate]:
