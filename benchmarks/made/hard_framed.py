@@ -155,6 +155,26 @@ def dye_lots(rng: np.random.Generator) -> Pairs:
             yield f"lot {lot}", Image.fromarray(np.clip(cloth + change, 0, 255).astype(np.uint8))
 
 
+def contrasts(rng: np.random.Generator) -> Pairs:
+    """One photograph in three qualities: with all of its contrast, with four fifths and with three fifths."""
+    while True:
+        pixels = np.asarray(draw.leaves(rng, 320, 240, 90), np.float64)
+        mean = pixels.mean(axis=(0, 1))
+        for label, share in {"clear": 1.0, "dull": 0.8, "flat": 0.6}.items():
+            yield label, Image.fromarray(np.rint(mean + share * (pixels - mean)).astype(np.uint8))
+
+
+def prints(rng: np.random.Generator) -> Pairs:
+    """One line of text, printed with a full, a low and a nearly empty cartridge."""
+    while True:
+        text = "".join(chr(int(c)) for c in rng.integers(97, 123, 12))
+        font, size = draw.font(36), (320, 120)
+        for label, ink in {"full": 0, "low": 70, "empty": 130}.items():
+            page = Image.new("RGB", size, "white")
+            ImageDraw.Draw(page).text((20, 30), text, (ink, ink, ink), font)
+            yield label, draw.noisy(rng, page, 1)
+
+
 def sprites(rng: np.random.Generator) -> Pairs:
     """Figures of a game, 32 or 48 px, that stand, step aside by a pixel, or jump by one."""
     for k in range(10**6):
@@ -171,5 +191,5 @@ def sprites(rng: np.random.Generator) -> Pairs:
 SETS = {
     "crops": crops, "collages": collages, "zooms": zooms, "packshots": packshots, "tilted pages": tilted_pages,
     "balloons": balloons, "warm spots": warm_spots, "tints": tints, "damp walls": damp_walls, "blushes": blushes,
-    "dye lots": dye_lots, "sprites drawn": sprites,
+    "dye lots": dye_lots, "contrasts": contrasts, "prints": prints, "sprites drawn": sprites,
 }  # fmt: skip

@@ -70,6 +70,13 @@ def shadowed(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(image) - shadow[..., None], 0, 255).astype(np.uint8))
 
 
+def paler(image: Image.Image) -> Image.Image:
+    """With four fifths of its contrast, about the mean of each channel."""
+    pixels = np.asarray(image, np.float64)
+    mean = pixels.mean(axis=(0, 1))
+    return Image.fromarray(np.rint(mean + 0.8 * (pixels - mean)).astype(np.uint8))
+
+
 def same(image: Image.Image) -> Image.Image:
     return image
 
@@ -82,6 +89,7 @@ KEPT: dict[str, tuple[Change, Change]] = {
     "zoom": (same, lambda i: cropped(i, 0.98).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)),
     "tint": (lambda i: painted(i, (170, 150, 130)), lambda i: painted(i, (190, 146, 130))),
     "shadow": (same, shadowed),
+    "paler": (same, paler),
     "cast": (same, lambda i: i.point([min(v + 6, 255) for v in range(256)] + 2 * list(range(256)))),
 }
 
@@ -112,14 +120,14 @@ def test_what_shows_less_or_elsewhere_is_kept_and_is_no_conflict(name: str, save
     assert len({row["group_id"] for row in raw.manifest()}) == 1
 
 
-OLD = {"drop_moved": 9, "drop_soft": 99, "drop_level": 10}
+OLD = {"drop_moved": 9, "drop_contrast": 99, "drop_soft": 99, "drop_level": 10}
 
 
 @pytest.mark.parametrize(
     ("name", "match"),
-    [("crop", OLD), ("zoom", OLD), ("tint", OLD), ("cast", OLD),
+    [("crop", OLD), ("zoom", OLD), ("tint", OLD), ("cast", OLD), ("paler", OLD),
      ("zoom", {"drop_moved": 9}), ("tint", {"drop_soft": 99}), ("shadow", {"drop_soft": 99}),
-     ("cast", {"drop_level": 10})],
+     ("cast", {"drop_level": 10}), ("paler", {"drop_contrast": 0.3})],
 )  # fmt: skip
 def test_each_threshold_is_what_keeps_it(name: str, match: dict[str, float], raw: Raw) -> None:
     first, second = KEPT[name]
