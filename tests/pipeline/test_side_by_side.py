@@ -82,7 +82,8 @@ def make(
     for name in ("train", "evaluate"):
         (study / "stages" / name).mkdir()
         (study / "stages" / name / "__main__.py").write_text(stage)
-    shutil.copy(tiny.ROOT / "params.yaml", study)
+    for name in ("params.yaml", ".dvcignore"):
+        shutil.copy(tiny.ROOT / name, study)
     tiny.edit(study / "params.yaml", lambda p: p.update(variants={v: {} for v in variants}, seeds=[0, 1]))
     (study / "dvc.yaml").write_text(pipeline)
     (study / "source.txt").write_text("pictures")
