@@ -31,6 +31,7 @@ DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
 PAGE = 1000  # results of a search at once
 TRIES = 5  # of what another writer may have been doing at the same time
+LONGEST = 200  # bytes of a folder's name; file systems take 255, and a study's name has up to 100 letters
 VIEW = {  # `mlflow ui` opens the experiment as model training, with the test accuracy as the metric that comes first
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "test_top1",
@@ -92,7 +93,7 @@ def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
         client = mlflow.MlflowClient()
         client.get_experiment_by_name(study.name)  # the first request: is the server there?
         os.environ.update({name: THEN[name] for name in ours})
-        artifacts = None if uri else (root / "mlartifacts" / study.name).as_uri()
+        artifacts = None if uri else (root / "mlartifacts" / _folder(study.name)).as_uri()
         experiment_id = open_experiment(client, study.name, artifacts)
         _close_killed(client, experiment_id)
         yield client, experiment_id
@@ -132,6 +133,12 @@ def again(call: Callable[..., object], *arguments: object) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def _folder(name: str) -> str:
+    """The folder of an experiment: its name, or a digest of one that is too long for a file system."""
+    data = name.encode()
+    return name if len(data) <= LONGEST else hashlib.sha256(data).hexdigest()
 
 
 def repository() -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric, Param
 
+from stages.core import rendered
 from stages.track import move, store
 from tests import tiny
 
@@ -108,6 +109,18 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert said == "https://host/a?token=*** and postgresql://db/runs?timeout=60"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert store.page() == "`mlflow ui`"
+
+
+def test_a_study_may_have_the_longest_name(tmp_path: Path) -> None:
+    """100 letters can have more bytes than a folder's name."""
+    folders = set()
+    for study in ("cats and dogs", "漢" * 99, "漢" * 100):
+        assert rendered.TITLE.fullmatch(study)
+        place = tmp_path / store._folder(study)
+        place.mkdir()
+        folders.add(place.name)
+    assert "cats and dogs" in folders
+    assert len(folders) == 3
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
