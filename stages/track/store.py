@@ -157,11 +157,12 @@ def own(root: Path) -> str:
     The address is relative, since `?`, `%` and `#` in the path of a clone would mean something else in it.
     """
     database, fresh = root / DATABASE, root / ".cache" / f"new-{DATABASE}"
-    if not database.exists():
+    if not database.exists() or _half_made(database):
         from mlflow import MlflowClient
 
-        for left in (fresh, fresh.with_name(f"{fresh.name}-journal")):
-            left.unlink(missing_ok=True)
+        for left in (database, fresh):
+            for ending in ("", "-journal"):
+                left.with_name(left.name + ending).unlink(missing_ok=True)
         MlflowClient(_address(fresh)).search_experiments()
         fresh.replace(database)
     return _address(database)
@@ -170,6 +171,22 @@ def own(root: Path) -> str:
 def _address(path: Path) -> str:
     # A process waits so many seconds while another one writes; SQLite's five are few on a slow disk.
     return f"sqlite:///{os.path.relpath(path, Path.cwd().resolve())}?timeout=60"
+
+
+def _half_made(database: Path) -> bool:
+    """Whether a process died while it made the tables, such as `mlflow ui` before the first `dvc repro`: no runs yet.
+
+    Raises:
+        sqlite3.DatabaseError: the file is damaged.
+    """
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        try:
+            made = connection.execute("SELECT count(*) FROM experiments").fetchone()[0]
+            return not made or not connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error)
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.DatabaseError(f"{database}: {error}; move {DATABASE} away, and a new one is made") from None
 
 
 def known(client: MlflowClient, experiment_id: str) -> set[str]:
