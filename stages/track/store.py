@@ -54,12 +54,18 @@ def switched_off() -> bool:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What an unreachable or broken store raises."""
+    """What an unreachable or broken store raises; boto's, where the server lets clients write to S3 themselves."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError
+    boto: tuple[type[Exception], ...] = ()
+    with contextlib.suppress(ImportError):
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        boto = Boto3Error, BotoCoreError, ClientError
+    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError, *boto
 
 
 def reason(error: Exception) -> str:

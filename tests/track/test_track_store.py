@@ -106,6 +106,21 @@ def test_a_damaged_store_is_named_and_costs_no_more_than_a_warning(tmp_path: Pat
     assert issubclass(BrokenProcessPool, store.failures())
 
 
+def test_s3_without_credentials_costs_no_more_than_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without `--artifacts-destination` sends its clients to S3 themselves."""
+    pytest.importorskip("boto3")
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(store.failures(), match="credentials"):
+        get_artifact_repository("s3://bucket/x").log_artifact(str(tmp_path / "a.txt"))  # type: ignore[no-untyped-call]
+
+
 def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@host:5000")
     assert store.page() == "https://host:5000"
