@@ -83,11 +83,17 @@ def out_of_fold(
     named, grouped = np.array(labels, dtype=str), np.array(groups, dtype=str)
     # Not every fold could have a group of a class with fewer groups than folds to learn from.
     left_out = [label for label, count in groups_of_classes(labels, groups).items() if count < folds]
-    rows = np.flatnonzero(~np.isin(named, left_out))
-    classes, index = np.unique(named[rows], return_inverse=True)
-    if len(classes) < 2:
-        return Judged(rows[:0], [], index[:0], np.zeros((0, 0)))
-    cut = parts(index, grouped[rows], folds, seed)
+    while True:
+        rows = np.flatnonzero(~np.isin(named, left_out))
+        classes, index = np.unique(named[rows], return_inverse=True)
+        if len(classes) < 2:
+            return Judged(rows[:0], [], index[:0], np.zeros((0, 0)))
+        cut = parts(index, grouped[rows], folds, seed)
+        # With few large groups, such as sites, all groups of a class can fall into one fold: the others lack the class.
+        absent = [str(name) for c, name in enumerate(classes) if any(c not in index[fit] for fit, _ in cut)]
+        if not absent:
+            break
+        left_out += absent
     cut_off = FunctionTransformer(np.clip, kw_args={"a_min": -CUT, "a_max": CUT})
     model = make_pipeline(StandardScaler(), cut_off, LogisticRegression(C=C, max_iter=_ITERATIONS))
     found = cross_val_predict(model, features[rows].astype(np.float64), index, cv=cut, method="predict_proba")

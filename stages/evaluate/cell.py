@@ -62,6 +62,8 @@ def read(variant: str, seed: int) -> Cell:
         UserError: a file is missing, or the logits do not belong to this split, or they are not finite.
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
+    if not path.exists():
+        raise files.missing(path)
     images = data.load(seed)
     splits = {}
     archive = intact.arrays(path, SPLITS)

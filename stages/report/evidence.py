@@ -238,7 +238,7 @@ class StudyEvidence:
     def shown(self, variant: str, split: str, metric: str, digits: int | None = None) -> dict[str, str]:
         """Mean ± SD over the seeds and the interval of the mean, as the page shows them.
 
-        A metric that is undefined for a split (AUROC of one class) is a dash.
+        A metric that a cell does not have (top-5 of five classes) is a dash.
         """
         found, digits = self.summary.get((variant, split, metric)), self.digits if digits is None else digits
         if found is None:

@@ -31,6 +31,7 @@ DATABASE = "mlflow.db"
 SWITCH = "EVENHAND_TRACKING"
 PAGE = 1000  # results of a search at once
 TRIES = 5  # of what another writer may have been doing at the same time
+LONGEST = 200  # bytes of a folder's name; file systems take 255, and a study's name has up to 100 letters
 VIEW = {  # `mlflow ui` opens the experiment as model training, with the test accuracy as the metric that comes first
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "test_top1",
@@ -53,12 +54,18 @@ def switched_off() -> bool:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What an unreachable or broken store raises."""
+    """What an unreachable or broken store raises; boto's, where the server lets clients write to S3 themselves."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError
+    boto: tuple[type[Exception], ...] = ()
+    with contextlib.suppress(ImportError):
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        boto = Boto3Error, BotoCoreError, ClientError
+    return MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, BrokenExecutor, OSError, *boto
 
 
 def reason(error: Exception) -> str:
@@ -92,7 +99,7 @@ def experiment(study: Study) -> Iterator[tuple[MlflowClient, str]]:
         client = mlflow.MlflowClient()
         client.get_experiment_by_name(study.name)  # the first request: is the server there?
         os.environ.update({name: THEN[name] for name in ours})
-        artifacts = None if uri else (root / "mlartifacts" / study.name).as_uri()
+        artifacts = None if uri else (root / "mlartifacts" / _folder(study.name)).as_uri()
         experiment_id = open_experiment(client, study.name, artifacts)
         _close_killed(client, experiment_id)
         yield client, experiment_id
@@ -134,6 +141,12 @@ def again(call: Callable[..., object], *arguments: object) -> None:
             return
 
 
+def _folder(name: str) -> str:
+    """The folder of an experiment: its name, or a digest of one that is too long for a file system."""
+    data = name.encode()
+    return name if len(data) <= LONGEST else hashlib.sha256(data).hexdigest()
+
+
 def repository() -> Path:
     """Where mlflow.db lies: the repository, also from a study's folder.
 
@@ -150,11 +163,12 @@ def own(root: Path) -> str:
     The address is relative, since `?`, `%` and `#` in the path of a clone would mean something else in it.
     """
     database, fresh = root / DATABASE, root / ".cache" / f"new-{DATABASE}"
-    if not database.exists():
+    if not database.exists() or _half_made(database):
         from mlflow import MlflowClient
 
-        for left in (fresh, fresh.with_name(f"{fresh.name}-journal")):
-            left.unlink(missing_ok=True)
+        for left in (database, fresh):
+            for ending in ("", "-journal"):
+                left.with_name(left.name + ending).unlink(missing_ok=True)
         MlflowClient(_address(fresh)).search_experiments()
         fresh.replace(database)
     return _address(database)
@@ -163,6 +177,22 @@ def own(root: Path) -> str:
 def _address(path: Path) -> str:
     # A process waits so many seconds while another one writes; SQLite's five are few on a slow disk.
     return f"sqlite:///{os.path.relpath(path, Path.cwd().resolve())}?timeout=60"
+
+
+def _half_made(database: Path) -> bool:
+    """Whether a process died while it made the tables, such as `mlflow ui` before the first `dvc repro`: no runs yet.
+
+    Raises:
+        sqlite3.DatabaseError: the file is damaged.
+    """
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        try:
+            made = connection.execute("SELECT count(*) FROM experiments").fetchone()[0]
+            return not made or not connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error)
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.DatabaseError(f"{database}: {error}; move {DATABASE} away, and a new one is made") from None
 
 
 def known(client: MlflowClient, experiment_id: str) -> set[str]:

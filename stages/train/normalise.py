@@ -190,7 +190,6 @@ def _whitening(step: parts.Zca, images: Callable[[NDArray[np.int64]], Tensor], c
     directions come from `torch.svd_lowrank` (Halko, Martinsson and Tropp 2011), and the rest of the space shares one
     variance, as in probabilistic PCA (Tipping and Bishop 1999). With as many components as pixels this is ordinary ZCA.
 
-
     Args:
         step: `epsilon` (added to each variance) and `components`.
         images: gives float32 (n, 3, size, size) for some rows of the training images.

@@ -99,6 +99,17 @@ def test_small_classes_are_left_out_and_the_others_judged() -> None:
     assert judged.rows.tolist() == list(range(4, len(labels)))
 
 
+def test_a_class_whose_groups_all_lie_in_one_fold_is_left_out() -> None:
+    """Three sites in two folds: both sites of `c` lie in one fold, so that the other fold cannot learn it."""
+    labels, groups = list("abccaabb"), ["north"] * 3 + ["west"] + ["south"] * 4
+    dealt = judge.parts(np.unique(labels, return_inverse=True)[1], np.array(groups), 2, 0)
+    assert any("c" not in np.array(labels)[fit] for fit, _ in dealt)
+    judged = judge.out_of_fold(np.eye(8, dtype=np.float32), labels, groups, 2, 0)
+    assert judged.classes == ["a", "b"]
+    assert judged.rows.tolist() == [0, 1, 4, 5, 6, 7]
+    assert (judged.probabilities > 0).all()
+
+
 def test_one_class_alone_judges_nothing() -> None:
     judged = judge.out_of_fold(np.zeros((9, 2), np.float32), ["a"] * 6 + ["b"] * 3, [str(i) for i in range(9)], 5, 0)
     assert (len(judged.rows), judge.issues(judged).tolist()) == (0, [])

@@ -1,8 +1,10 @@
 """The store of runs survives kills, a deleted experiment, and a clone in a folder with an odd name."""
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric, Param
 
+from stages.core import rendered
 from stages.track import move, store
 from tests import tiny
 
@@ -61,6 +64,17 @@ def test_a_kill_while_the_tables_are_made_is_made_good(tmp_path: Path, how: sign
     assert not began.exists()
 
 
+@pytest.mark.parametrize("version", ["", "451aebb31d03"])
+def test_what_an_ended_mlflow_ui_left_half_made_is_made_again(tmp_path: Path, version: str) -> None:
+    """`mlflow ui` makes its tables in mlflow.db itself, before or between its migrations; MLflow fails on the rest."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
+        connection.execute("CREATE TABLE experiments (experiment_id INTEGER NOT NULL PRIMARY KEY)")
+        if version:
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            connection.execute("INSERT INTO alembic_version VALUES (?)", [version])
+    assert "runs: 1 true" in log(tmp_path)
+
+
 def test_a_deleted_experiment_is_restored(tmp_path: Path) -> None:
     assert "runs: 0" in log(tmp_path, "delete")
     output = log(tmp_path)
@@ -85,14 +99,26 @@ def test_a_clone_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> N
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
-def test_a_damaged_store_costs_no_more_than_a_warning(tmp_path: Path) -> None:
-    from mlflow import MlflowClient
-
+def test_a_damaged_store_is_named_and_costs_no_more_than_a_warning(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"garbage" * 1000)
-    with pytest.raises(store.failures(), match="file is not a database"):
-        MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_experiments()
+    with pytest.raises(store.failures(), match=r"mlflow\.db: file is not a database; move mlflow\.db away"):
+        store.own(tmp_path)
     assert issubclass(BrokenProcessPool, store.failures())
+
+
+def test_s3_without_credentials_costs_no_more_than_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without `--artifacts-destination` sends its clients to S3 themselves."""
+    pytest.importorskip("boto3")
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(store.failures(), match="credentials"):
+        get_artifact_repository("s3://bucket/x").log_artifact(str(tmp_path / "a.txt"))  # type: ignore[no-untyped-call]
 
 
 def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +134,18 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert said == "https://host/a?token=*** and postgresql://db/runs?timeout=60"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert store.page() == "`mlflow ui`"
+
+
+def test_a_study_may_have_the_longest_name(tmp_path: Path) -> None:
+    """100 letters can have more bytes than a folder's name."""
+    folders = set()
+    for study in ("cats and dogs", "漢" * 99, "漢" * 100):
+        assert rendered.TITLE.fullmatch(study)
+        place = tmp_path / store._folder(study)
+        place.mkdir()
+        folders.add(place.name)
+    assert "cats and dogs" in folders
+    assert len(folders) == 3
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own
