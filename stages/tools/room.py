@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import children, files
 from stages.core.cells import TIMINGS
+from stages.core.errors import UserError
 from stages.tools import forked
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ def largest() -> int:
 
 
 def timing(path: Path) -> dict[str, Any]:
-    """A file of timings; empty where there is none."""
-    found: dict[str, Any] = files.read_json(path) if path.is_file() else {}
+    """A file of timings; empty where there is none, where it is damaged, or while a cell writes it."""
+    try:
+        found: dict[str, Any] = files.read_json(path)
+    except UserError:  # no result depends on it, and `glob` also finds the file that a running cell is about to rename
+        return {}
     return found
 
 

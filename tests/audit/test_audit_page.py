@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from stages.core import files, sprite
-from stages.curate import findings as doubts
+from stages.core.errors import UserError
+from stages.curate import findings as curated
 from stages.curate.finding import Finding, Picture
 from stages.report import evidence, findings, galleries, page
 from stages.report.figures import Figures
@@ -177,6 +178,14 @@ def test_one_is_said_in_the_singular() -> None:
 
 
 @pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("name", ["suspects.csv", "summary.json", "pictures.json"])
+def test_damage_names_the_stage_that_mends_it(name: str) -> None:
+    Path("reports/audit", name).write_text("")
+    with pytest.raises(UserError, match=rf"{name} is damaged .*`dvc repro audit` makes it again"):
+        shown()
+
+
+@pytest.mark.usefixtures("study")
 def test_planted_labels_that_the_audit_lists_count_as_found() -> None:
     listed, judged = galleries.audited(evidence.read())
     assert listed == {row["image_id"] for row in files.read_rows("reports/audit/suspects.csv")}
@@ -188,7 +197,7 @@ def test_planted_labels_that_the_audit_lists_count_as_found() -> None:
 
 
 def found_in(root: Path, pictures: list[Picture]) -> list[Finding]:
-    found: Iterator[Finding] = doubts.suspects(root, pictures)
+    found: Iterator[Finding] = curated.suspects(root, pictures)
     return list(found)
 
 
@@ -215,8 +224,8 @@ def test_curate_shows_outliers_with_their_copies_and_none_that_left(tmp_path: Pa
     rows = [{"image_id": f"id{n}", "label": "cat", "distance": 2.345 - n / 10, "found": 3, "compared": 4}
             for n in (1, 2, 9)]  # fmt: skip
     files.write_rows(tmp_path / "reports/audit/outliers.csv", list(rows[0]), rows)
-    one, other = doubts.outliers(tmp_path, pictures)
+    one, other = curated.outliers(tmp_path, pictures)
     assert [[p.name for p in found.pictures] for found in (one, other)] == [["1.png"], ["2.png", "3.png"]]
     assert one.said == "The pictures most like it are 2.2 times as far away as those of the middle picture."
     assert other.said.endswith("Left-out copies: 1. A decision holds for all of them, unless you mark some.")
-    assert list(doubts.outliers(tmp_path / "none", pictures)) == []
+    assert list(curated.outliers(tmp_path / "none", pictures)) == []

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from ruamel.yaml import YAML
 
-from stages.core import children, params
+from stages.core import children, files, params
 from stages.tools import room, side_by_side
 from tests import tiny
 
@@ -282,6 +283,19 @@ def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPa
     assert not room.Here.enough([Process()])  # type: ignore[list-item]
     available(8.5 - own)
     assert room.Here.enough([Process()])  # type: ignore[list-item]
+
+
+def test_timings_that_a_running_cell_writes_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    files.write_json("timings/a/0.json", {"peak_memory_bytes": 4 * 10**9})
+    with files.atomic("timings/b/0.json") as partial:
+        for text in ("", '{"peak', "[]", '{"peak_memory_bytes": 2000000000}'):
+            partial.write_text(text)
+            assert partial in Path("timings").glob("*/*.json")
+            assert room.largest() == 4 * 10**9
+    listed = iter([Path("timings/a/0.json"), partial])  # renamed after it was listed
+    monkeypatch.setattr(room, "TIMINGS", SimpleNamespace(glob=lambda _: listed))
+    assert room.largest() == 4 * 10**9
 
 
 @pytest.mark.slow
