@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import pickle
 import platform
 import select
 import shutil
@@ -183,40 +182,32 @@ class Node:
             self.helper = None
 
 
-def describe(
-    study: str, versions: dict[str, str], code: list[Any], call: bytes, contents: list[bytes], limits: dict[str, Any]
-) -> list[Any] | str:
-    """What `clean` knows of pictures; or, in words, how this node is unlike the driver.
+class Describer:
+    """A place on a node where pictures are described, in a worker process of its own as `clean` has them."""
 
-    Each picture is described in a worker process of its own, as `clean` has them. Thumbnails stay here, since they are
-    as large as pictures.
+    def __init__(self, study: str, versions: dict[str, str]) -> None:
+        self.study, self.versions = study, versions
 
-    Args:
-        study: the name of its folder on this node.
-        versions: of the driver.
-        code: of `clean`: references to what `parcels.pack` gave.
-        call: the pickled function, and its arguments for each picture.
-        contents: the bytes of the pictures' files.
-        limits: of `isolate.each`.
-    """
-    import ray
+    def hello(self, code: list[Any]) -> str:
+        """Unpack the code of `clean`, as `parcels.pack` gave it; how this node is unlike the driver, in words."""
+        import ray
 
-    folder = folder_here(study) / f"describe-{os.getpid()}"
-    if str(folder) not in sys.path:  # the first chunk of this process
-        if said := unlike(versions):
-            return said
+        self.folder = Path(tempfile.mkdtemp(dir=folder_here(self.study)))
         for part in code:
-            unpack(folder, ray.get(part))
-        sys.path.insert(0, str(folder))
-    from stages.clean import isolate
+            unpack(self.folder, ray.get(part))
+        sys.path.insert(0, str(self.folder))
+        return unlike(self.versions)
 
-    function, tasks = pickle.loads(call)  # noqa: S301 - from the driver, which may run anything here
-    files = [folder / str(number) for number in range(len(tasks))]
-    for file, content in zip(files, contents, strict=True):
-        file.write_bytes(content)
-    here = [(job._replace(file=str(file)), digest) for file, (job, digest) in zip(files, tasks, strict=True)]
-    found = isolate.each(function, here, workers=1, **limits)
-    return [(one[0], None) if isinstance(one, tuple) else one for one in found]
+    def describe(self, function: Any, tasks: list[Any], contents: list[bytes], limits: dict[str, Any]) -> list[Any]:
+        """What `clean` knows of pictures by their bytes; thumbnails stay here, since they are as large as pictures."""
+        from stages.clean import isolate
+
+        files = [self.folder / str(number) for number in range(len(tasks))]
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)
+        here = [(job._replace(file=str(file)), digest) for file, (job, digest) in zip(files, tasks, strict=True)]
+        found = isolate.each(function, here, workers=1, **limits)
+        return [(one[0], None) if isinstance(one, tuple) else one for one in found]
 
 
 def unlike(versions: dict[str, str]) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import pickle
-from collections import deque
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stages.clean import describe
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 CODE = ("stages/__init__.py", "stages/core", "stages/clean")
 BYTES, FILES = 8 * 2**20, 256  # after which a chunk ends
-AHEAD = 2  # chunks for each core that are under way
+AHEAD = 2  # chunks for each place that are under way
 TRIES = 3  # of a chunk whose node was lost
 
 
@@ -54,8 +53,9 @@ class Nodes:
         self.ray, self.name = cluster.connected(address), cluster.folder_name()
         self.code = [self.ray.put(part) for part in parcels.pack(cargo.ROOT, CODE)]
         self.versions = node.versions_of(cluster.pinned())
-        self.job = self.ray.remote(node.describe).options(num_cpus=1, max_retries=TRIES - 1)
-        self.asked: deque[tuple[int, Any]] = deque()  # of each chunk: its size, and a reference to its results
+        self.busy: dict[Any, tuple[Any, int]] = {}  # what is waited for -> an actor, and the number of its chunk or -1
+        self.idle: list[Any] = []
+        self.failed = self.quiet = 0  # actors that did not begin; how often nothing happened
 
     def each(
         self, function: Callable[[Task], Any], items: Iterable[Task], *, workers: int, seconds: float, gigabytes: float
@@ -63,65 +63,96 @@ class Nodes:
         """Takes the place of `isolate.each`; pictures of a chunk that is lost `TRIES` times are `Refused`."""
         del workers  # of this machine
         limits = {"seconds": seconds, "gigabytes": gigabytes}
-        source = chunks(items)
+        source = self._chunks(items)
+        chunks: dict[int, tuple[list[Task], Any]] = {}  # those that are not done
+        done: dict[int, list[Any]] = {}
+        waiting: list[int] = []  # numbers of chunks
+        tries: Counter[int] = Counter()
+        turn = begun = 0
         while True:
-            while len(self.asked) < AHEAD * self._cores() and (chunk := next(source, None)):
-                tasks, contents = chunk
-                # As bytes, since Ray reads its arguments before the node has the code that they need.
-                call = pickle.dumps((function, tasks))
-                reference = self.job.remote(self.name, self.versions, self.code, call, contents, limits)
-                self.asked.append((len(tasks), reference))
-            if not self.asked:
+            while begun < turn + AHEAD * self._places() and (chunk := next(source, None)):
+                chunks[begun] = chunk
+                waiting.append(begun)
+                begun += 1
+            if turn == begun:
                 return
-            yield from self._results(*self.asked.popleft())
+            while self.idle and waiting:
+                actor, number = self.idle.pop(), waiting.pop(0)
+                self.busy[actor.describe.remote(function, *chunks[number], limits)] = actor, number
+            for number, found in self._ended():
+                if number < 0:
+                    continue
+                tries[number] += 1
+                if found is None and tries[number] < TRIES:
+                    waiting.insert(0, number)
+                else:
+                    tasks, _ = chunks.pop(number)
+                    done[number] = found or [Refused("unreadable", "left to the stage")] * len(tasks)
+            while turn in done:
+                yield from done.pop(turn)
+                turn += 1
 
     def leave(self) -> None:
         """Leave the cluster as it was found."""
+        for actor, _ in self.busy.values():
+            self.idle.append(actor)
+        for actor in self.idle:
+            cluster.kill(self.ray, actor)
         with contextlib.suppress(self.ray.exceptions.RayError):
-            for _, reference in self.asked:
-                self.ray.cancel(reference, force=True)
             cluster.leave(self.ray, self.name, [])
         self.ray.shutdown()
 
-    def _cores(self) -> int:
-        """The cores that the cluster has now; 1 where it still waits for its first node."""
-        return max(1, int(self.ray.cluster_resources().get("CPU", 0)))
+    def _places(self) -> int:
+        """Actors at work, as many as there are cores now."""
+        kind = self.ray.remote(node.Describer).options(num_cpus=1)
+        for _ in range(len(self.busy) + len(self.idle), int(self.ray.cluster_resources().get("CPU", 0))):
+            actor = kind.remote(self.name, self.versions)
+            self.busy[actor.hello.remote(self.code)] = actor, -1
+        return len(self.busy) + len(self.idle)
 
-    def _results(self, count: int, reference: Any) -> list[Any]:
-        """Wait for the results of a chunk of `count` pictures."""
-        try:
-            found: list[Any] | str = self.ray.get(reference)
-        except self.ray.exceptions.RayTaskError as error:
-            said = str(error).strip().splitlines()[-1]
-            raise UserError(f"a node of the cluster cannot describe pictures: {said}") from None
-        except self.ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines()[0]
-            console.say(f"the nodes of {count} pictures were lost {TRIES} times: {said}; the stage `clean` reads them")
-            return [Refused("unreadable", "left to the stage")] * count
-        if isinstance(found, str):
-            raise UserError(f"all nodes need the versions of this machine, but {found}; run `make setup` there")
-        return found
+    def _ended(self) -> Iterator[tuple[int, list[Any] | None]]:
+        """Wait; the numbers of chunks that have ended, and their results, None where they are lost."""
+        ready, _ = self.ray.wait(list(self.busy), timeout=cluster.SECONDS)
+        self.quiet = 0 if ready or any(number >= 0 for _, number in self.busy.values()) else self.quiet + 1
+        if self.quiet == cluster.PATIENCE // 2:
+            console.say("no node of the cluster has room; waiting for one")
+        for reference in ready:
+            actor, number = self.busy.pop(reference)
+            try:
+                found = self.ray.get(reference)
+            except self.ray.exceptions.RayError as error:
+                said = str(error).strip().splitlines()[-1]
+                self.failed += number < 0
+                if self.failed == TRIES:
+                    raise UserError(f"the nodes of the cluster cannot describe pictures: {said}") from None
+                console.say(f"a node was lost, or failed: {said}; its pictures are described elsewhere")
+                cluster.kill(self.ray, actor)
+                yield number, None
+                continue
+            if number < 0 and found:
+                raise UserError(f"all nodes need the versions of this machine, but {found}; run `make setup` there")
+            self.idle.append(actor)
+            yield number, found
 
+    def _chunks(self, items: Iterable[Task]) -> Iterator[tuple[list[Task], Any]]:
+        """Tasks, and a reference to the bytes of their files in the object store.
 
-def chunks(items: Iterable[Task]) -> Iterator[tuple[list[Task], list[bytes]]]:
-    """Tasks, and the bytes of their files.
-
-    Raises:
-        UserError: a file changed, or cannot be read any more, since its digest was taken.
-    """
-    tasks: list[Task] = []
-    contents: list[bytes] = []
-    for job, digest in items:
-        try:
-            content = describe.read(job.file)
-        except Refused as refused:  # it could be read when its digest was taken
-            raise UserError(f"{job.file}: {refused}; make it again with `dvc repro -f ingest`") from None
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
-        tasks.append((job, digest))
-        contents.append(content)
-        if len(tasks) == FILES or sum(map(len, contents)) >= BYTES:
-            yield tasks, contents
-            tasks, contents = [], []
-    if tasks:
-        yield tasks, contents
+        Raises:
+            UserError: a file changed, or cannot be read any more, since its digest was taken.
+        """
+        tasks: list[Task] = []
+        contents: list[bytes] = []
+        for job, digest in items:
+            try:
+                content = describe.read(job.file)
+            except Refused as refused:  # it could be read when its digest was taken
+                raise UserError(f"{job.file}: {refused}; make it again with `dvc repro -f ingest`") from None
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise UserError(f"{job.file} changed while it was read; make it again with `dvc repro -f ingest`")
+            tasks.append((job, digest))
+            contents.append(content)
+            if len(tasks) == FILES or sum(map(len, contents)) >= BYTES:
+                yield tasks, self.ray.put(contents)
+                tasks, contents = [], []
+        if tasks:
+            yield tasks, self.ray.put(contents)

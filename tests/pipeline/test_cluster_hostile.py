@@ -84,7 +84,7 @@ def test_a_node_that_is_lost_costs_its_chunk(tmp_path: Path, cluster: Any, lost:
             cluster.remove_node(cluster.second, allow_graceful=False)
         else:
             pid = next(tmp_path.glob("at-work-*")).name.rpartition("-")[2]
-            next(p for p in psutil.Process(int(pid)).parents() if "ray::describe" in " ".join(p.cmdline())).kill()
+            next(p for p in psutil.Process(int(pid)).parents() if "Describer" in " ".join(p.cmdline())).kill()
             until(lambda: len(list(tmp_path.glob("at-work-*"))) == 3)
         (tmp_path / "hold").unlink()
         said = process.communicate()[0]
@@ -92,3 +92,4 @@ def test_a_node_that_is_lost_costs_its_chunk(tmp_path: Path, cluster: Any, lost:
         cluster.second = cluster.add_node(num_cpus=1)
     assert process.returncode == 0, said
     assert results(said) == ["held" if k in (0, 12) else k % 3 << 20 for k in range(40)]
+    assert "a node was lost" in said

@@ -67,15 +67,14 @@ def test_a_cluster_remembers_what_one_machine_does(
     assert cleaned(there) == expected
     assert list(tmp_path.parent.glob("nodes*/evenhand-*"))
     monkeypatch.chdir(there)
-    assert not list(tmp_path.parent.glob(f"nodes*/evenhand-*/{clusters.folder_name()}-*")), (
-        "nothing is left on the nodes"
-    )
+    left = list(tmp_path.parent.glob(f"nodes*/evenhand-*/{clusters.folder_name()}-*"))
+    assert not left, "nothing is left on the nodes"
 
 
 def test_what_is_known_is_not_sent_again(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
     there = study(tmp_path / "there", 20)
     cleaned(there)
-    program = AHEAD.replace("errors.run", "prints.chunks = lambda items: iter(list(items)); errors.run")
+    program = AHEAD.replace("errors.run", "prints.Nodes._chunks = lambda _, items: iter(list(items)); errors.run")
     tiny.run(there, *command(program, cluster.address), PYTHONPATH=WITH_CODE)
 
 
