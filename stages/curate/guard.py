@@ -68,7 +68,8 @@ class Guard:
     def _own(self, host: str) -> bool:
         """Whether the Host is a name of this server: another one is how DNS rebinding begins.
 
-        With a token every name will do: a browser sends the cookie to the name alone that it has it from.
+        With a token any name is accepted: the token stands in a cookie, and a browser returns a cookie only to the name
+        that set it.
         """
         try:
             return bool(self.token) or urlsplit(f"//{host}").hostname in {"127.0.0.1", "localhost", "::1"}

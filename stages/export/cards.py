@@ -63,7 +63,7 @@ def write_model(found: StudyEvidence, folder: Path, variant: str, seeds: Sequenc
 
 
 def citation() -> dict[str, str]:
-    """What CITATION.cff says."""
+    """Title, authors, version, year and licence of the software, from CITATION.cff."""
     found = YAML(typ="safe").load(CITATION.read_text("utf-8"))
     authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
     return {
