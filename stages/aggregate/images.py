@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 AGREEMENT = ["variant", "image_id", "pairs", "correlation"]  # columns of agreement.csv
 SUSPECTS = ["image_id", "split", "label", "predicted", "cells", "wrong", "confidence", "label_probability"]
-SUSPECTS += ["tile_variant", "tile_seed", "tile", "found"]
+SUSPECTS += ["found"]
 
 
 def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
@@ -29,8 +29,7 @@ def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
 
     Each image is judged by the `cells` that it was unseen to. `predicted` is what most of the wrong ones say (of names
     that are said as often the first), `confidence` their mean confidence. `split` is val, test, or both where it is now
-    in the one and now in the other. `tile` is the picture's number in `samples.jpg` of the cell `tile_variant`,
-    `tile_seed`; empty where no cell shows it. `found` is how many images the rule names, of which `most` are listed.
+    in the one and now in the other. `found` is how many images the rule names, of which `most` are listed.
     """
     judges = [cell for cell in found if cell.config.get("cell", {}).get("model", {}).get("name") != "random"]
     if not judges:
@@ -50,20 +49,8 @@ def suspects(found: list[CellResults], rules: Suspects) -> list[dict[str, Any]]:
     parts = seen.groupby("image_id")["split"].agg(lambda parts: "both" if len(set(parts)) > 1 else parts.iloc[0])
     guesses = seen[seen["wrong"]].groupby("image_id")["predicted"].agg(lambda said: said.mode()[0])
     shown = listed.assign(image_id=listed.index, split=parts, predicted=guesses, found=len(suspicious))
-    tiles = _tiles(judges)
-    rows: list[Any] = shown.to_dict("records")
-    return [dict.fromkeys(SUSPECTS) | row | tiles.get(row["image_id"], {}) for row in rows]
-
-
-def _tiles(found: list[CellResults]) -> dict[str, dict[str, Any]]:
-    """Image id -> the first cell that shows it, and where in its sprite."""
-    places: dict[str, dict[str, Any]] = {}
-    for cell in found:
-        path = cells.evaluate_folder(cell.variant, cell.seed) / "samples.json"
-        for number, tile in enumerate(files.read_json(path, cells.Sheet)["tiles"]):
-            about = {"tile_variant": cell.variant, "tile_seed": cell.seed, "tile": number}
-            places.setdefault(tile["image_id"], about)
-    return places
+    rows: list[dict[str, Any]] = shown[SUSPECTS].to_dict("records")  # type: ignore[assignment]
+    return rows
 
 
 def agreement(found: list[CellResults]) -> list[dict[str, Any]]:
@@ -76,7 +63,8 @@ def agreement(found: list[CellResults]) -> list[dict[str, Any]]:
         path = cells.evaluate_folder(cell.variant, cell.seed) / "gradcam.json"
         for tile in files.read_json(path)["tiles"]:
             if tile["kind"] == "shared":
-                maps.setdefault((cell.variant, tile["image_id"]), []).append(np.array(tile["map"], dtype=np.float64))
+                heat = np.array([row.split() for row in tile["map"]], dtype=np.float64)
+                maps.setdefault((cell.variant, tile["image_id"]), []).append(heat)
     rows = []
     for (variant, image), seen in maps.items():
         pairs = [_correlation(a, b) for a, b in itertools.combinations(seen, 2)]

@@ -40,7 +40,7 @@ class Summary(TypedDict):
 
 
 class Sheet(TypedDict):
-    """The description of a sprite: samples.json, gradcam.json, inputs.json (no px where there is no sprite)."""
+    """The description of a sprite: gradcam.json, samples.json, inputs_<variant>.json (no px if there is no sprite)."""
 
     px: NotRequired[int]
     columns: NotRequired[int]

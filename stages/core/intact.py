@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 FORMULA, _UNSEEN = "=+-@\t\r\uff1d\uff0b\uff0d\uff20", "' \n\v\f\xa0\u200b\ufeff"
 _MADE_BY = {  # folder -> stage; the files directly in `reports` are those of aggregate
     "data/raw": "ingest", "data/clean": "clean", "data/split": "split", "reports": "aggregate",
-    "reports/clean": "clean", "reports/audit": "audit", "reports/figures": "report", "reports/tables": "report",
+    "reports/clean": "clean", "reports/audit": "audit", "reports/pictures": "pictures",
+    "reports/figures": "report", "reports/tables": "report",
 }  # fmt: skip
 
 

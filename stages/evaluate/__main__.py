@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stages.core import cells, errors, files, params
-from stages.evaluate import rerun, samples, tables
+from stages.evaluate import rerun, tables
 from stages.evaluate.cell import read
 from stages.evaluate.params import Evaluate
 from stages.train import machine
@@ -19,7 +19,6 @@ def main() -> None:
     machine.prepare(Cell.model_validate(cell.config["cell"]))  # before anything is computed: it decides about bits
     with files.fresh_folder(cells.evaluate_folder(variant, seed)) as folder:
         tables.write(cell, settings, folder)
-        samples.write(cell, settings.samples, folder)
         rerun.write(cell, settings, folder)
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 
 from stages.core import files, seeding, sprite
 from stages.core.errors import UserError
-from stages.evaluate import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from stages.evaluate.cell import Cell
-    from stages.evaluate.params import Evaluate, GradCam
+    from stages.evaluate.cell import Cell, Split
+    from stages.evaluate.params import GradCam
     from stages.train.feed import Images
     from stages.train.zoo.network import Network
 
@@ -35,7 +34,7 @@ def write(
     network: Network,
     images: Images,
     normalised: Callable[[NDArray[np.uint8]], Tensor],
-    settings: Evaluate,
+    settings: GradCam,
     folder: Path,
 ) -> None:
     """Write gradcam.json and gradcam.jpg, a sprite of overlays, into `folder`; where there is no map, the reason only.
@@ -52,12 +51,12 @@ def write(
         settings: how many pictures, how large, and the layers that the user chose.
         folder: where to.
     """
-    layer = choose_layer(network, settings.gradcam.layers.get(cell.variant), cell.variant)
-    reason = refuse(network, layer, normalised(images[:1]), settings.gradcam)
+    layer = choose_layer(network, settings.layers.get(cell.variant), cell.variant)
+    reason = refuse(network, layer, normalised(images[:1]), settings)
     if reason or layer is None:
         files.write_json(folder / "gradcam.json", {"skipped": reason, "tiles": []})
         return
-    chosen = _choose(cell, settings.gradcam)
+    chosen = _choose(cell, settings)
     places = np.array([place for place, _, _ in chosen])
     classes = [target for _, target, _ in chosen]
     maps = np.concatenate(
@@ -66,7 +65,7 @@ def write(
             for start in range(0, len(places), BATCH)
         ]
     )
-    px = min(settings.samples.px, images.size)
+    px = min(settings.px, images.size)
     test = cell.splits["test"]
     tiles: list[dict[str, Any]] = []
     for (place, target, kind), heat in zip(chosen, maps, strict=True):
@@ -158,17 +157,35 @@ def _choose(cell: Cell, settings: GradCam) -> list[tuple[int, int, str]]:
     """(position in the test set, class to explain, kind)."""
     test = cell.splits["test"]
     chosen: list[tuple[int, int, str]] = []
-    for right, wrong in samples.surest(test, samples.shown_classes(test, len(cell.classes), settings.classes), 1):
+    for right, wrong in _surest(test, _largest(test, len(cell.classes), settings.classes), 1):
         for positions, kind in ((right, "surest_right"), (wrong, "surest_wrong")):
             chosen += [(int(p), int(test.predicted[p]), kind) for p in positions]
     shared = seeding.generator(0, "grid").permutation(len(test.ids))[: settings.shared]
     return chosen + [(int(p), int(test.targets[p]), "shared") for p in shared]
 
 
-def _coarse(heat: NDArray[np.float32]) -> list[list[float]]:
+def _largest(split: Split, classes: int, most: int) -> list[int]:
+    """All classes, or the `most` with the most images, in class order; the same for every cell."""
+    support = np.bincount(split.targets, minlength=classes)
+    return sorted(np.argsort(-support, kind="stable")[:most].tolist())
+
+
+def _surest(split: Split, classes: list[int], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each class, positions of the `count` images predicted rightly, and wrongly, with the highest confidence."""
+    order = np.argsort(-np.exp(split.log_p).max(axis=1), kind="stable")
+    found = []
+    for index in classes:
+        inside = order[split.targets[order] == index]
+        right = split.predicted[inside] == index
+        found.append((inside[right][:count], inside[~right][:count]))
+    return found
+
+
+def _coarse(heat: NDArray[np.float32]) -> list[str]:
+    """The map at most 14 x 14: a line of text for each row, numbers between 0 and 1 with three decimals."""
     height, width = (min(FINEST, side) for side in heat.shape)
     small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(heat)[None], (height, width))[0]
-    return [[round(float(value), 3) for value in row] for row in small]
+    return [" ".join(str(round(float(value), 3)) for value in row) for row in small]
 
 
 def _overlay(image: NDArray[np.uint8], heat: NDArray[np.float32], px: int) -> NDArray[np.uint8]:

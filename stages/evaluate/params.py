@@ -30,20 +30,10 @@ class Robustness(Section):
     jpeg: list[Annotated[int, Field(ge=1, le=100)]] = Field(default=[50, 20, 10])
 
 
-class Samples(Section):
-    """Which pictures go into the report, and how large."""
-
-    px: Annotated[int, Field(ge=8, le=512)] = 64
-    classes: PositiveInt = 10
-    per_class: Whole = 1
-    grid: Whole = 25
-    confused: Whole = 10
-    suspects: Whole = 12
-
-
 class GradCam(Section):
     """Where the network looks."""
 
+    px: Annotated[int, Field(ge=8, le=512)] = 64
     classes: Whole = 10
     shared: Whole = 8
     coarsest: PositiveInt = 4
@@ -56,5 +46,4 @@ class Evaluate(Section):
     top_k: Annotated[int, Field(ge=2)] = 5
     calibration_bins: Annotated[int, Field(ge=2, le=100)] = 15
     robustness: Robustness = Robustness()
-    samples: Samples = Samples()
     gradcam: GradCam = GradCam()

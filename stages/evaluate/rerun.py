@@ -1,4 +1,4 @@
-"""What needs the trained network itself, or the pictures it was fed with: robustness, Grad-CAM, inputs and cost."""
+"""What needs the trained network itself: robustness, Grad-CAM and cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from stages.core import files
-from stages.evaluate import cost, gradcam, inputs, robustness
+from stages.evaluate import cost, gradcam, robustness
 from stages.train import feed, frozen, predict
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
-    """Load the trained cell and write robustness.csv, gradcam.*, inputs.*, cost.json into `folder`, and the timings."""
+    """Load the trained cell and write robustness.csv, gradcam.*, cost.json into `folder`, and the timings."""
     loaded = predict.load(cell.variant, cell.seed)
     images = feed.Images(loaded.pixels, loaded.data.rows["test"])
     halves = frozen.cut(loaded)
@@ -32,8 +32,7 @@ def write(cell: Cell, settings: Evaluate, folder: Path) -> None:
 
     rows = robustness.rows(halves, images, clean, cell.splits["test"].targets, settings.robustness)
     files.write_rows(folder / "robustness.csv", robustness.COLUMNS, rows)
-    gradcam.write(cell, loaded.network, images, normalised, settings, folder)
-    inputs.write(loaded, cell.seed, folder)
+    gradcam.write(cell, loaded.network, images, normalised, settings.gradcam, folder)
     one = normalised(images[:1])
     cost.write(cell, loaded.network, one, folder)
     cost.time_inference(cell, loaded.network, one)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from stages.core.cells import evaluate_folder
 from stages.report import findings, training
-from stages.report.evidence import REPORTS, SPLITS
+from stages.report.evidence import PICTURES, REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
 from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, names, plural, short, span
@@ -26,7 +25,6 @@ SHEETS = {  # by the name of the file, without its number
     "duplicates": "Groups of copies and of similar pictures; the groups with the weakest evidence come first.",
     "quarantined": "Files in quarantine, each with its reason.",
 }
-KEYS = ("augment", "size", "resize", "views")  # settings that change a picture before normalisation
 
 
 def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
@@ -205,15 +203,13 @@ def _per_seed(evidence: StudyEvidence) -> str:
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
     """A gallery for each distinct input (augmentation, size, views), from the first variant and seed that have it."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for variant, cell in evidence.trained.items():
-        alike.setdefault(tuple(training.text(cell.get(key)) for key in KEYS), []).append(variant)
-    return [_gallery(evidence, variants) for variants in alike.values()]
+    found = [variant for variant in evidence.variants if (PICTURES / f"inputs_{variant}.json").exists()]
+    return [_gallery(evidence, variant) for variant in found]
 
 
-def _gallery(evidence: StudyEvidence, variants: list[str]) -> dict[str, Any]:
-    cell = evidence.recipes[variants[0]]
-    head, tiles = sprite_tiles(evaluate_folder(variants[0], evidence.study.seeds[0]), "inputs")
+def _gallery(evidence: StudyEvidence, variant: str) -> dict[str, Any]:
+    cell = evidence.recipes[variant]
+    head, tiles = sprite_tiles(PICTURES, f"inputs_{variant}")
     start = next((i for i, tile in enumerate(tiles) if not tile.about["epoch"]), len(tiles))
     batch, later = tiles[:start], tiles[start:]
     rows: dict[str, list[SpriteTile]] = {}
@@ -225,7 +221,7 @@ def _gallery(evidence: StudyEvidence, variants: list[str]) -> dict[str, Any]:
         "size": cell["size"],
         "reduced": head["px"] < cell["size"],
         "views": cell.get("views"),
-        "variants": variants,
+        "variants": head["variants"],
         "batch": [_picture(tile) for tile in batch],
         "rows": [
             [_picture(tile) for tile in (members[0], first[image], *members[1:])] for image, members in rows.items()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stages.core.params import Study
 
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
+PICTURES = REPORTS / "pictures"
 SPLITS = ("train", "val", "test")
 
 

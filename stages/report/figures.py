@@ -137,7 +137,7 @@ class SpriteTile:
     def shown(self) -> dict[str, Any]:
         """The entry about the picture, the picture as a data URI, and whether it is magnified without blur."""
         uri = encode(_sheet(self.sheet).crop(self.box))
-        right = self.about["label"] == self.about.get("predicted")
+        right = self.about.get("label") == self.about.get("predicted")
         return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED, "right": right}
 
 

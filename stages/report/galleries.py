@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import classes
-from stages.report.evidence import REPORTS, table
+from stages.report.evidence import PICTURES, REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.page import Section
 from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stages.report.evidence import StudyEvidence
     from stages.report.figures import Figures, SpriteTile
 
@@ -32,24 +27,23 @@ NAMED = 5  # classes too small for the audit that are named
 
 def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     """Test images that all networks judge, and the most confident predictions; None if no pictures are asked for."""
-    found = {cell: sprite_tiles(evaluate_folder(*cell), "samples")[1] for cell in evidence.study.cells}
-    if not any(found.values()):
+    told, tiles = _sheet()
+    if not told["grid"] and not any(told["variants"].values()):
         return None
-    seed = evidence.study.seeds[0]
-    of_split = evidence.splits[0]["seeds"]  # seeds with other splits have other test images
-    together = [tiles for cell, tiles in found.items() if cell[0] in evidence.trained and cell[1] in of_split]
-    pairs, galleries = classes.confused(evidence), []
-    for variant in evidence.variants:
-        groups = _groups(variant, found[variant, seed])
-        own = {s: found[variant, s] for s in evidence.study.seeds}
-        galleries.append({"name": variant, "groups": groups + _missing(variant, groups, own, pairs[variant])})
+    galleries = [{"name": v, "groups": _groups(v, told["variants"][v], tiles)} for v in evidence.variants]
     return {
-        "shared": _shared(itertools.chain.from_iterable(together)),
+        "shared": [tiles[about["image_id"]].shown() | about for about in told["grid"]],
         "whose": _whose(evidence),
         "galleries": galleries,
-        "seed": seed,
+        "seed": evidence.study.seeds[0],
         "anchors": _anchors(galleries),
     }
+
+
+def _sheet() -> tuple[dict[str, Any], dict[str, SpriteTile]]:
+    """`reports/pictures/samples.json`, and the tile of each image in it."""
+    told, tiles = sprite_tiles(PICTURES, "samples")
+    return told, {tile.about["image_id"]: tile for tile in tiles}
 
 
 def _whose(evidence: StudyEvidence) -> str:
@@ -71,52 +65,24 @@ def _anchors(galleries: list[dict[str, Any]]) -> dict[tuple[str, str, str], str]
     }
 
 
-def _shared(tiles: Iterable[SpriteTile]) -> list[dict[str, Any]]:
-    """The pictures that all cells show: how many cells are right, and the wrong predictions of the others."""
-    grid: dict[str, list[SpriteTile]] = {}
-    for tile in tiles:
-        if "grid" in tile.about["kinds"]:
-            grid.setdefault(tile.about["image_id"], []).append(tile)
-    shown = []
-    for same in grid.values():
-        label, guesses = same[0].about["label"], Counter(tile.about["predicted"] for tile in same)
-        wrong = [(name, n) for name, n in guesses.most_common() if name != label]
-        shown.append(same[0].shown() | {"right": guesses[label], "total": len(same), "wrong": wrong})
-    return shown
-
-
-def _groups(variant: str, tiles: list[SpriteTile]) -> list[dict[str, Any]]:
-    """The pictures by kind; a picture that belongs to several kinds is shown under the first."""
-    groups, seen = [], set()
+def _groups(variant: str, chosen: list[dict[str, Any]], tiles: dict[str, SpriteTile]) -> list[dict[str, Any]]:
+    """The pictures of a variant by kind."""
+    found = []
     for kind, title in KINDS:
-        members = [t for t in tiles if kind in t.about["kinds"] and t.about["image_id"] not in seen]
-        seen |= {t.about["image_id"] for t in members}
-        if members:
-            groups.append({"title": title, "pictures": [_picture(variant, tile) for tile in members]})
-    return groups
-
-
-def _missing(
-    variant: str, groups: list[dict[str, Any]], found: dict[int, list[SpriteTile]], pairs: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Pictures, from any seed, of frequent confusions that no group shows."""
-    there = {(picture["label"], picture["predicted"]) for group in groups for picture in group["pictures"]}
-    more: dict[tuple[str, str], dict[str, Any]] = {}
-    for seed, tiles in found.items():
-        for tile in tiles:
-            pair = (tile.about["label"], tile.about["predicted"])
-            if pair in pairs and pair not in there and pair not in more and tile.about["split"] == "test":
-                picture = _picture(variant, tile)
-                more[pair] = picture | {"id": f"{picture['id']}-{seed}", "seed": seed}
-    return [{"title": "More commonly confused pairs", "pictures": list(more.values())}] if more else []
-
-
-def _picture(variant: str, tile: SpriteTile) -> dict[str, Any]:
-    about = tile.about
-    return tile.shown() | {
-        "id": f"picture-{variant}-{about['image_id']}",
-        "confidence": number(about["confidence"], "top1", 0),
-    }
+        pictures = [
+            tiles[about["image_id"]].shown()
+            | about
+            | {
+                "id": f"picture-{variant}-{about['seed']}-{about['image_id']}",
+                "right": about["label"] == about["predicted"],
+                "confidence": number(about["confidence"], "top1", 0),
+            }
+            for about in chosen
+            if about["kind"] == kind
+        ]
+        if pictures:
+            found.append({"title": title, "pictures": pictures})
+    return found
 
 
 def gradcam(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
@@ -158,7 +124,8 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
 def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Images that most networks contradict, the most suspicious first; then what the audit of all images found."""
     rows = table(REPORTS / "suspects.csv", text=True).to_dict("records")
-    shown = [_describe(row, evidence.path_of) for row in rows[: evidence.settings.suspects]]
+    tiles = _sheet()[1]
+    shown = [_describe(row, tiles[row["image_id"]], evidence.path_of) for row in rows[: evidence.settings.suspects]]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
     rules = evidence.aggregate.suspects
@@ -176,12 +143,8 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     return {"sentence": sentence, "shown": shown, "audit": _audit(evidence)}
 
 
-def _describe(row: dict[Any, Any], paths: dict[str, str]) -> dict[str, Any]:
-    picture = {"uri": "", "pixels": False}
-    if row["tile"]:
-        _, found = sprite_tiles(evaluate_folder(row["tile_variant"], int(row["tile_seed"])), "samples")
-        picture = found[int(row["tile"])].shown()
-    return picture | {
+def _describe(row: dict[Any, Any], tile: SpriteTile, paths: dict[str, str]) -> dict[str, Any]:
+    return tile.shown() | {
         "path": paths.get(row["image_id"], row["image_id"]),
         "label": row["label"],
         "predicted": row["predicted"],

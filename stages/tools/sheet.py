@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from stages.core import errors, files, params
-from stages.evaluate.inputs import to_bytes
+from stages.pictures.inputs import to_bytes
 from stages.train import data, pixels
 from stages.train.augment import Augmenter
 from stages.train.feed import Images

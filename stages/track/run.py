@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REPORTS = Path("reports")
-FOLDERS, PAGES = ("figures", "tables"), ("index.html", "report.md")
+FOLDERS, PAGES = ("figures", "tables", "pictures"), ("index.html", "report.md")
 
 
 def digest(folder: Path, paths: Iterable[Path]) -> str:

@@ -148,6 +148,6 @@ def test_agreement_of_seeds_is_the_mean_correlation_of_their_maps(evaluated: Pat
     maps = []
     for seed in range(3):
         tiles = json.loads((evaluated / cells.evaluate_folder("strong", seed) / "gradcam.json").read_text())["tiles"]
-        maps.append(np.ravel(tiles[0]["map"]))
+        maps.append(np.array(" ".join(tiles[0]["map"]).split(), dtype=float))
     by_numpy = np.corrcoef(maps)[np.triu_indices(3, 1)].mean()
     assert first["correlation"] == pytest.approx(by_numpy, abs=1e-11)

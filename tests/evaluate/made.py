@@ -9,8 +9,8 @@ from PIL import Image
 
 from stages.core import cells, files
 from stages.core.params import SECTIONS
-from stages.evaluate import cell, samples, tables
-from stages.evaluate.params import Evaluate, Samples
+from stages.evaluate import cell, tables
+from stages.evaluate.params import Evaluate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,11 +102,14 @@ def evaluate(variant: str, seed: int) -> None:
     folder = cells.evaluate_folder(variant, seed)
     read = cell.read(variant, seed)
     tables.write(read, Evaluate(), folder)
-    samples.write(read, Samples(), folder)
     rng = np.random.default_rng([len(variant), seed])
     shared = np.arange(36).reshape(6, 6) / 36
     tiles = [
-        {"image_id": image, "kind": "shared", "map": (shared + rng.random((6, 6))).round(3).tolist()}
+        {"image_id": image, "kind": "shared", "map": _lines(shared + rng.random((6, 6)))}
         for image in read.splits["test"].ids[:4]
     ]
     files.write_json(folder / "gradcam.json", {"skipped": None, "tiles": tiles})
+
+
+def _lines(heat: np.ndarray) -> list[str]:
+    return [" ".join(map(str, row)) for row in heat.round(3).tolist()]

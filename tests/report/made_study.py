@@ -6,20 +6,21 @@ import contextlib
 import csv
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
 from stages.aggregate import __main__ as aggregate
-from stages.core import sprite
-from stages.evaluate import samples, tables
+from stages.core import params, sprite
+from stages.evaluate import tables
 from stages.evaluate.cell import Cell, Split
-from stages.evaluate.params import Evaluate, Samples
+from stages.evaluate.params import Evaluate
+from stages.pictures import samples
 from stages.report.evidence import StudyEvidence
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from stages.report.params import ReportParams
 
 SPLITS = ("train", "val", "test")
 _Images = dict[str, tuple[list[str], np.ndarray[Any, Any]]]
@@ -82,6 +83,7 @@ def make(root: Path, made: Made) -> None:
             _cell(root, made, (variant, index, seed), images[split])
     with contextlib.chdir(root):
         aggregate.main()
+        _pictures(Path(), made, images[0]["train"])
 
 
 def _others(root: Path, made: Made) -> None:
@@ -217,7 +219,6 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         "weights": WEIGHTS if index == 1 else None, "cell": _settings(made, index),
     }  # fmt: skip
     _json(folder / "train/config.json", config)
-    _inputs(folder / "evaluate", made, images["train"])
     columns = "epoch lr train_loss train_top1 val_loss val_top1"
     _write(folder / "train/history.csv", columns, _history(made, index, seed))
     splits = {name: Split(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}
@@ -230,7 +231,6 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
             value = max(right - 0.05 * i * (1 + index % 3) + 0.002 * seed * i, 0.0)
             rows.append((name, strength, made.test, min(i, 1), value, value))
     _write(out / "robustness.csv", "transform strength n changed top1 macro_f1", rows)
-    _pictures(out, made, samples.choose(Cell(variant, seed, made.labels, config, splits), Samples()), splits)
     cost = {"params_total": 1000 * 3 ** (index % 6), "params_trainable": 1000 * 2 ** (index % 6)}
     _json(out / "cost.json", cost | {"macs": 10**6 * 2 ** (index % 9), "bytes": 4000 * 3 ** (index % 6)})
     if index % 3 == 0:
@@ -239,36 +239,34 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
         _gradcam(out, made, splits["test"])
 
 
-def _pictures(out: Path, made: Made, chosen: dict[tuple[str, int], list[str]], splits: dict[str, Split]) -> None:
-    tiles = []
-    for (name, place), kinds in chosen.items():
-        split = splits[name]
-        guess = int(split.logits[place].argmax())
-        about = {"image_id": split.ids[place], "split": name, "label": made.labels[split.targets[place]]}
-        tiles.append(about | {"predicted": made.labels[guess], "confidence": 0.875, "kinds": kinds})
-    _json(out / "samples.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
-    sprite.write(out / "samples.jpg", [_tile(made, tile["image_id"]) for tile in tiles])
-
-
 def _gradcam(out: Path, made: Made, test: Split) -> None:
     kinds = ["surest_right", "surest_wrong"] * min(made.classes, 10) + ["shared"] * 8
     tiles = []
     for place, kind in enumerate(kinds):
         label, guess = made.labels[test.targets[place]], made.labels[int(test.logits[place].argmax())]
         tile = {"image_id": test.ids[place], "label": label, "predicted": guess, "target": guess, "kind": kind}
-        tiles.append(tile | ({"map": [[0.5, place / 99], [0.25, 0.0]]} if kind == "shared" else {}))
+        tiles.append(tile | ({"map": [f"0.5 {place / 99}", "0.25 0.0"]} if kind == "shared" else {}))
     head = {"skipped": None, "layer": "features.6", "px": made.px, "columns": sprite.COLUMNS}
     _json(out / "gradcam.json", head | {"tiles": tiles})
     sprite.write(out / "gradcam.jpg", [_tile(made, tile["image_id"]) for tile in tiles])
 
 
-def _inputs(out: Path, made: Made, train: tuple[list[str], np.ndarray[Any, Any]]) -> None:
-    """A batch of 6, and two of them again as they were and in epochs 2 and 3."""
+def _pictures(root: Path, made: Made, train: tuple[list[str], np.ndarray[Any, Any]]) -> None:
+    """The chosen images, and a batch of 6 of which two stand there again as they were and in epochs 2 and 3."""
+    out, settings = root / "reports/pictures", ReportParams(published="", leak="")
+
+    def made_up(ids: list[str]) -> list[Image.Image]:
+        return [Image.fromarray(_tile(made, image)) for image in ids]
+
+    with patch.object(samples, "_pictures", made_up):
+        samples.write(params.read(), made.names, settings, out)
     ids, truth = train
     places = [(i, 1) for i in range(6)] + [(i, epoch) for i in (0, 1) for epoch in (0, 2, 3)]
     tiles = [{"image_id": ids[i], "label": made.labels[truth[i]], "epoch": epoch} for i, epoch in places]
-    _json(out / "inputs.json", {"px": made.px, "columns": sprite.COLUMNS, "tiles": tiles})
-    sprite.write(out / "inputs.jpg", [np.roll(_tile(made, ids[i]), 4 * epoch, axis=1) for i, epoch in places])
+    about = {"variants": made.names, "px": made.px, "columns": sprite.COLUMNS, "tiles": tiles}
+    _json(out / f"inputs_{made.names[0]}.json", about)
+    pictures = [np.roll(_tile(made, ids[i]), 4 * epoch, axis=1) for i, epoch in places]
+    sprite.write(out / f"inputs_{made.names[0]}.jpg", pictures)
 
 
 def _tile(made: Made, image: str) -> np.ndarray[Any, Any]:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import re
 import shutil
 from html import unescape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from stages.core import files
@@ -247,11 +247,9 @@ def test_a_confused_pair_leads_to_a_picture_by_whichever_seed(study: Path) -> No
     page = (study / "reports/index.html").read_text(encoding="utf-8")
     linked = 0
     for variant in ("variant_0", "variant_1"):  # variant_2 errs nowhere
-        shown = set()
-        for path in sorted(study.glob(f"results/{variant}/*/evaluate/samples.json")):
-            for tile in json.loads(path.read_text(encoding="utf-8"))["tiles"]:
-                if tile["split"] == "test" and tile["label"] != tile["predicted"]:
-                    shown.add((tile["label"], tile["predicted"]))
+        tables = [pd.read_parquet(path) for path in study.glob(f"results/{variant}/*/evaluate/predictions.parquet")]
+        errors = pd.concat(tables).query("split == 'test' and label != predicted")
+        shown = set(zip(errors["label"], errors["predicted"], strict=True))  # 12 pairs, all of which have a picture
         table = page[page.index(f'aria-label="Most confused pairs of {variant}"') :]
         rows = re.findall(
             r'<th scope="row">(.*?)</th><td class="left">(.*?)</td>.*?</tr>', table[: table.index("</table>")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,9 @@ from matplotlib.figure import Figure
 
 from stages.aggregate import compare
 from stages.aggregate.params import Aggregate
-from stages.core import files
+from stages.core import files, sprite
 from stages.report import (
     caveats,
-    classes,
-    data_page,
     galleries,
     page,
     ranking,
@@ -31,9 +30,6 @@ from stages.report.evidence import MetricSummary
 from stages.tools import sweep
 from stages.tools.sweep import Experiment
 from tests.report.made_study import Known
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PRIOR = {"model": {"name": "random"}, "lr": 0.5, "batch": 7, "epochs": 0, "checkpoint": "last", "augment": "none"}
 CNN = {"model": {"name": "cnn"}, "lr": 0.1, "batch": 50, "epochs": 4, "checkpoint": "last", "augment": "none"}
@@ -82,38 +78,6 @@ def test_only_a_class_prior_is_not_said_to_be_trained() -> None:
     known = told(E0=PRIOR)
     assert caveats._tuning(known) == []
     assert not any("A seed changes" in line for line in caveats._seeds(known))
-
-
-def test_trained_networks_are_counted_without_the_class_prior(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = told(E0=PRIOR, E1=CNN, E2=CNN)
-    known.study.cells = [(v, s) for v in known.variants for s in (0, 1)]
-    about = {"image_id": "i", "kinds": ["grid"], "label": "a", "split": "test", "predicted": "b"}
-    tile = SimpleNamespace(about=about, shown=lambda: dict(about))
-    monkeypatch.setattr(galleries, "sprite_tiles", lambda *_: ({}, [tile]))
-    monkeypatch.setattr(classes, "confused", lambda _: {v: set() for v in known.variants})
-    shown = galleries.samples(known, DRAWN)
-    assert shown is not None
-    assert shown["shared"][0]["total"] == sum(v != "E0" for v, _ in known.study.cells)
-    fed: list[list[str]] = []
-    monkeypatch.setattr(data_page, "_gallery", lambda _, variants: fed.append(variants))
-    data_page._fed(known)
-    assert fed == [["E1", "E2"]], "a class prior gets no batch"
-
-
-@pytest.mark.parametrize(
-    ("phases", "epochs", "differ"),
-    [([{"epochs": 10}, {"epochs": 20}], 30, False), ([{"epochs": 10}, {"epochs": 10}], 30, True)],
-)
-def test_epochs_differ_where_more_or_fewer_were_run(phases: list[dict[str, int]], epochs: int, differ: bool) -> None:
-    whole, parts = CNN | {"epochs": epochs, "phases": None}, CNN | {"epochs": None, "phases": phases, "batch": 25}
-    known = told(one=whole, two=parts)
-    text = everything(known)
-    assert ("Variants differ in batch, epochs and phases." in text) == differ
-    assert ("Variants differ in batch and phases." in text) != differ
-    assert (f"epochs ({epochs})" in text) != differ
-    assert "this study cannot say which of them is the cause" in text
-    assert "is the cause." in text
-    assert "none of them" not in text
 
 
 def test_a_limit_that_stopped_runs_did_not_reach_still_differs() -> None:
@@ -222,7 +186,7 @@ def test_a_difference_ends_where_two_values_can_be_no_further_apart(metric: str,
 def test_how_many_networks_contradict_a_label_is_as_it_was_set(share: float, wrong: int, tmp_path: Path) -> None:
     """`wrong` of 5 networks: just enough for the rule."""
     row = {"image_id": "i", "split": "test", "label": "a", "predicted": "b", "cells": 5, "wrong": wrong,
-           "confidence": 0.9, "tile_variant": "", "tile_seed": "", "tile": "", "found": 1}  # fmt: skip
+           "confidence": 0.9, "found": 1}  # fmt: skip
     raw = {"aggregate": {"suspects": {"share": share}}}
     known: Any = Known(
         ledger=pd.DataFrame({"image_id": ["i"], "path": ["p"]}), settings=SimpleNamespace(suspects=5),
@@ -231,7 +195,9 @@ def test_how_many_networks_contradict_a_label_is_as_it_was_set(share: float, wro
     assert wrong > share * 5 >= wrong - 1
     with contextlib.chdir(tmp_path):
         for rows in ([], [row]):
-            (tmp_path / "reports").mkdir(exist_ok=True)
+            sheet = {"px": 8, "columns": 10, "tiles": [{"image_id": "i"}]}
+            files.write_json("reports/pictures/samples.json", sheet)
+            sprite.write(Path("reports/pictures/samples.jpg"), [np.zeros((8, 8, 3), np.uint8)])
             files.write_rows(tmp_path / "reports/suspects.csv", list(row), rows)
             found = galleries.suspects(known, DRAWN)
             assert f"more than {round(100 * share)} % of the networks" in found["sentence"]

@@ -14,7 +14,7 @@ import pytest
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.evaluate import inputs
+from stages.pictures import inputs
 from stages.train import data, feed, order, predict, store
 from stages.train import run as engine
 from tests.train import made
@@ -176,8 +176,7 @@ def test_a_cell_is_fed_in_windows_and_its_logits_are_in_the_order_of_the_split(
         top1 = np.mean(stored["val"].argmax(axis=1) == [labels[name] for name in ids])
     best = files.read_json("results/v/0/train/config.json")["best_epoch"]
     assert top1 == pytest.approx(float(files.read_rows("results/v/0/train/history.csv")[best - 1]["val_top1"]))
-    inputs.write(loaded, 0, Path("seen"))
-    shown = [tile["image_id"] for tile in files.read_json("seen/inputs.json")["tiles"]][:8]
+    shown = [about["image_id"] for about in inputs.fed(cell, 0, loaded.data)[0]][:8]
     assert shown == [loaded.data.ids[k] for k in loaded.data.training[seen[0][1]]]
 
 

@@ -10,9 +10,13 @@ import pytest
 from PIL import Image
 
 from stages.core import cells, files
-from stages.evaluate import inputs
-from stages.train import feed, predict
+from stages.evaluate import cell, tables
+from stages.evaluate.params import Evaluate
+from stages.pictures import __main__ as stage
+from stages.pictures import inputs
+from stages.train import feed
 from stages.train import run as engine
+from tests.evaluate import made as evaluated
 from tests.train import made
 
 if TYPE_CHECKING:
@@ -20,12 +24,22 @@ if TYPE_CHECKING:
 
     from stages.train.params import Cell
 
-FOLDER = Path("results/v/0/evaluate")
+FOLDER = Path("reports/pictures")
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
 
 
 def _run(cell: Cell, seed: int = 0) -> None:
     engine.run(cell, "v", seed)
-    inputs.write(predict.load("v", seed), seed, cells.evaluate_folder("v", seed))
+    config = files.read_json(f"results/v/{seed}/train/config.json")
+    inputs.write({"v": config["cell"], "w": config["cell"]}, seed, FOLDER)
+    assert files.read_json(FOLDER / "inputs_v.json")["variants"] == ["v", "w"], "fed alike, shown once"
 
 
 @pytest.fixture
@@ -56,7 +70,7 @@ def test_they_are_what_was_fed(
     _run(made.settings(augment=augment, batch=8, epochs=3))
     parts = {row["image_id"]: row["split"] for row in files.read_rows("data/split/seeds/0.csv")}
     train = [image for image, part in parts.items() if part == "train"]
-    told = files.read_json(FOLDER / "inputs.json")["tiles"]
+    told = files.read_json(FOLDER / "inputs_v.json")["tiles"]
     assert len(tiles) == len(told) == (8 if augment == "none" else 8 + 4 * 3)
     assert [train.index(about["image_id"]) for about in told[:8]] == list(fed[1])[:8], "not the first batch"
     for about, tile in zip(told, tiles, strict=True):
@@ -69,15 +83,28 @@ def test_they_are_what_was_fed(
 
 def test_large_pictures_are_kept_small(study: Path) -> None:  # noqa: ARG001
     _run(made.settings(size=96, augment="bananas", batch=64, epochs=3))
-    about = files.read_json(FOLDER / "inputs.json")
+    about = files.read_json(FOLDER / "inputs_v.json")
     assert (about["px"], len(about["tiles"])) == (48, 16 + 4 * 3)
-    assert (FOLDER / "inputs.jpg").stat().st_size < 60_000
+    assert (FOLDER / "inputs_v.jpg").stat().st_size < 60_000
 
 
 def test_cached_views_take_turns(study: Path, tiles: list[NDArray[np.uint8]]) -> None:  # noqa: ARG001
     backbone = {"name": "backbone", "architecture": "mobilenetv3_small_050", "weights": "none", "trainable": "head"}
     _run(made.settings(backbone, size=32, augment="flip_crop", views=1, epochs=2, normalise="auto"), 3)
-    about = files.read_json("results/v/3/evaluate/inputs.json")
+    about = files.read_json(FOLDER / "inputs_v.json")
     assert [a["epoch"] for a in about["tiles"][8:]] == [0, 2] * 4
     for i in range(4):
         assert np.array_equal(tiles[i], tiles[8 + 2 * i + 1]), "the one view there is serves both epochs"
+
+
+def test_a_class_prior_is_neither_fed_nor_counted(study: Path) -> None:  # noqa: ARG001
+    for variant, model in (("prior", {"name": "random"}), ("net", made.MLP)):
+        engine.run(made.settings(model), variant, 0)
+        tables.write(cell.read(variant, 0), Evaluate(), cells.evaluate_folder(variant, 0))
+    written = evaluated.params(["prior", "net"], [0], report={"published": "", "leak": ""})
+    files.write_json("params.yaml", written)
+    files.write_json("data/split/summary.json", {"splits": [{"seeds": [0], "counts": {}}]})
+    files.write_rows("reports/suspects.csv", ["image_id"], [])
+    stage.main()
+    assert {about["total"] for about in files.read_json(FOLDER / "samples.json")["grid"]} == {1}
+    assert [path.name for path in FOLDER.glob("inputs_*.json")] == ["inputs_net.json"]
