@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stages.clean import isolate
+from stages.clean import decode, isolate
 from stages.clean.decode import Refused
-from stages.clean.describe import Print
-from stages.clean.pictures import Cache
+from stages.clean.describe import Job, Print
+from stages.clean.params import Clean
+from stages.clean.pictures import Cache, Pictures
 
 from .conftest import Raw, photo
 
@@ -128,3 +132,36 @@ def test_a_cache_that_another_run_has_locked_is_left_as_it_is(tmp_path: Path, mo
     other.rollback()
     other.close()
     assert dict(Cache(file).get([b"a", b"b"])) == {b"a": b"1"}
+
+
+def test_one_thread_at_a_time_has_whole_pictures(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a thumbnail that was forgotten is decoded again; each counts once in the memory that is left."""
+    files = [raw.add(f"a/{k}.png", photo(k, 200, 150)) for k in range(4)]
+    pictures = Pictures([Job(str(file)) for file in files], Clean(workers=1), None)
+    expected = [pictures.thumb(k).copy() for k in range(4)]
+    room = pictures._room
+    pictures._room += sum(thumb.nbytes for thumb in expected)
+    pictures._thumbs.clear()
+    decoded: list[float] = []
+    real = decode.decode
+
+    def slow(*arguments: Any) -> decode.Picture:
+        decoded.append(time.monotonic())
+        time.sleep(0.01)
+        return real(*arguments)
+
+    def prove(k: int) -> tuple[float, float]:
+        with pictures.whole(k, (k + 1) % 4):
+            start = time.monotonic()
+            time.sleep(0.02)
+            return start, time.monotonic()
+
+    monkeypatch.setattr(decode, "decode", slow)
+    with ThreadPoolExecutor(8) as threads:
+        proofs = [threads.submit(prove, k) for k in range(4)]
+        thumbs = [threads.submit(pictures.thumb, k % 4) for k in range(12)]
+    blocks = sorted(proof.result() for proof in proofs)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(blocks))
+    assert not [at for at in decoded for start, end in blocks if start <= at < end]
+    assert all((thumb.result() == expected[k % 4]).all() for k, thumb in enumerate(thumbs))
+    assert pictures._room == room
