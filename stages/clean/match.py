@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stages.clean.hashes import Index
     from stages.clean.params import Match
     from stages.clean.pictures import Pictures
-    from stages.clean.search import Index
 
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise

@@ -146,7 +146,7 @@ class Pictures:
                     self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
                     bar.update()
             keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
-            known = dict(cache.get(list(keys.values())))
+            known = cache.get(list(keys.values()))
             for k, key in keys.items():
                 if key in known:
                     self.prints[k] = Print.unpacked(known[key])
@@ -203,17 +203,15 @@ class Cache:
         except (sqlite3.Error, OSError) as error:
             self._base = self._without(error)
 
-    def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The keys that are known, each with its value."""
-        for start in range(0, len(keys), _AT_ONCE):
-            part = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            try:
-                rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", part).fetchall()  # noqa: S608
-            except sqlite3.Error as error:
-                self._base = self._without(error)
-                return
-            yield from ((key, value[_SUM:]) for key, value in rows if _is_whole(value))
+        marks = ",".join("?" * len(keys))
+        try:
+            rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", keys).fetchall()  # noqa: S608
+        except sqlite3.Error as error:
+            self._base = self._without(error)
+            return {}
+        return {key: value[_SUM:] for key, value in rows if _is_whole(value)}
 
     def put(self, key: bytes, value: bytes) -> None:
         """Remember a value: many in one transaction, so that an interrupted run goes on nearly where it was."""

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from stages.clean.describe import UNIT
@@ -33,10 +32,12 @@ from stages.core.console import progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from stages.clean.describe import Features
+    from numpy.typing import NDArray
 
-Index = NDArray[np.int64]
-Floats = NDArray[np.float32]
+    from stages.clean.describe import Features
+    from stages.clean.hashes import Index
+    from stages.clean.opencv import Floats
+
 _WAITING = 500_000  # rows that wait to be thinned out
 _TILE = 512  # vectors on each side of a block of products that the cache of a core holds
 _AXES, _SAMPLE = 32, 20_000  # principal axes of the bound; vectors from which they are computed
