@@ -37,7 +37,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.made import many, stage
-from stages.clean.search import hash_pairs
+from stages.clean.hashes import hash_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

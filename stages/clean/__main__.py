@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stages.clean.classes import SmallClasses
-from stages.clean.params import Clean
+from stages.clean.params import Clean, SmallClasses
 from stages.clean.run import run
 from stages.core import curation, errors, params
 from stages.core.console import say

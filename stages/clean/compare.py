@@ -1,9 +1,12 @@
-"""Lay one picture on another: see where they agree.
+"""Lay one picture on another: how well they agree, and the proof that one is a copy of the other.
 
-Registration: an affine map is fitted by maximising the enhanced correlation coefficient (G. D. Evangelidis and
-E. Z. Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's
-`findTransformECC`). Then the finest detail is compared tile by tile. Silhouettes agree between different objects, and
-a mean hides it; folds, grain and print in most tiles agree for one photograph alone.
+The finest detail is compared tile by tile. Silhouettes agree between different objects, and a mean hides it; folds,
+grain and print in most tiles agree for one photograph alone.
+
+A copy must be proven in every place, however small. For that the two are laid on each other at a size at which a price
+tag can be read. Re-encoding leaves differences everywhere, in proportion to the contrast around them; a scratch, a
+digit or the hand of a clock leaves one that stands out from the rest. Grain tells two photographs of one scene apart:
+in flat places it is the same in a copy, or gone.
 """
 
 from __future__ import annotations
@@ -12,21 +15,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stages.clean.opencv import cv2
+from stages.clean.opencv import correlation, cv2, farthest, frame, grey, lay, register, scale_of, shrunk
 
 if TYPE_CHECKING:
-    from stages.clean.features import Fit
+    from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+    from stages.clean.opencv import Floats, Pixels
+    from stages.clean.params import Match
+    from stages.clean.search import Fit
+
 TILE = 16  # px
 _AGREE = 0.6  # correlation from which a tile agrees
 _TELLS = 1.0  # grey levels, SD of the detail of a tile in both pictures from which it tells something
 _FINE, _COARSE = 0.8, 3.0  # px, SD of the Gaussian blurs whose difference is the detail
-_STEPS = 25  # of registration
-_INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+_PROOF = 640  # px, the longer side at which a copy is proven
+_RIM = 3  # px at the border that interpolation spoils
+_FLOOR, _SLOPE = 8.0, 0.1  # grey levels; share of the contrast around: what a difference is measured against
+_BLUR, _NEAR = 1.0, 9  # px, SD of the blur of the difference; side of the square in which contrast is taken
+_NARROW, _WIDE, _ICON = 4, 16, 128  # px; the longer side of a picture up to which half as many are averaged
+_GRAIN = 0.8  # grey levels, SD of the grain in flat places from which it tells something
+_SLACK = 0.1  # of a usual difference, in the units of `Proof`: pictures that hardly differ at all
+_USUAL = 1.2  # the largest usual difference; re-encoding at quality 25 leaves 0.9
+_PLAIN = 0.5  # the largest difference between pictures without detail, in the same units
 
 
 @dataclass(frozen=True)
@@ -87,16 +98,6 @@ def compare(first: Pixels, second: Pixels, warp: NDArray[np.float64], fit: Fit |
     )
 
 
-def register(left: Floats, right: Floats, warp: Floats, mask: Pixels | None = None, blur: int = 5) -> Floats | None:
-    """The affine map (2, 3) from px of `right` to px of `left`, sought from `warp` on; None where it runs away."""
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, 1e-3)
-    try:
-        _, found = cv2.findTransformECC(right, left, warp.copy(), cv2.MOTION_AFFINE, stop, mask, blur)
-    except cv2.error:  # it does not converge
-        found = warp
-    return found if 0.4 < scale_of(found) / max(scale_of(warp), 1e-6) < 2.5 else None
-
-
 def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels | None) -> Floats | None:
     """Registration at half of the size, which is exact enough and costs a quarter."""
     a, b = (
@@ -105,27 +106,6 @@ def _halved(left: Floats, right: Floats, warp: NDArray[np.float64], core: Pixels
     mask = None if core is None else np.asarray(cv2.resize(core, b.shape[::-1], interpolation=cv2.INTER_NEAREST))
     found = register(a, b, (warp * [1, 1, 0.5]).astype(np.float32), None if mask is None else mask.astype(np.uint8))
     return None if found is None else np.asarray(found * [1, 1, 2], np.float32)
-
-
-def lay(pixels: Floats, warp: Floats, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.bool_]]:
-    """The picture as it lies on one of `shape`, whose px `warp` takes to its own, and what it covers there."""
-    size = shape[1], shape[0]
-    laid = cv2.warpAffine(pixels, warp, size, flags=_INVERSE, borderMode=cv2.BORDER_REPLICATE)
-    covered = cv2.warpAffine(np.ones(pixels.shape[:2], np.float32), warp, size, flags=_INVERSE)
-    return np.asarray(laid, np.float32), covered > 0.99
-
-
-def frame(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """The map from px of `second` to px of `first` under which both show the same frame."""
-    return np.array([[first.shape[1] / second.shape[1], 0, 0], [0, first.shape[0] / second.shape[0], 0]], np.float64)
-
-
-def correlation(a: Floats, b: Floats) -> float:
-    """Correlation of two arrays (n, channels), each channel about its own mean."""
-    a, b = (np.ascontiguousarray(x.T) for x in (a, b))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm > 0 else 0.0
 
 
 def _tiles(
@@ -161,20 +141,124 @@ def _detail(values: Floats) -> Floats:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), _FINE) - cv2.GaussianBlur(values, (0, 0), _COARSE), np.float32)
 
 
-def grey(pixels: Floats) -> Floats:
-    """The brightness of RGB pixels (height, width, 3)."""
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
-
-
-def shrunk(pixels: NDArray[Any], scale: float) -> tuple[int, int]:
-    """Width and height of an array (height, width, ...) that is made smaller by a factor; at least one px."""
-    return max(1, round(pixels.shape[1] / scale)), max(1, round(pixels.shape[0] / scale))
-
-
-def scale_of(warp: NDArray[np.floating]) -> float:
-    """The factor by which a map (2, 3) makes lengths longer, the mean over all directions."""
-    return float(np.sqrt(abs(np.linalg.det(warp[:, :2].astype(np.float64)))))
-
-
 def _share(alike: NDArray[np.bool_], told: NDArray[np.bool_]) -> float:
     return float(alike[told].mean()) if told.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What speaks against a copy.
+
+    largest: the largest local difference. usual: the difference that 98 % of the places stay below; both in units of
+    what the contrast around lets expect. grain: correlation of the grain in flat places; 1 where there is none.
+    colour: correlation of the three channels. level: mean difference of the channels, grey levels, the largest.
+    soft: the largest difference of a channel that is left after averaging over some pixels, or twice what is left over
+    many, in the same units: codecs err up and down, a tint or a shadow does not.
+    """
+
+    largest: float
+    usual: float
+    grain: float
+    colour: float
+    level: float
+    soft: float
+
+
+def prove(first: Pixels, second: Pixels, warp: NDArray[np.float64], match: Match) -> Proof | None:
+    """Compare two pictures of any size, uint8 (height, width, 3).
+
+    A copy shows the whole frame. Where registration moves a corner away from the frame, a picture is cropped, tilted or
+    shows a thing elsewhere; then one frame is laid on the other, and the pixels tell.
+
+    Args:
+        first: one of them.
+        second: the other.
+        warp: float64 (2, 3), from px of `second` to px of `first`, roughly.
+        match: how far registration may move a corner, and by how much the contrast may differ, both as shares.
+
+    Returns:
+        The proof; None where the two have nothing in common to compare.
+    """
+    if scale_of(warp) < 1:  # the first is the coarser: the other way round
+        first, second, warp = second, first, cv2.invertAffineTransform(warp)
+    shrink = max(max(second.shape[:2]) / _PROOF, 1.0)
+    right = cv2.resize(second, shrunk(second, shrink), interpolation=cv2.INTER_AREA)
+    warp = warp @ np.diag([shrink, shrink, 1])
+    size = shrunk(first, scale_of(warp))
+    left = cv2.resize(first, size, interpolation=cv2.INTER_AREA)
+    warp = np.diag([size[0] / first.shape[1], size[1] / first.shape[0]]) @ warp
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    found = register(grey(a), grey(b), warp.astype(np.float32), blur=3)
+    framed = frame(left, right)
+    if found is None or farthest(found, framed, right.shape) > match.drop_moved * max(left.shape):
+        found = framed.astype(np.float32)
+    laid, covered = lay(a, found, b.shape)
+    inside = cv2.erode(covered.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
+    inside[:_RIM] = inside[-_RIM:] = inside[:, :_RIM] = inside[:, -_RIM:] = False
+    return _judge(laid, b, inside, match.drop_contrast) if inside.any() else None
+
+
+def _judge(a: Floats, b: Floats, inside: NDArray[np.bool_], contrast: float) -> Proof:
+    mean_a, mean_b = (np.array(cv2.mean(x, inside.astype(np.uint8))[:3], np.float32) for x in (a, b))
+    grey_a, grey_b = grey(a), grey(b)
+    tuned = (a - mean_a) * np.float32(_gain(grey_a[inside], grey_b[inside], 1 + contrast)) + mean_b
+    soft_a, soft_b = _soft(tuned), _soft(b)
+    around = np.minimum(_contrast(grey(soft_a)), _contrast(grey(soft_b)))
+    usual = _FLOOR + _SLOPE * around
+    apart = cv2.transform(cv2.absdiff(soft_a, soft_b), np.full((1, 3), 1 / 3))
+    difference = (apart / usual)[inside]
+    return Proof(
+        largest=float(difference.max()),
+        usual=float(np.percentile(difference, 98)),
+        grain=_grain(grey_a, grey_b, inside & (around <= np.median(around[inside]))),
+        colour=correlation(a[inside], b[inside]),
+        level=float(np.abs(mean_a - mean_b).max()),
+        soft=_averaged(np.asarray((tuned - b) / usual[..., None], np.float32), inside),
+    )
+
+
+def _gain(a: Floats, b: Floats, most: float) -> float:
+    """The factor that brings the contrast of `a` to that of `b` by least squares, between 1 / `most` and `most`."""
+    spread = float(np.std(a))
+    slope = correlation(a[:, None], b[:, None]) * float(np.std(b)) / spread if spread > 1 else 1.0
+    return min(max(slope, 1 / most), most)
+
+
+def _averaged(signed: Floats, inside: NDArray[np.bool_]) -> float:
+    """What averaging leaves of differences (height, width, channels); of codecs, half as much over 16 px as over 4.
+
+    Each square of 4 or 16 px becomes one pixel; a Gaussian blur then joins it with those around, since a tint need not
+    begin where a square does.
+    """
+    within = inside[..., None] * signed
+    left = []
+    for side in (_NARROW, _WIDE) if max(signed.shape) > _ICON else (_NARROW / 2, _WIDE / 2):
+        squares = cv2.resize(within, shrunk(within, side), interpolation=cv2.INTER_AREA)
+        left.append(float(np.abs(cv2.GaussianBlur(squares, (0, 0), 1.0)).max()))
+    return max(left[0], 2 * left[1])
+
+
+def _grain(a: Floats, b: Floats, flat: NDArray[np.bool_]) -> float:
+    fine_a, fine_b = ((x - cv2.GaussianBlur(x, (0, 0), 1.5))[flat] for x in (a, b))
+    if min(fine_a.std(), fine_b.std()) < _GRAIN:
+        return 1.0
+    return correlation(fine_a[:, None], fine_b[:, None])
+
+
+def _soft(pixels: Floats) -> Floats:
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), _BLUR), np.float32)
+
+
+def _contrast(values: Floats) -> Floats:
+    square = np.ones((_NEAR, _NEAR), np.uint8)
+    return np.asarray(cv2.dilate(values, square) - cv2.erode(values, square), np.float32)
+
+
+def proven(proof: Proof, match: Match, detailed: bool) -> bool:
+    """Whether no place differs by more than re-encoding explains; without detail, whether hardly any pixel differs."""
+    if proof.grain < match.drop_grain or proof.level > match.drop_level or proof.soft > match.drop_soft:
+        return False
+    if not detailed:
+        return proof.largest <= _PLAIN
+    even = proof.largest <= match.drop_difference * proof.usual + _SLACK
+    return even and proof.usual <= _USUAL and proof.colour >= match.drop_colour

@@ -1,12 +1,17 @@
-"""Decisions that a person made (`data/curation.csv`): fitted to the rows, applied, and told in the ledger."""
+"""Decisions by hand, labels that contradict each other, and small classes: what they change about the rows.
+
+Decisions that a person made (`data/curation.csv`) are fitted to the rows, applied, and told in the ledger.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from stages.core import curation
+from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +20,12 @@ if TYPE_CHECKING:
 
     from stages.clean.decide import Entry
     from stages.clean.match import Pair
+    from stages.clean.params import Clean, SmallClasses
     from stages.core.curation import Decision
 
 _CODES = {"drop": "dropped_by_hand", "keep": "kept_by_hand", "relabel": "relabelled_by_hand"}
+_OTHER = "other"  # the class that small ones are merged into
+_NAMED = 5  # labels, and files of each, that are named of a large set
 
 
 @dataclass
@@ -116,3 +124,74 @@ def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> di
         "lost": dict(sorted(lost.items())),  # label -> pictures that are not kept under it any more
         "not_applied": [[*one.subject, one.decision, why] for one, why in sorted(hand.refused, key=str)],
     }
+
+
+def contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> bool:
+    """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
+    labels: dict[int, set[str]] = defaultdict(set)
+    for k in members:
+        labels[entries[k].first_equal].add(entries[k].label)
+    if len(set().union(*labels.values())) == 1:
+        return False
+    return any(len(said) > 1 for said in labels.values()) or any(
+        labels[a] != labels[b] and (a, b) in verdicts for a, b in combinations(sorted(labels), 2)
+    )
+
+
+def resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
+    """Settle a conflict: what stays of copies with several labels."""
+    said = _labels_of([entries[k] for k in members])
+    (winner, most), (_, second) = Counter(entries[k].label for k in members).most_common(2)
+    why, right = "the same picture has several labels", {entries[k].label for k in members if entries[k].hand}
+    if right:
+        why = "by hand, the picture got another label"
+    elif clean.label_conflicts == "fail":
+        raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")
+    elif clean.label_conflicts == "keep_all":
+        for k in members:
+            entries[k].tell("label_conflict", f"stands under several labels and is kept under each: {said}")
+        return members
+    elif clean.label_conflicts == "keep_majority" and most > second:
+        right = {winner}
+    for k in members:
+        if entries[k].label not in right:
+            entries[k].refuse("label_conflict", f"{why}: {said}")
+    return [k for k in members if entries[k].status == "kept"]
+
+
+def _labels_of(members: Sequence[Entry]) -> str:
+    """Which labels stand on one picture. Each of its rows says so, so of many rows only some are named."""
+    if len(members) <= 2 * _NAMED:
+        return "; ".join(f"{entry.path} is {entry.label}" for entry in members)
+    paths: dict[str, list[str]] = defaultdict(list)
+    for entry in members:
+        paths[entry.label].append(entry.path)
+    most = sorted(paths, key=lambda label: (-len(paths[label]), label))
+    words = [_some(label, paths[label]) for label in most[:_NAMED]]
+    rest = sum(len(paths[label]) for label in most[_NAMED:])
+    return "; ".join(words + [f"{rest} files have {len(most) - _NAMED} other labels"] * (rest > 0))
+
+
+def _some(label: str, paths: list[str]) -> str:
+    number = f"{len(paths)} files are" if len(paths) > 1 else "1 file is"
+    return f"{number} {label} ({', '.join(paths[:_NAMED])}{', ...' * (len(paths) > _NAMED)})"
+
+
+def settle_small(entries: Sequence[Entry], small: SmallClasses) -> None:
+    """Leave out, or merge into `other`, what belongs to a class with fewer than `least` kept pictures."""
+    if small.fate == "keep":
+        return
+    if small.fate == "merge":
+        for entry, count in _of_small(entries, small):
+            told = f"its class `{entry.label}` has {count} pictures, fewer than ingest.min_images: {small.least}"
+            entry.tell("small_class", told)
+            entry.label = _OTHER
+    for entry, count in _of_small(entries, small):
+        entry.duplicate_of = ""
+        entry.refuse("small_class", f"the class has {count} pictures, fewer than ingest.min_images: {small.least}")
+
+
+def _of_small(entries: Sequence[Entry], small: SmallClasses) -> list[tuple[Entry, int]]:
+    counts = Counter(entry.label for entry in entries if entry.status == "kept")
+    inside = [entry for entry in entries if entry.status in ("kept", "duplicate")]
+    return [(entry, counts[entry.label]) for entry in inside if counts[entry.label] < small.least]

@@ -5,15 +5,14 @@ The same files give the same decisions whatever their order: rows are sorted fir
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from stages.clean import classes, curation, match
+from stages.clean import curation, match
 from stages.clean.curation import Hand
+from stages.clean.params import SmallClasses
 from stages.core.curation import natural
-from stages.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +78,7 @@ def decide(
     entries: list[Entry],
     pairs: Sequence[Pair],
     clean: Clean,
-    small: classes.SmallClasses | None = None,
+    small: SmallClasses | None = None,
     hand: Hand | None = None,
 ) -> Decisions:
     """Decide on every entry.
@@ -117,7 +116,7 @@ def decide(
         for members in sets:
             if len(members) > 1:
                 _settle(done, members, verdicts, clean)
-    classes.settle(entries, small or classes.SmallClasses())
+    curation.settle_small(entries, small or SmallClasses())
     _assign(done, groups)
     _tell_turned(done)
     curation.tell(entries, hand)
@@ -176,25 +175,13 @@ def _name(entries: list[Entry], usable: list[int]) -> None:
 def _settle(done: Decisions, members: list[int], verdicts: dict[tuple[int, int], Pair], clean: Clean) -> None:
     """Decide within one set of copies: first on its labels, then on which copy stays."""
     entries = done.entries
-    if _contradict(entries, members, verdicts):
+    if curation.contradict(entries, members, verdicts):
         done.conflicts.append(members)
-        members = _resolve(entries, members, clean)
+        members = curation.resolve(entries, members, clean)
     if clean.duplicates != "drop":
         return
     for label in sorted({entries[k].label for k in members}):
         _drop(entries, [k for k in members if entries[k].label == label], verdicts)
-
-
-def _contradict(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> bool:
-    """Whether two labels stand on one picture, proven by itself and not by a chain of copies."""
-    labels: dict[int, set[str]] = defaultdict(set)
-    for k in members:
-        labels[entries[k].first_equal].add(entries[k].label)
-    if len(set().union(*labels.values())) == 1:
-        return False
-    return any(len(said) > 1 for said in labels.values()) or any(
-        labels[a] != labels[b] and (a, b) in verdicts for a, b in combinations(sorted(labels), 2)
-    )
 
 
 def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, int], Pair]) -> None:
@@ -209,27 +196,6 @@ def _drop(entries: list[Entry], members: list[int], verdicts: dict[tuple[int, in
             else:
                 rest.append(k)
         open_ = rest
-
-
-def _resolve(entries: list[Entry], members: list[int], clean: Clean) -> list[int]:
-    """Settle a conflict: what stays of copies with several labels."""
-    said = classes.said([entries[k] for k in members])
-    (winner, most), (_, second) = Counter(entries[k].label for k in members).most_common(2)
-    why, right = "the same picture has several labels", {entries[k].label for k in members if entries[k].hand}
-    if right:
-        why = "by hand, the picture got another label"
-    elif clean.label_conflicts == "fail":
-        raise UserError(f"one picture, several labels: {said}; correct the labels, or set clean.label_conflicts")
-    elif clean.label_conflicts == "keep_all":
-        for k in members:
-            entries[k].tell("label_conflict", f"stands under several labels and is kept under each: {said}")
-        return members
-    elif clean.label_conflicts == "keep_majority" and most > second:
-        right = {winner}
-    for k in members:
-        if entries[k].label not in right:
-            entries[k].refuse("label_conflict", f"{why}: {said}")
-    return [k for k in members if entries[k].status == "kept"]
 
 
 def _quality(entry: Entry) -> tuple[int, tuple[int, bool, int], tuple[list[str | tuple[int, str]], str]]:

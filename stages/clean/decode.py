@@ -27,7 +27,7 @@ from PIL import (  # a plug-in is known once it is imported; Pillow itself impor
     WebPImagePlugin,  # noqa: F401
 )
 
-from stages.clean import filebytes, kinds, rgb
+from stages.clean import filebytes, rgb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def open_header(data: bytes) -> Image.Image:
         Refused: the format is not one of `FORMATS`, or the header is broken.
     """
     if endless := filebytes.endless_ppm(data):
-        raise Refused("unreadable", endless) if kinds.signature(data) else _not_read(data)
+        raise Refused("unreadable", endless) if filebytes.signature(data) else _not_read(data)
     try:
         heif = data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis")
         return Image.open(io.BytesIO(data), formats=("HEIF", "AVIF") if heif else FORMATS)
@@ -120,7 +120,7 @@ def open_header(data: bytes) -> Image.Image:
         raise _not_read(data) from None
     except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
         found = _verdict(error, data)
-        raise (found if kinds.signature(data) else _not_read(data)) from None
+        raise (found if filebytes.signature(data) else _not_read(data)) from None
 
 
 def check_bytes(size: int, clean: Clean) -> None:
@@ -201,9 +201,9 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
         check_size(*announced, clean)  # Pillow makes room for the canvas when it opens the file
     header = open_header(data)
     check_size(*header.size, clean)
-    if header.format == "PNG" and not filebytes.has_pixels(data):  # Pillow would take a later frame of an animation
+    if header.format == "PNG" and b"IDAT" not in dict(filebytes.chunks(data)):  # Pillow would take a later frame
         raise Refused("unreadable", "PNG without pixels (it has no IDAT)")
-    if preview := kinds.camera_raw(header, data):
+    if preview := rgb.camera_raw(header, data):
         raise Refused("unreadable", preview)
     if excess := filebytes.excess(header, data, clean.max_pixels):
         raise Refused("too_large", excess)
@@ -216,8 +216,8 @@ def _decoded(data: bytes, clean: Clean) -> Picture:
 
 
 def _normalised(image: Image.Image, data: bytes) -> Picture:
-    frames = filebytes.frames(open_header(data) if image.format in ("TIFF", "GIF") else image, data)
-    part = filebytes.covered(image, data)
+    frames = rgb.frames(open_header(data) if image.format in ("TIFF", "GIF") else image, data)
+    part = rgb.covered(image, data)
     most = rgb.largest_sample(image, data)
     image.load()  # before EXIF is asked for, which loads a PNG and passes over what it meets
     turn = _orientation(image)
@@ -259,12 +259,12 @@ def _noted(picture: Picture, note: rgb.Note) -> Picture:
 def _not_read(data: bytes) -> Refused:
     if not data:
         return Refused("not_an_image", "the file is empty")
-    if name := kinds.signature(data):
-        why = kinds.header_said(name, data) or kinds.kind_of_tiff(data)
+    if name := filebytes.signature(data):
+        why = filebytes.header_said(name, data) or filebytes.kind_of_tiff(data)
         return Refused("unreadable", f"{name} whose header is damaged, cut or not supported" + (why and f" ({why})"))
-    if name := kinds.other_format(data):
+    if name := filebytes.named(filebytes.NOT_READ, data):
         return Refused("unreadable", f"{name} is not read; these are: {', '.join(FORMATS)}, HEIF")
-    found = kinds.no_picture(data)
+    found = filebytes.no_picture(data)
     return Refused("not_an_image", f"no known image format in {len(data)} bytes" + (f", but {found}" if found else ""))
 
 
@@ -277,7 +277,7 @@ def _verdict(error: Exception, data: bytes) -> Refused:
     if not quotes and (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
         raise MemoryError(str(error)) from error
     cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
-    if not (said := kinds.said_by(error)):
-        kind = kinds.kind_of_tiff(data)
-        said = f"{kinds.signature(data) or 'picture'} that cannot be decoded" + (kind and f" ({kind})")
+    if not (said := filebytes.said_by(error)):
+        kind = filebytes.kind_of_tiff(data)
+        said = f"{filebytes.signature(data) or 'picture'} that cannot be decoded" + (kind and f" ({kind})")
     return Refused("truncated" if cut else "unreadable", said)

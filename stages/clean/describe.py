@@ -1,4 +1,12 @@
-"""What is known of one picture: its identity, its size, hashes and features, or why it was refused."""
+"""What is known of one picture: its identity, its size, hash, low frequencies and features, or why it was refused.
+
+The hash is `imagehash.phash` (C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010).
+
+The features are ORB (E. Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011) in OpenCV. ORB costs
+a tenth of SIFT, its descriptors are bits, so that every machine finds the same neighbours, and it is not fooled by the
+repeated prints on which SIFT finds dozens of matches (docs/decisions/0101). ORB does not know mirrored pictures, so
+features of the mirrored picture are kept too, to be looked up.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +21,13 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import imagehash
 import numpy as np
 from PIL import Image
+from scipy import fft
 
-from stages.clean import decode, features
-from stages.clean.features import Features
+from stages.clean import decode
+from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +41,47 @@ if TYPE_CHECKING:
 VERSION = 7  # raise it when the print of the same file changes: earlier commits share the cache
 _ANIMATED = re.compile(r"\bfirst of |the first frame; ")  # what `decode` says of further frames or pages
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_GREY = 32  # px of the grey thumbnail that is transformed
+LOW = 8  # lowest frequencies kept in each direction
+UNIT = 127  # length of a vector of low frequencies
+_FREQUENCY = np.sqrt(np.hypot(*np.mgrid[:LOW, :LOW]))  # 0 for the mean brightness, which says nothing
+SIDE = 256  # px, the longer side of the picture that features are taken from
+LEAST_SIDE = 64  # px, the shorter; smaller pictures have too few features
+UPRIGHT, MIRRORED = 300, 200  # features kept, the strongest
+_LEVELS, _STEP = 5, 1.414  # of the pyramid: a crop to half of the side is two levels away
+_DTYPE = np.dtype([("at", "<f2", 2), ("angle", "u1"), ("octave", "u1"), ("bits", "u1", 32)])
+
+
+@dataclass(frozen=True)
+class Features:
+    """The strongest features of a picture and of its mirror image.
+
+    Each is a record array: place (px of the thumbnail, float16), angle (256 steps to a turn), octave of the pyramid
+    and descriptor (32 bytes).
+    """
+
+    upright: NDArray[np.void]
+    mirrored: NDArray[np.void]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> Features:
+        """Take the features of a picture, uint8 (height, width, 3)."""
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        return cls(_detect(grey, UPRIGHT), _detect(np.ascontiguousarray(grey[:, ::-1]), MIRRORED))
+
+    def packed(self) -> bytes:
+        """One string of bytes for the cache."""
+        return len(self.upright).to_bytes(2, "little") + self.upright.tobytes() + self.mirrored.tobytes()
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Features:
+        """Of what `packed` gave."""
+        count = int.from_bytes(data[:2], "little")
+        every = np.frombuffer(data, _DTYPE, offset=2)
+        return cls(every[:count], every[count:]) if len(every) else NO_FEATURES
+
+
+NO_FEATURES = Features(np.zeros(0, _DTYPE), np.zeros(0, _DTYPE))
 
 
 class Job(NamedTuple):
@@ -62,7 +113,7 @@ class Print:
     contrast: float = 0.0
     reason: str = ""
     detail: str = ""
-    features: Features = field(default=features.NONE, compare=False)
+    features: Features = field(default=NO_FEATURES, compare=False)
     forced: str = ""
 
     @property
@@ -107,9 +158,9 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
     pixels = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
     pixels.update(image.tobytes())
     thumb = small(image)
-    grey = features.thumbnail(image if max(image.size) <= features.SIDE else thumb)
+    grey = thumbnail(image if max(image.size) <= SIDE else thumb)
     shown = np.asarray(thumb)
-    able = min(shown.shape[:2]) >= features.LEAST_SIDE
+    able = min(shown.shape[:2]) >= LEAST_SIDE
     return Print(
         digest,
         pixels.hexdigest(),
@@ -117,24 +168,56 @@ def describe(data: bytes, digest: str, box: Box | None, clean: Clean) -> tuple[P
         image.height,
         len(data),
         picture.suffix,
-        features.phash(grey),
-        features.vector(grey).tobytes(),
+        phash(grey),
+        vector(grey).tobytes(),
         round(float(np.std(np.asarray(grey))), 3),
         picture.note,
         picture.detail,
-        Features.of(shown) if able else features.NONE,
+        Features.of(shown) if able else NO_FEATURES,
     ), shown
 
 
+def _detect(grey: NDArray[np.uint8], count: int) -> NDArray[np.void]:
+    detector = cv2.ORB_create(nfeatures=count, scaleFactor=_STEP, nlevels=_LEVELS, edgeThreshold=15, fastThreshold=7)
+    keys, bits = detector.detectAndCompute(grey, None)
+    found = np.zeros(len(keys), _DTYPE)
+    if len(keys):
+        found["at"] = [k.pt for k in keys]
+        found["angle"] = [int(k.angle * 256 / 360) % 256 for k in keys]
+        found["octave"] = [k.octave for k in keys]
+        found["bits"] = bits
+    return found
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """A grey thumbnail of 32x32 px."""
+    return image.convert("L").resize((_GREY, _GREY), Image.Resampling.LANCZOS)
+
+
+def phash(thumb: Image.Image) -> int:
+    """The hash of a grey thumbnail; the first bit of imagehash is the most significant."""
+    return int.from_bytes(np.packbits(imagehash.phash(thumb).hash).tobytes())
+
+
+def vector(thumb: Image.Image) -> NDArray[np.int8]:
+    """Low frequencies of a grey thumbnail as a vector of length 127 for cosines: int8 (64,).
+
+    The amplitude of photographs falls as 1/f; weighting by the root of f lets all frequencies count without letting
+    noise decide. Whole numbers make every dot product exact, so that no machine proposes other pairs.
+    """
+    low = (fft.dctn(np.asarray(thumb, np.float64), norm="ortho")[:LOW, :LOW] * _FREQUENCY).ravel()
+    return np.asarray(np.rint(UNIT * low / max(float(np.linalg.norm(low)), 1e-9)), np.int8)
+
+
 def small(image: Image.Image) -> Image.Image:
-    """The picture with a longer side of at most `features.SIDE` px."""
+    """The picture with a longer side of at most `SIDE` px."""
     size = small_size(*image.size)
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of `small` of a picture."""
-    scale = min(features.SIDE / max(width, height), 1)
+    scale = min(SIDE / max(width, height), 1)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

@@ -1,27 +1,76 @@
-"""What the bytes of a file tell before or beside its decoding: its size, its parts, its damage.
+"""What the bytes of a file tell before or beside its decoding: its kind, its size, its parts, its damage.
 
-Limits must hold before a decoder runs, and decoders pass over damage in silence.
+Limits must hold before a decoder runs, decoders pass over damage in silence, and a reason must be true: what kind of
+file it is by its first bytes, and what its decoder says of it.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import re
+import struct
 import threading
 import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, TiffImagePlugin
 
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from PIL import Image
-
-_MOST_SCANS, _MOST_FRAMES = 100, 10_000
+# What the files of the formats that are read begin with; PPM, AVIF and HEIF have no such mark of fixed bytes.
+_READ = (
+    ("JPEG", rb"\xff\xd8"),
+    ("PNG", rb"\x89PNG"),
+    ("GIF", rb"GIF8"),
+    ("WEBP", rb"RIFF....WEBP"),
+    ("TIFF", rb"II[*+]\x00|MM\x00[*+]|II\x00\*|MM\*\x00"),
+    ("JPEG2000", rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"),
+)
+NOT_READ = (  # pictures of other formats
+    ("PostScript", rb"%!PS|\xc5\xd0\xd3\xc6"),
+    ("Photoshop's PSD", rb"8BPS"),
+    ("ICO", rb"\x00\x00\x01\x00"),
+    ("CUR", rb"\x00\x00\x02\x00"),
+    ("ICNS", rb"icns"),
+    ("DDS", rb"DDS "),
+    ("WMF", rb"\xd7\xcd\xc6\x9a"),
+    ("EMF", rb"\x01\x00\x00\x00.{36} EMF"),
+    ("JPEG XL", rb"\xff\x0a|\x00\x00\x00\x0cJXL "),
+    ("QOI", rb"qoif"),
+    ("SGI", rb"\x01\xda"),
+    ("PCX", rb"\n\x05\x01\x08"),
+    ("PAM", rb"P7\s"),
+    ("SVG", rb"(?:\xef\xbb\xbf)?\s*(?:<[?!].{,4096})?<svg"),
+)
+_NO_PICTURE = (
+    ("a PDF document", rb"%PDF"),
+    ("a zip archive", rb"PK\x03\x04|PK\x05\x06"),
+    ("a RAR archive", rb"Rar!\x1a\x07"),
+    ("a 7z archive", rb"7z\xbc\xaf\x27\x1c"),
+    ("a file packed by gzip", rb"\x1f\x8b"),
+    ("a file packed by bzip2", rb"BZh[1-9]"),
+    ("a file packed by xz", rb"\xfd7zXZ\x00"),
+    ("a tar archive", rb".{257}ustar"),
+    ("a Matroska or WebM video", rb"\x1a\x45\xdf\xa3"),
+    ("an AVI video", rb"RIFF....AVI "),
+    ("a WAV sound", rb"RIFF....WAVE"),
+    ("an Ogg sound or video", rb"OggS"),
+    ("an MP3 sound", rb"ID3[\x02-\x04]"),
+    ("an HTML page", rb"(?i:(?:\xef\xbb\xbf)?\s*<(?:!doctype )?html)"),
+)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"), "HEIF"
+)
+_GLIMPSE = 512  # bytes from which text is told
+_COMPRESSION, _PHOTOMETRIC, _SAMPLES = 259, 262, 277  # tags of TIFF
+_MOST_SCANS = 100
 _SCANS_OF_LARGEST = 16  # a progressive JPEG has about 10 scans, and each goes through all pixels
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG; those left out have no header behind them
 _SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -35,6 +84,94 @@ _LISTENING = threading.RLock()  # a process has one stderr
 _GLANCE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION  # reads all of it, computes little
 
 
+def signature(data: bytes) -> str:
+    """The format that is read and that the file begins as, however damaged the rest of it is; "" for other files."""
+    return named(_READ, data) or _BRANDS.get(_brand(data), "") or _weak(data)
+
+
+def no_picture(data: bytes) -> str:
+    """What a file is that is no picture, in words; "" where nothing is recognised."""
+    if data[4:8] == b"ftyp":
+        return f"a video or a like container of the brand {data[8:12].decode('ascii', 'backslashreplace')!r}"
+    return named(_NO_PICTURE, data) or ("text" if len(data) >= 8 and _is_text(data) else "")
+
+
+def named(kinds: tuple[tuple[str, bytes], ...], data: bytes) -> str:
+    """The kind that the file begins as; "" where it is none of these."""
+    return next((name for name, start in kinds if re.match(start, data, re.DOTALL)), "")
+
+
+def _brand(data: bytes) -> bytes:
+    """The brand of an AVIF or HEIF: its own, or the first known one of those that it is compatible with."""
+    if data[4:8] != b"ftyp":
+        return b""
+    end = min(max(int.from_bytes(data[:4], "big"), 16), 256)
+    brands = [data[at : at + 4] for at in (8, *range(16, end, 4))]
+    return next((brand for brand in brands if brand in _BRANDS), b"")
+
+
+def _weak(data: bytes) -> str:
+    """BMP or PPM, whose two letters a text may begin with."""
+    if data.startswith(b"BM") and not _is_text(data):
+        return "BMP"
+    if not re.match(rb"P(?:[1-6f]|0CMYK|y(?:P|RGBA|CMYK))[\s#]", data):
+        return ""
+    rest = re.sub(rb"#[^\n\r]*", b"", data[2:_GLIMPSE])
+    numbers = len(re.findall(rb"[\s\d.+-]", rest))
+    return "PPM" if numbers >= 0.8 * len(rest) or not _is_text(data) else ""
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether the file begins with UTF-8 and without control characters."""
+    start = data[:_GLIMPSE]
+    with contextlib.suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+        return not re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]", start)
+    return False
+
+
+def kind_of_tiff(data: bytes) -> str:
+    """How the first page of a TIFF is stored, in words; "" where that cannot be read, and for other files."""
+    found = tags(data, {_COMPRESSION: 1, _PHOTOMETRIC: 0, _SAMPLES: 1})
+    said = "compression {}, photometric interpretation {}, samples per pixel {}"
+    return said.format(*found) if found else ""
+
+
+def tags(data: bytes, wanted: dict[int, int], place: int | None = None) -> list[int]:
+    """Numbers of a TIFF, or what they are by default, from its first directory or the one at a place; [] if broken."""
+    with contextlib.suppress(Exception):
+        page = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+        stream = io.BytesIO(data)
+        stream.seek(page.next if place is None else place)
+        page.load(stream)
+        found = [page.get(tag, usual) for tag, usual in wanted.items()]
+        return found if all(isinstance(value, int) for value in found) else []
+    return []
+
+
+def header_said(name: str, data: bytes) -> str:
+    """What the format's own plug-in says of a header; Pillow keeps it to itself when it asks several."""
+    try:
+        Image.OPEN[name][0](io.BytesIO(data), "")
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - plug-ins raise anything on broken input
+        said = "" if isinstance(error.__cause__, IndexError | KeyError | TypeError | struct.error) else said_by(error)
+        return "" if re.match("not (a|identified) ", said) else said  # its first bytes say what it is
+    return ""
+
+
+def said_by(error: Exception) -> str:
+    """The words of an exception; "" where it has none, but a number or a key alone."""
+    text = " ".join(str(error).split())
+    if error.args and isinstance(error.args[0], bytes):  # Pillow's reader of PPM quotes what it stumbled over
+        text = error.args[0].partition(b":")[0].decode("ascii", "replace")
+    if isinstance(error, KeyError) or re.fullmatch(r"decoder error -?\d+|[\W\d]*", text):
+        return ""
+    # without addresses in memory, which differ from run to run
+    return re.sub(r"<[^<>]* at 0x[0-9a-f]+>|0x[0-9a-f]{8,}", "...", text)[:200]
+
+
 def endless_ppm(data: bytes) -> str:
     """Why a PPM is not to be opened: Pillow reads long or many comments in a time that grows as their square."""
     if not re.match(rb"P[1-6fy]", data) or len(data) <= _PPM_HEADER:
@@ -42,9 +179,8 @@ def endless_ppm(data: bytes) -> str:
     numbers = re.sub(rb"#[^\n\r]*[\n\r]", b"", data[:_PPM_HEADER]).split()[1:]
     if len(numbers) < (2 if data[1:2] in b"14" else 3):
         return "a PPM with more than 4 KB of header"
-    return (
-        "a PPM in text with comments between its pixels" if data[1:2] in b"123" and b"#" in data[_PPM_HEADER:] else ""
-    )
+    comments = data[1:2] in b"123" and b"#" in data[_PPM_HEADER:]
+    return "a PPM in text with comments between its pixels" if comments else ""
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -87,59 +223,6 @@ def _scans(data: bytes) -> int:
     return count
 
 
-def frames(image: Image.Image, data: bytes) -> str:
-    """Of how many frames or pages the first is taken, in words; "" where there is only one. Counting is limited.
-
-    Args:
-        image: the opened file, for counting alone: damage behind the first frame can leave it at another.
-        data: the file.
-    """
-    if image.format == "MPO":  # the further frames of a phone's photograph are previews and depth
-        return ""
-    try:
-        count = _count(image, data)
-    except Exception:  # noqa: BLE001 - damage behind the first frame raises anything
-        return "the first frame; what follows it cannot be read"
-    if count > _MOST_FRAMES:
-        return f"first of more than {_MOST_FRAMES} frames"
-    announced = int(getattr(image, "n_frames", 1)) if image.format == "PNG" else count
-    if announced != count:
-        return f"first of {count} frames, of {announced} that are announced"
-    return f"first of {count} frames" if count > 1 else ""
-
-
-def _count(image: Image.Image, data: bytes) -> int:
-    if image.format == "GIF" and data.count(b"\0,") > _MOST_FRAMES:  # a frame begins with a comma, after a zero
-        return _MOST_FRAMES + 1
-    if image.format == "PNG" and getattr(image, "is_animated", False):
-        names = [name for name, _ in _chunks(data) if name in (b"fcTL", b"IDAT")]
-        return names.count(b"fcTL") + (names[:1] == [b"IDAT"])
-    if image.format != "TIFF":
-        return int(getattr(image, "n_frames", 1))
-    count = 1
-    with contextlib.suppress(EOFError):
-        while count <= _MOST_FRAMES:
-            image.seek(count)
-            count += 1
-    return count
-
-
-def covered(image: Image.Image, data: bytes) -> tuple[int, int, int, int] | None:
-    """The part of the picture, x1 y1 x2 y2, that the first frame of an opened GIF or WebP paints; None: the whole."""
-    box = None
-    if image.format == "GIF" and image.tile:  # type: ignore[attr-defined]
-        box = image.tile[0].extents  # type: ignore[attr-defined]
-    elif image.format == "WEBP":
-        at = 12
-        while at + 20 <= len(data) and data[at : at + 4] != b"ANMF":
-            size = int.from_bytes(data[at + 4 : at + 8], "little")
-            at += 8 + size + size % 2
-        if at + 20 <= len(data):
-            x, y, wide, high = (int.from_bytes(data[at + k : at + k + 3], "little") for k in (8, 11, 14, 17))
-            box = 2 * x, 2 * y, 2 * x + wide + 1, 2 * y + high + 1
-    return None if box in (None, (0, 0, *image.size)) else box
-
-
 def bare_png(data: bytes, *, animation: bool) -> bytes:
     """A PNG with nothing but what its pixels need, with its animation or without; other files as they are.
 
@@ -148,13 +231,8 @@ def bare_png(data: bytes, *, animation: bool) -> bytes:
     if not data.startswith(_PNG):
         return data
     names = _PIXELS + _ANIMATION * animation
-    kept = [chunk for name, chunk in _chunks(data) if name in names and (name != b"eXIf" or _sound(chunk))]
+    kept = [chunk for name, chunk in chunks(data) if name in names and (name != b"eXIf" or _sound(chunk))]
     return _PNG + b"".join(kept)
-
-
-def has_pixels(data: bytes) -> bool:
-    """Whether a PNG has a chunk of pixels, be it cut."""
-    return any(name == b"IDAT" for name, _ in _chunks(data))
 
 
 def damage(data: bytes, said: Callable[[], str]) -> str:
@@ -169,7 +247,7 @@ def damage(data: bytes, said: Callable[[], str]) -> str:
         said: returns what was written to stderr since it was last called.
     """
     if data.startswith(_PNG):
-        for name, chunk in _chunks(data):
+        for name, chunk in chunks(data):
             if name in (b"IDAT", b"PLTE", b"tRNS") and not _sound(chunk):
                 return f"the checksum of a part of the pixels ({name.decode()}) is wrong"
     if not data.startswith(b"\xff\xd8"):
@@ -183,7 +261,7 @@ def damage(data: bytes, said: Callable[[], str]) -> str:
     return f"libjpeg: {found[0][:100]}"
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Name and bytes of each chunk of a PNG, up to the one that ends the picture; a cut one if it has pixels."""
     name, start, view = b"", len(_PNG), memoryview(data)
     while name != b"IEND" and start + 8 <= len(data):

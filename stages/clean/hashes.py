@@ -1,28 +1,84 @@
-"""Pairs of hashes that are near each other, all of them: sorted by numpy, compared by faiss."""
+"""Hashes of pictures: how turning a picture changes them, and pairs that are near each other, all of them.
+
+Mirroring a picture changes the sign of the odd columns of its cosine transform, turning it over the sign of the odd
+rows. A bit of the hash says whether a coefficient is above the median, which is near 0, so a turned picture has the
+hash with those bits flipped, but for a few. The low frequencies are exact in every orientation.
+
+Pairs are found exactly: sorted by numpy, compared by faiss.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations, groupby, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.clean.describe import LOW
 from stages.core.children import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
 Index = NDArray[np.int64]
 Words = NDArray[np.uint64]
+_Kind = TypeVar("_Kind", np.bool_, np.int8)
+ORIENTATIONS = 8
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # of an orientation: what turns the picture back
+_ODD = np.arange(LOW) % 2 == 1
+_AT_ONCE = 65_536  # hashes
 _CHUNK = 250_000  # pairs given at a time
 _TILE, _ROW = 65_536, 4096  # pairs that the cache of a core holds; of these, hashes of one side
 _SAMPLE = 256
 _SORT, _BUCKET, _PAIR, _HIT = 1e-8, 7e-6, 2.5e-10, 1e-7  # s: a hash sorted, a bucket, a pair compared, one found
+
+
+def orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn an array (height, width, ...): bit 1 mirrors, bit 2 turns upside down, bit 4 swaps axes, in this order."""
+    if orientation & 1:
+        pixels = pixels[:, ::-1]
+    if orientation & 2:
+        pixels = pixels[::-1]
+    return np.swapaxes(pixels, 0, 1) if orientation & 4 else pixels
+
+
+def turned_words(words: Words) -> Words:
+    """Hashes (n,) in the 8 orientations of `orient`, (n, 8), up to a few bits."""
+    found = np.empty((len(words), ORIENTATIONS), np.uint64)
+    for start in range(0, len(words), _AT_ONCE):  # a bit takes a byte here
+        part = words[start : start + _AT_ONCE].astype(">u8").view(np.uint8)
+        bits = np.unpackbits(part).reshape(-1, LOW, LOW).astype(bool)
+        for k in range(ORIENTATIONS):
+            turned = np.packbits(_turn(bits, k, np.logical_xor).reshape(len(bits), -1), axis=-1)
+            found[start : start + _AT_ONCE, k] = turned.view(">u8")[:, 0]
+    return found
+
+
+def turned_vector(vectors: NDArray[np.int8], orientation: int) -> NDArray[np.int8]:
+    """Vectors (n, 64) of the pictures in one of the 8 orientations of `orient`."""
+    square = vectors.reshape(-1, LOW, LOW)
+    return np.ascontiguousarray(_turn(square, orientation, _negate)).reshape(-1, LOW * LOW)
+
+
+def _negate(values: NDArray[np.int8], where: NDArray[np.bool_]) -> NDArray[np.int8]:
+    return np.where(where, -values, values).astype(np.int8)
+
+
+def _turn(
+    square: NDArray[_Kind], orientation: int, change: Callable[[NDArray[_Kind], NDArray[np.bool_]], NDArray[_Kind]]
+) -> NDArray[_Kind]:
+    """Change the odd columns and rows of arrays (..., 8, 8) as a turned picture does."""
+    odd = np.broadcast_to(_ODD, (LOW, LOW))
+    if orientation & 1:
+        square = change(square, odd)
+    if orientation & 2:
+        square = change(square, odd.T)
+    return np.swapaxes(square, -1, -2) if orientation & 4 else square
 
 
 def hash_pairs(queries: Words, targets: Words, radius: int) -> Iterator[tuple[Index, Index, NDArray[np.uint8]]]:

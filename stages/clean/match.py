@@ -10,18 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
-from threading import Lock
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from stages.clean import features, search, small
-from stages.clean.compare import UNLIKE, Evidence, compare, frame
-from stages.clean.describe import small_size
-from stages.clean.opencv import hold
+from stages.clean import search, small
+from stages.clean.compare import UNLIKE, Evidence, Proof, compare, prove, proven
+from stages.clean.describe import LEAST_SIDE, small_size
+from stages.clean.hashes import INVERSE, hash_pairs, orient, turned_words
+from stages.clean.opencv import frame, hold
 from stages.clean.pictures import workers
-from stages.clean.proof import Proof, prove, proven
 from stages.core.console import progress
 
 if TYPE_CHECKING:
@@ -29,16 +28,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stages.clean.hashes import Index
     from stages.clean.params import Match
     from stages.clean.pictures import Pictures
-    from stages.clean.search import Index
 
 Verdict = Literal["same", "similar", "different"]
 FLAT = 4.0  # grey levels; a hash of less contrast is noise
 _TURN = 1.5  # degrees; a picture that is turned by more is a turned copy
 _CHUNK = 4096  # pairs that wait for a look, or small pairs that are looked at together
 _WHOLE = 0.95  # share of the frame; a pair that shares less is laid frame on frame too
-_WHOLE_PICTURES = Lock()  # two pictures in all pixels can take a gigabyte: one thread at a time
 
 
 class Candidate(NamedTuple):
@@ -54,7 +52,7 @@ class Candidate(NamedTuple):
 class Pair:
     """Two pictures, as positions in a list, and what was found.
 
-    orientation: of `features.orient`, turns a into b. degrees: how a is turned against b besides.
+    orientation: of `hashes.orient`, turns a into b. degrees: how a is turned against b besides.
     """
 
     a: int
@@ -114,7 +112,7 @@ def pairs(use: Sequence[int], pictures: Pictures) -> list[Pair]:
     prints, match = pictures.prints, pictures.clean.match
     seen = [k for k in use if min(prints[k].width, prints[k].height) >= match.min_side and prints[k].contrast >= FLAT]
     able = sorted(seen, key=lambda k: (prints[k].pixels, k))
-    tiny = {k for k in able if min(small_size(prints[k].width, prints[k].height)) < features.LEAST_SIDE}
+    tiny = {k for k in able if min(small_size(prints[k].width, prints[k].height)) < LEAST_SIDE}
     found: dict[tuple[int, int], Pair] = {}
     _look(list(_candidates(able, tiny, pictures)), tiny, pictures, found)
     # of several copies of one picture each must be compared with the best, whatever was nearest
@@ -137,7 +135,7 @@ def placed(pair: Pair, order: Sequence[int] | Mapping[int, int]) -> Pair:
     a, b = order[pair.a], order[pair.b]
     if a < b:
         return replace(pair, a=a, b=b)
-    return replace(pair, a=b, b=a, orientation=features.INVERSE[pair.orientation], degrees=-pair.degrees)
+    return replace(pair, a=b, b=a, orientation=INVERSE[pair.orientation], degrees=-pair.degrees)
 
 
 def judge(pair: Pair, match: Match) -> Verdict:
@@ -173,7 +171,7 @@ def _candidates(able: Sequence[int], tiny: set[int], pictures: Pictures) -> Iter
     if len(able) < 2:
         return
     words = np.array([prints[k].word for k in able], np.uint64)
-    hashed = search.hash_pairs(words, features.turned_words(words).ravel(), match.distance)
+    hashed = hash_pairs(words, turned_words(words).ravel(), match.distance)
     rows = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), match.nearest)
     yield from _named(rows, places, "hash")
     if len(large) > 1:
@@ -216,22 +214,23 @@ def _large(row: Candidate, pictures: Pictures) -> Pair:
     if row.by != "features":
         return _laid(pair, None, pictures)
     mine, other = pictures.prints[row.a].features, pictures.prints[row.b].features
-    fit = features.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
+    fit = search.fit(mine.mirrored if row.orientation else mine.upright, other.upright)
     if fit is None or fit.inliers < pictures.clean.match.inliers:
         return pair
     turn = float(np.degrees(np.arctan2(fit.warp[1, 0], fit.warp[0, 0])))
     laid = _laid(replace(pair, degrees=turn), fit, pictures)
     if laid.verdict != "same" or laid.evidence.overlap >= _WHOLE:
         return laid
-    # a pattern that repeats agrees at many places: a difference may lie where this place does not reach
+    # A pattern that repeats agrees at many places: a difference may lie where this place does not reach. By default
+    # `prove` has laid frame on frame already; the committed studies loosen `drop_moved`, so that it has not.
     framed = _laid(replace(pair, by="hash"), None, pictures)
     return framed if framed.proof and framed.evidence.overlap > laid.evidence.overlap else laid
 
 
-def _laid(pair: Pair, fit: features.Fit | None, pictures: Pictures) -> Pair:
+def _laid(pair: Pair, fit: search.Fit | None, pictures: Pictures) -> Pair:
     """The pair with its evidence and verdict, from the transform of `fit`, or frame on frame."""
     first, second = pictures.thumb(pair.a), pictures.thumb(pair.b)
-    first = np.ascontiguousarray(features.orient(first, pair.orientation))
+    first = np.ascontiguousarray(orient(first, pair.orientation))
     warp = frame(first, second) if fit is None else fit.warp
     return _settle(replace(pair, evidence=compare(first, second, warp, fit)), warp, pictures)
 
@@ -242,20 +241,18 @@ def _settle(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Pair:
     hopeful = replace(pair, proof=Proof(0, 0, 1, 1, 0, 0))
     one_file = pictures.prints[pair.a].sha256 == pictures.prints[pair.b].sha256  # two boxes of it are two things
     if not one_file and judge(hopeful, match) == "same":
-        with _WHOLE_PICTURES:
-            pair = replace(pair, proof=_proof(pair, warp, pictures))
+        pair = replace(pair, proof=_proof(pair, warp, pictures))
     return replace(pair, verdict=judge(pair, match))
 
 
 def _proof(pair: Pair, warp: NDArray[np.float64], pictures: Pictures) -> Proof | None:
     """Compare all pixels; `warp` leads from the thumbnail of the second picture to that of the first."""
-    left, right = (np.asarray(pictures.picture(k).image) for k in (pair.a, pair.b))
-    left = np.ascontiguousarray(features.orient(left, pair.orientation))
-    shape = features.orient(pictures.thumb(pair.a), pair.orientation).shape
-    grow = np.diag([left.shape[1] / shape[1], left.shape[0] / shape[0]])
-    other = pictures.thumb(pair.b).shape
-    shrink = np.diag([other[1] / right.shape[1], other[0] / right.shape[0], 1])
-    return prove(left, right, grow @ warp @ shrink, pictures.clean.match)
+    with pictures.whole(pair.a, pair.b) as (plain, right):
+        left = np.ascontiguousarray(orient(plain, pair.orientation))
+        first, second = (small_size(side.shape[1], side.shape[0]) for side in (left, right))
+        grow = np.diag([left.shape[1] / first[0], left.shape[0] / first[1]])
+        shrink = np.diag([second[0] / right.shape[1], second[1] / right.shape[0], 1])
+        return prove(left, right, grow @ warp @ shrink, pictures.clean.match)
 
 
 def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
@@ -271,7 +268,7 @@ def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
         for k, orientation, into in ((row.a, row.orientation, left), (row.b, 0, right)):
             place = places.setdefault((k, side, orientation), len(squares))
             if place == len(squares):
-                turned = features.orient(small.square(pictures.thumb(k), side), orientation)
+                turned = orient(small.square(pictures.thumb(k), side), orientation)
                 squares.append(np.ascontiguousarray(turned))
             into.append(place)
     grey = np.stack([small.square(s, 32).astype(np.float32).mean(axis=2) for s in squares])
@@ -283,7 +280,7 @@ def _tiny(rows: Sequence[Candidate], pictures: Pictures) -> list[Pair]:
         if score >= small.LEAST[side]:
             start = [v * side // 32 for v in shift]
             pair = replace(pair, whole=small.compare(squares[a], squares[b], start))
-            first = features.orient(pictures.thumb(row.a), row.orientation)
+            first = orient(pictures.thumb(row.a), row.orientation)
             pair = _settle(pair, frame(first, pictures.thumb(row.b)), pictures)
         found.append(pair)
     return found

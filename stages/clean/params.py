@@ -1,8 +1,9 @@
-"""The section `clean` of params.yaml."""
+"""The section `clean` of params.yaml, and what the section `ingest` says of small classes."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -57,3 +58,17 @@ class Clean(Section):
     gigabytes: float = Field(default=4, gt=0, le=100_000)
     workers: int = Field(default=0, ge=0, le=256)
     match: Match = Match()
+
+
+@dataclass(frozen=True)
+class SmallClasses:
+    """`ingest.min_images` and `ingest.small_classes`: what counts is what is left after cleaning."""
+
+    least: int = 1
+    fate: str = "drop"
+
+    @classmethod
+    def of(cls, section: object) -> SmallClasses:
+        """What the section `ingest` asks for; `cells` and `ingest` check what stands there."""
+        values: dict[str, Any] = section if isinstance(section, dict) else {}
+        return cls(values.get("min_images", 1), values.get("small_classes", "drop"))

@@ -62,7 +62,8 @@ class Pictures:
         self._jobs = jobs
         self._thumbs: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = _KEPT
-        self._lock = threading.Lock()  # several threads ask for thumbnails
+        self._thumbs_lock = threading.Lock()  # several threads ask for thumbnails
+        self._whole_lock = threading.Lock()  # two pictures in all pixels can take a gigabyte: one thread at a time
         self.picture = functools.lru_cache(maxsize=2)(self._picture)  # a pair is looked at twice
         with contextlib.closing(Cache(cache_file)) as cache:
             self._describe(cache)
@@ -92,12 +93,22 @@ class Pictures:
         return decode.decode(self.content(k), clean, self._job(k).box)
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
-        """The picture with a longer side of at most `features.SIDE` px, uint8 (height, width, 3)."""
-        with self._lock:
-            if k not in self._thumbs:
-                self._keep(k, np.asarray(describe.small(self.picture(k).image)))
-            self._thumbs.move_to_end(k)
-            return self._thumbs[k]
+        """The picture with a longer side of at most `describe.SIDE` px, uint8 (height, width, 3)."""
+        with self._thumbs_lock:
+            if k in self._thumbs:
+                self._thumbs.move_to_end(k)
+                return self._thumbs[k]
+        with self._whole_lock:
+            thumb = np.asarray(describe.small(self.picture(k).image))
+        with self._thumbs_lock:
+            self._keep(k, thumb)
+        return thumb
+
+    @contextlib.contextmanager
+    def whole(self, *places: int) -> Iterator[list[NDArray[np.uint8]]]:
+        """All pixels of some pictures, uint8 (height, width, 3) each; other threads wait until the block is left."""
+        with self._whole_lock:
+            yield [np.asarray(self.picture(k).image) for k in places]
 
     def _describe(self, cache: Cache) -> None:
         asked: deque[tuple[int, bytes]] = deque()  # of those that are being described: position and key
@@ -135,7 +146,7 @@ class Pictures:
                     self.prints[k] = Print(digest, size=size, reason=refused.reason, detail=refused.detail)
                     bar.update()
             keys = {k: _key(*task, self.clean) for k, task in tasks.items()}
-            known = dict(cache.get(list(keys.values())))
+            known = cache.get(list(keys.values()))
             for k, key in keys.items():
                 if key in known:
                     self.prints[k] = Print.unpacked(known[key])
@@ -145,9 +156,10 @@ class Pictures:
                     yield tasks[k]
 
     def _keep(self, k: int, thumb: NDArray[np.uint8]) -> None:
+        if k not in self._thumbs:  # else another thread decoded the picture at the same time
+            self._room -= thumb.nbytes
         self._thumbs[k] = thumb
-        self._room -= thumb.nbytes
-        while self._room < 0 and len(self._thumbs) > 2:  # the two of a pair are in use
+        while self._room < 0:  # a thread that uses a thumbnail still holds it when it is left out here
             _, old = self._thumbs.popitem(last=False)
             self._room += old.nbytes
 
@@ -191,17 +203,15 @@ class Cache:
         except (sqlite3.Error, OSError) as error:
             self._base = self._without(error)
 
-    def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The keys that are known, each with its value."""
-        for start in range(0, len(keys), _AT_ONCE):
-            part = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            try:
-                rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", part).fetchall()  # noqa: S608
-            except sqlite3.Error as error:
-                self._base = self._without(error)
-                return
-            yield from ((key, value[_SUM:]) for key, value in rows if _is_whole(value))
+        marks = ",".join("?" * len(keys))
+        try:
+            rows = self._base.execute(f"SELECT key, value FROM prints WHERE key IN ({marks})", keys).fetchall()  # noqa: S608
+        except sqlite3.Error as error:
+            self._base = self._without(error)
+            return {}
+        return {key: value[_SUM:] for key, value in rows if _is_whole(value)}
 
     def put(self, key: bytes, value: bytes) -> None:
         """Remember a value: many in one transaction, so that an interrupted run goes on nearly where it was."""

@@ -1,4 +1,4 @@
-"""From any mode of Pillow to 8-bit RGB, so that what can be seen in the file can be seen in the result.
+"""From the first frame of an opened file to 8-bit RGB, so that what can be seen in the file is seen in the result.
 
 A plain conversion loses pictures: 16-bit grey of 0 to 4095 turns black, white on transparent turns white on white. Here
 the scale and the ground are chosen by the picture's own values, and the ledger says so.
@@ -6,11 +6,14 @@ the scale and the ground are chosen by the picture's own values, and the ledger 
 
 from __future__ import annotations
 
+import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
+from stages.clean.filebytes import chunks, tags
 from stages.clean.opencv import cv2
 
 if TYPE_CHECKING:
@@ -25,6 +28,74 @@ _GROUNDS = (("white", 255), ("black", 0), ("grey", 128))
 _SEEN = 24  # grey levels: what differs less from its ground cannot be seen on it
 _VANISHES = 0.2  # share of an outline that may vanish in white
 _PART = 1 << 22  # samples that are worked on at a time
+_MOST_FRAMES = 10_000
+_SUBFILE, _WIDTH, _HEIGHT, _SUB_IFDS = 254, 256, 257, 330  # tags of TIFF
+
+
+def camera_raw(header: Image.Image, data: bytes) -> str:
+    """Why an opened TIFF is not the picture itself: its first page is a preview; "" where it is not, and for others."""
+    if not isinstance(header, TiffImagePlugin.TiffImageFile):
+        return ""
+    subfile, places = header.tag_v2.get(_SUBFILE, 0), header.tag_v2.get(_SUB_IFDS, ())
+    places = [place for place in (places if isinstance(places, tuple) else (places,)) if isinstance(place, int)][:16]
+    reduced = isinstance(subfile, int) and bool(subfile & 1) and bool(places or header.tag_v2.next)
+    sizes = [math.prod(tags(data, {_WIDTH: 0, _HEIGHT: 0}, place) or [0]) for place in places]
+    if reduced or max(sizes, default=0) > header.width * header.height:
+        return f"camera raw file; only its preview of {header.width}x{header.height} px can be read: convert it to JPEG"
+    return ""
+
+
+def frames(image: Image.Image, data: bytes) -> str:
+    """Of how many frames or pages the first is taken, in words; "" where there is only one. Counting is limited.
+
+    Args:
+        image: the opened file, for counting alone: damage behind the first frame can leave it at another.
+        data: the file.
+    """
+    if image.format == "MPO":  # the further frames of a phone's photograph are previews and depth
+        return ""
+    try:
+        count = _count(image, data)
+    except Exception:  # noqa: BLE001 - damage behind the first frame raises anything
+        return "the first frame; what follows it cannot be read"
+    if count > _MOST_FRAMES:
+        return f"first of more than {_MOST_FRAMES} frames"
+    announced = int(getattr(image, "n_frames", 1)) if image.format == "PNG" else count
+    if announced != count:
+        return f"first of {count} frames, of {announced} that are announced"
+    return f"first of {count} frames" if count > 1 else ""
+
+
+def _count(image: Image.Image, data: bytes) -> int:
+    if image.format == "GIF" and data.count(b"\0,") > _MOST_FRAMES:  # a frame begins with a comma, after a zero
+        return _MOST_FRAMES + 1
+    if image.format == "PNG" and getattr(image, "is_animated", False):
+        names = [name for name, _ in chunks(data) if name in (b"fcTL", b"IDAT")]
+        return names.count(b"fcTL") + (names[:1] == [b"IDAT"])
+    if image.format != "TIFF":
+        return int(getattr(image, "n_frames", 1))
+    count = 1
+    with contextlib.suppress(EOFError):
+        while count <= _MOST_FRAMES:
+            image.seek(count)
+            count += 1
+    return count
+
+
+def covered(image: Image.Image, data: bytes) -> tuple[int, int, int, int] | None:
+    """The part of the picture, x1 y1 x2 y2, that the first frame of an opened GIF or WebP paints; None: the whole."""
+    box = None
+    if image.format == "GIF" and image.tile:  # type: ignore[attr-defined]
+        box = image.tile[0].extents  # type: ignore[attr-defined]
+    elif image.format == "WEBP":
+        at = 12
+        while at + 20 <= len(data) and data[at : at + 4] != b"ANMF":
+            size = int.from_bytes(data[at + 4 : at + 8], "little")
+            at += 8 + size + size % 2
+        if at + 20 <= len(data):
+            x, y, wide, high = (int.from_bytes(data[at + k : at + k + 3], "little") for k in (8, 11, 14, 17))
+            box = 2 * x, 2 * y, 2 * x + wide + 1, 2 * y + high + 1
+    return None if box in (None, (0, 0, *image.size)) else box
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, Note]:

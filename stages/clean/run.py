@@ -28,9 +28,8 @@ from stages.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stages.clean.classes import SmallClasses
     from stages.clean.decode import Box
-    from stages.clean.params import Clean
+    from stages.clean.params import Clean, SmallClasses
     from stages.core.curation import Decision
 
 LEDGER = ("path", "sha256", "label", "status", "reason", "detail", "image_id", "duplicate_of")

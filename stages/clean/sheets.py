@@ -11,8 +11,7 @@ import matplotlib as mpl
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from stages.clean.compare import Evidence
-from stages.clean.proof import Proof
+from stages.clean.compare import Evidence, Proof
 from stages.clean.small import Whole
 from stages.core import files
 from stages.core.curation import natural

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
-from stages.clean.compare import correlation, lay, register
-from stages.clean.opencv import cv2
+from stages.clean.opencv import correlation, cv2, farthest, lay, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from stages.clean.compare import Floats, Pixels
+    from stages.clean.opencv import Floats, Pixels
 
 SIDES = (64, 32)  # px at which pairs are compared: the largest that both pictures have, roughly
 # correlation from which a pair is registered, by side: of 3,049 pairs of CIFAR-10 that agree once they are registered
@@ -117,7 +116,6 @@ def compare(left: Pixels, right: Pixels, shift: Sequence[int]) -> Whole:
     inside[:_MARGIN] = inside[-_MARGIN:] = inside[:, :_MARGIN] = inside[:, -_MARGIN:] = False
     if inside.sum() < size:
         return Whole()
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], np.float32).T
     grey_a, grey_b = _grey(a), _grey(b)
     fine_a, fine_b = _detail(grey_a), _detail(grey_b)
     return Whole(
@@ -126,7 +124,7 @@ def compare(left: Pixels, right: Pixels, shift: Sequence[int]) -> Whole:
         worst=_worst(fine_a, fine_b, inside),
         overlap=float(inside.sum() / (size - 2 * _MARGIN) ** 2),
         structure=float(_structure(grey_a, grey_b)[inside].mean(dtype=np.float64)),
-        moved=float(np.abs(warp @ corners - corners[:2]).max() / size),
+        moved=float(farthest(warp, np.eye(2, 3, dtype=np.float32), b.shape) / size),
     )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stages.clean import isolate
+from stages.clean import decode, isolate
 from stages.clean.decode import Refused
-from stages.clean.describe import Print
-from stages.clean.pictures import Cache
+from stages.clean.describe import Job, Print
+from stages.clean.params import Clean
+from stages.clean.pictures import Cache, Pictures
 
 from .conftest import Raw, photo
 
@@ -32,7 +36,7 @@ def test_two_runs_share_a_file(tmp_path: Path) -> None:
     one, other = Cache(tmp_path / "c.sqlite"), Cache(tmp_path / "c.sqlite")
     one.put(b"a", b"1")
     one.close()
-    assert dict(other.get([b"a", b"b"])) == {b"a": b"1"}
+    assert other.get([b"a", b"b"]) == {b"a": b"1"}
     other.close()
 
 
@@ -100,7 +104,7 @@ def test_a_value_that_changed_on_disk_is_not_known(tmp_path: Path) -> None:
         (value,) = base.execute("SELECT value FROM prints WHERE key = ?", (b"a",)).fetchone()
         base.execute("UPDATE prints SET value = ? WHERE key = ?", (value.replace(b"value", b"Value", 1), b"a"))
         base.execute("INSERT INTO prints VALUES (?, ?)", (b"c", "a text"))
-    assert dict(Cache(file).get([b"a", b"b", b"c"])) == {b"b": b"other" * 9}
+    assert Cache(file).get([b"a", b"b", b"c"]) == {b"b": b"other" * 9}
 
 
 def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "c.sqlite-wal").unlink()
     for k in range(1024):
         cache.put(k.to_bytes(5), bytes(500))
-    assert len(list(cache.get([k.to_bytes(5) for k in range(1024)]))) >= 1
+    assert len(cache.get([k.to_bytes(5) for k in range(1024)])) >= 1
 
 
 def test_a_cache_that_another_run_has_locked_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +126,42 @@ def test_a_cache_that_another_run_has_locked_is_left_as_it_is(tmp_path: Path, mo
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     blocked = Cache(file)
-    assert not list(blocked.get([b"a"]))
+    assert not blocked.get([b"a"])
     blocked.put(b"b", b"2")
     blocked.close()
     other.rollback()
     other.close()
-    assert dict(Cache(file).get([b"a", b"b"])) == {b"a": b"1"}
+    assert Cache(file).get([b"a", b"b"]) == {b"a": b"1"}
+
+
+def test_one_thread_at_a_time_has_whole_pictures(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a thumbnail that was forgotten is decoded again; each counts once in the memory that is left."""
+    files = [raw.add(f"a/{k}.png", photo(k, 200, 150)) for k in range(4)]
+    pictures = Pictures([Job(str(file)) for file in files], Clean(workers=1), None)
+    expected = [pictures.thumb(k).copy() for k in range(4)]
+    room = pictures._room
+    pictures._room += sum(thumb.nbytes for thumb in expected)
+    pictures._thumbs.clear()
+    decoded: list[float] = []
+    real = decode.decode
+
+    def slow(*arguments: Any) -> decode.Picture:
+        decoded.append(time.monotonic())
+        time.sleep(0.01)
+        return real(*arguments)
+
+    def prove(k: int) -> tuple[float, float]:
+        with pictures.whole(k, (k + 1) % 4):
+            start = time.monotonic()
+            time.sleep(0.02)
+            return start, time.monotonic()
+
+    monkeypatch.setattr(decode, "decode", slow)
+    with ThreadPoolExecutor(8) as threads:
+        proofs = [threads.submit(prove, k) for k in range(4)]
+        thumbs = [threads.submit(pictures.thumb, k % 4) for k in range(12)]
+    blocks = sorted(proof.result() for proof in proofs)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(blocks))
+    assert not [at for at in decoded for start, end in blocks if start <= at < end]
+    assert all((thumb.result() == expected[k % 4]).all() for k, thumb in enumerate(thumbs))
+    assert pictures._room == room

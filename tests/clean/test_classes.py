@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stages.clean.classes import SmallClasses
-from stages.clean.params import Clean
+from stages.clean.params import Clean, SmallClasses
 from stages.clean.run import run
 from stages.core.errors import UserError
 

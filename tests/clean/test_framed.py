@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from stages.clean.compare import frame
+from stages.clean.compare import prove
+from stages.clean.opencv import frame
 from stages.clean.params import Match
-from stages.clean.proof import prove
 
 from .conftest import Raw, photo, scene
 

@@ -215,8 +215,9 @@ def test_links_beyond_the_cap_are_reported(raw: Raw) -> None:
 
 EVIDENCE = """
 import numpy as np
-from stages.clean.compare import compare, frame
-from stages.clean.features import Features, fit
+from stages.clean.compare import compare
+from stages.clean.describe import Features
+from stages.clean.search import fit
 from tests.clean.conftest import scene
 for seed in range(8):
     one = scene(seed)

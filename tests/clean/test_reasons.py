@@ -67,12 +67,12 @@ def test_a_damaged_header_is_called_what_it_is(kind: str) -> None:
 
 
 def test_every_format_that_is_read_has_a_signature() -> None:
-    from stages.clean import decode, kinds
+    from stages.clean import decode, filebytes
 
     assert set(SIGNATURES) == {*decode.FORMATS, "HEIF"}
     for data in mutate.corpus():
         with Image.open(io.BytesIO(data)) as image:
-            assert kinds.signature(data) == {"JPG": "JPEG"}.get(str(image.format), image.format)
+            assert filebytes.signature(data) == {"JPG": "JPEG"}.get(str(image.format), image.format)
 
 
 def zipped() -> bytes:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import ImageOps
 
-from stages.clean import features, hashes, search, vectors
-from stages.clean.features import NONE, Features, fit
+from stages.clean import hashes, search
+from stages.clean.describe import NO_FEATURES, Features
 
 from .conftest import scene
 
@@ -40,7 +40,7 @@ def test_hash_pairs_equal_all_with_all(radius: int, blocks: int | None, monkeypa
     targets = queries[rng.integers(0, 300, 400)].copy()
     for _ in range(10):
         targets ^= np.uint64(1) << rng.integers(0, 64, 400, dtype=np.uint64)
-    q, t, d = together(search.hash_pairs(queries, targets, radius))
+    q, t, d = together(hashes.hash_pairs(queries, targets, radius))
     distance = np.bitwise_count(queries[:, None] ^ targets[None])
     expected = np.nonzero(distance <= radius)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
@@ -55,7 +55,7 @@ def test_many_hashes_are_searched_with_few_comparisons() -> None:
     for _ in range(8):
         words[:400] ^= np.uint64(1) << rng.integers(0, 64, 400, dtype=np.uint64)
     words[-2000:] &= np.uint64(0x1F1F1F1F)  # 20 bits
-    q, t, d = together(search.hash_pairs(words, words, 8))
+    q, t, d = together(hashes.hash_pairs(words, words, 8))
     at = 0
     for k, word in enumerate(words):
         distance = np.bitwise_count(words ^ word)
@@ -74,12 +74,12 @@ def test_many_hashes_are_searched_with_few_comparisons() -> None:
 @pytest.mark.parametrize(("asked", "held"), [(0, 0), (0, 5), (5, 0)])
 def test_no_hashes_have_no_pairs(asked: int, held: int) -> None:
     words = np.arange(5, dtype=np.uint64)
-    assert not sum(len(q) for q, _, _ in search.hash_pairs(words[:asked], words[:held], 8))
+    assert not sum(len(q) for q, _, _ in hashes.hash_pairs(words[:asked], words[:held], 8))
 
 
 def test_many_equal_hashes_are_all_found() -> None:
     words = np.random.default_rng(1).integers(0, 2**10, 200, dtype=np.uint64)
-    q, t, _ = together(search.hash_pairs(words, words, 2))
+    q, t, _ = together(hashes.hash_pairs(words, words, 2))
     expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 2)
     assert np.array_equal(np.stack([q, t]), np.stack(expected))
 
@@ -99,16 +99,16 @@ def test_pairs_of_a_crowd_are_all_found_whatever_is_done_at_a_time(monkeypatch: 
     expected = np.nonzero(np.bitwise_count(words[:, None] ^ words[None]) <= 8)
     for chunk in (4_000_000, 1000):
         monkeypatch.setattr(hashes, "_CHUNK", chunk)
-        q, t, _ = together(search.hash_pairs(words, words, 8))
+        q, t, _ = together(hashes.hash_pairs(words, words, 8))
         assert np.array_equal(np.stack([q, t]), np.stack(expected))
 
 
 @pytest.mark.parametrize("waiting", [10, 1000, 10_000_000])
 def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted one by one, over all 8 orientations."""
-    monkeypatch.setattr(vectors, "_WAITING", waiting)
+    monkeypatch.setattr(search, "_WAITING", waiting)
     words = crowd(60, 4)
-    turned = features.turned_words(words)
+    turned = hashes.turned_words(words)
     best: dict[tuple[int, int], tuple[int, int]] = {}
     for a, b in itertools.combinations(range(60), 2):
         for k in range(8):
@@ -121,7 +121,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
             expected.append([a, b, distance, k])
         taken.update((a, b))
     monkeypatch.setattr(hashes, "_CHUNK", 3000)
-    hashed = search.hash_pairs(words, turned.ravel(), 8)
+    hashed = hashes.hash_pairs(words, turned.ravel(), 8)
     found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 5)
     assert found.T.tolist() == expected
     assert 100 < len(expected) < len(best)
@@ -131,7 +131,7 @@ def test_of_many_pairs_the_nearest_few_of_each_picture_stay(waiting: int, monkey
 def test_memory_does_not_grow_with_the_pairs_of_a_fixed_camera() -> None:
     words = crowd(3000, 3)
     tracemalloc.start()
-    hashed = search.hash_pairs(words, features.turned_words(words).ravel(), 8)
+    hashed = hashes.hash_pairs(words, hashes.turned_words(words).ravel(), 8)
     found = search.nearest((np.stack([a // 8, b, d, a % 8]) for b, a, d in hashed), 8)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -146,7 +146,7 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.int8]:
 @pytest.mark.parametrize("kind", ["random", "natural", "alike", "equal", "symmetric"])
 def test_vector_pairs_are_the_nearest_above_a_cosine(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All with all, where many axes count, where few do, where all are near each other, and where mirrors agree."""
-    monkeypatch.setattr(vectors, "_WAITING", 5000)  # so that rows are thinned out more than once
+    monkeypatch.setattr(search, "_WAITING", 5000)  # so that rows are thinned out more than once
     rng = np.random.default_rng(2)
     every = rng.normal(size=(1500, 64))
     every *= np.arange(1, 65) ** -0.7 if kind == "natural" else 1
@@ -159,7 +159,7 @@ def test_vector_pairs_are_the_nearest_above_a_cosine(kind: str, monkeypatch: pyt
     assert len(found.T) > 1000
     for orientation in (0, 1):
         q, t, d, _ = found[:, found[3] == orientation]
-        products = features.turned_vector(few, orientation)[asks].astype(int) @ few.T.astype(int)
+        products = hashes.turned_vector(few, orientation)[asks].astype(int) @ few.T.astype(int)
         expected = []
         for row, ask in zip(products, asks, strict=True):
             near = np.flatnonzero(row >= least)
@@ -178,14 +178,14 @@ def test_features_find_a_crop_and_a_mirrored_crop_among_others() -> None:
     assert found[5, 13, 1] >= 10
     best = list(dict.fromkeys(frozenset(pair[:2]) for pair in sorted(found, key=lambda pair: -found[pair])))
     assert set(best[:2]) == {frozenset((3, 12)), frozenset((5, 13))}
-    there = fit(every[3].upright, every[12].upright)
+    there = search.fit(every[3].upright, every[12].upright)
     assert there is not None
     assert np.allclose(there.warp @ [0, 0, 1], [60, 40], atol=3)  # the corner of the crop
     assert there.warp[0, 0] == pytest.approx(212 / 320, abs=0.03)
 
 
 def test_pictures_without_features_are_no_pairs() -> None:
-    assert all(len(column) == 0 for column in search.feature_pairs([NONE, NONE], 4))
+    assert all(len(column) == 0 for column in search.feature_pairs([NO_FEATURES, NO_FEATURES], 4))
 
 
 def test_features_come_back_from_their_bytes() -> None:
