@@ -27,7 +27,7 @@ ALIAS, OTHER = "champion", "chosen"  # of the champion on validation; of another
 # What the served model imports of this project: decoding, networks, and the folders that these need.
 _CODE = ("core", "clean", "train", "predict", "export")
 _PACKAGES = (
-    "filelock", "imagehash", "mlflow", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pydantic",
+    "filelock", "imagehash", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pillow-heif", "pydantic",
     "ruamel-yaml", "safetensors", "scipy", "timm", "torch", "torchvision", "tqdm", "typing_extensions",
 )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _logged(client: MlflowClient, experiment_id: str, name: str, folder: Path, m
         mlflow.start_run(run_id=run_id),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", UserWarning)  # MLflow advises type hints and an example beside the signature
+        warnings.simplefilter("ignore", UserWarning)  # MLflow advises an input example beside the signature
         made = mlflow.pyfunc.log_model(
             name=ALIAS,
             python_model=served.__file__,
