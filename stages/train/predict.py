@@ -58,7 +58,7 @@ class Loaded:
             forward(self, x, rest) if i % turns == turn else torch.zeros(len(x), len(self.classes), device=self.device)
             for i, x in enumerate(inputs)
         ]
-        return distributed.summed(torch.cat(parts)) if parts else torch.zeros(0, len(self.classes), device=self.device)
+        return distributed.summed(torch.cat(parts))
 
 
 def load(variant: str, seed: int) -> Loaded:
