@@ -88,10 +88,11 @@ def _together(marks: Sequence[str]) -> str:
 
 def _add_card_and_code(folder: Path, variant: str, seeds: Sequence[int], licence: str) -> None:
     """Put into the folder that holds `champion` its model card, and `stages`, the code that it imports."""
-    from stages.export import cards
+    from stages.export import model_card
     from stages.report import evidence
 
-    cards.write_model(evidence.read(), folder / ALIAS, variant, seeds, licence)
+    card = model_card.text(evidence.read(), variant, seeds, licence)
+    files.write_text(folder / ALIAS / "README.md", card)
     source, copy = Path(__file__).parents[1], folder / "stages"
     copy.mkdir()
     shutil.copyfile(source / "__init__.py", copy / "__init__.py")
