@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def parser(program: str, about: str | None) -> argparse.ArgumentParser:
-    """The flags of all exports: for which networks, and what no file of the study says."""
+    """The flags of all exports: the choice of networks, and the licences, which no file of the study names."""
     found = argparse.ArgumentParser(prog=f"python -m {program}", description=about)
     champion.add_arguments(found)
     found.add_argument("--licence", default="unknown", help="of the weights, as the Hugging Face hub names it")

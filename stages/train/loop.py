@@ -63,7 +63,7 @@ class Trainer:
 
     checkpoint: Checkpoint
     bar: tqdm[Any]
-    # of the phase that is being trained:
+    # Of the present phase:
     stage: Stage
     optimisation: Optimisation
     step: Step
@@ -152,7 +152,7 @@ class Trainer:
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
         batches = list(self._batches(taken))
-        met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
+        batch_losses, batch_hits = (torch.zeros(len(batches), device=self.device) for _ in range(2))
         ready = order.ahead(batches, taken, window, self.stage.reader(epoch)) if window is not None else batches
         for i, rows in enumerate(ready):
             mine = distributed.share(rows)
@@ -162,19 +162,19 @@ class Trainer:
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
             # The gradients of the processes are averaged: each counts by its part of the batch.
-            loss, hits[i] = self.step(x, y, mixed, share * part * distributed.processes())
-            met[i] = loss * part
+            loss, batch_hits[i] = self.step(x, y, mixed, share * part * distributed.processes())
+            batch_losses[i] = loss * part
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
                 self.optimisation.rates.before_step(in_phase, i // accumulate)
                 self.optimisation.step(self.cell.clip_norm)
             self.bar.update(len(rows))
             if i % 64 == 63:
-                self._check(distributed.summed(met[: i + 1]), epoch)
-        met, hits = distributed.summed(met), distributed.summed(hits)
-        self._check(met, epoch)
+                self._refuse_nan(distributed.summed(batch_losses[: i + 1]), epoch)
+        batch_losses, batch_hits = distributed.summed(batch_losses), distributed.summed(batch_hits)
+        self._refuse_nan(batch_losses, epoch)
         sizes = torch.tensor([len(b) for b in batches], dtype=torch.float64)
-        mean = float((met.double().cpu() * sizes).sum() / sizes.sum())
-        return mean, float(hits.double().cpu().sum() / sizes.sum())
+        mean = float((batch_losses.double().cpu() * sizes).sum() / sizes.sum())
+        return mean, float(batch_hits.double().cpu().sum() / sizes.sum())
 
     def _part(self, y: Tensor, mixed: Mixed | None, count: int) -> float:
         """The share of the images of this process in the mean loss of a batch of `count`."""
@@ -185,12 +185,13 @@ class Trainer:
         own = losses.weight(y, mixed, self.weights)
         return float(own / distributed.summed(own))
 
-    def _check(self, met: Tensor, epoch: int) -> None:
-        bad = (~torch.isfinite(met)).nonzero()
+    def _refuse_nan(self, batch_losses: Tensor, epoch: int) -> None:
+        """End the training where the loss of a batch is infinite or not a number."""
+        bad = (~torch.isfinite(batch_losses)).nonzero()
         if len(bad):
             step = int(bad[0]) + 1
             raise UserError(
-                f"{self.name}: the loss is {float(met[step - 1])} at epoch {epoch}, step {step}; "
+                f"{self.name}: the loss is {float(batch_losses[step - 1])} at epoch {epoch}, step {step}; "
                 "lower `lr`, or set `clip_norm`, in params.yaml"
             )
 

@@ -1,6 +1,6 @@
 """Logits of a trained cell.
 
-`train` writes logits.npz through here, and so does whoever asks later: unchanged images, equal bits.
+`train` writes logits.npz with these functions and later stages predict with them, so the same images get the same bits.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_a_plateau_lowers_the_rates_of_all_groups() -> None:
         found.append(rates.before_step(epoch, 0))
         rates.after_epoch(loss)
     assert found == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
-    assert [group["lr"] for group in rates.moved.param_groups] == [0.025, 0.25]
+    assert [group["lr"] for group in rates.optimizer.param_groups] == [0.025, 0.25]
 
 
 def test_warm_up_rises_to_the_rate() -> None:
