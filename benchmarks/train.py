@@ -290,7 +290,7 @@ def loop() -> list[Row]:
         images = feed.Images(pixels, np.arange(4096))
         labels = torch.from_numpy(np.random.default_rng(1).integers(0, 10, 4096))
         live = feed.Live(images, c, normalise.fit(c, images), 0, CPU)
-        trainer = Trainer(c, 0, network_of(c, 10), {"train": labels, "val": labels[:0]}, None, "bench")
+        trainer = Trainer(c, 0, network_of(c, 10), {"train": labels, "val": labels[:1]}, None, "bench")
         bare = network_of(c, 10)
         optimizer = torch.optim.Adam(bare.parameters(), fused=True)
         batches = (
@@ -307,7 +307,7 @@ def loop() -> list[Row]:
 
         def engine(trainer: Any = trainer, live: Any = live) -> None:
             trainer.progress.epoch = 0
-            trainer.fit(lambda _: Stage(trainer.network, live, lambda: torch.zeros(0, 10)), _Nowhere("bench"))
+            trainer.fit(lambda _: Stage(trainer.network, live, lambda: torch.zeros(1, 10)), _Nowhere("bench"))
 
         theirs, mine = seconds(plain, engine, turns=9)
         rows.append(

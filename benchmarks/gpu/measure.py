@@ -81,11 +81,11 @@ def _engine(cell: Cell, count: int, folder: Path) -> dict[str, Any]:
     live = feed.Live(feed.Images(feed.resident(images.pixels, device), images.rows), cell, fitted, 0, device)  # type: ignore[arg-type]
     rest = torch.compile(network, options={"fallback_random": True}) if cell.compile else network
     own = cell.model_copy(update={"epochs": _EPOCHS, "phases": None, "checkpoint": "last", "early_stopping": None})
-    trainer = Trainer(own, 0, network, {"train": labels, "val": labels[:0]}, None, "bench")
+    trainer = Trainer(own, 0, network, {"train": labels, "val": labels[:1]}, None, "bench")
     saved = _Nowhere("bench")
     saved.folder = folder
     saved.file = folder / "none.pt"
-    trainer.fit(lambda _: Stage(rest, live, lambda: torch.zeros(0, 10)), saved)  # type: ignore[arg-type]
+    trainer.fit(lambda _: Stage(rest, live, lambda: torch.zeros(1, 10, device=device)), saved)  # type: ignore[arg-type]
     epoch = median(trainer.seconds[1:])
     return {"images_per_second": count / epoch, "input_share": _input(live, cell, labels, count) / epoch}
 

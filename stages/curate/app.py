@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.core import curation, labels
 from stages.core.errors import UserError
-from stages.curate import finding
-from stages.curate.findings import Study
+from stages.curate.findings import KINDS, MOST, Study
 from stages.curate.guard import Guard
 from stages.curate.pictures import SIDES, Pictures
 from stages.curate.store import ConflictError, Store, doubt, pairs, refuse_to_keep, shown
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from stages.clean.params import Clean
     from stages.core.curation import Decision
-    from stages.curate.finding import Finding, Picture
+    from stages.curate.findings import Finding, Picture
     from stages.curate.store import Doubt, Step, Subject
 
 STATIC = Path(__file__).parent / "static"
@@ -85,13 +85,14 @@ class Desk:
 
     def view(self, filters: Filters) -> dict[str, Any]:
         """A page of findings and the state of everything around it."""
-        by_name = _by_name(self.store.decisions())
+        decisions, count = self.store.decisions(), Counter(f.kind for f in self.study.findings)
+        by_name = _by_name(decisions)
         decided = {f.id for f in self.study.findings if any(p.name in by_name for p in f.pictures)}
         seen = self.store.seen | decided
         chosen = [f for f in self.study.findings if _fits(f, filters, seen, decided)]
         pages = max(1, -(-len(chosen) // PAGE))
         page = min(filters.page, pages)
-        given = [d.value for d in self.store.decisions().values() if d.decision == "relabel"]
+        given = [d.value for d in decisions.values() if d.decision == "relabel"]
         part = chosen[(page - 1) * PAGE : page * PAGE]
         return {
             "title": self.title,
@@ -101,22 +102,19 @@ class Desk:
             "matching": len(chosen),
             "total": len(self.study.findings),
             "seen": sum(f.id in seen for f in self.study.findings),
-            "decisions": len(self.store.decisions()),
-            "kinds": [
-                {"key": key, "title": finding.KINDS[key], "count": count}
-                for key, count in finding.counts(self.study.findings).items()
-            ],
+            "decisions": len(decisions),
+            "kinds": [{"key": key, "title": title, "count": n} for key, title in KINDS.items() if (n := count[key])],
             "labels": sorted({*self.study.labels, *given}),
             "undo": len(self.store.undoable),
             "redo": len(self.store.redoable),
         }
 
     def _finding(self, one: Finding, by_name: dict[str, list[Decision]], *, seen: bool) -> dict[str, Any]:
-        pictures = one.pictures[: finding.MOST]
+        pictures = one.pictures[:MOST]
         return {
             "id": one.id,
             "kind": one.kind,
-            "title": finding.KINDS[one.kind],
+            "title": KINDS[one.kind],
             "said": one.said,
             "hint": one.hint,
             "seen": seen,

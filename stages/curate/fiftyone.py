@@ -19,13 +19,13 @@ from stages.core.console import progress, say
 from stages.core.errors import UserError
 from stages.curate.__main__ import git_name, open_desk
 from stages.curate.app import Asked, Shown
-from stages.curate.finding import rows
+from stages.curate.findings import rows
 from stages.curate.pictures import SIDES
 from stages.curate.store import ConflictError, shown
 
 if TYPE_CHECKING:
     from stages.curate.app import Desk
-    from stages.curate.finding import Picture
+    from stages.curate.findings import Picture
 
 DRAWN = Path(".cache/curate/fiftyone")  # pictures that clean left out, decoded and written anew
 RELABEL = "relabel:"

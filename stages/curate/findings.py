@@ -1,14 +1,14 @@
-"""What a person should look at: read from the tables that clean, aggregate and the audit left."""
+"""The pictures of a study, and findings, read from the tables that clean, aggregate and the audit left."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core import curation, files, intact
-from stages.curate.finding import KINDS, MOST, Finding, Picture, Row, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,63 @@ if TYPE_CHECKING:
     from stages.clean.decode import Box
     from stages.core.curation import Decision
 
+KINDS = {
+    "conflict": "one picture under several labels",
+    "suspect": "label that most networks or the audit contradict",
+    "copies": "copies",
+    "alike": "look-alikes",
+    "near": "just not similar enough",
+    "quarantined": "left out",
+    "outlier": "unlike all others",
+    "size": "unusual size",
+    "decided": "decided by hand before",
+}
+MOST = 60  # pictures of one finding that are shown
 ODD = 20  # pictures of unusual size
+Row = dict[str, str]
+
+
+@dataclass
+class Picture:
+    """A row of the ledger. name: what it is called in data/curation.csv. file, image: where its bytes may lie.
+
+    copy_of: the image that was kept in its place.
+    """
+
+    number: int
+    name: str
+    sha256: str
+    label: str
+    status: str
+    reason: str
+    detail: str
+    image_id: str
+    copy_of: str = ""
+    file: str = ""
+    image: str = ""
+    box: Box | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def mark(self) -> str:
+        """A short digest of name and content: in another study the same number is another picture."""
+        return hashlib.sha256(f"{self.name}\0{self.sha256}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+@dataclass
+class Finding:
+    """Some pictures to look at together. said: why. hint: a label that may be the right one."""
+
+    kind: str
+    pictures: list[Picture]
+    said: str
+    hint: str = ""
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Give it an id by its kind and pictures, which stays the same when clean runs again."""
+        text = "\0".join([self.kind, *sorted(picture.name for picture in self.pictures)])
+        self.id = hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -48,12 +104,16 @@ class Study:
         found += [Finding("quarantined", [p], f"{p.reason.replace('_', ' ')}: {p.detail}") for p in out]
         found += [*outliers(root, pictures), *odd_sizes(pictures)]
         found += _decided(pictures, found, decisions, not_applied)
-        order = {kind: place for place, kind in enumerate(KINDS)}
-        found.sort(key=lambda f: order[f.kind])
+        found.sort(key=lambda f: list(KINDS).index(f.kind))
         labels_of: dict[str, set[str]] = {}
         for p in pictures:
             labels_of.setdefault(p.name, set()).add(p.label)
         return cls(pictures, found, sorted({p.label for p in pictures if p.label}), labels_of, not_applied)
+
+
+def rows(path: Path) -> list[Row]:
+    """The rows of a table; none where it is not there."""
+    return files.read_rows(path) if path.is_file() else []
 
 
 def _pictures(root: Path) -> list[Picture]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stages.clean.params import Clean
-    from stages.curate.finding import Picture
+    from stages.curate.findings import Picture
 
 SIDES = (320, 1600)  # px, of the longer side: in the list, and large
 

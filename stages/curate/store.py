@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from stages.core.curation import Decision
-    from stages.curate.finding import Picture
-    from stages.curate.findings import Study
+    from stages.curate.findings import Picture, Study
 
 SEEN = Path(".cache/curate/seen.json")
 METRICS = Path("reports/metrics.json")

@@ -1,4 +1,4 @@
-"""`python -m stages.export`: the champion as ONNX, what it differs from torch by, and two cards, in export/."""
+"""`python -m stages.export`: the champion as ONNX, its differences from torch, and two cards, in export/."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Graph(nn.Module):
 
 
 def about(study: str, variant: str, seeds: Sequence[int], ensemble: Ensemble) -> dict[str, str]:
-    """What the file says of itself in its metadata; lists and mappings as JSON."""
+    """The metadata of the file; lists and mappings as JSON."""
     weights = [files.sha256(cells.run_folder(variant, seed) / "model.safetensors") for seed in seeds]
     said = {
         "labels": ensemble.classes,

@@ -34,12 +34,12 @@ def write(path: Path, small: Path, graph: Graph, seeds: Sequence[int]) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     part = Part(graph.cell, seeds[0], "train")
-    chosen = np.unique(np.linspace(0, len(part) - 1, _PICTURES).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(part.images) - 1, _PICTURES).round().astype(np.int64))
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             starts = progress(range(0, len(chosen), _BATCH), desc="int8: ranges of activations")
-            self.batches: Iterator[NDArray[np.uint8]] = (part.images(chosen[i : i + _BATCH]) for i in starts)
+            self.batches: Iterator[NDArray[np.uint8]] = (part.images[chosen[i : i + _BATCH]] for i in starts)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             batch = next(self.batches, None)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from stages.export.cards import citation, doubts
+from stages.core import files
 from stages.predict import champion
-from stages.report import caveats, classes, data_page, page, results, training, wording
+from stages.report import caveats, classes, data_page, findings, galleries, page, results, training, wording
+from stages.report.evidence import REPORTS
 from stages.report.figures import drawing
+from stages.report.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 WORST = 5  # classes, confusions and changes of the picture that the card names
+CITATION = Path(__file__).resolve().parents[2] / "CITATION.cff"  # a study reaches this file through a link
 _CLEAN = "none"  # of robustness.csv: the unchanged pictures
+_BY_HAND = r"(?:^|; )by hand, (?:keep|relabel to)"  # what clean writes into the ledger
+_NONE: Any = None  # the figures of a section that draws none
 
 
 def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: str) -> str:
@@ -127,4 +132,43 @@ def _front(evidence: StudyEvidence, variant: str, licence: str) -> str:
     return out.getvalue()
 
 
-_NONE: Any = None  # the figures of a section that draws none
+def citation() -> dict[str, str]:
+    """Title, authors, version, year and licence of the software, from CITATION.cff."""
+    found = YAML(typ="safe").load(CITATION.read_text("utf-8"))
+    authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
+    return {
+        "title": str(found["title"]),
+        "authors": wording.names(authors),
+        "version": str(found["version"]),
+        "year": str(found["date-released"])[:4],
+        "licence": str(found["license"]),
+    }
+
+
+def doubts(evidence: StudyEvidence) -> list[str]:
+    """How many labels are in doubt, where they are listed, how many were decided; then all decisions by hand."""
+    rows = files.read_rows(REPORTS / "suspects.csv")
+    audit, judged = galleries.audited(evidence)
+    found = []
+    if rows:
+        wrong = int(rows[0]["found"])
+        count, where = plural(wrong, "validation or test image"), _listed(len(rows), wrong, "reports/suspects.csv")
+        found.append(f"Most networks contradict the label of {count} ({where}).")
+    if judged:
+        wrong = int(files.read_json(galleries.AUDIT / "summary.json")["found"])
+        where = _listed(len(audit), wrong, "reports/audit/suspects.csv")
+        calls = f"{plural(wrong, 'label')} {'a likely error' if wrong == 1 else 'likely errors'} ({where})"
+        found += [f"An audit of {plural(len(judged), 'image')} calls {calls}."] if wrong else []
+    listed = {row["image_id"] for row in rows} | audit
+    if listed:
+        ledger = evidence.ledger[evidence.ledger["image_id"].isin(listed)]
+        decided = int(ledger[ledger["detail"].str.contains(_BY_HAND)]["image_id"].nunique())
+        were = "were" if decided > 1 else "was"
+        found.append(f"Of the {plural(len(listed), 'image')} listed, {decided or 'none'} {were} decided by hand.")
+    return [*found, *filter(None, [findings.changes(evidence.audit)])]
+
+
+def _listed(listed: int, found: int, table: str) -> str:
+    if not listed:
+        return "none is listed"
+    return f"listed in `{table}`" if listed == found else f"`{table}` lists the first {listed:,}"

@@ -33,22 +33,14 @@ class Part:
     def __init__(self, cell: Cell, seed: int, part: str) -> None:
         found = data.load(seed, by_id=cell.by_id)
         rows = found.rows[part]
-        self.labels = found.labels[rows]
-        self._pixels, self._rows = pixels.load(found.paths, cell.size, cell.resize), rows
-        self._cell = cell
-        self.key = [found.paths[row] for row in rows]  # two seeds of one split have the same
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def images(self, chosen: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 (n, size, size, 3)."""
-        return np.asarray(self._pixels[self._rows[chosen]])
+        self.cell, self.labels = cell, found.labels[rows]
+        self.images = feed.Images(pixels.load(found.paths, cell.size, cell.resize), rows)
+        self.paths = [found.paths[row] for row in rows]  # two seeds of one split have the same
 
     def through(self, run: Run, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits and probabilities of all pictures, in order; `name`: of the bar that shows the progress."""
-        chunks = list(feed.chunks(len(self), self._cell))
-        parts = [run(self.images(chosen)) for chosen in progress(chunks, desc=name)]
+        chunks = list(feed.chunks(len(self.images), self.cell))
+        parts = [run(self.images[chosen]) for chosen in progress(chunks, desc=name)]
         return np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts])
 
 
@@ -88,9 +80,9 @@ def against_torch(graph: Graph, variant: str, seeds: Sequence[int], path: Path) 
     logits: NDArray[np.float32] = np.zeros((0, 0, 0), np.float32)
     for place, seed in enumerate(seeds):
         test = Part(graph.cell, seed, "test")
-        if test.key not in seen:
-            seen.append(test.key)
-            count += len(test)
+        if test.paths not in seen:
+            seen.append(test.paths)
+            count += len(test.images)
             logits, probabilities = test.through(run, f"{path.name} on test")
             own, own_probabilities = test.through(known, "torch on test")
             _largest(here, "largest_logit_difference", logits, own)
@@ -125,9 +117,7 @@ def cost(graph: Graph, seeds: Sequence[int], path: Path, small: Path) -> dict[st
     images = 0
     for place, seed in enumerate(seeds):
         part = Part(graph.cell, seed, "val")
-        if not len(part):
-            return {"validation": None}  # the study has no validation images
-        images = len(part)
+        images = len(part.images)
         for name, file in (("float32", path), ("int8", small)):
             logits, _ = part.through(by_onnx(file), f"{file.name} on validation")
             scores[name].append(float((logits[:, place].argmax(axis=1) == part.labels).mean()))
@@ -143,8 +133,8 @@ def sentence(stated: dict[str, Any]) -> str:
         f"export/model.onnx: no label differs from torch over the test sets of the seeds ({found['test_images']} "
         f"predictions); the largest difference of a logit is {found['against_torch']['largest_logit_difference']:.2g}"
     )
-    if small := stated.get("model.int8.onnx", {}).get("validation"):
-        said += f"; int8 costs {100 * small['top1_lost']:.2f} points of top-1 on validation"
+    if small := stated.get("model.int8.onnx"):
+        said += f"; int8 costs {100 * small['validation']['top1_lost']:.2f} points of top-1 on validation"
     return said
 
 

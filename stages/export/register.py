@@ -27,7 +27,7 @@ ALIAS, OTHER = "champion", "chosen"  # of the champion on validation; of another
 # What the served model imports of this project: decoding, networks, and the folders that these need.
 _CODE = ("core", "clean", "train", "predict", "export")
 _PACKAGES = (
-    "filelock", "imagehash", "mlflow", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pydantic",
+    "filelock", "imagehash", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pillow-heif", "pydantic",
     "ruamel-yaml", "safetensors", "scipy", "timm", "torch", "torchvision", "tqdm", "typing_extensions",
 )  # fmt: skip
 
@@ -88,10 +88,11 @@ def _together(marks: Sequence[str]) -> str:
 
 def _add_card_and_code(folder: Path, variant: str, seeds: Sequence[int], licence: str) -> None:
     """Put into the folder that holds `champion` its model card, and `stages`, the code that it imports."""
-    from stages.export import cards
+    from stages.export import model_card
     from stages.report import evidence
 
-    cards.write_model(evidence.read(), folder / ALIAS, variant, seeds, licence)
+    card = model_card.text(evidence.read(), variant, seeds, licence)
+    files.write_text(folder / ALIAS / "README.md", card)
     source, copy = Path(__file__).parents[1], folder / "stages"
     copy.mkdir()
     shutil.copyfile(source / "__init__.py", copy / "__init__.py")
@@ -129,7 +130,7 @@ def _logged(client: MlflowClient, experiment_id: str, name: str, folder: Path, m
         mlflow.start_run(run_id=run_id),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", UserWarning)  # MLflow advises type hints and an example beside the signature
+        warnings.simplefilter("ignore", UserWarning)  # MLflow advises an input example beside the signature
         made = mlflow.pyfunc.log_model(
             name=ALIAS,
             python_model=served.__file__,

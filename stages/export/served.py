@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd  # noqa: TC002 - MLflow reads the type of the input
 from mlflow.pyfunc.model import PythonModel
 
 COLUMN = "image"
@@ -30,8 +31,13 @@ class Champion(PythonModel):
         self.kept: list[Any] = []  # processes that decode: one takes longer to start than a request to answer
         self.lock = threading.Lock()
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002 - MLflow's names
-        """A row for each picture, in order. Without type hints, from which MLflow would make a schema of its own.
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002 - MLflow gives it to every model
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - as context
+    ) -> list[dict[str, Any]]:
+        """A row for each picture, in order.
 
         Args:
             context: MLflow's.

@@ -28,12 +28,12 @@ class Member:
     """One trained network.
 
     temperature: divides the logits before the softmax; fitted on validation. threshold: a picture whose largest logit
-    is below it counts as unlike the training pictures; None: no picture does.
+    is below it counts as unlike the training pictures.
     """
 
     loaded: predict.Loaded
     temperature: float
-    threshold: float | None
+    threshold: float
 
 
 class Ensemble:
@@ -78,8 +78,7 @@ class Ensemble:
         unlike = np.zeros(len(images))  # how many networks call each picture unlike; most of them must
         for member in self.members:
             logits = _logits(member.loaded, images).astype(np.float64)
-            if member.threshold is not None:
-                unlike += logits.max(axis=1) < member.threshold
+            unlike += logits.max(axis=1) < member.threshold
             probabilities += softmax(logits / member.temperature, axis=1)
         return probabilities / len(self.members), unlike * 2 > len(self.members)
 
@@ -115,20 +114,20 @@ def load(variant: str, seed: int, unlike: float) -> Member:
 
 def _temperature(variant: str, seed: int) -> float:
     """The temperature that `evaluate` fitted on validation; 1 leaves the logits as they are."""
-    for row in files.read_rows(cells.evaluate_folder(variant, seed) / "metrics.csv", ["value"]):
+    path = cells.evaluate_folder(variant, seed) / "metrics.csv"
+    for row in files.read_rows(path, ["value"]):
         if (row["split"], row["metric"]) == ("val", "temperature") and row["value"]:
             return float(row["value"])
-    return 1.0  # a study without validation images
+    raise intact.damaged(path, "it has no temperature")
 
 
-def _threshold(variant: str, seed: int, unlike: float) -> float | None:
+def _threshold(variant: str, seed: int, unlike: float) -> float:
     """The largest logit that all but a share `unlike` of the validation pictures reach.
 
-    The largest logit as the score is the "maximum logit" of D. Hendrycks et al., 2022. Without validation pictures no
-    picture counts as unlike.
+    The largest logit as the score is the "maximum logit" of D. Hendrycks et al., 2022.
     """
     path = cells.run_folder(variant, seed) / "logits.npz"
     if not path.exists():
         raise files.missing(path)
     logits = intact.arrays(path, ["val"])["val"]
-    return float(np.quantile(logits.max(axis=1), unlike)) if len(logits) else None
+    return float(np.quantile(logits.max(axis=1), unlike))

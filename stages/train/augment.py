@@ -35,7 +35,7 @@ _CHUNK = 1 << 19  # pixels resampled at once, so that they stay in a processor's
 
 @dataclass(frozen=True)
 class Mixed:
-    """Who an image of a batch was mixed with: label of the partner, and the image's own share."""
+    """How mixup or cutmix mixed a batch: label of each partner (n,), and own share of each image (n,), 0 to 1."""
 
     labels: Tensor
     share: Tensor

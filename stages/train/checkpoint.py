@@ -98,5 +98,5 @@ class Checkpoint:
         return None
 
     def remove(self) -> None:
-        """The cell is done."""
+        """Remove the state: the cell is done, or the state is damaged."""
         shutil.rmtree(self.folder, ignore_errors=True)

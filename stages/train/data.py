@@ -52,8 +52,8 @@ def load(seed: int, *, by_id: bool = False) -> Data:
             classes are mixed; else in the order of the split, which is one class after the other.
 
     Raises:
-        UserError: a file is missing, an image of the split has no row in the manifest, a path
-            leads out of data/clean/images, or the training split is empty.
+        UserError: a file is missing, an image of the split has no row in the manifest, or a path leads out of
+            data/clean/images.
     """
     manifest = {row["image_id"]: row for row in files.read_rows(CLEAN / "manifest.csv")}
     path = cells.split_file(seed)
@@ -69,6 +69,4 @@ def load(seed: int, *, by_id: bool = False) -> Data:
         raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
     names, place = np.array([row["split"] for row in split]), np.argsort(order)
     positions = {name: place[names == name] for name in SPLITS}
-    if not len(positions["train"]):
-        raise UserError(f"{path} has no training image; look at `split` in params.yaml")
     return Data(classes, [rows[k]["image_id"] for k in order], [paths[k] for k in order], labels[order], positions)

@@ -99,8 +99,6 @@ class Cache:
     def _activations(self, rows: NDArray[np.int64], view: object, chunks: Iterator[Tensor], title: str) -> Activations:
         def build(target: Path) -> None:
             stored: NDArray[Any] = np.zeros(0, np.float32)
-            if not len(rows):
-                np.save(target, stored)
             parts = list(feed.chunks(len(rows), self.loaded.cell))
             for part, x in zip(progress(parts, desc=f"frozen part, {title}"), chunks, strict=True):
                 out = self._forward(x)

@@ -51,7 +51,7 @@ class Progress:
     """How far the training of a cell is; a checkpoint holds it beside the tensors."""
 
     epoch: int = 0
-    history: list[dict[str, float | None]] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best: float = math.inf
     lowest: float = math.inf
@@ -63,7 +63,7 @@ class Trainer:
 
     checkpoint: Checkpoint
     bar: tqdm[Any]
-    # of the phase that is being trained:
+    # Of the present phase:
     stage: Stage
     optimisation: Optimisation
     step: Step
@@ -134,16 +134,13 @@ class Trainer:
             rate = rates.before_step(in_phase, 0)
             trained = self._epoch(epoch, in_phase)
             distributed.average_buffers(self.network)
-            validated = self._validate()
-            self._record(epoch, rate, trained, validated)
-            if validated[0] is not None:
-                rates.after_epoch(validated[0])
+            val_loss, val_top1 = self._validate()
+            self._record((epoch, rate, *trained, val_loss, val_top1))
+            rates.after_epoch(val_loss)
             self.seconds.append(time.perf_counter() - start)
             if self.checkpoint.due and not distributed.rank():
                 self.checkpoint.save(self._state())
-            self.bar.set_postfix(
-                {name: value for name, value in self.progress.history[-1].items() if value is not None}
-            )
+            self.bar.set_postfix(self.progress.history[-1])
             if self._stopped():
                 break
 
@@ -155,7 +152,7 @@ class Trainer:
         torch.manual_seed(number(self.seed, "dropout", epoch, *([distributed.rank()] if distributed.rank() else [])))
         self.network.train()
         batches = list(self._batches(taken))
-        met, hits = torch.zeros(len(batches), device=self.device), torch.zeros(len(batches), device=self.device)
+        batch_losses, batch_hits = (torch.zeros(len(batches), device=self.device) for _ in range(2))
         ready = order.ahead(batches, taken, window, self.stage.reader(epoch)) if window is not None else batches
         for i, rows in enumerate(ready):
             mine = distributed.share(rows)
@@ -165,19 +162,19 @@ class Trainer:
             group = batches[i - i % accumulate : i - i % accumulate + accumulate]
             share = len(rows) / sum(len(b) for b in group) if accumulate > 1 else 1.0
             # The gradients of the processes are averaged: each counts by its part of the batch.
-            loss, hits[i] = self.step(x, y, mixed, share * part * distributed.processes())
-            met[i] = loss * part
+            loss, batch_hits[i] = self.step(x, y, mixed, share * part * distributed.processes())
+            batch_losses[i] = loss * part
             if (i + 1) % accumulate == 0 or i + 1 == len(batches):
                 self.optimisation.rates.before_step(in_phase, i // accumulate)
                 self.optimisation.step(self.cell.clip_norm)
             self.bar.update(len(rows))
             if i % 64 == 63:
-                self._check(distributed.summed(met[: i + 1]), epoch)
-        met, hits = distributed.summed(met), distributed.summed(hits)
-        self._check(met, epoch)
+                self._refuse_nan(distributed.summed(batch_losses[: i + 1]), epoch)
+        batch_losses, batch_hits = distributed.summed(batch_losses), distributed.summed(batch_hits)
+        self._refuse_nan(batch_losses, epoch)
         sizes = torch.tensor([len(b) for b in batches], dtype=torch.float64)
-        mean = float((met.double().cpu() * sizes).sum() / sizes.sum())
-        return mean, float(hits.double().cpu().sum() / sizes.sum())
+        mean = float((batch_losses.double().cpu() * sizes).sum() / sizes.sum())
+        return mean, float(batch_hits.double().cpu().sum() / sizes.sum())
 
     def _part(self, y: Tensor, mixed: Mixed | None, count: int) -> float:
         """The share of the images of this process in the mean loss of a batch of `count`."""
@@ -188,12 +185,13 @@ class Trainer:
         own = losses.weight(y, mixed, self.weights)
         return float(own / distributed.summed(own))
 
-    def _check(self, met: Tensor, epoch: int) -> None:
-        bad = (~torch.isfinite(met)).nonzero()
+    def _refuse_nan(self, batch_losses: Tensor, epoch: int) -> None:
+        """End the training where the loss of a batch is infinite or not a number."""
+        bad = (~torch.isfinite(batch_losses)).nonzero()
         if len(bad):
             step = int(bad[0]) + 1
             raise UserError(
-                f"{self.name}: the loss is {float(met[step - 1])} at epoch {epoch}, step {step}; "
+                f"{self.name}: the loss is {float(batch_losses[step - 1])} at epoch {epoch}, step {step}; "
                 "lower `lr`, or set `clip_norm`, in params.yaml"
             )
 
@@ -207,31 +205,30 @@ class Trainer:
             start = stop
 
     @torch.no_grad()
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self) -> tuple[float, float]:
         """Cross entropy (without smoothing or weights) and accuracy on the validation images."""
         y = self.labels["val"]
-        if not len(y):
-            return None, None
         self.network.eval()
         logits = self.stage.validation()
         loss = torch.nn.functional.cross_entropy(logits.double(), y)
         return float(loss), float((logits.argmax(1) == y).double().mean())
 
-    def _record(
-        self, epoch: int, rate: float, trained: tuple[float, float], validated: tuple[float | None, float | None]
-    ) -> None:
-        p, (loss, top1) = self.progress, validated
+    def _record(self, row: tuple[int, float, float, float, float, float]) -> None:
+        """Append a row to the history, whose columns are `cells.HISTORY`, and note whether its epoch is the best."""
+        p, (epoch, *_, loss, top1) = self.progress, row
         p.epoch = epoch
-        p.history.append(dict(zip(cells.HISTORY, (epoch, rate, *trained, *validated), strict=True)))
-        if loss is not None and not math.isfinite(loss):
+        p.history.append(dict(zip(cells.HISTORY, row, strict=True)))
+        if not math.isfinite(loss):
             raise UserError(f"{self.name}: the validation loss is {loss} at epoch {epoch}; lower `lr` in params.yaml")
-        p.stale = 0 if loss is not None and loss < p.lowest else p.stale + 1
-        p.lowest = min(p.lowest, loss if loss is not None else math.inf)
-        rule = self.cell.checkpoint
-        score = loss if rule == "best_val_loss" else -top1 if rule == "best_val_top1" and top1 is not None else None
-        if score is None or score < p.best:
-            p.best_epoch, p.best = epoch, score if score is not None else math.inf
-            self.best_state = {} if score is None else {n: v.detach().clone() for n, v in self._changing().items()}
+        p.stale = 0 if loss < p.lowest else p.stale + 1
+        p.lowest = min(p.lowest, loss)
+        if self.cell.checkpoint == "last":
+            p.best_epoch = epoch
+            return
+        score = loss if self.cell.checkpoint == "best_val_loss" else -top1
+        if score < p.best:
+            p.best_epoch, p.best = epoch, score
+            self.best_state = {name: value.detach().clone() for name, value in self._changing().items()}
 
     def _stopped(self) -> bool:
         rule = self.cell.early_stopping

@@ -1,7 +1,7 @@
-"""From bytes to the numbers that a network is fed with: modules in order, whose buffers are the fitted statistics.
+"""From bytes to the inputs of a network: modules in order, whose buffers are the fitted statistics.
 
-Whatever is fitted is fitted on the training images as they are stored, before any augmentation, and travels with the
-model: the same statistics serve training, validation, test and the report.
+Statistics are fitted on the training images as they are stored, before any augmentation, and are saved with the model:
+training, validation, test and the report use the same ones.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Step(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Settings and statistics, for config.json, with the shape of a large matrix in place of its values."""
-        told = {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in self.named_buffers()}
-        return self.settings.model_dump() | told
+        statistics = {n: v.tolist() if v.numel() <= 3 else list(v.shape) for n, v in self.named_buffers()}
+        return self.settings.model_dump() | statistics
 
 
 class Scale(Step):

@@ -1,6 +1,6 @@
 """torch's optimisers and learning rates, by the settings of a cell.
 
-But for a plateau a learning rate is a pure function of the step, so a resumed cell needs no scheduler's memory.
+A learning rate is a function of the step alone, except for a plateau; so a resumed cell needs no other memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Optimisation:
     def __init__(
         self, cell: Cell, network: Network, phase: Phase, steps: int, device: torch.device, dtype: torch.dtype | None
     ) -> None:
-        """As at the start of the phase, whose epochs have `steps` each."""
+        """Begin a phase, whose epochs have `steps` steps each."""
         self.optimizer = optimizer(cell.optimizer, network.groups(), phase.lr or cell.lr)
         self.rates = Rates(cell.schedule, self.optimizer, phase.epochs, steps)
         self.scaler = GradScaler(device.type, enabled=dtype == torch.float16)
@@ -76,21 +76,21 @@ def optimizer(
 class Rates:
     """Sets the learning rates of an optimiser within one phase."""
 
-    def __init__(self, schedule: parts.Schedule, moved: torch.optim.Optimizer, epochs: int, steps: int) -> None:
-        """`moved` is fresh; the phase has `epochs` of `steps` each."""
-        self.schedule, self.moved, self.epochs, self.steps = schedule, moved, epochs, steps
-        self.base = [group["lr"] for group in moved.param_groups]
+    def __init__(self, schedule: parts.Schedule, optimizer: torch.optim.Optimizer, epochs: int, steps: int) -> None:
+        """For a new `optimizer` and a phase of `epochs` with `steps` steps each."""
+        self.schedule, self.optimizer, self.epochs, self.steps = schedule, optimizer, epochs, steps
+        self.base = [group["lr"] for group in optimizer.param_groups]
         self.plateau: ReduceLROnPlateau | None = None
         if isinstance(schedule, parts.Plateau):
-            self.plateau = ReduceLROnPlateau(moved, factor=schedule.factor, patience=schedule.patience)
+            self.plateau = ReduceLROnPlateau(optimizer, factor=schedule.factor, patience=schedule.patience)
 
     def before_step(self, epoch: int, step: int) -> float:
         """Set the rates for `step` of `epoch`, both from 0 within the phase; returns the rate of the last group."""
         if self.plateau is None:
             factor = _factor(self.schedule, epoch, step, self.epochs, self.steps)
-            for group, base in zip(self.moved.param_groups, self.base, strict=True):
+            for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
                 group["lr"] = base * factor
-        return float(self.moved.param_groups[-1]["lr"])
+        return float(self.optimizer.param_groups[-1]["lr"])
 
     def after_epoch(self, val_loss: float) -> None:
         """Give the validation loss of an epoch to a plateau."""
@@ -98,7 +98,7 @@ class Rates:
             self.plateau.step(val_loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """Memory of a plateau."""
+        """The memory of a plateau; empty for all other schedules."""
         return self.plateau.state_dict() if self.plateau is not None else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -33,19 +33,19 @@ def permutation(seed: int, epoch: int, count: int, window: int | None = None) ->
     if window is None:
         return rng.permutation(count)
     size = max(1, window // BLOCKS)
-    found = (rng.permutation(-(-count // size))[:, None] * size + np.arange(size)).ravel()
-    found = found[found < count]
+    order = (rng.permutation(-(-count // size))[:, None] * size + np.arange(size)).ravel()
+    order = order[order < count]
     for start in range(0, count, window):
-        rng.shuffle(found[start : start + window])
-    return found
+        rng.shuffle(order[start : start + window])
+    return order
 
 
 def partners(order: Index, drawn: NDArray[np.float64], window: int) -> Index:
     """For each image a partner from its window, at `drawn` (from 0 to below 1) times the window's length."""
     start = np.arange(len(order)) // window * window
-    found = np.empty_like(order)
-    found[order] = order[start + (drawn[order] * np.minimum(window, len(order) - start)).astype(np.int64)]
-    return found
+    chosen = np.empty_like(order)
+    chosen[order] = order[start + (drawn[order] * np.minimum(window, len(order) - start)).astype(np.int64)]
+    return chosen
 
 
 def ahead(batches: Sequence[Index], order: Index, window: int, fetch: Callable[[Index], None]) -> Iterator[Index]:

@@ -1,6 +1,6 @@
 """Logits of a trained cell.
 
-`train` writes logits.npz through here, and so does whoever asks later: unchanged images, equal bits.
+`train` writes logits.npz with these functions and later stages predict with them, so the same images get the same bits.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Loaded:
             forward(self, x, rest) if i % turns == turn else torch.zeros(len(x), len(self.classes), device=self.device)
             for i, x in enumerate(inputs)
         ]
-        return distributed.summed(torch.cat(parts)) if parts else torch.zeros(0, len(self.classes), device=self.device)
+        return distributed.summed(torch.cat(parts))
 
 
 def load(variant: str, seed: int) -> Loaded:

@@ -37,8 +37,6 @@ def run(cell: Cell, variant: str, seed: int) -> None:
     begin = time.perf_counter()
     device = machine.prepare(cell)
     images = data.load(seed, by_id=cell.by_id)
-    if cell.checkpoint != "last" and not len(images.rows["val"]):
-        raise UserError(f"params.yaml: `checkpoint: {cell.checkpoint}` needs validation images; `split.val` gives none")
     if len(images.rows["train"]) < 2 * cell.processes > 2:
         few = len(images.rows["train"])
         raise UserError(f"params.yaml: `processes: {cell.processes}`: {few} training images are not two for each")

@@ -14,7 +14,7 @@ import pytest
 from stages.core import files, sprite
 from stages.core.errors import UserError
 from stages.curate import findings as curated
-from stages.curate.finding import Finding, Picture
+from stages.curate.findings import Finding, Picture
 from stages.report import evidence, findings, galleries, page
 from stages.report.figures import Figures
 from tests.report.made_study import Made, make

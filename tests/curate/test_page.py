@@ -11,8 +11,7 @@ import pytest
 from stages.core import curation, files
 from stages.core.errors import UserError
 from stages.curate import store
-from stages.curate.finding import Picture
-from stages.curate.findings import Study
+from stages.curate.findings import Picture, Study
 from tests.curate.tabs import LABEL, NAME, client, decide, numbers, stored, view
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def post(address: str, images: list[str], body: Any = None) -> list[dict[str, An
         return list(json.load(answer)["predictions"])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # MLflow advises type hints
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own classes
 def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,15 +79,15 @@ def test_a_request_uses_the_processes_of_the_last_also_side_by_side(
     champion.load_context(SimpleNamespace(artifacts={"champion": str(tmp_path)}))
     images = [path.read_bytes() for path in sorted((trained.parent / "source").rglob("*.png"))[::9]]
     tables = [pd.DataFrame({"image": images[k : k + 3]}) for k in range(8)]
-    alone = [champion.predict(None, one) for one in tables]  # type: ignore[no-untyped-call]
+    alone = [champion.predict(None, one) for one in tables]
     assert len(started) == 1
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda one: champion.predict(None, one), tables))  # type: ignore[no-untyped-call]
+        together = list(pool.map(lambda one: champion.predict(None, one), tables))
     assert together == alone
     assert len(started) == len(champion.kept) == 1
     many = champion.predict(
         None, pd.DataFrame({"image": [images[:2], np.array(["AAAA", "no base64"]), images[2], None]})
-    )  # type: ignore[no-untyped-call]
+    )
     assert many[:2] + many[4:5] == alone[0]
     assert [one["problem"][:24] for one in many] == ["", "", "picture 3: not_an_image:", "picture 4: not_an_image:", "",
                                                     "picture 6: not_an_image:"]  # fmt: skip

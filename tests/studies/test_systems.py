@@ -15,7 +15,7 @@ from stages.core import files, params
 from stages.core.errors import UserError
 from stages.train import zoo
 from stages.train.params import cell
-from stages.train.zoo import trainable
+from stages.train.zoo import freezing
 from studies import systems
 
 PUBLISHED = {row["system"]: row for row in files.read_rows(systems.PUBLISHED)}
@@ -141,7 +141,7 @@ def test_other_weights_differ_in_the_backbone_alone(system: str) -> None:
     assert here.weights == published.weights == "imagenet"
     assert (here.trainable == "head") == (published.trainable == "head")
     if system in ("E4", "E5", "E6"):  # a number of layers from the end
-        assert here.trainable == trainable.PRESETS[system]
+        assert here.trainable == freezing.PRESETS[system]
     if system == "P4":  # the same share of the parameters
         row, built = TABLE[system], zoo.counts(zoo.build(here.model_copy(update={"weights": "none"}), 10, 32, seed=0))
         assert built[1] / built[0] == pytest.approx(int(row["params_trainable"]) / int(row["params_total"]), abs=0.05)

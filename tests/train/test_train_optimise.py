@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from stages.core.errors import UserError
 from stages.train import losses, sections, zoo
 from stages.train.augment import Mixed
 from stages.train.optimise import Optimisation, Rates, optimizer
@@ -86,7 +85,7 @@ def test_a_plateau_lowers_the_rates_of_all_groups() -> None:
         found.append(rates.before_step(epoch, 0))
         rates.after_epoch(loss)
     assert found == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25]
-    assert [group["lr"] for group in rates.moved.param_groups] == [0.025, 0.25]
+    assert [group["lr"] for group in rates.optimizer.param_groups] == [0.025, 0.25]
 
 
 def test_warm_up_rises_to_the_rate() -> None:
@@ -139,8 +138,6 @@ def test_balanced_class_weights_are_those_of_scikit_learn() -> None:
     weights = losses.class_weights(sections.Loss(class_weights="balanced"), labels, ["a", "b", "c"])
     assert weights is not None
     np.testing.assert_allclose(weights.numpy(), compute_class_weight("balanced", classes=np.arange(3), y=labels), 1e-6)
-    with pytest.raises(UserError, match="no training image of class d"):
-        losses.class_weights(sections.Loss(class_weights="balanced"), labels, ["a", "b", "c", "d"])
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from torch import nn
 
 from stages.core.errors import UserError
 from stages.core.params import nearest
-from stages.train.zoo import layers, trainable, weights
+from stages.train.zoo import freezing, layers, weights
 from stages.train.zoo.network import Network
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def preprocessing(model: Backbone) -> Preprocessing:
 
 
 def _check_preset(model: Backbone) -> None:
-    if isinstance(model.trainable, str) and model.trainable in trainable.ARCHITECTURE:
-        expected = trainable.ARCHITECTURE[model.trainable]
+    if isinstance(model.trainable, str) and model.trainable in freezing.ARCHITECTURE:
+        expected = freezing.ARCHITECTURE[model.trainable]
         if model.architecture.removeprefix(_TORCHVISION).partition(".")[0] != expected:
             raise UserError(
                 f"params.yaml: `trainable: {model.trainable}` names layers of `{expected}`, "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from stages.train.zoo import trainable
+from stages.train.zoo import freezing
 
 if TYPE_CHECKING:
     from stages.train.zoo.params import Trainable
@@ -49,7 +49,7 @@ class Network(nn.Module):
         Raises:
             UserError: a spec names what the network does not have.
         """
-        chosen = set[str]().union(*(trainable.select(self, spec) for spec in specs))
+        chosen = set[str]().union(*(freezing.select(self, spec) for spec in specs))
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in chosen)
         self.train(self.training)
@@ -67,7 +67,9 @@ class Network(nn.Module):
             for module in self.features.modules():
                 own = [p.requires_grad for p in module.parameters(recurse=False)]
                 moving = moving or any(own)
-                if (is_norm(module) and not (any(own) if own else moving)) or (is_dropout(module) and not moving):
+                if (freezing.is_norm(module) and not (any(own) if own else moving)) or (
+                    freezing.is_dropout(module) and not moving
+                ):
                     module.train(False)
         return self
 
@@ -77,18 +79,4 @@ class Network(nn.Module):
         The prefix is the longest part that is frozen, deterministic, and hands on one single tensor; None where that
         holds no parameter. Both parts share their modules with this network; `rest.train()` is `self.train()`.
         """
-        from stages.train.zoo import split
-
-        return split.split(self)
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether a module keeps running statistics (batch norm of torch and of timm)."""
-    return isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the only common base there is
-
-
-def is_dropout(module: nn.Module) -> bool:
-    """Whether a module draws random numbers in training (dropout, drop path, stochastic depth)."""
-    return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in {  # noqa: SLF001
-        "DropPath", "StochasticDepth", "PatchDropout", "DropBlock2d",
-    }  # fmt: skip
+        return freezing.split(self)

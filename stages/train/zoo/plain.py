@@ -34,9 +34,7 @@ class Prior(nn.Module):
 
 def random(num_classes: int, class_prior: Sequence[float] | None) -> Network:
     """The class prior (uniform where none is given) as a network without parameters."""
-    prior = [1 / num_classes] * num_classes if class_prior is None else list(class_prior)
-    if len(prior) != num_classes:
-        raise ValueError(f"{len(prior)} class frequencies for {num_classes} classes")
+    prior = class_prior or [1 / num_classes] * num_classes
     return Network(nn.Identity(), nn.Identity(), Prior(torch.tensor(prior, dtype=torch.float64)))
 
 
