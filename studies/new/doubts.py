@@ -16,7 +16,7 @@ from studies.new.words import listed
 if TYPE_CHECKING:
     from studies.new.layout import Layout
     from studies.new.listing import Listing
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
 
 _LEFT_OVER = re.compile(
     r"unlabell?ed|unknown|unsorted|uncategori[sz]ed|unclassified|undefined|others?|misc(ellaneous)?|rest|rejected|trash|"

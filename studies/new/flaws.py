@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from stages.core.errors import UserError
 from stages.core.labels import alike
 from studies.new import doubts, names, tables
-from studies.new import parts as published
 from studies.new.listing import ARCHIVES, PACKED
 from studies.new.words import listed, number
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from studies.new.layout import Layout
     from studies.new.listing import Listing
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
     from studies.new.pictures import Looked
     from studies.new.tables import Table
 
@@ -51,13 +50,13 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
         raise UserError(f"{root} holds no pictures{other}{hidden}{closed}; {_pictures_hint(listing)}")
-    unlabelled = layout is None or len(layout.counts) < 2 or published.named_like_parts(layout.counts)
+    unlabelled = layout is None or len(layout.counts) < 2 or names.named_like_parts(layout.counts)
     if unlabelled and (boxes := _boxes_hint(listing)):
         raise UserError(f"{root}: {boxes}")
     if layout is None or not layout.counts:
         raise UserError(_unlabelled(listing, parts))
     counts = layout.counts
-    if published.named_like_parts(counts):
+    if names.named_like_parts(counts):
         raise UserError(_parts_alone(listing, list(counts)))
     if len(counts) == 1:
         raise UserError(
@@ -217,7 +216,7 @@ def _conflicts(layout: Layout, looked: Looked) -> list[str]:
 
 
 def _leaks(parts: Parts, looked: Looked) -> list[str]:
-    leaks = published.leaks(parts, looked.alike)
+    leaks = parts.leaks(looked.alike)
     if not leaks:
         return []
     said = " and ".join(f"{count} of the {part} pictures" for part, count in sorted(leaks.items()))

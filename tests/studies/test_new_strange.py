@@ -10,7 +10,7 @@ import pytest
 
 from stages.core.errors import UserError
 from stages.core.labels import alike
-from studies.new import doubts, flaws, layout, parts, tables
+from studies.new import doubts, flaws, layout, names, tables
 from studies.new.layout import Layout
 from studies.new.listing import look
 from tests.studies.new_folders import make, table
@@ -19,7 +19,7 @@ CLASSES = ("cat", "dog", "owl")
 
 
 def decided(paths: list[str]) -> Layout:
-    found = layout.decide(paths, parts.find(paths), [], None)
+    found = layout.decide(paths, names.parts(paths), [], None)
     assert found
     return found
 
