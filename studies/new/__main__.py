@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stages.cells.check import check
 from stages.core import console, errors, params, rendered
 from stages.core.errors import UserError
-from studies.new import flaws, groups, names, networks, pictures, probe, proposal, study, tables, words
+from studies.new import groups, names, networks, notes, pictures, probe, proposal, refusals, study, tables, words
 from studies.new import layout as layouts
 from studies.new import listing as listings
 from studies.new.proposal import Proposal, Source
@@ -55,13 +55,13 @@ def main() -> None:
     layout = _layout(listing, parts, found, options)
     if unread and (layout is None or len(layout.counts) < 2 or options.label == "table"):
         raise UserError(unread[0])
-    layout = flaws.refuse(listing, layout, parts)
+    layout = refusals.refuse(listing, layout, parts)
     if layout.table and layout.keys["table"].get("part"):
         parts = names.parts_of_column(layout.table.parts) or parts
-    looked = flaws.refuse_damage(listing, pictures.look(listing))
+    looked = refusals.refuse_damage(listing, pictures.look(listing))
     page = [f"{images}:", "", *words.found(listing, layout, looked)]
-    page += [f"- {flaw}" for flaw in flaws.of_tables(found, unread, layout)]
-    page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
+    page += [f"- {note}" for note in notes.of_tables(found, unread, layout)]
+    page += [f"- {note}" for note in notes.of_data(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
     together = groups.choose(layout, parts, looked, options, _ask)
     plan = proposal.propose(listing, together, parts, looked, options, networks.machine())
@@ -81,13 +81,13 @@ def _finish(
     checked = _checked(text)
     shown = words.proposed(plan, _variants(text))
     _say(["", "Proposed", "", *shown])
-    predicted = None
+    time = ""
     if not options.no_probe and not rows:
         predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
+        time = probe.said(predicted.total)
     readme = study.readme_text(folder.name, plan, [*page, *shown])
     study.write(folder, plan, text, readme, listing.root, rows)
-    said = probe.said(predicted.total) if predicted else ""
-    _say(["", *words.ending(folder.name, predicted, said)])
+    _say(["", *words.ending(folder.name, time)])
 
 
 def _options() -> Any:
@@ -152,7 +152,7 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
     if options.group not in (None, "auto", "none"):
         raise UserError(f"--group is {options.group!r}, but a list of addresses has no groups; leave the flag out")
     listing = listings.Listing(file, list(found.labels))
-    layout = flaws.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
+    layout = refusals.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
     page = [
         f"- {found.named:,} addresses in the column {found.path!r}. The label is the column {found.label!r}.",
         f"- {words.classes(layout)}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from studies.new import networks
-from studies.new.flaws import LEAST
+from studies.new.refusals import LEAST
 from studies.new.words import listed, number
 
 if TYPE_CHECKING:
