@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stages.aggregate.params import Audit
+
+_ADVICE_FOR_VARIANTS = re.compile(r"; (or )?(set (the variant's )?`weights:`|use `pooling:).*")
 
 
 def cell(settings: Audit) -> Cell:
@@ -53,12 +56,13 @@ def weights(settings: Audit) -> dict[str, str] | None:
 
 @contextlib.contextmanager
 def _errors_name_the_audit(settings: Audit) -> Iterator[None]:
-    """Errors of a backbone name the keys of a variant; the audit has its own key, and none for weights."""
+    """Errors of a backbone name the keys of a variant; the audit has its own key, and none for weights or a head."""
     try:
         yield
     except UserError as error:
+        fault = _ADVICE_FOR_VARIANTS.sub("", str(error))
         raise UserError(
-            f"{error}. This is about `aggregate.audit.architecture: {settings.architecture}`: name another network "
+            f"{fault}. This is about `aggregate.audit.architecture: {settings.architecture}`: name another network "
             "there, or set `aggregate.audit.folds: 0`, for no audit"
         ) from None
 

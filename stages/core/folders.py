@@ -67,6 +67,21 @@ def label_folders(paths: Sequence[str], level: int | None) -> list[list[str]]:
     return [folders if part and len(folders) > level else [] for folders, part in zip(kept, parts, strict=True)]
 
 
+def level_that_works(paths: Sequence[str]) -> str:
+    """The first level of folders that can name the labels, as advice on `ingest.label`; empty where no level can.
+
+    Nearly all pictures must lie below folders of that level, and the folders must have more than one name, which are
+    not all names of published parts.
+    """
+    trees = [path.split("/")[:-1] for path in paths if "://" not in path]
+    for level in range(1, max(map(len, trees), default=0) + 1):
+        named = [tree[level - 1] for tree in trees if len(tree) >= level]
+        names = sorted(set(named))
+        if len(named) >= COVERED * len(paths) and len(names) > 1 and not all(map(part_named, names)):
+            return f"`ingest.label: {level}` gives {len(names):,} labels: {_listed(names)}"
+    return ""
+
+
 def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
     """Notes on labels that a user should read before a study is run, a sentence each.
 
@@ -88,7 +103,8 @@ def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
         found += _unused_parts([path for path, _ in pictures])
     label, most = counts.most_common(1)[0]
     if len(counts) == 1:
-        found.append(f"All pictures have the label `{label}`: there is nothing to tell apart; is `ingest.label` right?")
+        advice = level_that_works([path for path, _ in pictures]) or "is `ingest.label` right?"
+        found.append(f"All pictures have the label `{label}`: there is nothing to tell apart; {advice}")
     elif most >= MOST * len(pictures):
         found.append(
             f"The class `{label}` holds {most:,} of {len(pictures):,} pictures: whoever always says `{label}` is right "

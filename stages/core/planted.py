@@ -1,13 +1,14 @@
 """The flaws that the source `digits` adds with `planted: true`, as a collection from the web has them.
 
 The list follows from the labels alone, so that the page can say how much of it was found. data/planted.csv shows it
-to readers (`python -m stages.tools.planted` writes it).
+to readers (`python -m stages.core.planted` writes it).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stages.core import errors, files
 from stages.core.seeding import generator
 
 if TYPE_CHECKING:
@@ -82,3 +83,12 @@ def of_the_digits() -> list[Planted]:
     from sklearn.datasets import load_digits
 
     return plan([str(label) for label in load_digits(return_X_y=True)[1]]).planted
+
+
+def main() -> None:
+    """Write data/planted.csv."""
+    files.write_rows("data/planted.csv", Planted._fields, [row._asdict() for row in of_the_digits()])
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -25,8 +25,8 @@ _WAYS = {
     HIDDEN: "`ingest.hidden: true` lets it in",
     "link_leads_out": "`ingest.links_out: true` lets links be followed",
 }
-_Found = tuple[Entry | None, str]
-_MISSING: _Found = (None, "missing_file")
+Found = tuple[Entry | None, str]
+_MISSING: Found = (None, "missing_file")
 
 
 def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path) -> list[Entry]:
@@ -47,7 +47,7 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
         raise UserError(f"`ingest.table.file` is {table.file}, which {why}; {way}")
     if source.label != "table":
         table = table.model_copy(update={"label": None})
-    files = _Files(entry for entry in entries if entry.path not in meant)
+    files = Files(entry for entry in entries if entry.path not in meant)
     joined: list[Entry] = []
     with_row: set[str] = set()
     seen: set[tuple[str, str, str]] = set()
@@ -77,7 +77,7 @@ def join(entries: list[Entry], source: Folder | Archive, table: Table, raw: Path
     return joined + [replace(e, file="", problem=e.problem or "not_in_table") for e in without]
 
 
-class _Files:
+class Files:
     """The files of the source, by their names in a table: path, name, or name without its suffix."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -92,7 +92,7 @@ class _Files:
             for called in {name.name, name.stem}:
                 self._names[called].append(entry)
 
-    def find(self, asked: list[tuple[str, str]]) -> list[_Found]:
+    def find(self, asked: list[tuple[str, str]]) -> list[Found]:
         """The file that each row names, or none and the reason code.
 
         A file that a row names by its path, no other row names by the name alone: that row's own file is not here.
@@ -101,7 +101,7 @@ class _Files:
             asked: what stands in the row, and the path of the table.
         """
         paths = [(plain(text.strip()), table) for text, table in asked]
-        found: list[_Found] = [_MISSING] * len(paths)
+        found: list[Found] = [_MISSING] * len(paths)
         for way in (self._by_path, self._by_name, self._by_stem):  # each for the rows that found no file before
             taken = {entry.path for entry, _ in found if entry}
             found = [one if one != _MISSING else way(*at, taken) for one, at in zip(found, paths, strict=True)]
@@ -111,7 +111,7 @@ class _Files:
         rivals = Counter(path for path, _ in set(other.values()))
         return [_MISSING if k in other and rivals[other[k][0]] > 1 else one for k, (one, _) in rows]
 
-    def _by_path(self, path: str, table: str, _taken: set[str]) -> _Found:
+    def _by_path(self, path: str, table: str, _taken: set[str]) -> Found:
         folder = table.rpartition("/")[0]
         for whole in (f"{folder}/{path}", path):
             here = self._at.get(_composed(whole), [])
@@ -120,7 +120,7 @@ class _Files:
                 return _one(here)
         return _MISSING
 
-    def _by_name(self, path: str, table: str, taken: set[str]) -> _Found:
+    def _by_name(self, path: str, table: str, taken: set[str]) -> Found:
         above, _, name = path.rpartition("/")
         folder, part = table.rpartition("/")[0], part_of_table(table)
         beside = {above, f"{folder}/{above}".strip("/")}
@@ -138,7 +138,7 @@ class _Files:
             named = [entry for entry in named if better(entry)] or named
         return _one(named)
 
-    def _by_stem(self, path: str, table: str, taken: set[str]) -> _Found:
+    def _by_stem(self, path: str, table: str, taken: set[str]) -> Found:
         """1.jpg, where 1.png is, and no other row names it."""
         found = self._by_name(path.rpartition(".")[0], table, taken) if is_picture(path) else _MISSING
         if (entry := found[0]) and (entry.path in taken or not is_picture(entry.path)):
@@ -157,7 +157,7 @@ def in_part(path: str, part: str) -> bool:
     return any(part_named(folder) == part for folder in path.split("/")[:-1])
 
 
-def _one(named: list[Entry]) -> _Found:
+def _one(named: list[Entry]) -> Found:
     if len(named) == 1:
         return named[0], ""
     return (None, "several_files") if named else _MISSING

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.core.errors import UserError
+from stages.core.folders import level_that_works
 from stages.core.seeding import generator
 from stages.split.params import Groups, HeldOut
 
@@ -73,7 +74,8 @@ def assign(
     names, classes = np.unique(np.asarray(labels), return_inverse=True)
     if len(names) < 2:
         raise UserError(
-            f"there is one class only (`{names[0]}`), so there is nothing to tell apart; is `ingest.label` right?"
+            f"there is one class only (`{names[0]}`), so there is nothing to tell apart; "
+            + (level_that_works(paths) or "is `ingest.label` right?")
             if len(names)
             else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
         )

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]  # as weights.py finds the repository: by way of a study's link, the study itself
 CODE = (
-    "stages/__init__.py", "stages/core", "stages/tools/__init__.py", "stages/tools/forked.py", "stages/tools/loaded.py",
+    "stages/__init__.py", "stages/core",
+    "stages/tools/__init__.py", "stages/tools/forked.py", "stages/tools/preload.py",
 )  # fmt: skip
 # In `deps` a cell names the list of a folder's files; with the list goes the folder (dvc.yaml).
 BESIDE = {"data/clean/manifest.csv": "data/clean/images"}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.tools import node, parcels, room
+from stages.tools import node, parcels, this_machine
 from stages.tools.cargo import Cargo
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class Cluster:
         """
         self.ray, self.given = connected(address), jobs
         self.cargo = Cargo(study, stages, folder, self.ray.put)
-        self.devices, self.threads, self.processes = room.devices(study), room.threads(study), room.processes(study)
-        self.memory = room.largest()
+        self.devices, self.threads = this_machine.devices(study), this_machine.threads(study)
+        self.processes = this_machine.processes(study)
+        self.memory = this_machine.largest()
         self.versions = node.versions_of(pinned())
         self.name = folder_name()
         self.idle: list[tuple[Needs, Any]] = []  # actors with loaded code, which hold their share of a node
@@ -93,7 +94,7 @@ class Cluster:
     def fits(self, variant: str, others: Collection[str]) -> bool:
         """Whether `jobs` allows one more cell. Ray chooses the node that has cores, memory and a GPU for it."""
         takes = self.processes if self._on_gpus() else {} if self.given else self.threads
-        return room.fits(variant, others, takes, self.jobs)
+        return this_machine.fits(variant, others, takes, self.jobs)
 
     def enough(self, running: Collection[Remote]) -> bool:  # noqa: ARG002 - as `Here` has it
         """Ray counts the memory of nodes."""

@@ -32,7 +32,7 @@ def start(module: str, environment: dict[str, str], log: Path) -> BaseProcess:
         log: what the command prints goes there.
     """
     children.short_sockets()
-    _CONTEXT.set_forkserver_preload(["stages.tools.loaded"])
+    _CONTEXT.set_forkserver_preload(["stages.tools.preload"])
     process = _CONTEXT.Process(target=_run, args=(module, environment, log))
     process.start()
     return process

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.tools.room import Here
+from stages.tools.this_machine import Here
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -68,9 +68,9 @@ class Reproduce:
         """The stage, where it was run; None where it did not change."""
         if stage.name.partition("@")[0] not in CELL_STAGES:
             if stage.name == "clean" and self.cluster and stage.changed():
-                from stages.tools import prints
+                from stages.tools import cluster_pictures
 
-                prints.ahead(self.cluster)
+                cluster_pictures.ahead(self.cluster)
             done: Stage | None = stage.reproduce(**options)
             if done:
                 stage.dump(update_pipeline=False)

@@ -18,7 +18,7 @@ from stages.report import evidence, page, published, training
 from stages.report.figures import drawing
 from stages.report.ranking import METRIC
 from stages.report.wording import MISSING, number, size
-from stages.tools import room
+from stages.tools import this_machine
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -39,7 +39,7 @@ def write(found: StudyEvidence) -> None:
     Raises:
         UserError: no cell of this study left its timings here.
     """
-    cells = {cell: timing for cell in found.study.cells if (timing := room.timing(timing_file(*cell)))}
+    cells = {cell: timing for cell in found.study.cells if (timing := this_machine.timing(timing_file(*cell)))}
     if not cells:
         raise UserError(f"{TIMINGS} has no timings of these cells; only the machine that trains a cell has them")
     missing = [f"{variant} {seed}" for variant, seed in found.study.cells if (variant, seed) not in cells]
@@ -93,7 +93,7 @@ def _inference(found: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     batch = 0
     for seed in found.study.seeds:
-        timing = room.timing(timing_file(variant, seed).with_suffix(".inference.json"))
+        timing = this_machine.timing(timing_file(variant, seed).with_suffix(".inference.json"))
         for value in timing.get("ms_per_image", {}).values():
             rows.setdefault(value["device"], []).append(value)
         batch = timing.get("batch", batch)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from stages.cells.check import check
 from stages.core import console, errors, params, rendered
 from stages.core.errors import UserError
-from studies.new import flaws, groups, networks, pictures, probe, proposal, study, tables, words
+from studies.new import groups, names, networks, notes, pictures, probe, proposal, refusals, study, tables, words
 from studies.new import layout as layouts
-from studies.new import listing as names
-from studies.new import parts as published
+from studies.new import listing as listings
 from studies.new.proposal import Proposal, Source
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from studies.new.layout import Layout
     from studies.new.listing import Listing
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
 
 _WAYS = {
     "parent": "the folder that holds the picture",
@@ -43,32 +42,32 @@ def main() -> None:
     name = options.name or study.proposed_name(images)
     folder = study.check_name(name, study.STUDIES)
     beside = ""
-    if images.is_file() and not names.is_archive(images):
+    if images.is_file() and not listings.is_archive(images):
         file, images = images, _of_table(images, folder, options)
         if images.is_file():
             return
         beside, options.label = file.name, options.label or "table"
-    listing = names.look(images)
+    listing = listings.look(images)
     if beside:
         listing = replace(listing, tables=[beside])
-    parts = published.find(listing.pictures)
+    parts = names.parts(listing.pictures)
     found, unread = _tables(listing, options)
     layout = _layout(listing, parts, found, options)
     if unread and (layout is None or len(layout.counts) < 2 or options.label == "table"):
         raise UserError(unread[0])
-    layout = flaws.refuse(listing, layout, parts)
+    layout = refusals.refuse(listing, layout, parts)
     if layout.table and layout.keys["table"].get("part"):
-        parts = published.of_column(layout.table.parts) or parts
-    looked = flaws.refuse_damage(listing, pictures.look(listing))
+        parts = names.parts_of_column(layout.table.parts) or parts
+    looked = refusals.refuse_damage(listing, pictures.look(listing))
     page = [f"{images}:", "", *words.found(listing, layout, looked)]
-    page += [f"- {flaw}" for flaw in flaws.of_tables(found, unread, layout)]
-    page += [f"- {flaw}" for flaw in flaws.tell(listing, layout, looked, parts)]
+    page += [f"- {note}" for note in notes.of_tables(found, unread, layout)]
+    page += [f"- {note}" for note in notes.of_data(listing, layout, looked, parts)]
     _say(["Found", "", *page[2:]])
     together = groups.choose(layout, parts, looked, options, _ask)
     plan = proposal.propose(listing, together, parts, looked, options, networks.machine())
     if listing.is_archive:
         suffix = next(
-            end for end in sorted(names.ARCHIVES, key=len, reverse=True) if listing.root.name.lower().endswith(end)
+            end for end in sorted(listings.ARCHIVES, key=len, reverse=True) if listing.root.name.lower().endswith(end)
         )
         plan = replace(plan, source=Source("archive", f"{study.LINK}{suffix}"))
     _finish(folder, plan, listing, page[2:], options)
@@ -82,13 +81,13 @@ def _finish(
     checked = _checked(text)
     shown = words.proposed(plan, _variants(text))
     _say(["", "Proposed", "", *shown])
-    predicted = None
+    time = ""
     if not options.no_probe and not rows:
         predicted = probe.predict(checked, plan, len(listing.pictures), probe.measure(checked, listing, plan))
+        time = probe.said(predicted.total)
     readme = study.readme_text(folder.name, plan, [*page, *shown])
     study.write(folder, plan, text, readme, listing.root, rows)
-    said = probe.said(predicted.total) if predicted else ""
-    _say(["", *words.ending(folder.name, predicted, said)])
+    _say(["", *words.ending(folder.name, time)])
 
 
 def _options() -> Any:
@@ -142,7 +141,7 @@ def _images(text: str) -> Path:
 
 def _of_table(file: Path, folder: Path, options: Any) -> Path:
     """A table by itself: of addresses, then the study is written here; or of files beside it, then their folder."""
-    if file.suffix.lower() not in names.TABLES:
+    if file.suffix.lower() not in listings.TABLES:
         raise UserError(
             f"{file} is neither a folder, nor a zip or tar, nor a table (CSV, TSV, Parquet, JSON Lines); unpack it, or "
             "name the folder of the pictures"
@@ -152,8 +151,8 @@ def _of_table(file: Path, folder: Path, options: Any) -> Path:
         return _images(str(file.parent))
     if options.group not in (None, "auto", "none"):
         raise UserError(f"--group is {options.group!r}, but a list of addresses has no groups; leave the flag out")
-    listing = names.Listing(file, list(found.labels))
-    layout = flaws.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
+    listing = listings.Listing(file, list(found.labels))
+    layout = refusals.refuse(listing, layouts.Layout(proposal.ADDRESSES, found.labels, ""), None)
     page = [
         f"- {found.named:,} addresses in the column {found.path!r}. The label is the column {found.label!r}.",
         f"- {words.classes(layout)}",
@@ -170,7 +169,7 @@ def _layout(listing: Listing, parts: Parts | None, found: list[tables.Table], op
     layout = layouts.decide(listing.pictures, parts, found, options.label)
     if options.label and listing.pictures:
         given = list(layout.counts) if layout else []
-        if not given or published.named_like_parts(given):
+        if not given or names.named_like_parts(given):
             what = f"takes {words.listed(given)} for labels, which are names of parts of a data set" if given else ""
             raise UserError(
                 f"--label {options.label} {what or 'finds no label'} in {listing.root}; leave the flag out to see what "

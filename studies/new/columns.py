@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from stages.core.folders import part_named
 from stages.ingest import table_file
-from stages.ingest.entry import is_picture, plain
-from stages.ingest.table import in_part, part_of_table
+from stages.ingest.entry import Entry
+from stages.ingest.table import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -131,34 +129,22 @@ def _text(value: Any) -> str:
 
 
 class Index:
-    """Finds the picture that a value of a table means, as `stages.ingest.table` does: a path, or a name known once."""
+    """Finds the pictures that values of a table mean, as the stage `ingest` does."""
 
     def __init__(self, pictures: Sequence[str], table: str) -> None:
-        self.pictures = pictures
-        beside = str(PurePosixPath(table).parent)
-        self.beside = "" if beside == "." else f"{beside}/"
-        self.part = part_of_table(table)
-        self.paths = {unicodedata.normalize("NFC", path): path for path in pictures}
-        self.called: dict[str, list[str]] = {}
-        for known, path in self.paths.items():
-            for name in {PurePosixPath(known).name, PurePosixPath(known).stem}:
-                self.called.setdefault(name, []).append(path)
+        self.pictures, self.table = pictures, table
+        self.files = Files(Entry(path, path, "", "") for path in pictures)
 
-    def __call__(self, value: str) -> str:
-        """The path of the picture, or an empty text."""
-        value = plain(unicodedata.normalize("NFC", value.strip()))
-        exact = self.paths.get(self.beside + value) or self.paths.get(value)
-        name = value.rpartition("/")[2]
-        named = self.called.get(name) or self.called.get(PurePosixPath(name).stem if is_picture(name) else "", [])
-        if len(named) > 1 and self.part:  # the 1.jpg of train.csv is that of the folder train
-            named = [path for path in named if in_part(path, self.part)]
-        return exact or (named[0] if len(named) == 1 else "")  # a name of two pictures means neither
+    def __call__(self, values: Iterable[str]) -> list[str]:
+        """The path of the picture that each value means, or an empty text."""
+        found = self.files.find([(value, self.table) for value in values])
+        return [entry.path if entry else "" for entry, _ in found]
 
 
 def path_column(frame: pd.DataFrame, index: Index) -> str:
     """The column that names pictures; empty where none does."""
     head = frame.iloc[:: max(1, len(frame) // _LOOKED_AT)]
-    shares = {name: sum(map(bool, map(index, head[name]))) / len(head) for name in frame.columns}
+    shares = {name: sum(map(bool, index(head[name]))) / len(head) for name in frame.columns}
     best = max(shares, key=lambda name: (shares[name], bool(PATH.fullmatch(name))))
     return best if shares[best] >= 0.05 else ""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from studies.new.layout import Layout
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
     from studies.new.pictures import Looked
 
 GROUPS = 2  # of a class for each part of the split that is drawn, since `clean` joins groups that share a picture

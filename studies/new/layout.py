@@ -12,12 +12,11 @@ from stages.core.labels import tidy
 from stages.ingest.entry import printable
 from stages.ingest.labels import at_level
 from studies.new import names
-from studies.new.parts import named_like_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
     from studies.new.tables import Table
 
 # Names of folders that sort pictures by something else than what is on them.
@@ -90,7 +89,7 @@ def decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table
 
 def _decide(paths: Sequence[str], published: Parts | None, tables: Sequence[Table]) -> Layout | None:
     folders = by_folders(paths)
-    if folders and named_like_parts(folders.counts):  # nothing stands below the parts
+    if folders and names.named_like_parts(folders.counts):  # nothing stands below the parts
         folders = None
     if folders is None or len(folders.counts) < 2:
         told = next((by_table(table) for table in tables if table.classes > 1), None)

@@ -19,7 +19,7 @@ from stages.clean import filebytes, isolate
 from stages.clean.decode import Refused, open_header
 from stages.core import console
 from stages.core.children import cores
-from studies.new import listing as names
+from studies.new.listing import read, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,11 +96,11 @@ class _One:
 
 def look(listing: Listing) -> Looked:
     """Open the pictures of a folder, or a sample of them, in worker processes: a file may crash or block a decoder."""
-    chosen = names.sample(listing, MOST)
+    chosen = sample(listing, MOST)
     deadline = time.monotonic() + SECONDS
     ones: list[_One] = []
     workers: list[Any] = []
-    stream = names.read(listing, chosen)
+    stream = read(listing, chosen)
     bar: tqdm[str]
     with console.progress(total=len(chosen), desc="opening", unit=" pictures") as bar:
         while batch := [pair for _, pair in zip(range(64), stream, strict=False)]:

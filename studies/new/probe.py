@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.children import cores
-from studies.new import listing as names
+from studies.new.listing import read, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def _process() -> float:
 
 def _clean(listing: Listing) -> float:
     """Seconds of a picture in `clean`: a few are cleaned, then more, in a folder that is gone afterwards."""
-    found = list(names.read(listing, names.sample(listing, CLEANED)))
+    found = list(read(listing, sample(listing, CLEANED)))
     few = max(1, len(found) // 4)
     first, all_ = _cleaned(found[:few]), _cleaned(found)
     # What a run takes by itself falls out of the difference; chance may make that too small.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from studies.new import networks
-from studies.new.flaws import LEAST
+from studies.new.refusals import LEAST
 from studies.new.words import listed, number
 
 if TYPE_CHECKING:
     from studies.new.groups import Groups
     from studies.new.layout import Layout
     from studies.new.listing import Listing
+    from studies.new.names import Parts
     from studies.new.networks import Setting
-    from studies.new.parts import Parts
     from studies.new.pictures import Looked
 
 ENOUGH = 6  # pictures of a class, so that a fifth of them is one at least

@@ -113,7 +113,7 @@ def find(listing: Listing, label: str = "", group: str = "") -> tuple[list[Table
                 found.append(coco)
             elif (frame := columns.read(file, name, [label, group])) is not None:
                 index = columns.Index(listing.pictures, name)
-                header = file.suffix.lower() not in (".csv", ".tsv") or not any(map(index, frame.columns))
+                header = file.suffix.lower() not in (".csv", ".tsv") or not any(index(frame.columns))
                 if not header and (frame := columns.read(file, name, header=False)) is None:
                     continue
                 found += _columns(frame, name, index, label, group, header=header)
@@ -224,7 +224,7 @@ def _columns(
     path = columns.path_column(frame, index)
     if not path:
         return []
-    places = [index(value) for value in frame[path]]
+    places = index(frame[path])
     label, others = (wanted, {}) if wanted and wanted in frame.columns else columns.label(frame, {path})
     part = next((c for c in frame.columns if c not in {path, label} and columns.is_parts(frame[c])), "")
     sure = bool(label) and (label == wanted or columns.is_label(label))
@@ -277,10 +277,10 @@ def _coco(file: Path, name: str, listing: Listing) -> Table | None:
             shown.setdefault(one["image_id"], Counter())[kinds[one["category_id"]]] += 1
         index = columns.Index(listing.pictures, name)
         labels, missing, torn = dict.fromkeys(listing.pictures, ""), [], set()
-        for one in whole["images"]:
-            place = index(str(one["file_name"]))
+        names = [str(one["file_name"]) for one in whole["images"]]
+        for one, name_of_file, place in zip(whole["images"], names, index(names), strict=True):
             if not place:
-                missing.append(str(one["file_name"]))
+                missing.append(name_of_file)
             elif len(found := shown.get(one["id"], ())) == 1:
                 labels[place] = next(iter(found))
             elif found:  # one that shows several categories has no label

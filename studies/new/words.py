@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from studies.new.layout import Layout
     from studies.new.listing import Listing
     from studies.new.pictures import Looked
-    from studies.new.probe import Predicted
     from studies.new.proposal import Proposal
 
 WIDTH = 100
@@ -102,21 +101,19 @@ def proposed(proposal: Proposal, variants: dict[str, str]) -> list[str]:
     return lines
 
 
-def ending(name: str, predicted: Predicted | None, said: str) -> list[str]:
-    """How to run it, and how long that will take."""
-    lines = [
+def ending(name: str, time: str) -> list[str]:
+    """How to run the study, and how long that will take; `time` is empty where it was not measured."""
+    page = f"ends with studies/{name}/reports/index.html."
+    return [
         f"Written: studies/{name} (params.yaml, README.md). Look at params.yaml, change what you like, then run",
         "",
+        f"    make study STUDY={name}",
+        "",
+        f"It will take about {time} on this machine, and {page} You may interrupt it: the same command continues where "
+        "it stopped."
+        if time
+        else f"It {page}",
     ]
-    lines += [f"    make study STUDY={name}", ""]
-    if predicted is not None:
-        lines.append(
-            f"It will take about {said} on this machine, and ends with studies/{name}/reports/index.html. You may "
-            "interrupt it: the same command continues where it stopped."
-        )
-    else:
-        lines.append(f"It ends with studies/{name}/reports/index.html.")
-    return lines
 
 
 def number(count: int, one: str, many: str) -> str:

@@ -179,10 +179,23 @@ def test_missing_weights_are_said_in_the_words_of_the_audit(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "PACKAGES", {})
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    with pytest.raises(
-        UserError, match=r"are not on this machine .* or set `aggregate\.audit\.folds: 0`, for no audit$"
-    ):
+    with pytest.raises(UserError) as caught:
         features.weights(Audit(architecture="resnet18"))
+    said = str(caught.value)
+    assert "are not on this machine and cannot be fetched (no network). Fetch `model.safetensors` from https://" in said
+    assert "and put it at `.cache/weights/resnet18.a1_in1k.safetensors`. This is about `aggregate.audit.arch" in said
+    assert said.endswith("or set `aggregate.audit.folds: 0`, for no audit")
+    assert "`weights:" not in said, "the audit has no such key"
+
+
+def test_no_advice_on_keys_that_the_audit_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    published = {name.partition(".")[0] for name in timm.list_models(pretrained=True)}
+    unpublished = next(name for name in timm.list_models() if name not in published)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"no ImageNet weights are published for `{unpublished}[^`]*`\. This is about"):
+        features.weights(Audit(architecture=unpublished))
 
 
 def test_a_backbone_that_cannot_be_built_is_named_by_the_key_of_the_audit(

@@ -17,7 +17,7 @@ from stages.aggregate.joint import Range
 from stages.cells.check import MODELS
 from stages.core import files
 from stages.ingest.params import SOURCES
-from stages.tools import explain, site
+from stages.tools import site, statistics_page
 from stages.train.params import Cell
 from tests import tiny
 
@@ -190,12 +190,12 @@ def test_every_command_line_answers_and_knows_its_flags() -> None:
 
 
 def test_figures_and_pictures_are_those_of_the_results() -> None:
-    text, pictures = explain.made(explain.PAGE.read_text(encoding="utf-8"))
-    advice = "run `python -m stages.tools.explain`"
-    assert text == explain.PAGE.read_text(encoding="utf-8"), advice
+    text, pictures = statistics_page.made(statistics_page.PAGE.read_text(encoding="utf-8"))
+    advice = "run `python -m stages.tools.statistics_page`"
+    assert text == statistics_page.PAGE.read_text(encoding="utf-8"), advice
     for name, svg in pictures.items():
-        assert (explain.PICTURES / f"{name}.svg").read_text(encoding="utf-8") == svg, advice
-    assert sorted(path.stem for path in explain.PICTURES.iterdir()) == sorted(pictures)
+        assert (statistics_page.PICTURES / f"{name}.svg").read_text(encoding="utf-8") == svg, advice
+    assert sorted(path.stem for path in statistics_page.PICTURES.iterdir()) == sorted(pictures)
 
 
 def test_what_the_page_says_of_its_examples_is_so() -> None:
@@ -219,5 +219,5 @@ def test_the_error_of_pairs_judged_alone_is_what_simulation_gives(variants: int)
 
     means = np.random.default_rng(0).standard_normal((40_000, variants))
     apart = means.max(axis=1) - means.min(axis=1) > 1.959964 * np.sqrt(2)
-    assert explain.alone_wrong(variants) == pytest.approx(apart.mean(), abs=0.01)
+    assert statistics_page.alone_wrong(variants) == pytest.approx(apart.mean(), abs=0.01)
     assert Range(variants, np.array([1e6])).isf(0.05)[0] > 1.95 * np.sqrt(2)  # so all pairs together need more

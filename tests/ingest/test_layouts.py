@@ -164,6 +164,27 @@ def test_a_flat_folder_says_what_can_be_done(tmp_path: Path, kind: str) -> None:
         bring(kind, source(tmp_path, kind, "1.jpg", "2.jpg"))
 
 
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("label", [3, 9])
+def test_a_level_that_is_too_deep_is_answered_with_one_that_gives_labels(tmp_path: Path, kind: str, label: int) -> None:
+    pictures = source(tmp_path, kind, "train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
+    with pytest.raises(
+        UserError, match=rf"by `ingest.label: {label}`.*; `ingest.label: 2` gives 2 labels: `cat`, `dog`$"
+    ):
+        bring(kind, pictures, label=label)
+    assert {row["label"] for row in bring(kind, pictures, label=2).values()} == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("label", [1, "parent"])
+def test_a_level_with_one_name_alone_is_answered_with_one_that_gives_labels(
+    tmp_path: Path, label: int | str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = source(tmp_path, "folder", "all/cat/jpg/1.jpg", "all/dog/jpg/2.jpg")
+    bring("folder", pictures, label=label)
+    assert "there is nothing to tell apart; `ingest.label: 2` gives 2 labels: `cat`, `dog`" in capsys.readouterr().err
+    assert {row["label"] for row in bring("folder", pictures, label=2).values()} == {"cat", "dog"}
+
+
 def test_a_folder_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bring("folder", source(tmp_path, "folder", "src/main.c", "docs/readme.md"))
     said = capsys.readouterr().err

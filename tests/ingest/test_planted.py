@@ -35,7 +35,7 @@ def pixels(path: str) -> np.ndarray[Any, Any]:
 
 
 def test_the_committed_list_is_what_the_code_plants() -> None:
-    assert [row._asdict() for row in planted.of_the_digits()] == LISTED, "run `python -m stages.tools.planted`"
+    assert [row._asdict() for row in planted.of_the_digits()] == LISTED, "run `python -m stages.core.planted`"
     assert Counter(row["kind"] for row in LISTED) == planted.KINDS
 
 

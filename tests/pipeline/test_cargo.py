@@ -156,7 +156,8 @@ def test_all_code_that_a_cell_runs_is_sent(name: str, monkeypatch: pytest.Monkey
     cell = next(s for s in stages if s.name.startswith(f"{name}@"))
     found = sent(loaded.work(cell, {}))
     starts = [
-        ROOT / f"stages/{start}.py" for start in ("train/__main__", "evaluate/__main__", "tools/forked", "tools/loaded")
+        ROOT / f"stages/{start}.py"
+        for start in ("train/__main__", "evaluate/__main__", "tools/forked", "tools/preload")
     ]
     needed = {path.relative_to(ROOT).as_posix() for start in starts for path in reached(start)}
     assert not needed - found

@@ -12,7 +12,7 @@ import pytest
 
 from tests import tiny
 from tests.pipeline.test_cluster import cluster  # noqa: F401 - a fixture
-from tests.pipeline.test_cluster_prints import WITH_CODE, command
+from tests.pipeline.test_cluster_pictures import WITH_CODE, command
 from tests.pipeline.test_side_by_side import until
 
 pytestmark = [
@@ -25,12 +25,12 @@ EACH = """
 import hashlib, json, sys
 from pathlib import Path
 from stages.clean import decode, describe
-from stages.tools import prints
+from stages.tools import cluster_pictures
 from tests.clean import jobs
-prints.FILES = 4
+cluster_pictures.FILES = 4
 files = sorted(Path(sys.argv[2]).iterdir(), key=lambda file: int(file.name))
 tasks = [(describe.Job(str(file)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
-nodes = prints.Nodes(sys.argv[1])
+nodes = cluster_pictures.Nodes(sys.argv[1])
 found = nodes.each(jobs.of_file, tasks, workers=1, seconds=float(sys.argv[3]), gigabytes=1)
 for result in found:
     print("=", json.dumps(str(result) if isinstance(result, decode.Refused) else result), flush=True)

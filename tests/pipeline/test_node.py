@@ -65,7 +65,7 @@ def work(data: bytes, state: list[Any] | None = None) -> node.Work:
     content |= {
         "stages/__init__.py": b"",  # without it, a package of that name elsewhere in PYTHONPATH would come first
         "stages/tools/forked.py": (tiny.ROOT / "stages/tools/forked.py").read_bytes(),
-        "stages/tools/loaded.py": b"",
+        "stages/tools/preload.py": b"",
     }
     content |= {"stages/train/__main__.py": TRAIN.encode(), "data.txt": data}
     found = [node.Parcel(name, str(hash(there)), [{name: there}]) for name, there in content.items()]

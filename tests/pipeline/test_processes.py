@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from stages.core import children, files, params
-from stages.tools import cluster, forked, room
+from stages.tools import cluster, forked, this_machine
 from stages.verify import __main__ as verify
 from tests import tiny
 
@@ -28,17 +28,17 @@ def study(train: dict[str, Any]) -> params.Study:
 
 def test_cores_are_threads_times_processes() -> None:
     asked = study({"threads": 3, "processes": 4})
-    assert room.threads(asked) == {"pair": 6, "one": 1, "cpu": 12}
-    assert room.processes(asked) == {"pair": 2, "one": 1, "cpu": 1}, "on the CPU none takes a GPU"
+    assert this_machine.threads(asked) == {"pair": 6, "one": 1, "cpu": 12}
+    assert this_machine.processes(asked) == {"pair": 2, "one": 1, "cpu": 1}, "on the CPU none takes a GPU"
 
 
 def test_without_gpus_a_cell_takes_its_cores_and_jobs_count_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "cores", lambda: 7)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    machine = room.Here(study({"threads": 3}), None)
+    machine = this_machine.Here(study({"threads": 3}), None)
     assert machine.fits("one", ["pair"])
     assert not machine.fits("one", ["pair", "one"])
-    asked = room.Here(study({"threads": 3}), 2)
+    asked = this_machine.Here(study({"threads": 3}), 2)
     assert asked.fits("pair", ["pair"])
     assert not asked.fits("one", ["pair", "pair"])
 
@@ -53,7 +53,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(forked, "start", start)
     monkeypatch.setattr(forked, "ended", lambda running, _seconds: [min(running)])
-    machine = room.Here(study({}), None)
+    machine = this_machine.Here(study({}), None)
     running: list[Any] = []
     for variant in ("pair", "one"):
         assert machine.fits(variant, running)
@@ -66,7 +66,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
     assert machine.fits("pair", ["one"])
     machine.start(stage, {}, tmp_path)
     assert given[-1] == "0"
-    shared = room.Here(study({}), 6)  # two on each GPU
+    shared = this_machine.Here(study({}), 6)  # two on each GPU
     assert shared.fits("pair", ["pair", "pair"])
     assert not shared.fits("one", ["pair", "pair", "pair"])
 
@@ -83,7 +83,8 @@ def test_a_cell_on_a_cluster_asks_for_all_of_one_node(
     now.ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0, "GPU": float(sum(gpus))}, nodes=lambda: nodes)
     asked = study({"threads": 3})
     now.given, now.memory = jobs, 10**9
-    now.devices, now.threads, now.processes = room.devices(asked), room.threads(asked), room.processes(asked)
+    now.devices, now.threads = this_machine.devices(asked), this_machine.threads(asked)
+    now.processes = this_machine.processes(asked)
     assert now._needs("pair")[:2] == needs
     assert now.fits("pair", ["pair"] * (1 if sum(gpus) >= 4 else 0))
     if jobs is None and sum(gpus) == 4:
@@ -95,14 +96,14 @@ def test_memory_of_all_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None
     child.start()
     try:
         own, theirs = (psutil.Process(pid).memory_full_info().uss for pid in (os.getpid(), child.pid))
-        monkeypatch.setattr(room, "largest", lambda: (own + theirs // 2) // 2)
+        monkeypatch.setattr(this_machine, "largest", lambda: (own + theirs // 2) // 2)
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
         this: Any = SimpleNamespace(pid=os.getpid())
-        assert room.Here.enough([this]), "with the child's, twice the largest cell"
+        assert this_machine.Here.enough([this]), "with the child's, twice the largest cell"
         child.kill()
         child.join()
-        monkeypatch.setattr(room, "largest", lambda: own)
-        assert not room.Here.enough([this])
+        monkeypatch.setattr(this_machine, "largest", lambda: own)
+        assert not this_machine.Here.enough([this])
     finally:
         child.kill()
 

@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.core import children, files, params
-from stages.tools import room, side_by_side
+from stages.tools import side_by_side, this_machine
 from tests import tiny
 
 COMMAND = (sys.executable, "-m", "stages.tools.side_by_side", "--jobs", "3")
@@ -222,14 +222,14 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     study = params.read(tmp_path / "params.yaml")
     monkeypatch.setattr(children, "cores", lambda: 7)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert room.gpus(study) == [], "no cell uses one"
-    assert room.jobs([]) == 7
-    assert room.threads(study) == {"a": 3, "b": 2}
+    assert this_machine.gpus(study) == [], "no cell uses one"
+    assert this_machine.jobs([]) == 7
+    assert this_machine.threads(study) == {"a": 3, "b": 2}
     study.raw["train"]["device"] = "auto"
-    assert room.gpus(study) == ["2", "5"]
-    assert room.jobs(room.gpus(study)) == 2
+    assert this_machine.gpus(study) == ["2", "5"]
+    assert this_machine.jobs(this_machine.gpus(study)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert room.gpus(study) == []
+    assert this_machine.gpus(study) == []
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_as_many_cells_as_cores_can_feed_or_gpus(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_cells_share_the_cores_by_their_threads(running: list[str], begins: int) -> None:
-    machine: Any = object.__new__(room.Here)
+    machine: Any = object.__new__(this_machine.Here)
     machine.jobs, machine.takes = 4, {"big": 3, "small": 1}
     running = [name.rpartition("-")[0] for name in running]
     begun = 0
@@ -278,11 +278,11 @@ def test_a_cell_waits_for_memory_unless_it_is_alone(monkeypatch: pytest.MonkeyPa
 
     own = psutil.Process().memory_full_info().uss / 1e9
     available(0.1)
-    assert room.Here.enough([])
+    assert this_machine.Here.enough([])
     available(7.5 - own)
-    assert not room.Here.enough([Process()])  # type: ignore[list-item]
+    assert not this_machine.Here.enough([Process()])  # type: ignore[list-item]
     available(8.5 - own)
-    assert room.Here.enough([Process()])  # type: ignore[list-item]
+    assert this_machine.Here.enough([Process()])  # type: ignore[list-item]
 
 
 def test_timings_that_a_running_cell_writes_are_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ def test_timings_that_a_running_cell_writes_are_no_error(monkeypatch: pytest.Mon
         for text in ("", '{"peak', "[]", '{"peak_memory_bytes": 2000000000}'):
             partial.write_text(text)
             assert partial in Path("timings").glob("*/*.json")
-            assert room.largest() == 4 * 10**9
+            assert this_machine.largest() == 4 * 10**9
     listed = iter([Path("timings/a/0.json"), partial])  # renamed after it was listed
-    monkeypatch.setattr(room, "TIMINGS", SimpleNamespace(glob=lambda _: listed))
-    assert room.largest() == 4 * 10**9
+    monkeypatch.setattr(this_machine, "TIMINGS", SimpleNamespace(glob=lambda _: listed))
+    assert this_machine.largest() == 4 * 10**9
 
 
 @pytest.mark.slow

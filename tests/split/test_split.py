@@ -60,6 +60,16 @@ def test_the_split_has_its_own_seed() -> None:
     assert assign(labels, groups, params(seed=1)) != assign(labels, groups, params())
 
 
+def test_one_class_only_is_answered_with_the_level_of_folders_that_gives_more() -> None:
+    paths = [f"all/{'cat' if i % 2 else 'dog'}/{i}.jpg" for i in range(30)]
+    with pytest.raises(UserError, match=r"nothing to tell apart; `ingest.label: 2` gives 2 labels: `cat`, `dog`$"):
+        assign(["all"] * 30, [str(i) for i in range(30)], params(), paths)
+    with pytest.raises(UserError, match=r"nothing to tell apart; is `ingest\.label` right"):
+        assign(
+            ["all"] * 30, [str(i) for i in range(30)], params(), [f"https://example.org/{i}/x.jpg" for i in range(30)]
+        )
+
+
 @pytest.mark.parametrize(
     ("labels", "more", "message"),
     [

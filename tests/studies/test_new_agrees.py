@@ -187,3 +187,15 @@ def test_what_looks_odd_is_said(tmp_path: Path, new: Any) -> None:
     said = new()
     assert "'testA', 'trainA' are named like parts of a data set" in said
     assert "The labels 'Horse', 'horse' look the same" in said
+
+
+def test_a_row_that_names_the_file_of_another_folder_names_none(tmp_path: Path, new: Any, brought: Any) -> None:
+    """old/1.png and other/1.png are not new/1.png, which is the only 1.png here."""
+    root = make(tmp_path / "pictures", [f"new/{i}.png" for i in range(24)])
+    rows = [{"file": f"old/{i}.png", "label": "cat" if i % 2 else "dog"} for i in range(24)]
+    table(root, "labels.csv", [*rows, {"file": "other/1.png", "label": "cat"}])
+    said = new()
+    assert "names 2 files that are not there" in said
+    assert "cat 11" in said
+    assert "dog 12" in said
+    assert labels(brought()) == {"cat": 11, "dog": 12}

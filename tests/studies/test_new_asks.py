@@ -110,7 +110,7 @@ def test_flags_patterns_and_commands_are_not_broken_by_the_end_of_a_line() -> No
     lines = words.wrapped([f"- {'word ' * k}{part} and more" for k in range(30) for part in whole])
     assert [sum(part in line for line in lines) for part in whole] == [30] * 3
     assert all(len(line) <= words.WIDTH for line in lines if "x" * 120 not in line)
-    assert words.wrapped(words.ending("mine", None, ""))[2] == "    make study STUDY=mine"
+    assert words.wrapped(words.ending("mine", ""))[2] == "    make study STUDY=mine"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(31, "30 seconds"), (130, "2 minutes"), (9000, "2.5 hours")])

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from stages.cells.check import check
 from stages.core import params, rendered
-from studies.new import networks, reference, study
+from stages.tools import params_page
+from studies.new import networks, study
 from studies.new.proposal import Proposal, Source
 from tests import tiny
 from tests.studies.new_folders import make
@@ -24,11 +25,13 @@ SERVERS = {"make curate STUDY=mine": "http://127.0.0.1:8765/", "mlflow models se
 
 
 def test_the_reference_is_current() -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `python -m studies.new.reference`"
+    assert params_page.PAGE.read_text(encoding="utf-8") == params_page.page(), (
+        "run `python -m stages.tools.params_page`"
+    )
 
 
 def test_the_reference_has_every_key_that_the_repository_uses() -> None:
-    written = set(re.findall(r"^\| `(\w+)`", reference.page(), re.M))
+    written = set(re.findall(r"^\| `(\w+)`", params_page.page(), re.M))
     raw = params.read(tiny.ROOT / "params.yaml").raw
 
     def keys(value: Any) -> set[str]:

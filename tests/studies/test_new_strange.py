@@ -10,7 +10,7 @@ import pytest
 
 from stages.core.errors import UserError
 from stages.core.labels import alike
-from studies.new import doubts, flaws, layout, parts, tables
+from studies.new import layout, names, notes, refusals, tables
 from studies.new.layout import Layout
 from studies.new.listing import look
 from tests.studies.new_folders import make, table
@@ -19,7 +19,7 @@ CLASSES = ("cat", "dog", "owl")
 
 
 def decided(paths: list[str]) -> Layout:
-    found = layout.decide(paths, parts.find(paths), [], None)
+    found = layout.decide(paths, names.parts(paths), [], None)
     assert found
     return found
 
@@ -93,7 +93,7 @@ def test_columns_named_like_labels(column: str, named: bool, tmp_path: Path) -> 
     table(tmp_path, "styles.csv", rows)
     found, _ = tables.find(look(tmp_path))
     assert (found[0].label == column) == named
-    said = flaws.of_tables(found, [], layout.by_table(found[0]))
+    said = notes.of_tables(found, [], layout.by_table(found[0]))
     assert any("could also be the column" in one for one in said) != named
 
 
@@ -108,7 +108,7 @@ def test_a_column_that_may_say_the_parts_is_told(column: str, values: str, told:
     table(tmp_path, "all.csv", rows)
     listing = look(tmp_path)
     found, _ = tables.find(listing)
-    said = " ".join(doubts.tell(listing, layout.by_table(found[0]), None))
+    said = " ".join(notes.of_names(listing, layout.by_table(found[0]), None))
     assert (f"The column {column!r} of all.csv may say to which part" in said) == told
 
 
@@ -128,7 +128,7 @@ def test_a_table_of_each_part_names_its_own_files(tmp_path: Path, new: Any, brou
 
 def told(paths: list[str], labels: list[str], rule: str = "parent", root: Path = Path()) -> str:
     found = Layout(rule, dict(zip(paths, labels, strict=True)), "")
-    return " ".join(doubts.tell(look(root), found, None))
+    return " ".join(notes.of_names(look(root), found, None))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_pictures_of_several_categories_are_not_called_unlabelled(tmp_path: Path
 def test_a_folder_without_pictures_says_where_they_may_be(name: str, data: bytes, way: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=re.escape(way)):
-        flaws.refuse(look(tmp_path), None, None)
+        refusals.refuse(look(tmp_path), None, None)
 
 
 @pytest.mark.parametrize("name", ["train.txt", "a.xml", "labels.xlsx", "x.json"])
@@ -189,7 +189,7 @@ def test_files_that_may_say_the_labels_are_named(name: str, tmp_path: Path) -> N
     (tmp_path / "README.txt").touch()
     (tmp_path / name).write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(f"if '{name}' says the labels")):
-        flaws.refuse(look(tmp_path), None, None)
+        refusals.refuse(look(tmp_path), None, None)
 
 
 def test_files_of_an_archive_that_may_say_the_labels_are_named(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_files_of_an_archive_that_may_say_the_labels_are_named(tmp_path: Path) -
         file.writestr("1.png", b"\x89PNG")
         file.writestr("train.txt", "1.png 0")
     with pytest.raises(UserError, match=r"if 'train\.txt' says the labels"):
-        flaws.refuse(look(tmp_path / "a.zip"), None, None)
+        refusals.refuse(look(tmp_path / "a.zip"), None, None)
 
 
 def test_numbers_that_are_written_in_two_ways_look_the_same() -> None:

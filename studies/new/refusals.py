@@ -1,4 +1,4 @@
-"""Flaws of a folder: those that rule out a study, and those that the user should know before anything runs."""
+"""What rules out a study of a folder: each error says what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -7,24 +7,17 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from stages.core.errors import UserError
-from stages.core.labels import alike
-from studies.new import doubts, names, tables
-from studies.new import parts as published
+from studies.new import names, tables
 from studies.new.listing import ARCHIVES, PACKED
 from studies.new.words import listed, number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from studies.new.layout import Layout
     from studies.new.listing import Listing
-    from studies.new.parts import Parts
+    from studies.new.names import Parts
     from studies.new.pictures import Looked
-    from studies.new.tables import Table
 
-_PART_WORD = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|eval|pred|holdout|unlabell?ed")
 LEAST = 3  # pictures of a class: one for each part of the split
-MOST = 0.95  # share of the pictures in one class, above which the rest is hardly a class
 # How a file of boxes of one picture begins: with a class and four shares or more, or as XML.
 _YOLO = re.compile(rb"\s*\d+([ \t]+[\d.]+){4}")
 _VOC = re.compile(rb"\s*(<\?xml[^>]*>\s*)?<annotation\b")
@@ -51,13 +44,13 @@ def refuse(listing: Listing, layout: Layout | None, parts: Parts | None) -> Layo
         hidden = f" ({listing.hidden} hidden files were left out)" if listing.hidden else ""
         closed = f"; {len(listing.closed)} of its folders may not be read by this user" if listing.closed else ""
         raise UserError(f"{root} holds no pictures{other}{hidden}{closed}; {_pictures_hint(listing)}")
-    unlabelled = layout is None or len(layout.counts) < 2 or published.named_like_parts(layout.counts)
+    unlabelled = layout is None or len(layout.counts) < 2 or names.named_like_parts(layout.counts)
     if unlabelled and (boxes := _boxes_hint(listing)):
         raise UserError(f"{root}: {boxes}")
     if layout is None or not layout.counts:
         raise UserError(_unlabelled(listing, parts))
     counts = layout.counts
-    if published.named_like_parts(counts):
+    if names.named_like_parts(counts):
         raise UserError(_parts_alone(listing, list(counts)))
     if len(counts) == 1:
         raise UserError(
@@ -89,45 +82,6 @@ def refuse_damage(listing: Listing, looked: Looked) -> Looked:
     return looked
 
 
-def of_tables(found: Sequence[Table], unread: Sequence[str], layout: Layout) -> list[str]:
-    """What the user should know about tables: rows and tables that are not used."""
-    said = [f"{why}. The table is not used." for why in unread]
-    used = layout.table
-    if used and used.missing:
-        what = number(len(used.missing), "file that is", "files that are")
-        said.append(
-            f"{used.file!r} names {what} not there, for example {used.missing[0]!r}: add the files, or delete their "
-            "rows. The study lists such rows and leaves them out."
-        )
-    if layout.torn:
-        said.append(
-            f"{number(len(layout.torn), 'picture has', 'pictures have')} several labels in the table, for example "
-            f"{min(layout.torn)!r}, and will be left out; correct the table if you can."
-        )
-    if used and layout.rule == "table" and used.others and not used.sure:
-        said.append(
-            f"The label could also be the column {' or '.join(map(repr, [*used.others][:5]))} of {used.file!r}: "
-            "`--label-column` chooses it."
-        )
-    for table in found:
-        column = table.group or table.part
-        if not used and column and (table.groups or table.parts):
-            rows = len(table.groups or table.parts)
-            said.append(
-                f"The column {column!r} of {table.file!r} is not used, since it has rows for {rows:,} of "
-                f"{len(layout.labels):,} pictures only. Complete the table to use it."
-            )
-        if layout.rule != "table":
-            continue
-        more = sum(bool(label) and not layout.labels[path] for path, label in table.labels.items())
-        if table is not used and more and table.classes > 1:
-            said.append(
-                f"{table.file!r} has labels too, of {number(more, 'further picture', 'further pictures')}, but a study "
-                "reads one table. Put the rows of both into one table to use them."
-            )
-    return said
-
-
 def _unlabelled(listing: Listing, parts: Parts | None) -> str:
     if parts:
         return _parts_alone(listing, [folder for folders in parts.folders.values() for folder in folders])
@@ -147,81 +101,6 @@ def _parts_alone(listing: Listing, folders: list[str]) -> str:
         "pictures of each class into a folder of its own below them (train/cat/1.jpg), or add a table of labels"
         f"{_labels_hint(listing)}"
     )
-
-
-def tell(listing: Listing, layout: Layout, looked: Looked, parts: Parts | None) -> list[str]:
-    """What the user should know about the data before anything runs."""
-    found = []
-    counts, total = layout.counts, sum(layout.counts.values())
-    label, most = next(iter(counts.items()))
-    if most >= MOST * total:
-        found.append(
-            f"{label!r} has {100 * most / total:.0f} % of the pictures: a network that always answers {label!r} "
-            "is right that often. Add pictures of the other classes if you can."
-        )
-    unlabelled = sum(not label for path, label in layout.labels.items() if path not in layout.torn)
-    if unlabelled:
-        example = next(path for path, label in layout.labels.items() if not label and path not in layout.torn)
-        found.append(
-            f"{number(unlabelled, 'picture has', 'pictures have')} no label and will be left out, for example "
-            f"{example!r}."
-        )
-    found += [
-        f"The labels {listed(same)} look the same, but are separate classes: rename their folders or rows."
-        for same in alike(set(counts))
-    ]
-    if like := [label for label in counts if _like_a_part(label)]:
-        found.append(
-            f"{listed(like)} {'is' if len(like) == 1 else 'are'} named like parts of a data set (training, test), but "
-            "will be classes; if they are none, move their folders elsewhere, or rename them to train and test."
-        )
-    found += doubts.tell(listing, layout, parts)
-    if looked.broken:
-        found.append(
-            f"{number(len(looked.broken), 'file', 'files')} cannot be opened and will be left out, for example "
-            f"{looked.broken[0]!r}."
-        )
-    if listing.links:
-        found.append(
-            f"{number(len(listing.links), 'link leads', 'links lead')} to a folder, nowhere, or out of the folder, "
-            f"for example {listing.links[0]!r}. Such links are not followed."
-        )
-    if listing.closed:
-        found.append(f"{listed(listing.closed)} cannot be read by this user, so the study will lack their pictures.")
-    found += _conflicts(layout, looked)
-    if parts:
-        found += _leaks(parts, looked)
-    return found
-
-
-def _like_a_part(label: str) -> bool:
-    """trainA, seg_pred, test_old; a bare `train` beside `car` is a vehicle."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|[^A-Za-z]+", " ", label).lower().split()
-    return len(spaced) + len(re.findall(r"\d", label)) > 1 and any(map(_PART_WORD.fullmatch, spaced))
-
-
-def _conflicts(layout: Layout, looked: Looked) -> list[str]:
-    """One picture under two labels."""
-    groups = [[path for path in group if layout.labels.get(path)] for group in looked.alike]
-    torn = [group for group in groups if len({layout.labels[path] for path in group}) > 1]
-    if not torn:
-        return []
-    one, *rest = torn[0]
-    other = next(path for path in rest if layout.labels[path] != layout.labels[one])
-    they = "It" if len(torn) == 1 else "They"
-    said = (
-        f"{number(len(torn), 'picture stands', 'pictures stand')} under several labels, for example {one!r} and "
-        f"{other!r}. {they} will be left out under each label (`clean.label_conflicts`); correct the labels if you can."
-    )
-    return [said]
-
-
-def _leaks(parts: Parts, looked: Looked) -> list[str]:
-    leaks = published.leaks(parts, looked.alike)
-    if not leaks:
-        return []
-    said = " and ".join(f"{count} of the {part} pictures" for part, count in sorted(leaks.items()))
-    return [f"{said} have a copy in the training part: a leak. The study leaves such copies out of training."]
 
 
 def _labels_hint(listing: Listing) -> str:

@@ -8,11 +8,11 @@ import pytest
 
 from stages.clean.describe import Job
 from stages.core.errors import UserError
-from stages.tools import prints
+from stages.tools import cluster_pictures
 
 
-def nodes() -> prints.Nodes:
-    made = prints.Nodes.__new__(prints.Nodes)
+def nodes() -> cluster_pictures.Nodes:
+    made = cluster_pictures.Nodes.__new__(cluster_pictures.Nodes)
     made.ray = SimpleNamespace(put=list)
     return made
 
@@ -23,7 +23,7 @@ def task(path: Path, content: bytes) -> tuple[Job, str]:
 
 
 def test_each_task_has_the_bytes_of_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prints, "FILES", 3)
+    monkeypatch.setattr(cluster_pictures, "FILES", 3)
     tasks = [task(tmp_path / str(number), b"same" if number < 4 else b"%d" % number) for number in range(7)]
     found = list(nodes()._chunks(tasks))
     assert [len(some) for some, _ in found] == [3, 3, 1]

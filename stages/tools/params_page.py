@@ -1,4 +1,4 @@
-"""Writes docs/params.md: every key of params.yaml, from the models that check it (`python -m studies.new.reference`).
+"""docs/params.md: every key of params.yaml, from the models that check it (`python -m stages.tools.params_page`).
 
 What a key does is said where it is defined: behind its line, or in the docstring of its section, or else in the
 repository's params.yaml.
@@ -36,8 +36,8 @@ _KIND = "chooses this kind"  # of a key with a single value: `name: mlp`, `sourc
 _TOP = """\
 # The keys of params.yaml
 
-`python -m studies.new.reference` writes this page from the models that check params.yaml. An unknown key is an error,
-and so is a value of another type. A key without a default must be there.
+`python -m stages.tools.params_page` writes this page from the models that check params.yaml. An unknown key is an
+error, and so is a value of another type. A key without a default must be there.
 
 | key | type | what it is |
 |---|---|---|

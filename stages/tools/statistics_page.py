@@ -1,4 +1,4 @@
-"""The pictures and figures of docs/statistics.md, from committed results: `python -m stages.tools.explain`.
+"""The pictures and figures of docs/statistics.md, from committed results: `python -m stages.tools.statistics_page`.
 
 The digits of the repository's own study show intervals and comparisons; the bananas show what splits and copies do.
 A block of the page between `<!-- NAME -->` and `<!-- /NAME -->` is written here, the rest by hand.

@@ -25,8 +25,8 @@ WITH_CODE = os.pathsep.join([str(tiny.ROOT), *filter(None, [os.environ.get("PYTH
 AHEAD = """
 import sys
 from stages.core import errors
-from stages.tools import prints
-errors.run(lambda: prints.ahead(sys.argv[1]))
+from stages.tools import cluster_pictures
+errors.run(lambda: cluster_pictures.ahead(sys.argv[1]))
 """
 
 
@@ -74,7 +74,8 @@ def test_a_cluster_remembers_what_one_machine_does(
 def test_what_is_known_is_not_sent_again(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
     there = study(tmp_path / "there", 20)
     cleaned(there)
-    program = AHEAD.replace("errors.run", "prints.Nodes._chunks = lambda _, items: iter(list(items)); errors.run")
+    without_checks = "cluster_pictures.Nodes._chunks = lambda _, items: iter(list(items)); errors.run"
+    program = AHEAD.replace("errors.run", without_checks)
     tiny.run(there, *command(program, cluster.address), PYTHONPATH=WITH_CODE)
 
 
@@ -92,7 +93,7 @@ def test_make_repro_describes_on_the_cluster(tmp_path: Path, cluster: Any) -> No
 
 def test_a_file_that_changes_meanwhile_is_named(tmp_path: Path, cluster: Any) -> None:  # noqa: F811
     there = study(tmp_path / "there", 5)
-    program = AHEAD.replace("errors.run", "prints.describe.read = lambda file: b'other'; errors.run", 1)
+    program = AHEAD.replace("errors.run", "cluster_pictures.describe.read = lambda file: b'other'; errors.run", 1)
     assert "changed while it was read" in tiny.run(
         there, *command(program, cluster.address), check=False, PYTHONPATH=WITH_CODE
     )
