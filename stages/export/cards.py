@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 from stages.core import console, errors, files, params
 from stages.predict import champion
-from stages.report import evidence, findings, galleries, wording
-from stages.report.wording import plural
+from stages.report import evidence, findings, galleries, page
+from stages.report.page import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def citation() -> dict[str, str]:
     authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
     return {
         "title": str(found["title"]),
-        "authors": wording.names(authors),
+        "authors": page.names(authors),
         "version": str(found["version"]),
         "year": str(found["date-released"])[:4],
         "licence": str(found["license"]),

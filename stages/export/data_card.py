@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.export.cards import citation, doubts
-from stages.report import data_page, findings, wording
+from stages.report import data_page, findings
 from stages.report.evidence import CLEAN
+from stages.report.page import names, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
     tables = dict(_TABLES)
     for split in evidence.splits:
         seed = split["seeds"][0]
-        seeds = wording.names([str(one) for one in split["seeds"]])
+        seeds = names([str(one) for one in split["seeds"]])
         word = "seeds" if len(split["seeds"]) > 1 else "seed"
         tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for {word} {seeds}.")
     cited = citation()
@@ -82,7 +83,7 @@ def _left_out(evidence: StudyEvidence) -> list[str]:
     """A sentence for each reason for which files were left out."""
     dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
     found = Counter(zip(dropped["status"], dropped["reason"], strict=True))
-    return [f"{wording.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
+    return [f"{plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
 
 
 def _file(context: Any, key: str, path: Path) -> Any:

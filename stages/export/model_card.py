@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from stages.export.cards import citation, doubts
 from stages.predict import champion
-from stages.report import caveats, classes, data_page, page, results, training, wording
+from stages.report import caveats, classes, data_page, page, results, training
 from stages.report.figures import drawing
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
     context = {
         "study": evidence.study.name,
         "variant": variant,
-        "seeds": wording.names([str(seed) for seed in seeds]),
+        "seeds": page.names([str(seed) for seed in seeds]),
         "several": len(seeds) > 1,
         "why": _why(evidence, variant),
         "cost": training.costs(evidence)[variant],
@@ -46,8 +46,8 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "doubts": doubts(evidence),
         "figures": _figures(told, variant),
         "confidence": evidence.confidence,
-        "spread": wording.spread(len(evidence.study.seeds)),
-        "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
+        "spread": page.spread(len(evidence.study.seeds)),
+        "images": {part: page.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
         "confused": classes.confused(evidence, WORST)[variant],
@@ -96,7 +96,7 @@ def _changes(evidence: StudyEvidence, variant: str) -> list[str]:
     lowest = means.groupby("transform", sort=False).min().sort_values(kind="stable")
     clean = float(lowest[_CLEAN])
     return [
-        f"{str(name).replace('_', ' ')}: {wording.apart(clean - float(value), 'top1', 1)} of top-1"
+        f"{str(name).replace('_', ' ')}: {page.apart(clean - float(value), 'top1', 1)} of top-1"
         for name, value in lowest.iloc[:WORST].items()
         if value < clean
     ]

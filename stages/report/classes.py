@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.report.figures import INK, SURFACE
-from stages.report.page import PaperTable, Section
-from stages.report.wording import number, plural, short, spread_of
+from stages.report.page import PaperTable, Section, number, plural, short, spread_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from stages.core import files
 from stages.core.planted import KINDS, of_the_digits
 from stages.report import galleries
 from stages.report.evidence import CLEAN, REPORTS, table
-from stages.report.wording import SPLIT_NAMES, belonging, names, plural, span
+from stages.report.page import SPLIT_NAMES, belonging, names, plural, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,8 +12,7 @@ from stages.core.cells import evaluate_folder
 from stages.report import classes
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
-from stages.report.page import Section
-from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
+from stages.report.page import SPLIT_NAMES, Section, belonging, names, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

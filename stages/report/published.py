@@ -16,8 +16,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.findings import hazards
-from stages.report.page import PaperTable, Section
-from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
+from stages.report.page import MISSING, PaperTable, Section, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import MetricSummary, StudyEvidence

@@ -9,8 +9,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report import wording
-from stages.report.wording import amount, apart, interval_between, names, plural, spoken
+from stages.report import page
+from stages.report.page import amount, apart, interval_between, names, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -139,7 +139,7 @@ def ranking(evidence: StudyEvidence) -> Ranking:
         silent = AGREE
     elif own and verdicts - {"identical"} == {"undecided"}:
         silent = few(evidence)
-    ties = dict.fromkeys(order, wording.MISSING) if silent else tied(rank, pairs)
+    ties = dict.fromkeys(order, page.MISSING) if silent else tied(rank, pairs)
     return Ranking(order, pairs, ties, silent, rank, own and not silent)
 
 
@@ -228,9 +228,7 @@ def _where(evidence: StudyEvidence) -> str:
         return f"on this test set (n = {evidence.images('test'):,}, {seeds})"
     if evidence.fixed:
         return f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
-    return (
-        f"over {splits} splits of these images ({wording.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
-    )
+    return f"over {splits} splits of these images ({page.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
 
 
 def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
@@ -240,7 +238,7 @@ def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
         return f"{names(best)} share the best mean of {said.metric} {where}: {said.mean(best[0])}."
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        margin = wording.exactly(said.evidence.margin, said.evidence.metric)
+        margin = page.exactly(said.evidence.margin, said.evidence.metric)
         verdict = f"are equal within {margin}" if equal else "are statistically tied"
         return f"{names(best)} {verdict} {where}: their means of {said.metric} differ by {spread}."
     top, behind = ranks.split_by_rank(best)
@@ -282,7 +280,7 @@ def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
     """How far the best variant is ahead of the second and of the last, and which of the others are tied."""
     best, *rest = ranks.order
     pair = ranks.pairs[best, rest[0]]
-    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), wording.p_value(pair.p_joint)
+    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), page.p_value(pair.p_joint)
     first = (
         f"{best} is ahead {where}: {said.mean(best)} {said.metric}, {said.apart(pair.difference)} ahead of {rest[0]} "
         f"({said.evidence.confidence} interval for all pairs at once {ends}, "

@@ -11,9 +11,8 @@ from stages.core.cells import evaluate_folder
 from stages.core.seeding import generator
 from stages.report.evidence import table
 from stages.report.figures import COLOURS, GRID, MUTED
-from stages.report.page import Section
+from stages.report.page import Section, belonging, metric_name, number, spread_of
 from stages.report.ranking import METRIC, ranking
-from stages.report.wording import belonging, metric_name, number, spread_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,8 @@ from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, INK, MUTED, TRAIN, VAL
-from stages.report.page import PaperTable, Section
+from stages.report.page import MISSING, PaperTable, Section, names, number, short, size
 from stages.report.ranking import METRIC, ranking
-from stages.report.wording import MISSING, names, number, short, size
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence

@@ -8,8 +8,8 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import findings, ranking, wording
-from stages.report.wording import apart, plural
+from stages.report import findings, page, ranking
+from stages.report.page import apart, plural
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -52,7 +52,7 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
 
 def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """Explains the columns of the interval and of the ties in the results table."""
-    level, metric = evidence.confidence, wording.spoken(evidence.metric)
+    level, metric = evidence.confidence, page.spoken(evidence.metric)
     text = f"Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
@@ -90,9 +90,9 @@ def _groups(evidence: StudyEvidence) -> str:
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
     if images == groups or evidence.metric in WHOLE_CELL:
         return ""
-    many = wording.plural(images, "image")
-    whole = wording.belonging(evidence.named)
-    return f"; a group of {whole} is drawn as one ({many} in {wording.plural(groups, 'group')})"
+    many = page.plural(images, "image")
+    whole = page.belonging(evidence.named)
+    return f"; a group of {whole} is drawn as one ({many} in {page.plural(groups, 'group')})"
 
 
 def marks(evidence: StudyEvidence) -> str:
@@ -121,7 +121,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         return ""
     what, best = covered(evidence), first(evidence, ranks)
     if what == "nothing":
-        metric = wording.spoken(evidence.metric)
+        metric = page.spoken(evidence.metric)
         none = f"One run gives one {metric}, so there is no interval and no p."
         return f"{none} No variant is called better: {ranking.ONE_SEED}."
     verdicts = {row["verdict"] for row in evidence.comparisons}
@@ -144,7 +144,7 @@ def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     runs, where = ("splits", "on a new split") if evidence.several else ("seeds", "on these test images")
-    margin = wording.exactly(evidence.margin, evidence.metric)
+    margin = page.exactly(evidence.margin, evidence.metric)
     if len(evidence.comparisons) == 1:
         found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import ranking, reliability, results, uncertainty, wording
+from stages.report import page, ranking, reliability, results, uncertainty
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -82,7 +82,7 @@ def test_the_compared_metric_has_a_column(seeds: int, tmp_path: Path) -> None:
     assert built["columns"][-1] == ("nll", "NLL")
     row = built["splits"][0]["rows"][0]
     assert row["cells"][-1] == found.shown(row["variant"], "test", "nll")
-    assert (row["whole"] == wording.MISSING) == (seeds == 2)
+    assert (row["whole"] == page.MISSING) == (seeds == 2)
     assert ("Column “NLL, 95 %”: left empty, because two seeds" in text) == (seeds == 2)
 
 

@@ -15,7 +15,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.core.markdown import markdown
 from stages.report import __main__ as command
-from stages.report.wording import code_in_markdown
+from stages.report.page import code_in_markdown
 from tests.report.made_study import WEIGHTS, Made, make
 
 if TYPE_CHECKING:

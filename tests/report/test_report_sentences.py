@@ -19,12 +19,12 @@ from stages.report import (
     caveats,
     evidence,
     galleries,
+    page,
     ranking,
     reliability,
     results,
     training,
     uncertainty,
-    wording,
 )
 from stages.report.figures import Figures
 from tests.report.made_study import Known, Made, make
@@ -82,7 +82,7 @@ def test_seeds_far_apart_name_no_tie() -> None:
     first, second = ranking.answer(known, ranks)
     assert first == "a has the best top-1 on this test set (n = 100, 2 seeds): 70.0 %, 30.0 points ahead of b."
     assert second == f"This does not decide between the variants: {ranking.FEW}."
-    assert set(ranks.tied.values()) == {wording.MISSING}
+    assert set(ranks.tied.values()) == {page.MISSING}
     notes = f"{uncertainty.means(known, ranks)} {uncertainty.pairs(known, ranks, 'Small print')}"
     assert "(Bonferroni)" in notes
     assert "each pair is judged by its own two variants alone" in notes
@@ -169,7 +169,7 @@ def test_luck_is_that_of_the_variants_tied_at_the_top() -> None:
     ],
 )
 def test_a_margin_stands_as_it_was_set(margin: float, metric: str, words: str) -> None:
-    assert wording.exactly(margin, metric) == words
+    assert page.exactly(margin, metric) == words
     rng = np.random.default_rng(1)
     known = compared((rng.random((2, 3, 20_000)) < 0.5).astype(int), metric)
     known.margin = margin
@@ -188,7 +188,7 @@ def test_one_seed_of_a_metric_that_a_run_has_once(tmp_path: Path) -> None:
         assert (row["covers"], row["verdict"]) == ("nothing", "undecided")
         assert "nan" not in row.values()
     for row in built["pairs"]:
-        assert (row["p"], row["p_adjusted"], row["chance"], row["wide"]) == (wording.MISSING,) * 4
+        assert (row["p"], row["p_adjusted"], row["chance"], row["wide"]) == (page.MISSING,) * 4
         assert row["interval"] == ""
     assert "Column “robustness drop, 95 %”: left empty, because one run gives one number" in text
     assert "interval over" not in text.replace("no interval over seeds", "")

@@ -25,7 +25,6 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    wording,
 )
 from stages.report.evidence import MetricSummary
 from stages.tools import sweep
@@ -212,10 +211,10 @@ def test_several_seeds_decide() -> None:
 )
 def test_a_difference_ends_where_two_values_can_be_no_further_apart(metric: str, least: float, most: float) -> None:
     ends = [a - b for a, b in itertools.product((least, most), repeat=2)]
-    low, high = wording.between(-1e9, 1e9, metric)
+    low, high = page.between(-1e9, 1e9, metric)
     assert (low, high) == (min(ends), max(ends))
-    assert wording.between(-0.25, 0.5, metric) == (-0.25, 0.5)
-    assert wording.within(least, most, metric) == (least, most), "a value may stand at either end"
+    assert page.between(-0.25, 0.5, metric) == (-0.25, 0.5)
+    assert page.within(least, most, metric) == (least, most), "a value may stand at either end"
 
 
 @pytest.mark.parametrize(("share", "wrong"), [(0.3, 2), (0.5, 3), (0.8, 5)])
