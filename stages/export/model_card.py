@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from stages.export.cards import citation, doubts
 from stages.predict import champion
-from stages.report import caveats, classes, data_page, page, results, training
+from stages.report import caveats, data_page, page, predictions, results, training
 from stages.report.figures import drawing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "images": {part: page.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
-        "confused": classes.confused(evidence, WORST)[variant],
+        "confused": predictions.confused(evidence, WORST)[variant],
         "changes": _changes(evidence, variant),
         "caveats": [*warnings["unfair"], *warnings["notes"]],
         "licence": licence,
@@ -83,7 +83,7 @@ def _worst(evidence: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     table = table[(table["split"] == "test") & (table["variant"] == variant)]
     means = table.groupby("label", sort=False)["f1"].mean()
     lowest = [str(label) for label in means.sort_values(kind="stable").index[:WORST]]
-    own = next(one for one in classes.per_class(evidence, _NONE)["variants"] if one["name"] == variant)
+    own = next(one for one in predictions.per_class(evidence, _NONE)["variants"] if one["name"] == variant)
     rows = {row["label"]: row for row in own["rows"]}
     return [rows[label] for label in lowest]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
-from stages.report import classes
+from stages.report import predictions
 from stages.report.evidence import REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.page import SPLIT_NAMES, Section, belonging, names, number, plural
@@ -37,7 +37,7 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     seed = evidence.study.seeds[0]
     of_split = evidence.splits[0]["seeds"]  # seeds with other splits have other test images
     together = [tiles for cell, tiles in found.items() if cell[0] in evidence.trained and cell[1] in of_split]
-    pairs, galleries = classes.confused(evidence), []
+    pairs, galleries = predictions.confused(evidence), []
     for variant in evidence.variants:
         groups = _groups(variant, found[variant, seed])
         own = {s: found[variant, s] for s in evidence.study.seeds}

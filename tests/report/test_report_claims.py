@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import page, ranking, reliability, results, uncertainty
+from stages.report import page, predictions, ranking, results, uncertainty
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -144,10 +144,10 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
             manifest=pd.DataFrame({"image_id": ids, "group_id": "site"}), few_groups=few, named=True,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(reliability, "table", lambda *_: table)
-            assert reliability._calibrated(known, "a", 15)["verdict"] == verdict
-        assert ("upper bound" in reliability.note(known)) == (not few)
-        assert ("right or wrong together" in reliability.note(known)) == (not few)
+            patched.setattr(predictions, "table", lambda *_: table)
+            assert predictions._calibrated(known, "a", 15)["verdict"] == verdict
+        assert ("upper bound" in predictions.note(known)) == (not few)
+        assert ("right or wrong together" in predictions.note(known)) == (not few)
 
 
 def test_a_part_without_an_interval_has_a_dash() -> None:

@@ -20,8 +20,8 @@ from stages.report import (
     evidence,
     galleries,
     page,
+    predictions,
     ranking,
-    reliability,
     results,
     training,
     uncertainty,
@@ -279,7 +279,7 @@ def test_nothing_transformed_is_no_robustness(tmp_path: Path) -> None:
         for path in tmp_path.glob("results/*/*/evaluate/robustness.csv"):
             rows = files.read_rows(path)
             files.write_rows(path, list(rows[0]), rows[:1])
-        assert reliability.robustness(found, Figures(tmp_path)) is None
+        assert predictions.robustness(found, Figures(tmp_path)) is None
 
 
 def test_a_list_of_suspects_that_is_switched_off_says_so(tmp_path: Path) -> None:

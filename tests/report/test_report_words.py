@@ -17,10 +17,10 @@ from stages.aggregate.params import Aggregate
 from stages.core import files
 from stages.report import (
     caveats,
-    classes,
     data_page,
     galleries,
     page,
+    predictions,
     ranking,
     results,
     training,
@@ -89,7 +89,7 @@ def test_trained_networks_are_counted_without_the_class_prior(monkeypatch: pytes
     about = {"image_id": "i", "kinds": ["grid"], "label": "a", "split": "test", "predicted": "b"}
     tile = SimpleNamespace(about=about, shown=lambda: dict(about))
     monkeypatch.setattr(galleries, "sprite_tiles", lambda *_: ({}, [tile]))
-    monkeypatch.setattr(classes, "confused", lambda _: {v: set() for v in known.variants})
+    monkeypatch.setattr(predictions, "confused", lambda _: {v: set() for v in known.variants})
     shown = galleries.samples(known, DRAWN)
     assert shown is not None
     assert shown["shared"][0]["total"] == sum(v != "E0" for v, _ in known.study.cells)
