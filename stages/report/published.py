@@ -109,10 +109,12 @@ def rows(evidence: StudyEvidence) -> dict[str, Reported]:
     """System -> its row of the file.
 
     Raises:
-        UserError: the file is missing or lacks a column, or a number in it is none or out of range.
+        UserError: the file is missing or lacks a column, or holds text in the place of a number or one out of range.
     """
-    name, found = evidence.settings.published, {}
+    name, needed, found = evidence.settings.published, Reported.model_fields, {}
     for row in files.read_rows(name, by_hand=True):
+        if missing := [column for column in needed if column not in row]:
+            raise UserError(f"{name} has no column `{missing[0]}`; it needs {', '.join(needed)}")
         try:
             found[row["system"]] = Reported.model_validate({column: text or None for column, text in row.items()})
         except ValidationError as error:

@@ -24,11 +24,12 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """The study's answer, the tables of results and of paired comparisons, and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
+    which = "against which there is no decision" if ranking.own else "of variants that are statistically tied"
     return {
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking)],
         "columns": _columns(evidence),
         "column": ranking.column,
-        "tied": f" {ranking.column}: ranks of variants that are {ranking.alike} (paired comparison on the test set).",
+        "tied": f" {ranking.column}: ranks {which} (paired comparison on the test set).",
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
@@ -223,7 +224,7 @@ def _design(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     splits, each = len(evidence.splits), len(evidence.splits[0]["seeds"])
     chosen = "training and validation" if evidence.fixed else "training and test"
     who, seeds = caveats.every(evidence, "every"), page.plural(each, "seed")
-    text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]
+    text = [f"The images were split {splits} times, and {who} was trained with {seeds} on each split."]
     if "split" in shown:
         text.append(
             f"“Initialisation” is the variation between seeds on one split: "
@@ -234,11 +235,11 @@ def _design(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     else:
         text.append(
             "Split and initialisation changed together, so the SD covers both. To separate them, set "
-            "`split.seeds_per_split` to 2 or more and give as many times more seeds."
+            "`split.seeds_per_split` to 2 or more and give that many seeds for each split."
         )
     text.append(
-        "Splits of one data set share images, so a new data set would vary more. An SD from only "
-        f"{splits} splits is itself uncertain; see its interval."
+        "Splits of one data set share images, so results would vary more between data sets. An SD from "
+        f"only {splits} splits is itself uncertain; see its interval."
     )
     return text
 

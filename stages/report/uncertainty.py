@@ -58,13 +58,13 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
         return text
     if ranks.silent:
         return f"{text} Column “{ranks.column}” is empty: {ranks.silent}."
-    which = "against which a variant is not decided" if ranks.own else "with which a variant is statistically tied"
+    which = "against which there is no decision" if ranks.own else "with which a variant is statistically tied"
     text += (
         f" Column “{ranks.column}”: the ranks {which} (paired comparison of test {metric}, error rate "
         f"{evidence.alpha:g} for all pairs of the study together)"
     )
     one = len(evidence.study.seeds) == 1
-    return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
+    return f"{text}. Here these are the ranks of all other variants: {ranking.ONE_SEED}." if one else f"{text}."
 
 
 def whole(evidence: StudyEvidence) -> str:
@@ -92,7 +92,7 @@ def _groups(evidence: StudyEvidence) -> str:
         return ""
     many = page.plural(images, "image")
     whole = page.belonging(evidence.named)
-    return f"; a group of {whole} is drawn as one ({many} in {page.plural(groups, 'group')})"
+    return f"; a group of {whole} counts as one unit of the sample ({many} in {page.plural(groups, 'group')})"
 
 
 def marks(evidence: StudyEvidence) -> str:
@@ -149,10 +149,10 @@ def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
         found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
     else:
         decide = (
-            "neither variant is better if this interval includes 0, even if the interval of the pair by itself does not"
+            "Each of these intervals decides its pair: if it includes 0, neither of the two variants is called better, "
+            "even if the interval of the pair by itself excludes 0."
         )
-        together = f"“All pairs at once”: intervals that hold together for all {count} ({method})."
-        found = [together, f"They decide: {decide}."]
+        found = [f"“All pairs at once”: intervals that hold together for all {count} ({method}).", decide]
     found.append(_reverse(ranks))
     if alone:
         found.append(
@@ -258,7 +258,7 @@ def _conditions(evidence: StudyEvidence) -> str:
             which, why = f"{groups} groups", "too few, or too unequal in size, to show"
         text = f", if the test images come from the same {which} ({why} how another would differ)"
     if findings.leaking(evidence):
-        text += ", if as many of the images as here have copies outside the test set"
+        text += f"{' and' if text else ','} if as many of the images as here have copies outside the test set"
     return text
 
 

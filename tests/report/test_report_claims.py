@@ -125,11 +125,11 @@ def test_far_variants_are_not_called_tied_where_each_pair_is_judged_by_its_own_r
     first, second = ranking.answer(known, ranks)
     behind = 100 * (right[0].mean() - right[1].mean())
     assert behind > 30
-    assert f"b is not decided against it: its mean is {behind:.2f} points away, but so few seeds cannot" in first
+    assert f"The comparison of a with b is not decided: the mean of b is {behind:.2f} points away, but so few" in first
     assert "a is ahead of c by" in second
     assert "tied" not in first + second
     note = uncertainty.means(known, ranks)
-    assert "Column “Not decided against”: the ranks against which a variant is not decided" in note
+    assert "Column “No decision against”: the ranks against which there is no decision" in note
     assert "tied" not in note
     assert ranks.tied == {"a": "2", "b": "1", "c": "none"}
 

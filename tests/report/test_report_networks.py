@@ -107,7 +107,10 @@ def test_named_groups_are_named() -> None:
         "1 of 2 images of the test set has a copy, a similar picture or a picture of its named group"
         in findings.copies(known)[0]
     )
-    assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
+    assert (
+        "or pictures of one named group counts as one unit of the sample (9 images in 4 groups)"
+        in uncertainty._groups(known)
+    )
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]
     ledgers = [
         pd.DataFrame({"path": ["x"]}),

@@ -202,7 +202,7 @@ def test_several_seeds_decide() -> None:
     known = compared(right)
     text = uncertainty.pairs(known, ranking.ranking(known), "Small print")
     assert text.startswith("Every verdict is for new seeds and new test images")
-    assert "They decide: neither variant is better if this interval includes 0" in text
+    assert "Each of these intervals decides its pair: if it includes 0, neither of the two variants is called" in text
 
 
 @pytest.mark.parametrize(
