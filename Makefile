@@ -38,7 +38,7 @@ verify: setup $(if $(STUDY),known) ## for reviewers: check everything, run the s
 ifdef STUDY
 	cd studies/$(STUDY) && PYTHONPATH=../.. python -m stages.verify $(ARGS)
 else
-	python -m stages.verify.studies $(ARGS)
+	python -m stages.verify --studies $(ARGS)
 endif
 
 # A path or name is quoted for the shell, whatever it holds; NAME counts only where it is given to make itself.

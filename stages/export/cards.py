@@ -17,7 +17,7 @@ from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
 from stages.export import model_card
 from stages.predict import champion
-from stages.report import data_page, findings, wording
+from stages.report import data_page, findings, page
 from stages.report.evidence import CLEAN
 from stages.report.evidence import read as read_evidence
 
@@ -88,7 +88,7 @@ def _metadata(evidence: StudyEvidence, licence: str) -> Any:
     tables = dict(_TABLES)
     for split in evidence.splits:
         seed = split["seeds"][0]
-        seeds = wording.names([str(one) for one in split["seeds"]])
+        seeds = page.names([str(one) for one in split["seeds"]])
         word = "seeds" if len(split["seeds"]) > 1 else "seed"
         tables[f"split-{seed}"] = (cells.split_file(seed), f"The part of each picture, for {word} {seeds}.")
     cited = model_card.citation()
@@ -119,7 +119,7 @@ def _left_out(evidence: StudyEvidence) -> list[str]:
     """A sentence for each reason for which files were left out."""
     dropped = evidence.ledger[evidence.ledger["status"] != "kept"]
     found = Counter(zip(dropped["status"], dropped["reason"], strict=True))
-    return [f"{wording.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
+    return [f"{page.plural(n, 'file')}: {status}, {reason}" for (status, reason), n in sorted(found.items())]
 
 
 def _file(context: Any, key: str, path: Path) -> Any:

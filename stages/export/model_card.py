@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 
 from stages.core import files
 from stages.predict import champion
-from stages.report import caveats, classes, data_page, findings, galleries, page, results, training, wording
+from stages.report import caveats, data_page, findings, galleries, page, predictions, results, training
 from stages.report.evidence import REPORTS
 from stages.report.figures import drawing
-from stages.report.wording import plural
+from stages.report.page import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
     context = {
         "study": evidence.study.name,
         "variant": variant,
-        "seeds": wording.names([str(seed) for seed in seeds]),
+        "seeds": page.names([str(seed) for seed in seeds]),
         "several": len(seeds) > 1,
         "why": _why(evidence, variant),
         "cost": training.costs(evidence)[variant],
@@ -51,11 +51,11 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "doubts": doubts(evidence),
         "figures": _figures(told, variant),
         "confidence": evidence.confidence,
-        "spread": wording.spread(len(evidence.study.seeds)),
-        "images": {part: wording.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
+        "spread": page.spread(len(evidence.study.seeds)),
+        "images": {part: page.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
-        "confused": classes.confused(evidence, WORST)[variant],
+        "confused": predictions.confused(evidence, WORST)[variant],
         "changes": _changes(evidence, variant),
         "caveats": [*warnings["unfair"], *warnings["notes"]],
         "licence": licence,
@@ -88,7 +88,7 @@ def _worst(evidence: StudyEvidence, variant: str) -> list[dict[str, Any]]:
     table = table[(table["split"] == "test") & (table["variant"] == variant)]
     means = table.groupby("label", sort=False)["f1"].mean()
     lowest = [str(label) for label in means.sort_values(kind="stable").index[:WORST]]
-    own = next(one for one in classes.per_class(evidence, _NONE)["variants"] if one["name"] == variant)
+    own = next(one for one in predictions.per_class(evidence, _NONE)["variants"] if one["name"] == variant)
     rows = {row["label"]: row for row in own["rows"]}
     return [rows[label] for label in lowest]
 
@@ -101,7 +101,7 @@ def _changes(evidence: StudyEvidence, variant: str) -> list[str]:
     lowest = means.groupby("transform", sort=False).min().sort_values(kind="stable")
     clean = float(lowest[_CLEAN])
     return [
-        f"{str(name).replace('_', ' ')}: {wording.apart(clean - float(value), 'top1', 1)} of top-1"
+        f"{str(name).replace('_', ' ')}: {page.apart(clean - float(value), 'top1', 1)} of top-1"
         for name, value in lowest.iloc[:WORST].items()
         if value < clean
     ]
@@ -138,7 +138,7 @@ def citation() -> dict[str, str]:
     authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in found["authors"]]
     return {
         "title": str(found["title"]),
-        "authors": wording.names(authors),
+        "authors": page.names(authors),
         "version": str(found["version"]),
         "year": str(found["date-released"])[:4],
         "licence": str(found["license"]),

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.report import findings
 from stages.report import training as knobs
-from stages.report.page import Section
-from stages.report.wording import names, plural, span
+from stages.report.page import Section, names, plural, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

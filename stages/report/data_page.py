@@ -9,8 +9,7 @@ import pandas as pd
 from stages.report import findings, training
 from stages.report.evidence import PICTURES, REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
-from stages.report.page import Section
-from stages.report.wording import SPLIT_NAMES, names, plural, short, span
+from stages.report.page import SPLIT_NAMES, Section, names, plural, short, span
 
 if TYPE_CHECKING:
     from pathlib import Path

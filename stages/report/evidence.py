@@ -14,8 +14,8 @@ from stages.aggregate.params import Aggregate
 from stages.core import cells, files, intact, params
 from stages.core.cells import evaluate_folder, train_folder
 from stages.core.metrics import FEWEST_GROUPS, equal_groups
+from stages.report.page import MISSING, interval, plus_minus, within
 from stages.report.params import ReportParams
-from stages.report.wording import MISSING, interval, plus_minus, within
 
 if TYPE_CHECKING:
     from stages.core.params import Study

@@ -1,4 +1,4 @@
-"""Figures and pictures of a page that needs no network.
+"""Figures and pictures of a page that needs no network, and the charts of predictions.
 
 Figures come out the same, byte for byte, and take the page's colours in light and dark.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,23 +18,32 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from PIL import Image, ImageOps
 
 from stages.core import files
 from stages.core.cells import Sheet
+from stages.report.page import number, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Counts = NDArray[np.int64]
+    Floats = NDArray[np.float64]
 
 INK, MUTED, GRID, SURFACE = "#1b1f24", "#59636e", "#d8dee4", "#fefefe"
 COLOURS = ("#0b5cad", "#b35900", "#1a7f4b", "#7b3fb5", "#b42338", "#0b7285", "#7a5230", "#5c677d")
 TRAIN, VAL = COLOURS[1], COLOURS[0]
+DISTINCT = len(COLOURS)  # the largest number of variants that colours can distinguish
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface"} | {
     colour: f"c{i}" for i, colour in enumerate(COLOURS, 1)
 }
@@ -95,6 +105,96 @@ def name_rows(axes: Axes, names: Sequence[str], colour: str = INK) -> None:
     axes.set_yticks(range(len(names)), names, color=colour)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
+
+
+def confusion_matrix(variant: str, counts: Counts, classes: list[str], figures: Figures, *, numbers: bool) -> Figure:
+    """A confusion matrix by shares of the true class; with `numbers` for report.md alone, as the page has a table."""
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(4.6, 1.8 + 0.34 * len(classes)) if numbers else 4.4
+    canvas = figures.canvas(side + 0.4, side)
+    axes = canvas.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    axes.grid(visible=False)
+    axes.set(xlabel="predicted", ylabel="true", xticks=[], yticks=[])
+    if numbers:
+        names = [short(label, 16) for label in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(len(classes)), names)
+        for (i, j), value in np.ndenumerate(share):
+            if counts[i, j]:
+                colour = SURFACE if value > 55 else INK
+                axes.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.set_title("% of the true class", fontweight="normal", fontsize=8)
+    else:
+        canvas.colorbar(image, ax=axes, shrink=0.6, label="% of the true class")
+    diagonal = float(np.trace(counts) / max(counts.sum(), 1))
+    alt = (
+        f"Confusion matrix of {variant} on the test set, {len(classes)} classes, rows true, columns predicted; "
+        f"{100 * diagonal:.1f} % on the diagonal."
+    )
+    return figures.add(f"confusion_{variant}", canvas, alt, page=not numbers)
+
+
+def reliability_diagram(variant: str, found: pd.DataFrame, figures: Figures) -> Figure:
+    """Accuracy against confidence in each bin, over the images of all seeds; bars show the share of the images."""
+    weights = found.assign(c=found["n"] * found["confidence"], a=found["n"] * found["accuracy"])
+    bins = weights.groupby(["bin_low", "bin_high"], as_index=False)[["n", "c", "a"]].sum()
+    width = bins["bin_high"] - bins["bin_low"]
+    centre, accuracy = bins["bin_low"] + width / 2, bins["a"] / bins["n"]
+    canvas = figures.canvas(2.6, 2.5)
+    axes = canvas.subplots()
+    axes.bar(centre, bins["n"] / bins["n"].sum(), width=width * 0.9, color=COLOURS[7], alpha=0.25)
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":")
+    axes.plot(bins["c"] / bins["n"], accuracy, "o-", color=COLOURS[0], lw=1.2, ms=3.5)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
+    over = float((bins["c"] - bins["a"]).sum() / bins["n"].sum())
+    lean = "overconfident" if over > 0 else "underconfident"
+    alt = (
+        f"Reliability of {variant} on the test set: on average {lean} by {number(abs(over), 'ece')} points; bars "
+        "show the share of images in each bin."
+    )
+    return figures.add(f"reliability_{variant}", canvas, alt)
+
+
+def strength_chart(
+    transform: str, words: tuple[str, str], labels: list[str], top1: Floats, order: list[str], figures: Figures
+) -> Figure:
+    """Top-1 (variants in their `order`, seeds, strengths) against strength; `words`: the transform and its unit."""
+    title, unit = words
+    canvas = figures.canvas(2.6, 2.3)
+    axes = canvas.subplots()
+    where = np.arange(len(labels))
+    mean = 100 * top1.mean(axis=1)
+    sd = 100 * top1.std(axis=1, ddof=1) if top1.shape[1] > 1 else np.zeros_like(mean)
+    for rank in reversed(range(len(order))):
+        bright = len(order) <= DISTINCT or rank == 0
+        colour = COLOURS[rank] if bright else GRID
+        axes.plot(where, mean[rank], color=colour, lw=1.2, marker="o", ms=2.5)
+        if bright:
+            axes.vlines(where, mean[rank] - sd[rank], mean[rank] + sd[rank], color=colour, lw=0.8)
+    axes.set_xticks(where, labels)
+    axes.set_ylim(0, 102)
+    axes.set_title(title)
+    axes.set_xlabel(unit, color=MUTED)
+    axes.set_ylabel("test top-1 %", color=MUTED)
+    alt = (
+        f"Test top-1 under {title} at {', '.join(labels)}: the lowest mean of any variant is {mean.min():.1f} %, the "
+        f"lowest mean of {order[0]} is {mean[0].min():.1f} %."
+    )
+    return figures.add(f"robustness_{transform}", canvas, alt)
+
+
+def legend(order: list[str], figures: Figures) -> Figure:
+    """The legend of the strength charts as a figure of its own, for report.md."""
+    shown = list(zip(order, COLOURS, strict=False))
+    if len(order) > DISTINCT:
+        shown = [(order[0], COLOURS[0]), ("the others", GRID)]
+    columns = 3 if max(len(name) for name, _ in shown) <= 16 else 1
+    canvas = figures.canvas(4.6, 0.2 + 0.2 * math.ceil(len(shown) / columns))
+    lines = [Line2D([], [], color=colour, marker="o", ms=2.5, lw=1.2, label=name) for name, colour in shown]
+    canvas.legend(handles=lines, ncols=columns, loc="center", fontsize=8)
+    alt = f"Colours of the variants: {', '.join(name for name, _ in shown)}."
+    return figures.add("robustness", canvas, alt, page=False)
 
 
 def _themed(svg: str, name: str, alt: str) -> str:

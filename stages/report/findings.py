@@ -9,7 +9,7 @@ from stages.core import files
 from stages.core.planted import KINDS, of_the_digits
 from stages.report import galleries
 from stages.report.evidence import CLEAN, REPORTS, table
-from stages.report.wording import SPLIT_NAMES, belonging, names, plural, span
+from stages.report.page import SPLIT_NAMES, belonging, names, plural, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,8 +163,8 @@ def across(evidence: StudyEvidence) -> list[str]:
         text = (
             f"Files in the published {part} folder that have a copy or a similar picture"
             f"{' (or one of the same named group)' if evidence.named else ''} outside it: {copies:,} of "
-            f"{plural(int(inside.sum()), 'file')}. Of those pictures outside it, {used or 'none'} "
-            f"{'is' if used < 2 else 'are'} in another part here."
+            f"{plural(int(inside.sum()), 'file')}. Of these pictures outside the folder, {used or 'none'} "
+            f"{'is' if used < 2 else 'are'} in another part of this study's split."
         )
         if cut:
             text += f" Not counted: {plural(cut, 'pair')} of similar pictures that cleaning did not group "
@@ -182,7 +182,8 @@ def _dropped(inside: pd.DataFrame, part: str, places: dict[str, str]) -> list[st
     left = int((gone["status"] == "kept").sum())
     counts = sorted(Counter(zip(gone["status"], gone["reason"], strict=True)).items())
     why = [f"{count:,} {status} ({reason.replace('_', ' ')})" for (status, reason), count in counts if status != "kept"]
-    why += [f"{left:,} that belong with pictures of another published part"] if left else []
+    belong = "belongs" if left == 1 else "belong"
+    why += [f"{left:,} that {belong} with pictures of another published part"] if left else []
     used = f"{int(here.sum()):,} of {len(inside):,}"
     return [f"Files in the published {part} folder that are used here: {used}. Not used: {names(why)}."]
 
@@ -260,8 +261,9 @@ def counted(found: Sequence[Planted], study: Cleaned) -> dict[str, Any]:
     dropped = "none was" if not wrong else f"{plural(len(wrong), 'file')} {'was' if len(wrong) == 1 else 'were'}"
     named = f": {names([f'`{path}`' for path in wrong[:5]])}{' and others' if len(wrong) > 5 else ''}" if wrong else ""
     sentence = (
-        f"{len(found):,} files were planted beside {others:,} digits, as a scrape would leave them; "
-        f"`data/planted.csv` lists them. Of the others, {dropped} dropped or quarantined without such a reason{named}."
+        f"{len(found):,} files of the kinds that a scrape brings in were planted beside {others:,} digits; "
+        f"`data/planted.csv` lists them. Of the other files, {dropped} dropped or quarantined without a planted file "
+        f"as the reason{named}."
     )
     return {"rows": rows, "sentence": sentence}
 

@@ -9,8 +9,7 @@ from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.evidence import PICTURES, REPORTS, table
 from stages.report.figures import sprite_tiles
-from stages.report.page import Section
-from stages.report.wording import SPLIT_NAMES, belonging, names, number, plural
+from stages.report.page import SPLIT_NAMES, Section, belonging, names, number, plural
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence

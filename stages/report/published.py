@@ -16,8 +16,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.findings import hazards
-from stages.report.page import PaperTable, Section
-from stages.report.wording import MISSING, interval, metric_name, number, plus_minus, signed, within
+from stages.report.page import MISSING, PaperTable, Section, interval, metric_name, number, plus_minus, signed, within
 
 if TYPE_CHECKING:
     from stages.report.evidence import MetricSummary, StudyEvidence
@@ -110,10 +109,12 @@ def rows(evidence: StudyEvidence) -> dict[str, Reported]:
     """System -> its row of the file.
 
     Raises:
-        UserError: the file is missing or lacks a column, or a number in it is none or out of range.
+        UserError: the file is missing or lacks a column, or holds text in the place of a number or one out of range.
     """
-    name, found = evidence.settings.published, {}
+    name, needed, found = evidence.settings.published, Reported.model_fields, {}
     for row in files.read_rows(name, by_hand=True):
+        if missing := [column for column in needed if column not in row]:
+            raise UserError(f"{name} has no column `{missing[0]}`; it needs {', '.join(needed)}")
         try:
             found[row["system"]] = Reported.model_validate({column: text or None for column, text in row.items()})
         except ValidationError as error:

@@ -9,8 +9,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from stages.core.metrics import LOWER_IS_BETTER
-from stages.report import wording
-from stages.report.wording import amount, apart, interval_between, names, plural, spoken
+from stages.report import page
+from stages.report.page import amount, apart, interval_between, names, plural, spoken
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -100,12 +100,7 @@ class Ranking:
     @property
     def column(self) -> str:
         """Title of the column that `tied` fills."""
-        return "Not decided against" if self.own else "Tied with"
-
-    @property
-    def alike(self) -> str:
-        """The end of a sentence about two variants of which none is called better: "a and b are ..."."""
-        return "not decided against each other" if self.own else "statistically tied"
+        return "No decision against" if self.own else "Tied with"
 
     def every_pair(self) -> list[Comparison]:
         """All pairs in the order of the ranking, as differences of the better and the worse."""
@@ -139,7 +134,7 @@ def ranking(evidence: StudyEvidence) -> Ranking:
         silent = AGREE
     elif own and verdicts - {"identical"} == {"undecided"}:
         silent = few(evidence)
-    ties = dict.fromkeys(order, wording.MISSING) if silent else tied(rank, pairs)
+    ties = dict.fromkeys(order, page.MISSING) if silent else tied(rank, pairs)
     return Ranking(order, pairs, ties, silent, rank, own and not silent)
 
 
@@ -228,9 +223,7 @@ def _where(evidence: StudyEvidence) -> str:
         return f"on this test set (n = {evidence.images('test'):,}, {seeds})"
     if evidence.fixed:
         return f"over {splits} splits of the training images ({evidence.images('test'):,} test images, {seeds})"
-    return (
-        f"over {splits} splits of these images ({wording.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
-    )
+    return f"over {splits} splits of these images ({page.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
 
 
 def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
@@ -240,7 +233,7 @@ def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
         return f"{names(best)} share the best mean of {said.metric} {where}: {said.mean(best[0])}."
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        margin = wording.exactly(said.evidence.margin, said.evidence.metric)
+        margin = page.exactly(said.evidence.margin, said.evidence.metric)
         verdict = f"are equal within {margin}" if equal else "are statistically tied"
         return f"{names(best)} {verdict} {where}: their means of {said.metric} differ by {spread}."
     top, behind = ranks.split_by_rank(best)
@@ -257,11 +250,13 @@ def _open(said: _Figures, ranks: Ranking, where: str) -> str:
     """The best variant and those not decided against it by their own few runs; they may be far behind, so not tied."""
     top, behind = ranks.split_by_rank(ranks.like_the_best())
     others = names(behind) if len(behind) <= 3 else plural(len(behind), "other variant")
-    verb, mean = ("is", "its mean is") if len(behind) == 1 else ("are", "their means are up to")
+    not_decided = f"comparisons of {top[0]} with {others} are not decided: their means are up to"
+    if len(behind) == 1:
+        not_decided = f"comparison of {top[0]} with {others} is not decided: the mean of {others} is"
     gap = said.apart(said.most([top[0], *behind]))
     return (
         f"{names(top)} {'has' if len(top) == 1 else 'share'} the best mean of {said.metric} {where}: "
-        f"{said.mean(top[0])}. {others} {verb} not decided against it: {mean} {gap} away, but {few(said.evidence)}."
+        f"{said.mean(top[0])}. The {not_decided} {gap} away, but {few(said.evidence)}."
     )
 
 
@@ -282,7 +277,7 @@ def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
     """How far the best variant is ahead of the second and of the last, and which of the others are tied."""
     best, *rest = ranks.order
     pair = ranks.pairs[best, rest[0]]
-    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), wording.p_value(pair.p_joint)
+    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), page.p_value(pair.p_joint)
     first = (
         f"{best} is ahead {where}: {said.mean(best)} {said.metric}, {said.apart(pair.difference)} ahead of {rest[0]} "
         f"({said.evidence.confidence} interval for all pairs at once {ends}, "
@@ -291,8 +286,11 @@ def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
     if len(rest) == 1:
         return [first, "There are no other variants in this study."]
     alike = [pair for pair in combinations(rest, 2) if not ranks.pairs[pair].decided]
-    tail = f"{len(alike)} pairs among the others are {ranks.alike}"
-    if len(alike) <= 1:
-        tail = f"{names(alike[0])} are {ranks.alike}" if alike else "all other pairs differ, too"
+    tail = f"{len(alike)} pairs among the others are {'not decided' if ranks.own else 'statistically tied'}"
+    if not alike:
+        tail = "all other pairs differ, too"
+    elif len(alike) == 1:
+        pair_of = names(alike[0])
+        tail = f"the pair of {pair_of} is not decided" if ranks.own else f"{pair_of} are statistically tied"
     gap = said.apart(ranks.pairs[best, rest[-1]].difference)
     return [first, f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
-from stages.report import caveats, uncertainty, wording
+from stages.report import caveats, page, uncertainty
 from stages.report import ranking as ranks
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, MUTED, name_rows
-from stages.report.page import PaperTable, Section
-from stages.report.wording import interval, interval_between, metric_name, number, p_value, signed
+from stages.report.page import PaperTable, Section, interval, interval_between, metric_name, number, p_value, signed
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -25,11 +24,12 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
     """The study's answer, the tables of results and of paired comparisons, and the forest plot of test top-1."""
     ranking = ranks.ranking(evidence)
     note = uncertainty.means(evidence, ranking)
+    which = "against which there is no decision" if ranking.own else "of variants that are statistically tied"
     return {
         "answer": [_unbroken(s) for s in ranks.answer(evidence, ranking)],
         "columns": _columns(evidence),
         "column": ranking.column,
-        "tied": f" {ranking.column}: ranks of variants that are {ranking.alike} (paired comparison on the test set).",
+        "tied": f" {ranking.column}: ranks {which} (paired comparison on the test set).",
         "splits": [_split_table(evidence, ranking, split) for split in SPLITS],
         "every": _every(evidence, ranking),
         "pairs": _pair_rows(evidence, ranking),
@@ -39,7 +39,7 @@ def build(evidence: StudyEvidence, figures: Figures) -> dict[str, Any]:
         "text_note": f"{uncertainty.spread(evidence, small_print=False)} {note}",
         "marks": uncertainty.marks(evidence),
         "difference": uncertainty.difference(evidence),
-        "metric": wording.spoken(evidence.metric),
+        "metric": page.spoken(evidence.metric),
         "pairs_note": uncertainty.pairs(evidence, ranking, "Small print"),
         "pairs_text_note": uncertainty.pairs(evidence, ranking, "Interval"),
     }
@@ -67,8 +67,8 @@ def _split_table(evidence: StudyEvidence, ranking: ranks.Ranking, split: str) ->
         }
         for variant in ranking.order
     ]
-    images = wording.span(evidence.sizes(split), "image")
-    return {"split": split, "name": wording.SPLIT_NAMES[split], "images": images, "rows": rows}
+    images = page.span(evidence.sizes(split), "image")
+    return {"split": split, "name": page.SPLIT_NAMES[split], "images": images, "rows": rows}
 
 
 def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ def _every(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str, An
 def _whole(evidence: StudyEvidence, variant: str) -> str:
     """The interval of the compared metric that decides, in words (see `whole`)."""
     metric = evidence.metric
-    ends = interval(*wording.within(*whole(evidence, variant), metric), metric, evidence.digits)
-    return ends or wording.MISSING
+    ends = interval(*page.within(*whole(evidence, variant), metric), metric, evidence.digits)
+    return ends or page.MISSING
 
 
 def whole(evidence: StudyEvidence, variant: str) -> tuple[float | None, float | None]:
@@ -103,8 +103,8 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
             "verdict": _verdict(evidence, pair),
             "difference": signed(pair.difference, metric, places),
             "interval": interval_between(pair.ci_low, pair.ci_high, metric, places),
-            "wide": interval_between(pair.joint_ci_low, pair.joint_ci_high, metric, places) or wording.MISSING,
-            "chance": wording.chance(pair.probability_a_better),
+            "wide": interval_between(pair.joint_ci_low, pair.joint_ci_high, metric, places) or page.MISSING,
+            "chance": page.chance(pair.probability_a_better),
             "p": p_value(pair.p),
             "p_adjusted": p_value(pair.p_joint),
             "effect": number(pair.effect_size, digits=0),
@@ -116,7 +116,7 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
 def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
     if pair.verdict == "identical":
         return "identical predictions"
-    margin = wording.exactly(evidence.margin, evidence.metric)
+    margin = page.exactly(evidence.margin, evidence.metric)
     if pair.decided:
         within = max(abs(pair.joint_ci_low), abs(pair.joint_ci_high)) < evidence.margin
         better = pair.variant_a if pair.verdict == "a better" else pair.variant_b
@@ -141,15 +141,15 @@ def _forest(evidence: StudyEvidence, ranking: ranks.Ranking, figures: Figures) -
         if low is not None and high is not None:
             axes.plot([100 * low, 100 * high], [y, y], color=COLOURS[0], lw=1.6)
         axes.plot(100 * found.mean, y, "s", color=COLOURS[0], ms=5)
-    name_rows(axes, [wording.short(f"{ranking.rank[v]}  {v}", 30) for v in ranking.order])
+    name_rows(axes, [page.short(f"{ranking.rank[v]}  {v}", 30) for v in ranking.order])
     left, right = axes.get_xlim()
     axes.set_xlim(max(left, -2), min(right, 102))
     axes.set_xlabel("test top-1 %", color=MUTED)
     best = ranking.order[0]
     mean = number(evidence.summary[best, "test", ranks.METRIC].mean, ranks.METRIC, evidence.digits)
     alt = (
-        f"Test top-1 accuracy of {wording.plural(len(ranking.order), 'variant')}, "
-        f"{'best first' if evidence.metric == ranks.METRIC else f'in the order of {wording.spoken(evidence.metric)}'}: "
+        f"Test top-1 accuracy of {page.plural(len(ranking.order), 'variant')}, "
+        f"{'best first' if evidence.metric == ranks.METRIC else f'in the order of {page.spoken(evidence.metric)}'}: "
         f"{best} with {mean} %. The table has the numbers."
     )
     return figures.add("ranking", canvas, alt)
@@ -209,37 +209,37 @@ def _sd(row: dict[str, str], digits: int) -> dict[str, str]:
     low, high = (float(row[end]) if row[end] else None for end in ("sd_low", "sd_high"))
     return {
         "value": number(float(row["sd"]), ranks.METRIC, digits + 1),
-        "interval": interval(low, high and min(high, MOST_SD), ranks.METRIC, digits + 1) or wording.MISSING,
+        "interval": interval(low, high and min(high, MOST_SD), ranks.METRIC, digits + 1) or page.MISSING,
     }
 
 
 def _share(found: dict[tuple[str, str], dict[str, str]], variant: str) -> str:
     """The split's share of the variance, in percent."""
     split, total = (float(found[variant, part]["sd"]) ** 2 for part in ("split", "total"))
-    return f"{100 * split / total:.0f}" if total else wording.MISSING
+    return f"{100 * split / total:.0f}" if total else page.MISSING
 
 
 def _design(evidence: StudyEvidence, shown: list[str]) -> list[str]:
     """The design in words, and its limits."""
     splits, each = len(evidence.splits), len(evidence.splits[0]["seeds"])
     chosen = "training and validation" if evidence.fixed else "training and test"
-    who, seeds = caveats.every(evidence, "every"), wording.plural(each, "seed")
-    text = [f"The study was split {splits} times, and {who} was trained with {seeds} on each."]
+    who, seeds = caveats.every(evidence, "every"), page.plural(each, "seed")
+    text = [f"The images were split {splits} times, and {who} was trained with {seeds} on each split."]
     if "split" in shown:
         text.append(
             f"“Initialisation” is the variation between seeds on one split: "
-            f"{wording.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
+            f"{page.names(caveats.changed(evidence))}. “Split” is the additional variation from another choice of "
             f"{chosen} images. A nested analysis of variance separates the two (Searle, Casella and McCulloch 1992). "
             "“Total” is the variation of one run on a split of its own."
         )
     else:
         text.append(
             "Split and initialisation changed together, so the SD covers both. To separate them, set "
-            "`split.seeds_per_split` to 2 or more and give as many times more seeds."
+            "`split.seeds_per_split` to 2 or more and give that many seeds for each split."
         )
     text.append(
-        "Splits of one data set share images, so a new data set would vary more. An SD from only "
-        f"{splits} splits is itself uncertain; see its interval."
+        "Splits of one data set share images, so results would vary more between data sets. An SD from "
+        f"only {splits} splits is itself uncertain; see its interval."
     )
     return text
 

@@ -15,9 +15,8 @@ from stages.core import files
 from stages.core.cells import evaluate_folder
 from stages.report.evidence import REPORTS
 from stages.report.figures import COLOURS, INK, MUTED, TRAIN, VAL
-from stages.report.page import PaperTable, Section
-from stages.report.ranking import METRIC, ranking
-from stages.report.wording import MISSING, names, number, short, size
+from stages.report.page import MISSING, PaperTable, Section, names, number, short, size
+from stages.report.ranking import METRIC, ONE_SEED, ranking
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -89,7 +88,7 @@ def _sweep_note(evidence: StudyEvidence, star: str = "", where: str = "`reports/
         f"test result is shown here only for the chosen value{star}; the table of results has all."
     )
     if len(evidence.study.seeds) == 1:
-        return f"{text} One seed shows nothing about the variation between seeds, so another may choose another value."
+        return f"{text} {ONE_SEED.capitalize()}, so another seed may choose another value."
     which = " and splits" if evidence.several else " on this validation set"
     return (
         f"{text} {where} {evidence.confidence} t-interval over seeds{which}; it does not account for "

@@ -8,8 +8,8 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from stages.core.metrics import SHARES, WHOLE_CELL
-from stages.report import findings, ranking, wording
-from stages.report.wording import apart, plural
+from stages.report import findings, page, ranking
+from stages.report.page import apart, plural
 
 if TYPE_CHECKING:
     from stages.report.evidence import StudyEvidence
@@ -52,19 +52,19 @@ def spread(evidence: StudyEvidence, *, small_print: bool) -> str:
 
 def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
     """Explains the columns of the interval and of the ties in the results table."""
-    level, metric = evidence.confidence, wording.spoken(evidence.metric)
+    level, metric = evidence.confidence, page.spoken(evidence.metric)
     text = f"Column “{metric}, {level}”: {whole(evidence)}."
     if len(evidence.variants) == 1:
         return text
     if ranks.silent:
         return f"{text} Column “{ranks.column}” is empty: {ranks.silent}."
-    which = "against which a variant is not decided" if ranks.own else "with which a variant is statistically tied"
+    which = "against which there is no decision" if ranks.own else "with which a variant is statistically tied"
     text += (
         f" Column “{ranks.column}”: the ranks {which} (paired comparison of test {metric}, error rate "
         f"{evidence.alpha:g} for all pairs of the study together)"
     )
     one = len(evidence.study.seeds) == 1
-    return f"{text}. These are all other variants here: {ranking.ONE_SEED}." if one else f"{text}."
+    return f"{text}. Here these are the ranks of all other variants: {ranking.ONE_SEED}." if one else f"{text}."
 
 
 def whole(evidence: StudyEvidence) -> str:
@@ -90,9 +90,9 @@ def _groups(evidence: StudyEvidence) -> str:
     images, groups = int(found["images"] or 0), int(found["groups"] or 0)
     if images == groups or evidence.metric in WHOLE_CELL:
         return ""
-    many = wording.plural(images, "image")
-    whole = wording.belonging(evidence.named)
-    return f"; a group of {whole} is drawn as one ({many} in {wording.plural(groups, 'group')})"
+    many = page.plural(images, "image")
+    whole = page.belonging(evidence.named)
+    return f"; a group of {whole} counts as one unit of the sample ({many} in {page.plural(groups, 'group')})"
 
 
 def marks(evidence: StudyEvidence) -> str:
@@ -121,7 +121,7 @@ def pairs(evidence: StudyEvidence, ranks: ranking.Ranking, own: str) -> str:
         return ""
     what, best = covered(evidence), first(evidence, ranks)
     if what == "nothing":
-        metric = wording.spoken(evidence.metric)
+        metric = page.spoken(evidence.metric)
         none = f"One run gives one {metric}, so there is no interval and no p."
         return f"{none} No variant is called better: {ranking.ONE_SEED}."
     verdicts = {row["verdict"] for row in evidence.comparisons}
@@ -144,15 +144,15 @@ def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     runs, where = ("splits", "on a new split") if evidence.several else ("seeds", "on these test images")
-    margin = wording.exactly(evidence.margin, evidence.metric)
+    margin = page.exactly(evidence.margin, evidence.metric)
     if len(evidence.comparisons) == 1:
         found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
     else:
         decide = (
-            "neither variant is better if this interval includes 0, even if the interval of the pair by itself does not"
+            "Each of these intervals decides its pair: if it includes 0, neither of the two variants is called better, "
+            "even if the interval of the pair by itself excludes 0."
         )
-        together = f"“All pairs at once”: intervals that hold together for all {count} ({method})."
-        found = [together, f"They decide: {decide}."]
+        found = [f"“All pairs at once”: intervals that hold together for all {count} ({method}).", decide]
     found.append(_reverse(ranks))
     if alone:
         found.append(
@@ -258,7 +258,7 @@ def _conditions(evidence: StudyEvidence) -> str:
             which, why = f"{groups} groups", "too few, or too unequal in size, to show"
         text = f", if the test images come from the same {which} ({why} how another would differ)"
     if findings.leaking(evidence):
-        text += ", if as many of the images as here have copies outside the test set"
+        text += f"{' and' if text else ','} if as many of the images as here have copies outside the test set"
     return text
 
 

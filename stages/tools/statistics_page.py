@@ -17,7 +17,7 @@ import numpy as np
 from stages.aggregate.joint import MOST_FREEDOM, Range
 from stages.core import errors, files
 from stages.report.figures import COLOURS, GRID, INK, MUTED, SURFACE, VARIABLES, Figures, drawing, name_rows
-from stages.report.wording import interval, names, signed
+from stages.report.page import interval, names, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,9 +22,9 @@ from stages.core import console, errors, files, params
 from stages.core.errors import UserError
 from stages.report import page
 from stages.report.figures import COLOURS, INK, MUTED, Figure, Figures, drawing
+from stages.report.page import MISSING, number, plus_minus
 from stages.report.ranking import METRIC
 from stages.report.training import flat
-from stages.report.wording import MISSING, number, plus_minus
 
 TEMPLATES = Path(__file__).parent / "templates"
 SWEEPS, METRICS = Path("sweeps"), "reports/metrics.json"

@@ -16,8 +16,8 @@ from stages.core.cells import TIMINGS, timing_file
 from stages.core.errors import UserError
 from stages.report import evidence, page, published, training
 from stages.report.figures import drawing
+from stages.report.page import MISSING, number, size
 from stages.report.ranking import METRIC
-from stages.report.wording import MISSING, number, size
 from stages.tools import this_machine
 
 if TYPE_CHECKING:

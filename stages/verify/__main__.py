@@ -1,26 +1,46 @@
-"""`python -m stages.verify`: verify the study in the working folder; exit 0 only if all checks hold."""
+"""`python -m stages.verify`: verify the study in the working folder; exit 0 only if all checks hold.
+
+With `--studies`: the study of the root with the other arguments, and every published study by checks 1 and 2. A study
+that does not hold or cannot be verified does not stop the others. Each runs in a process of its own, as many at once as
+there are cores.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.core import children, console, errors, params, seeding
+from stages.core import children, console, errors, files, params, seeding
 from stages.core.errors import UserError
 from stages.verify import certificate, lock_check, rerun, scratch
 from stages.verify.certificate import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+HOME = Path(__file__).parents[2]  # of the code that judges; it may be another clone than the one that is judged
+STUDIES = "--studies"
 
 
 def main() -> None:
-    """Run the three checks and write the certificate."""
+    """Verify one study or all."""
     chosen = _arguments()
+    if chosen.studies:
+        verify_all([argument for argument in sys.argv[1:] if argument != STUDIES])
+    else:
+        verify(chosen)
+
+
+def verify(chosen: argparse.Namespace) -> None:
+    """Run the three checks on the study in the working folder and write the certificate."""
     began = time.time()
     certificate.forget(Path.cwd())
     study, place = params.read(), scratch.here()
@@ -109,7 +129,8 @@ def _side_by_side(settings: Iterable[dict[str, Any]], *, gpu: bool) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m stages.verify", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.verify", description=__doc__, allow_abbrev=False)
+    parser.add_argument(STUDIES, action="store_true", help="verify every study of this repository")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--cells", nargs="+", metavar="VARIANT-SEED", help="run these cells again")
     what.add_argument("--sample", type=int, metavar="N", help="run N cells again, drawn at random with --seed")
@@ -144,6 +165,60 @@ def _cells(chosen: argparse.Namespace, study: params.Study) -> list[tuple[str, i
         )
     draw = seeding.generator(chosen.seed, "verify").permutation(len(study.cells))[: chosen.sample]
     return [study.cells[index] for index in sorted(draw)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the verification of one study ended."""
+
+    study: str
+    code: int
+    said: str
+    signed: dict[str, Any] | None  # the certificate; None: there is none
+    seconds: float
+
+    @property
+    def row(self) -> list[str]:
+        """Its line of the summary."""
+        verdict = "holds" if not self.code else "does not hold" if self.signed else "could not be verified"
+        checks = [check["verdict"] for check in self.signed["checks"]] if self.signed else [""] * 3
+        return [self.study, verdict, *checks, f"{self.seconds:.0f} s"]
+
+
+def verify_all(arguments: Sequence[str]) -> None:
+    """Verify all studies and exit 0 only if all hold; the arguments are for the study of the root."""
+    root = scratch.here().root
+    others = sorted(lock.parent for lock in root.glob("studies/*/dvc.lock"))
+    with ThreadPoolExecutor(children.cores()) as pool:
+        started = [pool.submit(_judge, root, arguments, watched=True)]  # first, since it takes longest
+        started += [pool.submit(_judge, folder, ["--no-rerun"]) for folder in others]
+        for ended in as_completed(started):
+            print(ended.result().said, flush=True)
+    outcomes = [one.result() for one in started]
+    print(table(outcomes))
+    sys.exit(int(any(outcome.code for outcome in outcomes)))
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Which hold and which do not, a line a study."""
+    rows = [["study", "verdict", "lock", "tables and pages", "run again", "took"], *(o.row for o in outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _judge(folder: Path, arguments: Sequence[str], *, watched: bool = False) -> Outcome:
+    """Judge one study; `watched`: its progress is shown as it goes."""
+    began = time.monotonic()
+    certificate.forget(folder)
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-P", "-m", "stages.verify", *arguments],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(HOME)}, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=None if watched else subprocess.STDOUT,
+    )  # fmt: skip
+    path = folder / certificate.JSON
+    signed = files.read_json(path)["certificate"] if path.exists() else None
+    name = signed["study"] if signed and signed["folder"] == "." else folder.name  # as `make verify STUDY=` takes it
+    return Outcome(name, done.returncode, done.stdout, signed, time.monotonic() - began)
 
 
 if __name__ == "__main__":

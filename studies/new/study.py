@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import curation, files
 from stages.core.errors import UserError
-from stages.report.wording import code_in_markdown
+from stages.report.page import code_in_markdown
 from studies.new import networks
 
 if TYPE_CHECKING:

@@ -94,13 +94,13 @@ def test_the_most_confused_are_the_most_frequent_errors_and_come_first() -> None
 
 
 def test_every_caveat_of_the_page_is_on_the_card() -> None:
-    from stages.report import wording
+    from stages.report import page
 
     card, _ = write()
     found = caveats.build(evidence.read(), None)  # type: ignore[arg-type]
     assert len(found["notes"]) > 3
     for line in found["unfair"] + found["notes"]:
-        assert f"- {wording.code_in_markdown(line)}\n" in card
+        assert f"- {page.code_in_markdown(line)}\n" in card
 
 
 def test_the_data_card_is_read_by_its_library_and_gives_the_tables() -> None:

@@ -50,4 +50,4 @@ def test_a_further_split_trains_only_its_cells(study: Path) -> None:
     output = tiny.run(study, "dvc", "repro", "report")
     trained = {line.split("train@")[1].split("'")[0] for line in output.splitlines() if "Running stage 'train@" in line}
     assert trained == {"mlp-4", "mlp-5", "cnn-4", "cnn-5"}
-    assert "study was split 3 times" in (study / "reports/index.html").read_text(encoding="utf-8")
+    assert "The images were split 3 times" in (study / "reports/index.html").read_text(encoding="utf-8")

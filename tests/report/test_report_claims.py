@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import ranking, reliability, results, uncertainty, wording
+from stages.report import page, predictions, ranking, results, uncertainty
 from tests.report.made_study import Known, Made
 from tests.report.test_report_ranking import of_splits
 from tests.report.test_report_sentences import compared, said, studied
@@ -82,7 +82,7 @@ def test_the_compared_metric_has_a_column(seeds: int, tmp_path: Path) -> None:
     assert built["columns"][-1] == ("nll", "NLL")
     row = built["splits"][0]["rows"][0]
     assert row["cells"][-1] == found.shown(row["variant"], "test", "nll")
-    assert (row["whole"] == wording.MISSING) == (seeds == 2)
+    assert (row["whole"] == page.MISSING) == (seeds == 2)
     assert ("Column “NLL, 95 %”: left empty, because two seeds" in text) == (seeds == 2)
 
 
@@ -125,11 +125,11 @@ def test_far_variants_are_not_called_tied_where_each_pair_is_judged_by_its_own_r
     first, second = ranking.answer(known, ranks)
     behind = 100 * (right[0].mean() - right[1].mean())
     assert behind > 30
-    assert f"b is not decided against it: its mean is {behind:.2f} points away, but so few seeds cannot" in first
+    assert f"The comparison of a with b is not decided: the mean of b is {behind:.2f} points away, but so few" in first
     assert "a is ahead of c by" in second
     assert "tied" not in first + second
     note = uncertainty.means(known, ranks)
-    assert "Column “Not decided against”: the ranks against which a variant is not decided" in note
+    assert "Column “No decision against”: the ranks against which there is no decision" in note
     assert "tied" not in note
     assert ranks.tied == {"a": "2", "b": "1", "c": "none"}
 
@@ -144,10 +144,10 @@ def test_a_network_that_is_wrong_is_called_miscalibrated_though_all_images_are_o
             manifest=pd.DataFrame({"image_id": ids, "group_id": "site"}), few_groups=few, named=True,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(reliability, "table", lambda *_: table)
-            assert reliability._calibrated(known, "a", 15)["verdict"] == verdict
-        assert ("upper bound" in reliability.note(known)) == (not few)
-        assert ("right or wrong together" in reliability.note(known)) == (not few)
+            patched.setattr(predictions, "table", lambda *_: table)
+            assert predictions._calibrated(known, "a", 15)["verdict"] == verdict
+        assert ("upper bound" in predictions.note(known)) == (not few)
+        assert ("right or wrong together" in predictions.note(known)) == (not few)
 
 
 def test_a_part_without_an_interval_has_a_dash() -> None:

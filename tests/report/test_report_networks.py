@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.report import caveats, evidence, findings, reliability, uncertainty
+from stages.report import caveats, evidence, findings, predictions, uncertainty
 from tests.report.made_study import Known
 
 
@@ -64,9 +64,9 @@ def test_splits_that_test_other_images_have_other_luck() -> None:
     """The mean ECE of ten runs: on one test set it varies as that of one, on ten test sets by a third of it."""
     confidence = np.random.default_rng(3).uniform(0.3, 1, 200)
     sets = [[f"{number}-{i}" for i in range(200)] for number in range(10)]
-    apart = reliability.null([(images, confidence) for images in sets], 15)
-    shared = reliability.null([(sets[0], confidence)] * 10, 15)
-    np.testing.assert_allclose(shared, reliability.null([(sets[0], confidence)], 15))
+    apart = predictions.null([(images, confidence) for images in sets], 15)
+    shared = predictions.null([(sets[0], confidence)] * 10, 15)
+    np.testing.assert_allclose(shared, predictions.null([(sets[0], confidence)], 15))
     assert apart.std() / shared.std() == pytest.approx(10**-0.5, rel=0.25)
     assert apart.mean() == pytest.approx(shared.mean(), rel=0.03)
 
@@ -89,8 +89,8 @@ def test_a_calibrated_network_is_rarely_called_miscalibrated_whatever_the_groups
             study=SimpleNamespace(seeds=[0]), few_groups=0,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(reliability, "table", lambda *_, found=table: found)
-            called[study] = reliability._calibrated(known, "a", 15)["verdict"] == "miscalibrated"
+            patched.setattr(predictions, "table", lambda *_, found=table: found)
+            called[study] = predictions._calibrated(known, "a", 15)["verdict"] == "miscalibrated"
     assert called.mean() == pytest.approx(alpha, abs=0.04)
 
 
@@ -107,7 +107,10 @@ def test_named_groups_are_named() -> None:
         "1 of 2 images of the test set has a copy, a similar picture or a picture of its named group"
         in findings.copies(known)[0]
     )
-    assert "or pictures of one named group is drawn as one (9 images in 4 groups)" in uncertainty._groups(known)
+    assert (
+        "or pictures of one named group counts as one unit of the sample (9 images in 4 groups)"
+        in uncertainty._groups(known)
+    )
     named = evidence.StudyEvidence.named.func  # type: ignore[attr-defined]
     ledgers = [
         pd.DataFrame({"path": ["x"]}),

@@ -15,7 +15,7 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.core.markdown import markdown
 from stages.report import __main__ as command
-from stages.report.wording import code_in_markdown
+from stages.report.page import code_in_markdown
 from tests.report.made_study import WEIGHTS, Made, make
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ def test_one_seed_says_nothing_of_recipes(tmp_path: Path, monkeypatch: pytest.Mo
         assert not re.search("is better|is ahead|differ, too|1 seeds|over seeds, bars|images and seeds", written)
     reason = "one seed shows nothing about the variation between seeds"
     assert f"This does not decide between the variants: {reason}." in page
-    assert f"These are all other variants here: {reason}." in page
-    assert f"These are all other variants here: {reason}." in text
+    assert f"Here these are the ranks of all other variants: {reason}." in page
+    assert f"Here these are the ranks of all other variants: {reason}." in text
     assert "There is one seed, so there is no SD and no interval over seeds." in page
     assert "interval over test images alone" in page
     assert "by the luck of the test images alone" in page

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stages.report import caveats, ranking, training, wording
+from stages.report import caveats, page, ranking, training
 from stages.report.ranking import Comparison
 from tests.report.made_study import Known
 
@@ -68,14 +68,14 @@ def test_a_sweep_is_a_difference_in_one_setting() -> None:
     ],
 )
 def test_numbers_are_printed_in_their_unit(value: float, metric: str, text: str) -> None:
-    assert wording.number(value, metric) == text
+    assert page.number(value, metric) == text
 
 
 @pytest.mark.parametrize(
     ("p", "text"), [(0.0004, "< .001"), (0.0456, ".046"), (0.9989, ".999"), (1.0, "> .999"), (0.9999, "> .999")]
 )
 def test_p_values(p: float, text: str) -> None:
-    assert wording.p_value(p) == text
+    assert page.p_value(p) == text
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
     ],
 )
 def test_an_interval_ends_where_its_metric_ends(metric: str, ends: tuple[float, float]) -> None:
-    assert wording.within(-1.5, 1.5, metric) == ends
-    assert wording.within(0.25, 0.75, metric) == (0.25, 0.75)
-    assert wording.within(None, None, metric) == (None, None)
+    assert page.within(-1.5, 1.5, metric) == ends
+    assert page.within(0.25, 0.75, metric) == (0.25, 0.75)
+    assert page.within(None, None, metric) == (None, None)
 
 
 def test_nothing_has_no_sign() -> None:
-    assert [wording.number(x, "top1") for x in (-0.0001, -0.0, 0.0, -0.001)] == ["0.0", "0.0", "0.0", "−0.1"]  # noqa: RUF001
-    assert wording.signed(-0.0001, "top1") == "+0.0"
+    assert [page.number(x, "top1") for x in (-0.0001, -0.0, 0.0, -0.001)] == ["0.0", "0.0", "0.0", "−0.1"]  # noqa: RUF001
+    assert page.signed(-0.0001, "top1") == "+0.0"
 
 
 def test_sizes_have_a_prefix_and_a_unit() -> None:
-    sizes = [wording.size(120, "B"), wording.size(3_280_000, "B"), wording.size(0), wording.size(11_144_906)]
+    sizes = [page.size(120, "B"), page.size(3_280_000, "B"), page.size(0), page.size(11_144_906)]
     assert sizes == ["120 B", "3.28 MB", "0", "11.1 M"]
-    assert [wording.size(n) for n in (999, 999.6, 999_499, 999_500, 2.5e12)] == ["999", "1 k", "999 k", "1 M", "2.5 T"]
+    assert [page.size(n) for n in (999, 999.6, 999_499, 999_500, 2.5e12)] == ["999", "1 k", "999 k", "1 M", "2.5 T"]

@@ -10,7 +10,7 @@ import pytest
 
 from stages.aggregate import collect, compare, resampled
 from stages.aggregate.params import Aggregate
-from stages.report import ranking, results, training, uncertainty, wording
+from stages.report import page, ranking, results, training, uncertainty
 from tests.report.test_report_sentences import compared, drawn
 
 SPLITS, IMAGES = 5, 120
@@ -98,7 +98,7 @@ def test_identical_variants_end_no_silence() -> None:
     }  # fmt: skip
     ranks = ranking.ranking(known)
     assert ranks.silent == ranking.FEW
-    assert set(ranks.tied.values()) == {wording.MISSING}
+    assert set(ranks.tied.values()) == {page.MISSING}
     assert "tied" not in " ".join(ranking.answer(known, ranks))
 
 

@@ -19,12 +19,12 @@ from stages.report import (
     caveats,
     evidence,
     galleries,
+    page,
+    predictions,
     ranking,
-    reliability,
     results,
     training,
     uncertainty,
-    wording,
 )
 from stages.report.figures import Figures
 from tests.report.made_study import Known, Made, make
@@ -82,7 +82,7 @@ def test_seeds_far_apart_name_no_tie() -> None:
     first, second = ranking.answer(known, ranks)
     assert first == "a has the best top-1 on this test set (n = 100, 2 seeds): 70.0 %, 30.0 points ahead of b."
     assert second == f"This does not decide between the variants: {ranking.FEW}."
-    assert set(ranks.tied.values()) == {wording.MISSING}
+    assert set(ranks.tied.values()) == {page.MISSING}
     notes = f"{uncertainty.means(known, ranks)} {uncertainty.pairs(known, ranks, 'Small print')}"
     assert "(Bonferroni)" in notes
     assert "each pair is judged by its own two variants alone" in notes
@@ -96,7 +96,7 @@ def test_a_large_difference_is_decided_though_seeds_vary_unequally() -> None:
     assert not ranks.silent
     assert [row["verdict"] for row in known.comparisons] == ["undecided", "a better", "a better"]
     first, second = ranking.answer(known, ranks)
-    assert "b is not decided against it" in first
+    assert "The comparison of a with b is not decided" in first
     assert second.startswith("a is ahead of c by 77.0 points")
 
 
@@ -169,7 +169,7 @@ def test_luck_is_that_of_the_variants_tied_at_the_top() -> None:
     ],
 )
 def test_a_margin_stands_as_it_was_set(margin: float, metric: str, words: str) -> None:
-    assert wording.exactly(margin, metric) == words
+    assert page.exactly(margin, metric) == words
     rng = np.random.default_rng(1)
     known = compared((rng.random((2, 3, 20_000)) < 0.5).astype(int), metric)
     known.margin = margin
@@ -188,7 +188,7 @@ def test_one_seed_of_a_metric_that_a_run_has_once(tmp_path: Path) -> None:
         assert (row["covers"], row["verdict"]) == ("nothing", "undecided")
         assert "nan" not in row.values()
     for row in built["pairs"]:
-        assert (row["p"], row["p_adjusted"], row["chance"], row["wide"]) == (wording.MISSING,) * 4
+        assert (row["p"], row["p_adjusted"], row["chance"], row["wide"]) == (page.MISSING,) * 4
         assert row["interval"] == ""
     assert "Column “robustness drop, 95 %”: left empty, because one run gives one number" in text
     assert "interval over" not in text.replace("no interval over seeds", "")
@@ -279,7 +279,7 @@ def test_nothing_transformed_is_no_robustness(tmp_path: Path) -> None:
         for path in tmp_path.glob("results/*/*/evaluate/robustness.csv"):
             rows = files.read_rows(path)
             files.write_rows(path, list(rows[0]), rows[:1])
-        assert reliability.robustness(found, Figures(tmp_path)) is None
+        assert predictions.robustness(found, Figures(tmp_path)) is None
 
 
 def test_a_list_of_suspects_that_is_switched_off_says_so(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from stages.core import files
-from stages.report import caveats, classes, evidence, findings, published, ranking, reliability, uncertainty
+from stages.report import caveats, evidence, findings, predictions, published, ranking, uncertainty
 from stages.report.evidence import MetricSummary
 from stages.report.figures import Figures
 from tests.report.made_study import Known, Made, make
@@ -147,7 +147,7 @@ def test_ece_of_a_calibrated_network_is_no_sign_of_anything() -> None:
     """The null is what networks show that are right exactly as often as they say."""
     rng = np.random.default_rng(2)
     confidence = rng.uniform(0.3, 1.0, 180)
-    expected = reliability.null([([str(i) for i in range(180)], confidence)], 15)
+    expected = predictions.null([([str(i) for i in range(180)], confidence)], 15)
     shown = []
     for _ in range(400):
         right = rng.random(180) < confidence
@@ -167,7 +167,7 @@ def test_the_support_is_that_of_all_splits(tmp_path: Path) -> None:
             rows = files.read_rows(path)
             changed = [row | {"support": str(int(row["support"]) + add)} for row in rows]
             files.write_rows(path, list(rows[0]), changed)
-        built = classes.per_class(evidence.read(), Figures(tmp_path))
+        built = predictions.per_class(evidence.read(), Figures(tmp_path))
     assert built["variants"][0]["rows"][0]["support"] == "15-18"
 
 
@@ -178,7 +178,7 @@ def test_the_text_has_the_notes_of_the_page(folder: Path, found: evidence.StudyE
     page.write(found, SECTIONS, folder / "reports")
     text, html = ((folder / "reports" / name).read_text("utf-8") for name in ("report.md", "index.html"))
     for said in (
-        uncertainty.marks(found), published.NOTE, reliability.note(found), uncertainty.population(found),
+        uncertainty.marks(found), published.NOTE, predictions.note(found), uncertainty.population(found),
         uncertainty.first(found, ranking.ranking(found)), *findings.copies(found),
     ):  # fmt: skip
         assert said in text
@@ -228,5 +228,5 @@ def test_a_network_without_doubt_or_error_shows_no_miscalibration() -> None:
         study=SimpleNamespace(seeds=[0]), manifest=pd.DataFrame({"image_id": ids, "group_id": ids}), few_groups=0,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(reliability, "table", lambda *_: table)
-        assert reliability._calibrated(known, "a", 15)["verdict"] == "no sign of miscalibration"
+        patched.setattr(predictions, "table", lambda *_: table)
+        assert predictions._calibrated(known, "a", 15)["verdict"] == "no sign of miscalibration"

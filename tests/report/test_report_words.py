@@ -24,7 +24,6 @@ from stages.report import (
     results,
     training,
     uncertainty,
-    wording,
 )
 from stages.report.evidence import MetricSummary
 from stages.tools import sweep
@@ -78,6 +77,22 @@ def test_only_a_class_prior_is_not_said_to_be_trained() -> None:
     known = told(E0=PRIOR)
     assert caveats._tuning(known) == []
     assert not any("A seed changes" in line for line in caveats._seeds(known))
+
+
+@pytest.mark.parametrize(
+    ("phases", "epochs", "differ"),
+    [([{"epochs": 10}, {"epochs": 20}], 30, False), ([{"epochs": 10}, {"epochs": 10}], 30, True)],
+)
+def test_epochs_differ_where_more_or_fewer_were_run(phases: list[dict[str, int]], epochs: int, differ: bool) -> None:
+    whole, parts = CNN | {"epochs": epochs, "phases": None}, CNN | {"epochs": None, "phases": phases, "batch": 25}
+    known = told(one=whole, two=parts)
+    text = everything(known)
+    assert ("Variants differ in batch, epochs and phases." in text) == differ
+    assert ("Variants differ in batch and phases." in text) != differ
+    assert (f"epochs ({epochs})" in text) != differ
+    assert "this study cannot say which of them is the cause" in text
+    assert "is the cause." in text
+    assert "none of them" not in text
 
 
 def test_a_limit_that_stopped_runs_did_not_reach_still_differs() -> None:
@@ -167,7 +182,7 @@ def test_several_seeds_decide() -> None:
     known = compared(right)
     text = uncertainty.pairs(known, ranking.ranking(known), "Small print")
     assert text.startswith("Every verdict is for new seeds and new test images")
-    assert "They decide: neither variant is better if this interval includes 0" in text
+    assert "Each of these intervals decides its pair: if it includes 0, neither of the two variants is called" in text
 
 
 @pytest.mark.parametrize(
@@ -176,10 +191,10 @@ def test_several_seeds_decide() -> None:
 )
 def test_a_difference_ends_where_two_values_can_be_no_further_apart(metric: str, least: float, most: float) -> None:
     ends = [a - b for a, b in itertools.product((least, most), repeat=2)]
-    low, high = wording.between(-1e9, 1e9, metric)
+    low, high = page.between(-1e9, 1e9, metric)
     assert (low, high) == (min(ends), max(ends))
-    assert wording.between(-0.25, 0.5, metric) == (-0.25, 0.5)
-    assert wording.within(least, most, metric) == (least, most), "a value may stand at either end"
+    assert page.between(-0.25, 0.5, metric) == (-0.25, 0.5)
+    assert page.within(least, most, metric) == (least, most), "a value may stand at either end"
 
 
 @pytest.mark.parametrize(("share", "wrong"), [(0.3, 2), (0.5, 3), (0.8, 5)])

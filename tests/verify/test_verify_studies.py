@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from stages.verify import studies
+from stages.verify import __main__ as command
 from tests import tiny
 from tests.verify import committed
 
 
-def outcome(study: str, code: int, verdicts: list[str] | None) -> studies.Outcome:
+def outcome(study: str, code: int, verdicts: list[str] | None) -> command.Outcome:
     signed = {"checks": [{"verdict": verdict} for verdict in verdicts]} if verdicts else None
-    return studies.Outcome(study, code, "", signed, 12.3)
+    return command.Outcome(study, code, "", signed, 12.3)
 
 
 def test_the_summary_has_a_line_for_each_study() -> None:
-    rows = studies.table(
+    rows = command.table(
         [
             outcome("digits", 0, ["equal", "equal", "within tolerance"]),
             outcome("bananas", 1, ["different", "equal", "not checked"]),
@@ -59,8 +59,8 @@ def test_every_study_is_judged_and_named_and_the_tree_is_left_alone(clone: Path)
     unreadable.mkdir()
     (unreadable / "dvc.lock").write_text("stages: {}\n")
     tiny.commit(clone, "Three studies")
-    command = f"{sys.executable} -m stages.verify.studies --no-rerun; echo exit $?"
-    output = tiny.run(clone, "sh", "-c", command, PYTHONPATH=".", CI="1")
+    typed = f"{sys.executable} -m stages.verify --studies --no-rerun; echo exit $?"
+    output = tiny.run(clone, "sh", "-c", typed, PYTHONPATH=".", CI="1")
     summary = [line.split()[:3] for line in output.rstrip().split("\n")[-5:]]
     assert summary[0][:2] == ["tiny", "holds"], output
     assert [line[0] for line in summary[1:4]] == ["broken", "published", "unreadable"]
