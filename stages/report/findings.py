@@ -178,10 +178,9 @@ def _dropped(inside: pd.DataFrame, part: str, places: dict[str, str]) -> list[st
     gone = inside[~here]
     if gone.empty:
         return []
-    left = int((gone["status"] == "kept").sum())
     counts = sorted(Counter(zip(gone["status"], gone["reason"], strict=True)).items())
     why = [f"{count:,} {status} ({reason.replace('_', ' ')})" for (status, reason), count in counts if status != "kept"]
-    if left:
+    if left := int((gone["status"] == "kept").sum()):
         why.append(f"{left:,} that {'belongs' if left == 1 else 'belong'} with pictures of another published part")
     used = f"{int(here.sum()):,} of {len(inside):,}"
     return [f"Files in the published {part} folder that are used here: {used}. Not used: {names(why)}."]
