@@ -154,8 +154,7 @@ def across(evidence: StudyEvidence) -> list[str]:
     found = []
     for part, folder in folders.items():
         inside = ledger["path"].str.startswith(f"{folder}/")
-        outside = set(groups[~inside].dropna())
-        copies = int(groups[inside].isin(outside).sum())
+        copies = int(groups[inside].isin(set(groups[~inside].dropna())).sum())
         theirs = ledger["image_id"][kept & ~inside & groups.isin(set(groups[inside].dropna()))]
         names_inside = set(ids[inside]) | set(ledger["path"][inside])
         cut = sum(len(names_inside & set(pair)) == 1 for pair in pairs(evidence))
@@ -179,11 +178,10 @@ def _dropped(inside: pd.DataFrame, part: str, places: dict[str, str]) -> list[st
     gone = inside[~here]
     if gone.empty:
         return []
-    left = int((gone["status"] == "kept").sum())
     counts = sorted(Counter(zip(gone["status"], gone["reason"], strict=True)).items())
     why = [f"{count:,} {status} ({reason.replace('_', ' ')})" for (status, reason), count in counts if status != "kept"]
-    belong = "belongs" if left == 1 else "belong"
-    why += [f"{left:,} that {belong} with pictures of another published part"] if left else []
+    if left := int((gone["status"] == "kept").sum()):
+        why.append(f"{left:,} that {'belongs' if left == 1 else 'belong'} with pictures of another published part")
     used = f"{int(here.sum()):,} of {len(inside):,}"
     return [f"Files in the published {part} folder that are used here: {used}. Not used: {names(why)}."]
 
@@ -258,7 +256,7 @@ def counted(found: Sequence[Planted], study: Cleaned) -> dict[str, Any]:
         if count
     ]
     wrong, others = unexplained(found, study), len(study.ledger) - len(found)
-    dropped = "none was" if not wrong else f"{plural(len(wrong), 'file')} {'was' if len(wrong) == 1 else 'were'}"
+    dropped = f"{len(wrong) or 'none'} {'was' if len(wrong) < 2 else 'were'}"
     named = f": {names([f'`{path}`' for path in wrong[:5]])}{' and others' if len(wrong) > 5 else ''}" if wrong else ""
     sentence = (
         f"{len(found):,} files of the kinds that a scrape brings in were planted beside {others:,} digits; "

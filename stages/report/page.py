@@ -160,15 +160,10 @@ def amount(value: float, metric: str, digits: int) -> str:
     return number(value, metric, digits) + (" %" if metric in PERCENT else "")
 
 
-def apart(value: float, metric: str, digits: int) -> str:
-    """A difference with its unit."""
-    text = number(value, metric, digits)
-    return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
-
-
-def exactly(value: float, metric: str) -> str:
-    """A difference that a person has set, with all its digits and its unit."""
-    text = f"{100 * value if metric in PERCENT else value:.10g}"
+def apart(value: float, metric: str, digits: int | None = None) -> str:
+    """A difference with its unit; without `digits` every digit, for a difference that a person has set."""
+    every = f"{100 * value if metric in PERCENT else value:.10g}"
+    text = every if digits is None else number(value, metric, digits)
     return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
 
 
@@ -261,6 +256,12 @@ def span(counts: Sequence[int], noun: str) -> str:
     """As `plural`, of counts that may differ: `20 to 21 images`."""
     low, high = min(counts), max(counts)
     return plural(high, noun) if low == high else f"{low:,} to {plural(high, noun)}"
+
+
+def reach(counts: Sequence[int]) -> str:
+    """Counts that may differ, for a table: `20`, `20-21`."""
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
 def html(value: object) -> object:

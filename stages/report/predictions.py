@@ -10,7 +10,7 @@ from stages.core.cells import evaluate_folder
 from stages.core.seeding import generator
 from stages.report.evidence import table
 from stages.report.figures import DISTINCT, confusion_matrix, legend, reliability_diagram, strength_chart
-from stages.report.page import PaperTable, Section, belonging, metric_name, number, plural, span, spread_of
+from stages.report.page import PaperTable, Section, belonging, metric_name, number, plural, reach, span, spread_of
 from stages.report.ranking import METRIC, ranking
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def per_class(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
             "rows": [
                 {
                     "label": label,
-                    "support": _support(support[:, c]),
+                    "support": reach(support[:, c].tolist()),
                     "cells": [spread_of(values[metric][v, :, c], metric) for metric in METRICS],
                 }
                 for c, label in enumerate(evidence.classes)
@@ -137,12 +137,6 @@ def per_class(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
         for c in np.argsort(f1.mean(axis=0), kind="stable")
     ]
     return {"variants": variants, "hardest": hardest[:SHOWN], "classes": len(evidence.classes)}
-
-
-def _support(seeds: NDArray[np.int64]) -> str:
-    """Test images of a class: one number, or the range over splits."""
-    low, high = int(seeds.min()), int(seeds.max())
-    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:

@@ -16,7 +16,18 @@ from stages.core import files
 from stages.core.errors import UserError
 from stages.report.figures import COLOURS, MUTED, name_rows
 from stages.report.findings import hazards
-from stages.report.page import MISSING, PaperTable, Section, interval, metric_name, number, plus_minus, signed, within
+from stages.report.page import (
+    MISSING,
+    PaperTable,
+    Section,
+    interval,
+    metric_name,
+    number,
+    plus_minus,
+    reach,
+    signed,
+    within,
+)
 
 if TYPE_CHECKING:
     from stages.report.evidence import MetricSummary, StudyEvidence
@@ -208,12 +219,8 @@ def _inside(value: float, low: float | None, high: float | None, metric: str, di
 
 
 def _conditions(evidence: StudyEvidence, variant: str, row: Reported) -> dict[str, Any]:
-    epochs = sorted({int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds})
-    ours = {
-        "epochs": "-".join(str(count) for count in {epochs[0]: 0, epochs[-1]: 0}),
-        "images": evidence.images("test"),
-    }
-    return {"variant": variant, "theirs": row, "ours": ours}
+    epochs = [int(evidence.configs[variant, seed]["epochs_run"]) for seed in evidence.study.seeds]
+    return {"variant": variant, "theirs": row, "ours": {"epochs": reach(epochs), "images": evidence.images("test")}}
 
 
 def _tables(context: dict[str, Any]) -> list[PaperTable]:

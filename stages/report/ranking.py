@@ -175,28 +175,28 @@ def _ranges(ranks: list[int]) -> str:
 
 def answer(evidence: StudyEvidence, ranks: Ranking) -> list[str]:
     """The study's answer: the two sentences that open the page."""
-    said, best = _Figures(evidence, spoken(evidence.metric)), ranks.like_the_best()
+    means, best = _Means(evidence, spoken(evidence.metric)), ranks.like_the_best()
     where = _where(evidence)
     if len(ranks.order) == 1:
         alone = "It is the only variant, so there is no comparison."
-        return [f"{best[0]} reaches {said.mean(best[0])} {said.metric} {where}.", alone]
+        return [f"{best[0]} reaches {means.mean(best[0])} {means.metric} {where}.", alone]
     if len(evidence.study.seeds) == 1 or ranks.silent:
         why = f"This does not decide between the variants: {ranks.silent or ONE_SEED}."
-        return [_undecided(said, ranks, where), why]
+        return [_undecided(means, ranks, where), why]
     if len(best) == 1:
-        return _ahead(said, ranks, where)
-    first = _open(said, ranks, where) if ranks.own and said.most(best) > SAME else _tied(said, ranks, where)
+        return _ahead(means, ranks, where)
+    first = _open(means, ranks, where) if ranks.own and means.most(best) > SAME else _tied(means, ranks, where)
     rest = [v for v in ranks.order if v not in best]
     if not rest:
         return [first, "No variant of this study can be called the best."]
     which = names(rest) if len(rest) <= 3 else f"the other {len(rest)} variants"
-    gap = said.apart(ranks.pairs[best[0], rest[0]].difference) + ("" if len(rest) == 1 else " or more")
+    gap = means.apart(ranks.pairs[best[0], rest[0]].difference) + ("" if len(rest) == 1 else " or more")
     return [first, f"{best[0]} is ahead of {which} by {gap} (p below {evidence.alpha:g}, adjusted for all pairs)."]
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """The compared means of a study in words."""
+class _Means:
+    """The compared means of a study, and their differences, in words."""
 
     evidence: StudyEvidence
     metric: str
@@ -226,61 +226,61 @@ def _where(evidence: StudyEvidence) -> str:
     return f"over {splits} splits of these images ({page.span(evidence.sizes('test'), 'test image')} in each, {seeds})"
 
 
-def _tied(said: _Figures, ranks: Ranking, where: str) -> str:
+def _tied(means: _Means, ranks: Ranking, where: str) -> str:
     """The variants that are tied at the top, and how much they differ."""
-    best, spread = ranks.like_the_best(), said.apart(said.most(ranks.like_the_best()))
-    if said.most(best) <= SAME:
-        return f"{names(best)} share the best mean of {said.metric} {where}: {said.mean(best[0])}."
+    best, spread = ranks.like_the_best(), means.apart(means.most(ranks.like_the_best()))
+    if means.most(best) <= SAME:
+        return f"{names(best)} share the best mean of {means.metric} {where}: {means.mean(best[0])}."
     if len(best) == 2:
         equal = ranks.pairs[best[0], best[1]].verdict == "equal"
-        margin = page.exactly(said.evidence.margin, said.evidence.metric)
+        margin = page.apart(means.evidence.margin, means.evidence.metric)
         verdict = f"are equal within {margin}" if equal else "are statistically tied"
-        return f"{names(best)} {verdict} {where}: their means of {said.metric} differ by {spread}."
+        return f"{names(best)} {verdict} {where}: their means of {means.metric} differ by {spread}."
     top, behind = ranks.split_by_rank(best)
     others = names(behind) if len(best) <= 4 else plural(len(behind), "other variant")
     verb, whose, s = ("is", "its mean", "s") if len(behind) == 1 else ("are", "their means", "")
     which = f"shares the best mean with {names(top[1:])}" if len(top) > 1 else "has the best mean"
     return (
-        f"{others} {verb} statistically tied with {best[0]}, which {which}, {where}: {whose} of {said.metric} "
+        f"{others} {verb} statistically tied with {best[0]}, which {which}, {where}: {whose} of {means.metric} "
         f"differ{s} from that of {best[0]} by at most {spread}."
     )
 
 
-def _open(said: _Figures, ranks: Ranking, where: str) -> str:
+def _open(means: _Means, ranks: Ranking, where: str) -> str:
     """The best variant and those not decided against it by their own few runs; they may be far behind, so not tied."""
     top, behind = ranks.split_by_rank(ranks.like_the_best())
     others = names(behind) if len(behind) <= 3 else plural(len(behind), "other variant")
     not_decided = f"comparisons of {top[0]} with {others} are not decided: their means are up to"
     if len(behind) == 1:
         not_decided = f"comparison of {top[0]} with {others} is not decided: the mean of {others} is"
-    gap = said.apart(said.most([top[0], *behind]))
+    gap = means.apart(means.most([top[0], *behind]))
     return (
-        f"{names(top)} {'has' if len(top) == 1 else 'share'} the best mean of {said.metric} {where}: "
-        f"{said.mean(top[0])}. The {not_decided} {gap} away, but {few(said.evidence)}."
+        f"{names(top)} {'has' if len(top) == 1 else 'share'} the best mean of {means.metric} {where}: "
+        f"{means.mean(top[0])}. The {not_decided} {gap} away, but {few(means.evidence)}."
     )
 
 
-def _undecided(said: _Figures, ranks: Ranking, where: str) -> str:
+def _undecided(means: _Means, ranks: Ranking, where: str) -> str:
     """Which variant has the best result, in a study whose few seeds decide nothing."""
     top, rest = ranks.split_by_rank(ranks.order)
-    text = f"{names(top)} {'has' if len(top) == 1 else 'share'} the best {said.metric} {where}: {said.mean(top[0])}"
+    text = f"{names(top)} {'has' if len(top) == 1 else 'share'} the best {means.metric} {where}: {means.mean(top[0])}"
     if rest:
         pair = ranks.pairs[top[0], rest[0]]
-        text += f", {said.apart(pair.difference)} ahead of {rest[0]}"
+        text += f", {means.apart(pair.difference)} ahead of {rest[0]}"
         if pair.covers == "images":
-            ends = said.lead(pair.ci_low, pair.ci_high)
-            text += f" ({said.evidence.confidence} interval over {ALONE} {ends})"
+            ends = means.lead(pair.ci_low, pair.ci_high)
+            text += f" ({means.evidence.confidence} interval over {ALONE} {ends})"
     return f"{text}."
 
 
-def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
+def _ahead(means: _Means, ranks: Ranking, where: str) -> list[str]:
     """How far the best variant is ahead of the second and of the last, and which of the others are tied."""
     best, *rest = ranks.order
     pair = ranks.pairs[best, rest[0]]
-    ends, p = said.lead(pair.joint_ci_low, pair.joint_ci_high), page.p_value(pair.p_joint)
+    ends, p = means.lead(pair.joint_ci_low, pair.joint_ci_high), page.p_value(pair.p_joint)
     first = (
-        f"{best} is ahead {where}: {said.mean(best)} {said.metric}, {said.apart(pair.difference)} ahead of {rest[0]} "
-        f"({said.evidence.confidence} interval for all pairs at once {ends}, "
+        f"{best} is ahead {where}: {means.mean(best)} {means.metric}, {means.apart(pair.difference)} ahead of "
+        f"{rest[0]} ({means.evidence.confidence} interval for all pairs at once {ends}, "
         f"adjusted p {p if p[0] in '<>' else f'= {p}'})."
     )
     if len(rest) == 1:
@@ -292,5 +292,5 @@ def _ahead(said: _Figures, ranks: Ranking, where: str) -> list[str]:
     elif len(alike) == 1:
         pair_of = names(alike[0])
         tail = f"the pair of {pair_of} is not decided" if ranks.own else f"{pair_of} are statistically tied"
-    gap = said.apart(ranks.pairs[best, rest[-1]].difference)
+    gap = means.apart(ranks.pairs[best, rest[-1]].difference)
     return [first, f"The last variant, {rest[-1]}, is {gap} behind {best}; {tail}."]

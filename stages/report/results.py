@@ -116,7 +116,7 @@ def _pair_rows(evidence: StudyEvidence, ranking: ranks.Ranking) -> list[dict[str
 def _verdict(evidence: StudyEvidence, pair: ranks.Comparison) -> str:
     if pair.verdict == "identical":
         return "identical predictions"
-    margin = page.exactly(evidence.margin, evidence.metric)
+    margin = page.apart(evidence.margin, evidence.metric)
     if pair.decided:
         within = max(abs(pair.joint_ci_low), abs(pair.joint_ci_high)) < evidence.margin
         better = pair.variant_a if pair.verdict == "a better" else pair.variant_b

@@ -127,7 +127,7 @@ def _sweep(
             {"variant": v, "setting": text(value), "chosen": v == chosen} | evidence.shown(v, "val", METRIC)
             for value, v in members
         ],
-        "said": f"{choice}; its test top-1 is {evidence.shown(chosen, 'test', METRIC)['value']} %",
+        "choice": f"{choice}; its test top-1 is {evidence.shown(chosen, 'test', METRIC)['value']} %",
         "figure": _chart(evidence, key, members, figures, name, numeric=numeric),
     }
 

@@ -144,7 +144,7 @@ def _decisions(evidence: StudyEvidence, ranks: ranking.Ranking) -> list[str]:
     alone = evidence.comparisons[0]["variances"] == "own"
     count, method = plural(len(evidence.comparisons), "pair"), "Bonferroni" if alone else "studentized range"
     runs, where = ("splits", "on a new split") if evidence.several else ("seeds", "on these test images")
-    margin = page.exactly(evidence.margin, evidence.metric)
+    margin = page.apart(evidence.margin, evidence.metric)
     if len(evidence.comparisons) == 1:
         found = [f"“All pairs at once”: the interval that decides ({method}).", _wider(evidence)]
     else:

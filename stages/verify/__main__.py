@@ -116,9 +116,9 @@ def _why_not(chosen: argparse.Namespace, study: params.Study, place: scratch.Pla
     return f"the raw data of this study is not in git ({source} {where}); --cells, --sample or --all runs cells again"
 
 
-def _threads(told: Iterable[dict[str, Any]]) -> dict[str, str]:
+def _threads(records: Iterable[dict[str, Any]]) -> dict[str, str]:
     """How many threads the cells use, by their settings or records; params.yaml sets it, not the machine."""
-    counts = sorted({int(one["threads"]) for one in told})
+    counts = sorted({int(one["threads"]) for one in records})
     return {"threads": ", ".join(map(str, counts))} if counts else {}
 
 
@@ -173,7 +173,7 @@ class Outcome:
 
     study: str
     code: int
-    said: str
+    output: str
     signed: dict[str, Any] | None  # the certificate; None: there is none
     seconds: float
 
@@ -193,7 +193,7 @@ def verify_all(arguments: Sequence[str]) -> None:
         started = [pool.submit(_judge, root, arguments, watched=True)]  # first, since it takes longest
         started += [pool.submit(_judge, folder, ["--no-rerun"]) for folder in others]
         for ended in as_completed(started):
-            print(ended.result().said, flush=True)
+            print(ended.result().output, flush=True)
     outcomes = [one.result() for one in started]
     print(table(outcomes))
     sys.exit(int(any(outcome.code for outcome in outcomes)))

@@ -191,12 +191,12 @@ def changed(place: Place, path: str, recorded: str) -> str:
 
 
 def _words(folder: Path, then: Listing, now: Listing, read: Read) -> str:
-    said = [f"{name} removed" for name in sorted(then.keys() - now.keys())]
-    said += [f"{name} added" for name in sorted(now.keys() - then.keys())]
+    edits = [f"{name} removed" for name in sorted(then.keys() - now.keys())]
+    edits += [f"{name} added" for name in sorted(now.keys() - then.keys())]
     for name in sorted(n for n in then.keys() & now.keys() if then[n] != now[n]):
-        words = _first(read(name), folder / name) if len(said) < NAMED else None
-        said.append(f"{name} edited".strip() + (f" ({words})" if words else ""))
-    return "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")
+        words = _first(read(name), folder / name) if len(edits) < NAMED else None
+        edits.append(f"{name} edited".strip() + (f" ({words})" if words else ""))
+    return "; ".join(edits[:NAMED]) + (f"; and {len(edits) - NAMED} more" if len(edits) > NAMED else "")
 
 
 def _first(then: bytes, now: Path) -> str | None:

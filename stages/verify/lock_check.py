@@ -105,9 +105,9 @@ def _files(place: Place, recorded: lock.Lock, away: set[str], found: Check) -> N
             found.add(path, "different", "not what dvc.lock recorded" + (f": {words}" if words else ""))
         elif (size := lock.size(file)) != recorded.sizes[path]:
             words = " and ".join(
-                f"{said} {unit}, the file has {true}"
-                for said, true, unit in zip(recorded.sizes[path], size, ("bytes", "files"), strict=True)
-                if said != true
+                f"{in_lock} {unit}, the file has {true}"
+                for in_lock, true, unit in zip(recorded.sizes[path], size, ("bytes", "files"), strict=True)
+                if in_lock != true
             )
             found.add(path, "different", f"dvc.lock was edited: it says {words}")
 
@@ -220,8 +220,8 @@ def _trained_as_asked(place: Place, scratch: Place, found: Check) -> None:
         if not (place.folder / path).exists():
             continue  # already named as missing
         config = files.read_json(place.folder / path)
-        told = {"variant": config.get("variant"), "seed": config.get("seed"), "cell": config.get("cell")}
+        trained = {"variant": config.get("variant"), "seed": config.get("seed"), "cell": config.get("cell")}
         found.compared += 1
-        words = difference.values(told, {"variant": variant, "seed": seed, "cell": settings[variant]}, SIDES)
+        words = difference.values(trained, {"variant": variant, "seed": seed, "cell": settings[variant]}, SIDES)
         if words:
             found.add(str(path), "different", f"not a run of this cell: {words}")

@@ -169,7 +169,7 @@ def test_luck_is_that_of_the_variants_tied_at_the_top() -> None:
     ],
 )
 def test_a_margin_stands_as_it_was_set(margin: float, metric: str, words: str) -> None:
-    assert page.exactly(margin, metric) == words
+    assert page.apart(margin, metric) == words
     rng = np.random.default_rng(1)
     known = compared((rng.random((2, 3, 20_000)) < 0.5).astype(int), metric)
     known.margin = margin
