@@ -210,11 +210,25 @@ def _letters(table: Any) -> int:
     return sum(compute.sum(compute.binary_length(one.dictionary).take(one.indices)).as_py() or 0 for one in chunks)
 
 
-def _coco(file: Path, name: str, table: Table) -> _Read:
-    """The images of a COCO file, each labelled by its category; or a plain list of records."""
+def _json_file(file: Path, name: str, table: Table) -> _Read:
+    """A plain list of records, or a COCO file."""
     found = _json(utf8(file, name), name)
     if isinstance(found, list) and all(isinstance(record, dict) for record in found):
         return _keys(found), found
+    return coco(found, name, table)
+
+
+def coco(found: Any, name: str, table: Table) -> _Read:
+    """The images of a COCO file, each labelled by its category; one of several categories has `PROBLEM`.
+
+    Args:
+        found: what the file holds.
+        name: what to call it.
+        table: its column `label` is what to call the category.
+
+    Raises:
+        UserError: it is no COCO file.
+    """
     try:
         names = {category["id"]: category["name"] for category in found["categories"]}
         of_image: dict[Any, set[str]] = defaultdict(set)
@@ -251,5 +265,5 @@ READERS: dict[str, Callable[[Path, str, Table], _Read]] = {
     "parquet": _parquet,
     "jsonl": _json_lines,
     "ndjson": _json_lines,
-    "json": _coco,
+    "json": _json_file,
 }
