@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOO_MANY = "too_many_fields"
 MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
 HOLDS = {"1", "1.0", "true"}  # values of a column that mean: the picture has its label
-_TEXT = (str, int, float)  # of a value
+TEXT = (str, int, float)  # of a value
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -62,7 +62,7 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
             "`ingest.table` names the columns"
         )
     for column in asked.values():  # a column without any text is another one than was meant
-        if not any(record.get(column) is None or isinstance(record[column], _TEXT) for record in records):
+        if not any(record.get(column) is None or isinstance(record[column], TEXT) for record in records):
             raise UserError(f"{name} has no text in its column `{column}`; name another column")
     return [_row(record, asked, table) for record in records]
 
@@ -70,22 +70,22 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
 def _row(record: dict[str, Any], asked: dict[str, str], table: Table) -> Row:
     """A row, with a problem where a value is no text."""
     values = {field: record.get(column) for field, column in asked.items()}
-    odd = [field for field, value in values.items() if not (value is None or isinstance(value, _TEXT))]
+    odd = [field for field, value in values.items() if not (value is None or isinstance(value, TEXT))]
     told = _flagged(record, table.flags)
     if problem := str(record.get(PROBLEM, "")) or ("not_a_text" if odd else ""):
         told["problem"] = problem
-    return Row(**{field: repr(value) if field in odd else _text(value) for field, value in values.items()} | told)
+    return Row(**{field: repr(value) if field in odd else as_text(value) for field, value in values.items()} | told)
 
 
 def _flagged(record: dict[str, Any], flags: Sequence[str]) -> dict[str, str]:
     """The label of a row in which each label has a column, with a 1 where it holds."""
-    held = [column for column in flags if _text(record.get(column)).strip().lower() in HOLDS]
+    held = [column for column in flags if as_text(record.get(column)).strip().lower() in HOLDS]
     if len(held) > 1:
         return {"problem": "several_labels"}
     return {"label": "".join(held)} if flags else {}
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as it stands in the file: nothing is empty, true is `true`, 1.0 is `1.0`."""
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN: Parquet's nothing
         return ""
