@@ -55,6 +55,15 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
     return hidden + shown
 
 
+def of_folders(paths: Sequence[str], rule: str) -> list[str]:
+    """The label of each path by the folder that holds it (`parent`), or all folders joined (`path`).
+
+    The folder of a published part is no part of a label.
+    """
+    folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(_pictures(paths) or paths))]
+    return ["/".join(above if rule == "path" else above[-1:]) for above in folders]
+
+
 def at_level(path: str, level: int) -> str:
     """The name of the folder `level` steps below the source, or empty for an entry that lies above it."""
     folders = path.split("/")[:-1]
@@ -67,8 +76,7 @@ def _labels(source: Folder | Archive, paths: Sequence[str]) -> list[str]:
     if source.name_pattern:
         names = [path.rpartition("/")[2] for path in paths]
         return [tidy(label) for label in pattern.found("ingest.name_pattern", source.name_pattern, "label", names)]
-    folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(_pictures(paths) or paths))]
-    return ["/".join(above if source.label == "path" else above[-1:]) for above in folders]
+    return of_folders(paths, source.label)
 
 
 def _pictures(paths: Sequence[str]) -> Sequence[str]:

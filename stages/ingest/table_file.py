@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOO_MANY = "too_many_fields"
 MOST_ROWS, MOST_BYTES = 1_000_000, 1_000_000_000  # of a Parquet file, however small it is packed
 HOLDS = {"1", "1.0", "true"}  # values of a column that mean: the picture has its label
-_TEXT = (str, int, float)  # of a value
+TEXT = (str, int, float)  # of a value
 PROBLEM = "\0problem"  # a key that no table has: why a row cannot be used
 
 
@@ -62,7 +62,7 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
             "`ingest.table` names the columns"
         )
     for column in asked.values():  # a column without any text is another one than was meant
-        if not any(record.get(column) is None or isinstance(record[column], _TEXT) for record in records):
+        if not any(record.get(column) is None or isinstance(record[column], TEXT) for record in records):
             raise UserError(f"{name} has no text in its column `{column}`; name another column")
     return [_row(record, asked, table) for record in records]
 
@@ -70,22 +70,22 @@ def rows(file: Path, name: str, table: Table) -> list[Row]:
 def _row(record: dict[str, Any], asked: dict[str, str], table: Table) -> Row:
     """A row, with a problem where a value is no text."""
     values = {field: record.get(column) for field, column in asked.items()}
-    odd = [field for field, value in values.items() if not (value is None or isinstance(value, _TEXT))]
+    odd = [field for field, value in values.items() if not (value is None or isinstance(value, TEXT))]
     told = _flagged(record, table.flags)
     if problem := str(record.get(PROBLEM, "")) or ("not_a_text" if odd else ""):
         told["problem"] = problem
-    return Row(**{field: repr(value) if field in odd else _text(value) for field, value in values.items()} | told)
+    return Row(**{field: repr(value) if field in odd else as_text(value) for field, value in values.items()} | told)
 
 
 def _flagged(record: dict[str, Any], flags: Sequence[str]) -> dict[str, str]:
     """The label of a row in which each label has a column, with a 1 where it holds."""
-    held = [column for column in flags if _text(record.get(column)).strip().lower() in HOLDS]
+    held = [column for column in flags if as_text(record.get(column)).strip().lower() in HOLDS]
     if len(held) > 1:
         return {"problem": "several_labels"}
     return {"label": "".join(held)} if flags else {}
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as it stands in the file: nothing is empty, true is `true`, 1.0 is `1.0`."""
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN: Parquet's nothing
         return ""
@@ -210,11 +210,25 @@ def _letters(table: Any) -> int:
     return sum(compute.sum(compute.binary_length(one.dictionary).take(one.indices)).as_py() or 0 for one in chunks)
 
 
-def _coco(file: Path, name: str, table: Table) -> _Read:
-    """The images of a COCO file, each labelled by its category; or a plain list of records."""
+def _json_file(file: Path, name: str, table: Table) -> _Read:
+    """A plain list of records, or a COCO file."""
     found = _json(utf8(file, name), name)
     if isinstance(found, list) and all(isinstance(record, dict) for record in found):
         return _keys(found), found
+    return coco(found, name, table)
+
+
+def coco(found: Any, name: str, table: Table) -> _Read:
+    """The images of a COCO file, each labelled by its category; one of several categories has `PROBLEM`.
+
+    Args:
+        found: what the file holds.
+        name: what to call it.
+        table: its column `label` is what to call the category.
+
+    Raises:
+        UserError: it is no COCO file.
+    """
     try:
         names = {category["id"]: category["name"] for category in found["categories"]}
         of_image: dict[Any, set[str]] = defaultdict(set)
@@ -251,5 +265,5 @@ READERS: dict[str, Callable[[Path, str, Table], _Read]] = {
     "parquet": _parquet,
     "jsonl": _json_lines,
     "ndjson": _json_lines,
-    "json": _coco,
+    "json": _json_file,
 }

@@ -66,7 +66,8 @@ def read(file: Path, name: str, wanted: Sequence[str] = (), *, header: bool = Tr
             frame = _delimited(file, suffix, wanted) if header else _bare(file, suffix)
         elif suffix == ".parquet":
             table_file.check_parquet(file, name)
-            frame = pd.read_parquet(file)
+            frame = pd.read_parquet(file, dtype_backend="pyarrow")  # whole numbers stay so where some are missing
+            frame = frame.astype(object).where(frame.notna(), None)
         elif suffix in (".jsonl", ".ndjson"):
             with file.open(encoding="utf-8") as text:
                 frame = pd.DataFrame([json.loads(line) for line in text if line.strip()], dtype=object)
@@ -120,12 +121,8 @@ def _told(file: Path, suffix: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A value as `stages.ingest.table_file` reads it; what is no text (a list) is nothing."""
-    if value is None or isinstance(value, list | dict) or (hasattr(value, "__len__") and not isinstance(value, str)):
-        return ""
-    if value != value:  # noqa: PLR0124 - NaN
-        return ""
-    return str(value).lower() if str(value) in {"True", "False"} and not isinstance(value, str) else str(value)
+    """A value as `stages.ingest.table_file` reads it; what is no text (a list, a date) is nothing."""
+    return table_file.as_text(value) if isinstance(value, table_file.TEXT) else ""
 
 
 class Index:

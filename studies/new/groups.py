@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scipy.cluster.hierarchy import DisjointSet
 
 from stages.core.errors import UserError
+from stages.ingest import pattern
 from studies.new import names
 from studies.new.words import listed, number
 
@@ -188,20 +188,16 @@ def _without_column(layout: Layout) -> Layout:
     return replace(layout, keys=keys, labels=layout.whole or layout.labels, table=None)
 
 
-def _given(layout: Layout, pattern: str) -> dict[str, str]:
-    """What a pattern of the user gives."""
+def _given(layout: Layout, text: str) -> dict[str, str]:
+    """The groups that a pattern of the user names, by the code of `ingest.group`.
+
+    Raises:
+        UserError: it is no pattern with a group, or matches nothing.
+    """
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--group is {pattern!r}, which is no regular expression ({error})") from None
-    if "group" not in compiled.groupindex:
-        raise UserError(
-            f"--group is {pattern!r}, which is no column of the table; to name groups by a pattern, put (?P<group>...) "
-            "around what names the group"
-        )
-    found = names.groups_of(list(layout.labels), pattern)
-    if not any(found.values()):
-        raise UserError(
-            f"--group is {pattern!r}, which matches none of {len(found):,} paths; the first is {next(iter(found))!r}"
-        )
-    return {path: group for path, group in found.items() if group}
+        pattern.check(text, "group")
+    except ValueError as error:
+        raise UserError(f"--group is {text!r}, which is no column of the table; as a pattern, {error}") from None
+    paths = list(layout.labels)
+    found = pattern.found("--group", text, "group", paths)
+    return {path: group for path, group in zip(paths, found, strict=True) if group}

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stages.core.folders import COVERED, label_folders, part_level
-from stages.core.labels import tidy
 from stages.ingest.entry import printable
-from stages.ingest.labels import at_level
+from stages.ingest.labels import at_level, of_folders
 from studies.new import names
 
 if TYPE_CHECKING:
@@ -251,9 +250,7 @@ def _of_folders(paths: Sequence[str], rule: str | int) -> Layout:
         labels = {path: printable(at_level(path, rule)) for path in paths}
         why = f"The label is the folder at level {rule} below the top folder"
     else:
-        folders = [list(map(tidy, above)) for above in label_folders(paths, part_level(paths))]
-        joined = ["/".join(above if rule == "path" else above[-1:]) for above in folders]
-        labels = dict(zip(paths, map(printable, joined), strict=True))
+        labels = dict(zip(paths, map(printable, of_folders(paths, rule)), strict=True))
         why = "The label is the folder that a picture lies in"
         if rule == "path":
             why = "The label is the whole path of folders, since folders with the same name lie in several places"

@@ -151,8 +151,7 @@ def series(paths: Sequence[str], label: Mapping[str, str], folders: int = 0) -> 
     in front is a label's, or each file has its own.
     """
     for pattern in [after(one, folders) for one in SERIES]:
-        compiled = re.compile(pattern)
-        hits = {path: match["group"] if (match := compiled.match(path)) else "" for path in paths}
+        hits = groups_of(paths, pattern)
         sizes = Counter(hit for hit in hits.values() if hit)
         inside = sum(size for size in sizes.values() if size > 1)
         per_label: defaultdict[str, set[str]] = defaultdict(set)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import UserError
 from stages.core.labels import tidy
-from stages.ingest import entry
+from stages.ingest import entry, params, table_file
 from stages.ingest.entry import printable
 from studies.new import columns
 
@@ -264,30 +264,23 @@ def _of(places: Sequence[str], frame: pd.DataFrame, column: str) -> dict[str, st
 
 
 def _coco(file: Path, name: str, listing: Listing) -> Table | None:
-    """A file of COCO: images, annotations, categories; a picture that shows one category has it as its label."""
+    """A file of COCO, as `ingest` reads it; None where it is none, or labels no picture."""
     if file.stat().st_size > columns.LARGEST:
         return None
     try:
         whole = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(whole, dict) or not {"images", "annotations", "categories"} <= set(whole):
-            return None
-        kinds = {one["id"]: printable(tidy(str(one["name"]))) for one in whole["categories"]}
-        shown: dict[Any, Counter[str]] = {}
-        for one in whole["annotations"]:
-            shown.setdefault(one["image_id"], Counter())[kinds[one["category_id"]]] += 1
-        index = columns.Index(listing.pictures, name)
-        labels, missing, torn = dict.fromkeys(listing.pictures, ""), [], set()
-        names = [str(one["file_name"]) for one in whole["images"]]
-        for one, name_of_file, place in zip(whole["images"], names, index(names), strict=True):
-            if not place:
-                missing.append(name_of_file)
-            elif len(found := shown.get(one["id"], ())) == 1:
-                labels[place] = next(iter(found))
-            elif found:  # one that shows several categories has no label
-                torn.add(place)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        _, images = table_file.coco(whole, name, params.Table(file=name, label="category"))
+        names = [str(image["file_name"]) for image in images]
+    except (UserError, ValueError, KeyError, RecursionError):
         return None
+    labels, missing, torn = dict.fromkeys(listing.pictures, ""), [], set()
+    for image, file_name, place in zip(images, names, columns.Index(listing.pictures, name)(names), strict=True):
+        if not place:
+            missing.append(file_name)
+        elif table_file.PROBLEM in image:
+            torn.add(place)
+        elif image["category"]:
+            labels[place] = printable(tidy(image["category"]))
     if not any(labels.values()):
         return None
-    return Table(name, "file_name", "category", labels, missing, len(whole["images"]), kind="coco",
-                 torn=frozenset(torn))  # fmt: skip
+    return Table(name, "file_name", "category", labels, missing, len(images), kind="coco", torn=frozenset(torn))

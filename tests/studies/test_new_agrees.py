@@ -157,7 +157,7 @@ def test_unlabelled_copies_cost_no_class_its_pictures(tmp_path: Path, new: Any, 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--group", "(?P<group>zzz)"], "matches none of 16 paths"),
+        (["--group", "(?P<group>zzz)"], "`--group` is .* matches none of 16 names"),
         (["--split", "published"], "neither folders .* nor a column of a table divide"),
         (["--label", "1"], "--label 1 takes 'test', 'train' for labels, which are names of parts"),
     ],

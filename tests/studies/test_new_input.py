@@ -207,8 +207,8 @@ def test_the_folder_of_the_repository_is_refused(tmp_path: Path, monkeypatch: py
     [
         (["--label", "table"], "--label table finds no label"),
         (["--label", "0"], "--label is '0'; it can be"),
-        (["--group", "(x"], "which is no regular expression"),
-        (["--group", "x+"], "put \\(\\?P<group>"),
+        (["--group", "(x"], "it is no regular expression"),
+        (["--group", "x+"], "write `\\(\\?P<group>"),
         (["--label-column", "x"], "no table of"),
         (["--seeds", "0"], "a number from 1 up"),
     ],

@@ -64,6 +64,18 @@ def test_a_csv_as_people_write_them(text: str, tmp_path: Path, new: Any, brought
     assert labels(brought()) == {"cat": 12, "dog": 12}
 
 
+@pytest.mark.parametrize("kind", ["Int64", "float64", "boolean", "string"])
+def test_a_parquet_file_without_a_label_in_some_rows(kind: str, tmp_path: Path, new: Any, brought: Any) -> None:
+    root = make(tmp_path / "pictures", [f"{i:02}.png" for i in range(30)])
+    values = pd.Series([None if i % 3 == 2 else i % 3 for i in range(30)]).astype(kind)  # type: ignore[call-overload]
+    pd.DataFrame({"file": [f"{i:02}.png" for i in range(30)], "label": values}).to_parquet(root / "labels.parquet")
+    said = new()
+    rows = labels(brought())
+    assert sorted(rows.values()) == [10, 10]
+    assert all(f"{label} 10" in said for label in rows)
+    assert "10 pictures have no label" in said
+
+
 def test_a_note_beside_each_picture(tmp_path: Path, new: Any, brought: Any) -> None:
     root = make(tmp_path / "pictures", [f"{i:03}.png" for i in range(20)])
     for i in range(20):
