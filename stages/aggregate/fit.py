@@ -94,7 +94,7 @@ def _judge(over: dict[str, _Interval], rules: Fit, seeds: int, splits: int) -> t
     # Verdict, whether it surely holds, whether it may hold, and the rule: both ends of the interval decide.
     tests = [
         ("overfit", gap.low > rules.gap, gap.high > rules.gap, of_gap),
-        ("underfit", train.high <= rules.low, train.low <= rules.low, of_train),
+        ("underfit", train.high < rules.low, train.low < rules.low, of_train),
         ("underfit", *_above(fall, rules.fall, over["fall_of_chance"], rules.floor), of_fall),
         ("overfit", *_above(rise, rules.rise, over["rise_of_chance"], rules.floor), of_rise),
     ]
