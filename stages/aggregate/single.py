@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from stages.aggregate import compare, resampled
-from stages.core.metrics import SHARES, WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL, is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def _ends(
     mean: float, variance: float, freedom: float, images: float, metric: str, alpha: float, added: float
 ) -> _Interval:
     """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
-    if metric not in SHARES:
+    if not is_share(metric):
         return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)
     if added:

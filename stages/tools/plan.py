@@ -26,7 +26,7 @@ from stages.aggregate import collect, compare
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.core.metrics import IN_POINTS, WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL, in_percent, limits
 from stages.tools.drawn import POWER, Draws, Parts
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main() -> None:
         parts = pilot(study, settings)
     else:
         parts, settings = stated(asked.accuracy, asked.seed_sd / 100), Aggregate()
-    unit = "points" if settings.compare in IN_POINTS else settings.compare.upper()
+    unit = "points" if in_percent(settings.compare) else settings.compare.upper()
     most = largest(parts, settings.compare)
     console.say("Studies are drawn and judged; this takes about a minute.")
     rows = table(parts, settings.alpha, most)
@@ -117,7 +117,7 @@ def largest(parts: Parts, metric: str) -> float:
     """The largest difference that there is of a metric."""
     if parts.share is not None:
         return max(parts.share, 1 - parts.share)
-    return 1.0 if metric in IN_POINTS else math.inf
+    return limits(metric)[1]
 
 
 def smallest(
