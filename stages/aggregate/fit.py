@@ -120,7 +120,10 @@ def _range(
     if len(tested) > 1:
         of_seed = {cell.seed: value for cell, value in zip(cells, values, strict=True)}
         part = "train" if key == "train_top1" else "val"
-        groups, ratio = [[of_seed[s] for s in one.split.seeds] for one in tested], resampled.ratio(list(tested), part)
+        groups, ratio = (
+            [[of_seed[s] for s in one.split.seeds] for one in tested],
+            resampled.held_out_ratio(list(tested), part),
+        )
     else:
         groups, ratio = [values], 0.0
     row = over_splits(groups, ratio, alpha)

@@ -79,7 +79,7 @@ def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> lis
     for cell in found:
         for (split, metric), value in cell.metrics.items():
             groups.setdefault((cell.variant, split, metric), {}).setdefault(place[cell.seed], []).append(value)
-    ratios = {part: resampled.ratio(tested, part) for part in ("train", "val", "test")}
+    ratios = {part: resampled.held_out_ratio(tested, part) for part in ("train", "val", "test")}
     return [
         {"variant": variant, "split": part, "metric": metric, **over_splits(list(values.values()), ratios[part], alpha)}
         for (variant, part, metric), values in groups.items()

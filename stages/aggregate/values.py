@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What groups of images say about a variance.
+class GroupSizes:
+    """What the sizes of groups of images mean for a variance.
 
-    Large groups are a large part of the mean that their own distance is taken from, so that a sum of squares falls
-    short by more than one part in the number of groups, and says less. `groups` is how many groups of one size say as
-    much: their number less 1 is the degrees of freedom. `small_sample` makes up for the shortfall, if the means of the
-    groups vary alike; it is G / (G - 1) for G groups of one size.
+    `equal_groups` is how many groups of one size say as much: their number less 1 is the degrees of freedom. The sum of
+    squares over G groups, divided by G, is too small: if the means of the groups vary alike, its expectation is the
+    variance x (1 - 2 sum w^3 / sum w^2 + sum w^2), where w is the share of a group in the images (decision 0403).
+    `small_sample` is the inverse of that factor; it is G / (G - 1) for groups of one size.
     """
 
-    groups: float
+    equal_groups: float
     small_sample: float
 
     @classmethod
-    def alike(cls, groups: int) -> Worth:
+    def alike(cls, groups: int) -> GroupSizes:
         """Of groups of one size, or of single images."""
         return cls(float(groups), groups / max(groups - 1, 1))
 
 
-def worth(groups: Iterable[str]) -> Worth:
-    """What images say of which these are the groups."""
+def group_sizes(groups: Iterable[str]) -> GroupSizes:
+    """The sizes of the groups, one name for each image."""
     sizes = Counter(groups).values()
     if len(set(sizes)) == 1:
-        return Worth.alike(len(sizes))
+        return GroupSizes.alike(len(sizes))
     total = sum(sizes)
-    squares, cubes = (sum((size / total) ** power for size in sizes) for power in (2, 3))
-    return Worth(equal_groups(sizes), 1 / (1 - 2 * cubes / squares + squares))
+    squares, cubes = (sum((size / total) ** power for size in sizes) for power in (2, 3))  # of the shares
+    return GroupSizes(equal_groups(sizes), 1 / (1 - 2 * cubes / squares + squares))
 
 
 def of(found: list[CellResults], metric: str) -> NDArray[Any]:

@@ -94,15 +94,17 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
             f"`aggregate.compare: {settings.compare}` is one number for each run, so a pilot does not show how it "
             "varies with the number of test images; plan for another metric"
         )
-    values, worth = found[0].blocks.astype(np.float64), found[0].worth
-    spread = compare.spread(values, compare.all_pairs(len(values)), worth)
-    size = spread.worth / spread.images  # 1, or less where groups differ in size: then fewer, of one size, say as much
+    values, sizes = found[0].blocks.astype(np.float64), found[0].group_sizes
+    spread = compare.spread(values, compare.all_pairs(len(values)), sizes)
+    size = (
+        spread.equal_groups / spread.units
+    )  # 1, or less where groups differ in size: then fewer, of one size, say as much
     left, image = float(spread.rest.mean()) * size, float(spread.image.mean()) * size / spread.seeds
     if not (spread.seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
     share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
-    of_runs = max(float(spread.seed.mean()) * size - left, 0.0) / worth.groups
-    return Parts(of_runs, left, image, share, len(found[0].images) / worth.groups)
+    of_runs = max(float(spread.seed.mean()) * size - left, 0.0) / sizes.equal_groups
+    return Parts(of_runs, left, image, share, len(found[0].image_ids) / sizes.equal_groups)
 
 
 def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:

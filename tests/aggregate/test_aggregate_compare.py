@@ -129,7 +129,7 @@ def test_the_interval_of_one_variant_covers_near_the_end_too(accuracy: float, im
     rng, inside = np.random.default_rng(4), 0
     for _ in range(600):
         right = statistics.simulate(rng, np.full(1, 0.3), 3, images, accuracy=accuracy)
-        row = single.of_one(right[0], "top1", 0.05)
+        row = single.one_split(right[0], "top1", 0.05)
         assert row["ci_low"] is not None and row["ci_high"] is not None  # noqa: PT018
         inside += row["ci_low"] <= accuracy <= row["ci_high"]
     assert 0.925 <= inside / 600 <= 0.985
@@ -280,7 +280,7 @@ def test_seeds_that_vary_unequally_decide_large_differences_pair_by_pair(seeds: 
     parts = compare.spread(right, pairs)
     family = joint.family(parts)
     assert family.alone
-    assert not family.refused.any()
+    assert not family.without_variation.any()
     for index, (a, b) in enumerate(pairs):
         of_seeds = sum(max(parts.seed[v], parts.rest[v]) for v in (a, b))
         total = of_seeds + parts.image[index]

@@ -143,8 +143,12 @@ def test_splits_with_one_test_set_vary_by_validation() -> None:
     images = [f"{i:02}" for i in range(50)]
     twice = resampled.influence([one_split(images, right), one_split(images, right)])
     np.testing.assert_allclose(twice, resampled.influence([one_split(images, right)]))
-    assert resampled.ratio([one_split(images, right)] * 2) == 0.5  # test stays: validation is what the splits vary
-    assert resampled.ratio([one_split(images, right), one_split(images[1:], right[..., 1:])]) == pytest.approx(1 / 3)
+    assert (
+        resampled.held_out_ratio([one_split(images, right)] * 2) == 0.5
+    )  # test stays: validation is what the splits vary
+    assert resampled.held_out_ratio([one_split(images, right), one_split(images[1:], right[..., 1:])]) == pytest.approx(
+        1 / 3
+    )
 
 
 @pytest.mark.parametrize(("splits", "run"), [(2, 0.02), (3, 0.02), (5, 0.02), (10, 0.0)])

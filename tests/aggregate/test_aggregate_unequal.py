@@ -47,10 +47,10 @@ def test_what_groups_are_worth_makes_up_for_the_mean_that_they_share(sizes: list
     """The expectation of the sum of squares, by its matrix: with the factor it is the variance of the mean."""
     weight = np.array(sizes) / sum(sizes)
     away = np.eye(len(sizes)) - np.outer(np.ones(len(sizes)), weight)
-    found = values.worth(str(group) for group, size in enumerate(sizes) for _ in range(size))
+    found = values.group_sizes(str(group) for group, size in enumerate(sizes) for _ in range(size))
     shown = float(np.trace(away.T @ np.diag(weight**2) @ away))
     assert shown * found.small_sample == pytest.approx((weight**2).sum())
-    assert found.groups == pytest.approx(1 / (weight**2).sum())
+    assert found.equal_groups == pytest.approx(1 / (weight**2).sum())
 
 
 def test_the_variance_of_a_mean_over_splits_is_that_of_the_groups() -> None:
