@@ -165,17 +165,10 @@ def one_split(
     else:
         covers = "images" if one_seed else "images and seeds"
     return Estimate(
-        means=values.mean(axis=(1, 2), dtype=np.float64),
-        pairs=pairs,
-        low=low,
-        high=high,
-        p=p,
+        means=values.mean(axis=(1, 2), dtype=np.float64), pairs=pairs, low=low, high=high, p=p, covers=covers,
         half_over_images=unknown if whole else over_images(values, pairs, settings.alpha, sizes),
-        same=alike(values, predicted, pairs),
-        covers=covers,
-        family=joint.family(parts),
-        one_seed=one_seed,
-    )
+        same=alike(values, predicted, pairs), family=joint.family(parts), one_seed=one_seed,
+    )  # fmt: skip
 
 
 def alike(values: NDArray[Any], predicted: NDArray[Any], pairs: Pairs) -> NDArray[np.bool_]:

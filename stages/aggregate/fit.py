@@ -119,16 +119,14 @@ def _range(
     """Mean and the ends of its interval over seeds or splits; of one seed the value itself."""
     if len(tested) > 1:
         of_seed = {cell.seed: value for cell, value in zip(cells, values, strict=True)}
-        part = "train" if key == "train_top1" else "val"
         groups, ratio = (
             [[of_seed[s] for s in one.split.seeds] for one in tested],
-            resampled.held_out_ratio(list(tested), part),
+            resampled.held_out_ratio(list(tested), "train" if key == "train_top1" else "val"),
         )
     else:
         groups, ratio = [values], 0.0
     row = over_splits(groups, ratio, alpha)
     mean, low, high = row["mean"], row["ci_low"], row["ci_high"]
-    assert mean is not None  # noqa: S101 - there is a value
     return _Interval(mean, mean if low is None else low, mean if high is None else high)
 
 

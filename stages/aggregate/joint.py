@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an equal one costs more than the reverse
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
 DISCOUNT = 0.5  # the shared variance gets the degrees of freedom of this many variants less: few cannot show inequality
-TWO_SEEDS = 0.3  # with two seeds, the most that the seeds may add to the variance of a difference
-THREE_SEEDS = 0.3  # the same with three, where the variants may be unequal (Bartlett at the level below)
-PERHAPS = 0.5
+OF_SEEDS = (
+    0.3  # the most that two seeds, or three of variants that may be unequal, may add to the variance of a difference
+)
+PERHAPS = 0.5  # level of Bartlett's test: whether, with three seeds, the variants may be unequal
 LIKE_ONE = 1.5  # the seeds of a pair get at most the degrees of freedom of so many variants: they may vary unequally
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(160)  # of an integral between -1 and 1
 MOST_FREEDOM = 1e6
@@ -159,11 +160,10 @@ def _must_stand_alone(found: Spread, used: Floats, moving: NDArray[np.bool_]) ->
     total = a + b + found.image
     with np.errstate(divide="ignore", invalid="ignore"):
         share_of_seeds = np.where(total > 0, (a + b - rest_a - rest_b) / total, 0.0)
-    largest = float(share_of_seeds.max())
-    if found.seeds == 3 and largest > THREE_SEEDS:
-        # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
-        return unequal(np.maximum(found.seed, found.rest)[moving], found.seeds - 1, PERHAPS)
-    return found.seeds == 2 and largest > TWO_SEEDS
+    if found.seeds > 3 or not share_of_seeds.max() > OF_SEEDS:
+        return False
+    # Seeds that agree by more than the images allow agree by chance: that proves no small variance.
+    return found.seeds == 2 or unequal(np.maximum(found.seed, found.rest)[moving], found.seeds - 1, PERHAPS)
 
 
 def _pooled(found: Spread, used: Floats, own: NDArray[np.bool_], moving: int) -> tuple[Floats, Floats]:

@@ -106,16 +106,9 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     judged = family(table, pairs, ratio, least, added_by_a_run(tested), [v not in repeated for v in range(len(table))])
     covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
-        means=table.mean(axis=1),
-        pairs=pairs,
-        low=low,
-        high=high,
-        p=p,
+        means=table.mean(axis=1), pairs=pairs, low=low, high=high, p=p, same=same, covers=covers, family=judged,
         half_over_images=np.full(len(pairs), np.nan) if whole else around,
-        same=same,
-        covers=covers,
-        family=judged,
-    )
+    )  # fmt: skip
 
 
 def family(

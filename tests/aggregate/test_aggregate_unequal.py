@@ -83,7 +83,7 @@ def test_one_of_four_variants_that_varies_more_on_three_splits_is_rarely_called_
 
 def test_a_part_of_the_variance_has_no_interval_of_no_width() -> None:
     """The splits agree by more than their seeds allow, so that even the upper limit is below 0."""
-    rows = {row["part"]: row for row in summary.parts(np.array([[0.7, 0.9], [0.71, 0.89]]), 0.05)}
+    rows = {row["part"]: row for row in summary.causes(np.array([[0.7, 0.9], [0.71, 0.89]]), 0.05)}
     assert (rows["split"]["sd"], rows["split"]["sd_low"], rows["split"]["sd_high"]) == (0, None, None)
     assert rows["initialisation"]["sd_low"] < rows["initialisation"]["sd"] < rows["initialisation"]["sd_high"]
 
