@@ -116,7 +116,7 @@ bench: setup ## the benchmarks that need no pictures of yours; `python -m benchm
 	python -m benchmarks.designs
 
 plan: setup ## the smallest difference a design decides, from this study as a pilot or ARGS="--accuracy 0.85 --seed-sd 1"
-	python -m stages.aggregate.plan $(ARGS)
+	python -m stages.tools.plan $(ARGS)
 
 gpu: ## on a machine with a GPU: measure, repeat, train cifar10_gpu and cifar10_94 (OUT=folder; PYTHON's own packages where there is no .venv)
 	$(GPU) measure --minutes 3 --out $(OUT)/measure $(DATA:%=--data %)

@@ -55,7 +55,7 @@ def groups(rng: np.random.Generator, studies: int) -> list[str]:
     for name, sizes in SIZES.items():
         group = np.repeat(np.arange(len(sizes)), sizes)
         names = [f"{place:04}" for place in group]
-        worth = values.worth(names)
+        equal = values.group_sizes(names)
         for spread in (0.5, 1.0):
             skill = ndtri(ACCURACY) * np.sqrt(spread**2 + SHARED**2 + RUN**2 + SEED**2)
             hits = np.zeros(3)
@@ -63,15 +63,15 @@ def groups(rng: np.random.Generator, studies: int) -> list[str]:
                 latent = skill + spread * rng.normal(size=(2, len(sizes)))[:, None, group]
                 latent = latent + SHARED * rng.normal(size=len(group)) + SEED * rng.normal(size=(2, 3, 1))
                 right = (latent + RUN * rng.normal(size=(2, 3, len(group))) > 0).astype(np.int64)
-                one = single.of_one(values.blocks(right, names)[0], "top1", ALPHA, 0.0, worth)
-                pair = compare.one_split(values.blocks(right, names), right, Aggregate(), worth)
+                one = single.one_split(values.blocks(right, names)[0], "top1", ALPHA, 0.0, equal)
+                pair = compare.one_split(values.blocks(right, names), right, Aggregate(), equal)
                 hits += [
                     float(one["ci_low"] or 0) <= ACCURACY <= float(one["ci_high"] or 0),
                     pair.low[0] <= 0 <= pair.high[0],
                     bool((pair.family.p() < ALPHA).any()),
                 ]
             shares = hits / studies
-            row = f"{name} | {worth.groups:.1f} | {spread:g}"
+            row = f"{name} | {equal.equal_groups:.1f} | {spread:g}"
             print(f"| {row} | " + " | ".join(map(short, shares)) + " |", flush=True)
             if shares[1] < LEAST - _chance(LEAST, studies) or shares[2] > MOST + _chance(MOST, studies):
                 wrong.append(row)

@@ -89,7 +89,7 @@ def decided(right: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.boo
     total = a + b + parts.image
     squares = np.maximum(a**2 + b**2, 1e-12)
     freedom = np.minimum((parts.seeds - 1) * total**2 / squares, 1e9)
-    _, _, p = compare.interval(parts.difference, total / (parts.seeds * parts.images), freedom, ALPHA)
+    _, _, p = compare.interval(parts.difference, total / (parts.seeds * parts.units), freedom, ALPHA)
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # Holm
     before = np.zeros(len(p), dtype=np.bool_)
@@ -163,7 +163,7 @@ def coverage(rng: np.random.Generator, studies: int) -> None:
             for _ in range(count):
                 right = simulate(rng, spread, seeds + 1, images, accuracy=accuracy)
                 known = compare.one_split(right[:, :seeds], right, Aggregate())
-                row = single.of_one(right[0, :seeds], "top1", ALPHA)
+                row = single.one_split(right[0, :seeds], "top1", ALPHA)
                 next_run = right[0, seeds].mean()
                 ends = [row["ci_low"], row["ci_high"], row["run_low"], row["run_high"]]
                 low, high, least, most = (float("nan") if end is None else end for end in ends)

@@ -103,7 +103,7 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
     names = sorted(sizes)
     single = np.array([sizes[name] == 1 for name in names])
     copies = [
-        sum(group[first.paths[i]] in known for i in t.images) for t, known in zip(first.tested, learnt, strict=True)
+        sum(group[first.paths[i]] in known for i in t.image_ids) for t, known in zip(first.tested, learnt, strict=True)
     ]
     rows = []
     for place, variant in enumerate(first.variants):
@@ -114,8 +114,8 @@ def table(published: Path, clean: Path) -> list[dict[str, Any]]:
             "variant": variant,
             "splits": len(first.tested),
             "train_images": first.train,
-            "published_images": len(first.tested[0].images),
-            "clean_images": len(second.tested[0].images),
+            "published_images": len(first.tested[0].image_ids),
+            "clean_images": len(second.tested[0].image_ids),
             "copies": float(np.mean(copies)),
             "families": int(_common(one, two).sum()),
             **dict(zip(("class", "class_published", "class_clean"), most_unlike(first, second), strict=True)),
@@ -209,7 +209,7 @@ def families(arm: Arm, place: int, names: list[str], group: dict[str, str], lear
     index = {name: number for number, name in enumerate(names)}
     right = np.full((len(arm.tested), len(names)), np.nan)
     for row, one in zip(right, arm.tested, strict=True):
-        of_image = np.array([index[group[arm.paths[image]]] for image in one.images])
+        of_image = np.array([index[group[arm.paths[image]]] for image in one.image_ids])
         count = np.bincount(of_image, minlength=len(names))
         hits = np.bincount(of_image, one.values[place].mean(axis=0, dtype=np.float64), len(names))
         row[count > 0] = hits[count > 0] / count[count > 0]

@@ -44,7 +44,7 @@ def _compare(tested: list[collect.Tested], names: list[str], settings: Aggregate
     if len(names) == 1:
         return []
     if len(tested) == 1:
-        known = compare.one_split(tested[0].blocks, tested[0].predicted, settings, tested[0].worth)
+        known = compare.one_split(tested[0].blocks, tested[0].predicted, settings, tested[0].group_sizes)
     else:
         known = resampled.several_splits(tested, settings)
     return compare.rows(known, names, settings)

@@ -1,4 +1,4 @@
-"""Read every cell that params.yaml asks for: stale folders are not looked at, a missing cell is named."""
+"""Read every cell that params.yaml asks for; a missing cell is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from stages.aggregate.values import Worth
+    from stages.aggregate.values import GroupSizes
 
 MANIFEST = "data/clean/manifest.csv"
 
@@ -28,7 +28,7 @@ class CellResults:
     variant: str
     seed: int
     config: dict[str, Any]
-    metrics: dict[tuple[str, str], float]
+    metrics: dict[tuple[str, str], float]  # (part, metric) -> value; part is train, val or test
     history: list[dict[str, str]]
     predictions: pd.DataFrame
 
@@ -55,7 +55,7 @@ class Tested:
     """
 
     split: SharedSplit
-    images: list[str]
+    image_ids: list[str]
     groups: list[str]
     values: NDArray[Any]
     predicted: NDArray[np.int64]
@@ -67,9 +67,11 @@ class Tested:
         return values.blocks(self.values, self.groups)
 
     @property
-    def worth(self) -> Worth:
-        """What the blocks say about a variance."""
-        return values.worth(self.groups) if self.values.shape[-1] == len(self.groups) else values.Worth.alike(1)
+    def group_sizes(self) -> GroupSizes:
+        """The sizes of the groups; a metric of the whole cell has one value, so no groups."""
+        if self.values.shape[-1] != len(self.groups):
+            return values.GroupSizes.alike(1)
+        return values.group_sizes(self.groups)
 
 
 def read(wanted: list[tuple[str, int]]) -> list[CellResults]:
@@ -106,17 +108,17 @@ def tested(found: list[CellResults], metric: str) -> list[Tested]:
     """
     group = {row["image_id"]: row["group_id"] for row in files.read_rows(MANIFEST)}
     tables = [cell.predictions for cell in found]
-    ids = {image for table in tables for image in table.loc[table["split"] == "test", "image_id"]}
-    if equal_groups(Counter(group.get(image, image) for image in ids).values()) < FEWEST_GROUPS:
+    tested_ids = {image for table in tables for image in table.loc[table["split"] == "test", "image_id"]}
+    if equal_groups(Counter(group.get(image, image) for image in tested_ids).values()) < FEWEST_GROUPS:
         group = {}
     every = []
     for split in splits():
         inside = [cell for cell in found if cell.seed in split.seeds]
         table = inside[0].predictions
-        images = table[table["split"] == "test"]["image_id"].tolist()
-        groups = [group.get(image, image) for image in images]
+        ids = table[table["split"] == "test"]["image_id"].tolist()
+        groups = [group.get(image, image) for image in ids]
         shown = values.of(inside, metric), values.predicted(inside), values.two_more(inside, metric)
-        every.append(Tested(split, images, groups, *shown))
+        every.append(Tested(split, ids, groups, *shown))
     return every
 
 

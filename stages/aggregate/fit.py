@@ -94,7 +94,7 @@ def _judge(over: dict[str, _Interval], rules: Fit, seeds: int, splits: int) -> t
     # Verdict, whether it surely holds, whether it may hold, and the rule: both ends of the interval decide.
     tests = [
         ("overfit", gap.low > rules.gap, gap.high > rules.gap, of_gap),
-        ("underfit", train.high <= rules.low, train.low <= rules.low, of_train),
+        ("underfit", train.high < rules.low, train.low < rules.low, of_train),
         ("underfit", *_above(fall, rules.fall, over["fall_of_chance"], rules.floor), of_fall),
         ("overfit", *_above(rise, rules.rise, over["rise_of_chance"], rules.floor), of_rise),
     ]
@@ -119,13 +119,14 @@ def _range(
     """Mean and the ends of its interval over seeds or splits; of one seed the value itself."""
     if len(tested) > 1:
         of_seed = {cell.seed: value for cell, value in zip(cells, values, strict=True)}
-        part = "train" if key == "train_top1" else "val"
-        groups, ratio = [[of_seed[s] for s in one.split.seeds] for one in tested], resampled.ratio(list(tested), part)
+        groups, ratio = (
+            [[of_seed[s] for s in one.split.seeds] for one in tested],
+            resampled.held_out_ratio(list(tested), "train" if key == "train_top1" else "val"),
+        )
     else:
         groups, ratio = [values], 0.0
     row = over_splits(groups, ratio, alpha)
     mean, low, high = row["mean"], row["ci_low"], row["ci_high"]
-    assert mean is not None  # noqa: S101 - there is a value
     return _Interval(mean, mean if low is None else low, mean if high is None else high)
 
 

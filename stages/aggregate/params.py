@@ -12,7 +12,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Fit(Section):
-    """When a variant counts as underfit or overfit; figures are means over its seeds."""
+    """When a variant counts as underfit or overfit: a rule holds if it does for the whole interval over the seeds.
+
+    A rule whose limit lies within the interval is open. The first rule that holds gives the verdict; if none holds and
+    one is open, the verdict is `not decided`.
+    """
 
     gap: Fraction = 0.1
     low: Fraction = 0.5
@@ -52,7 +56,7 @@ class Aggregate(Section):
     Attributes:
         alpha: intervals cover 1 - alpha; the family of all comparisons has this error.
         compare: the metric that variants are compared and ranked by; chosen before the figures are seen.
-        margin: two variants are practically equal when they differ by less, in units of the metric (0.01: a point).
+        margin: two variants are equal when they are shown to differ by less, in units of the metric (0.01: a point).
         fit: rules of the verdict on learning curves.
         suspects: rules of likely label errors among validation and test images.
         audit: likely label errors among all images, those of training too.

@@ -30,22 +30,20 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STANDS_OUT = 0.2  # level of the F test that a pair varies more over the splits than all pairs do
-UNEQUAL = 0.5  # level of Bartlett's test: with three splits, whether the variants may vary unequally
+# Levels of decision 0431; on one split those of 0403 hold (`joint`).
+PAIR_STANDS_OUT = 0.2  # of the F test that a pair varies more over the splits than all pairs do
+UNEQUAL_OVER_SPLITS = 0.5  # of Bartlett's test: with three splits, whether the variants may vary unequally
 
 
 def fixed(tested: list[Tested]) -> bool:
     """Whether all splits test the same images: a published test set, and only the rest is split again."""
-    return all(set(one.images) == set(tested[0].images) for one in tested)
+    return all(set(one.image_ids) == set(tested[0].image_ids) for one in tested)
 
 
-def ratio(tested: list[Tested], part: str = "test") -> float:
-    """Images held out of training for each image trained on, in the mean over the splits.
+def held_out_ratio(tested: list[Tested], part: str = "test") -> float:
+    """Test images (for figures on `part` val: validation images) for each training image, mean over the splits.
 
-    Args:
-        tested: of the splits.
-        part: whose figures are meant, `train`, `val` or `test`; a published test set that is the same in all splits is
-            not what they vary, and gives way to the validation set.
+    Where all splits share a test set, they do not vary it, and the validation images stand in for those of the test.
     """
     held_out = "val" if part == "val" or fixed(tested) else "test"
     return float(np.mean([one.split.images(held_out) / one.split.images("train") for one in tested]))
@@ -74,12 +72,12 @@ def influence(tested: list[Tested]) -> Floats:
         share = (each - each.mean(axis=1, keepdims=True)) / (each.shape[1] * len(tested))
         if each.shape[1] == len(one.groups):  # not for a metric that is one number a cell
             np.add.at(total.T, [index[group] for group in one.groups], share.T)
-    return np.asarray(total * np.sqrt(worth(tested).small_sample))
+    return np.asarray(total * np.sqrt(group_sizes(tested).small_sample))
 
 
-def worth(tested: list[Tested]) -> values.Worth:
+def group_sizes(tested: list[Tested]) -> values.GroupSizes:
     """What the groups of all splits say; one that is tested twice as often counts as one of twice the size."""
-    return values.worth(group for one in tested for group in one.groups)
+    return values.group_sizes(group for one in tested for group in one.groups)
 
 
 def interval(each: Floats, ratio: float, alpha: float, least: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
@@ -96,19 +94,20 @@ def several_splits(tested: list[Tested], settings: Aggregate) -> compare.Estimat
     table, whole = means(tested), settings.compare in WHOLE_CELL
     pairs = compare.all_pairs(len(table))
     first, second = np.array(pairs).T
-    each, held_out = table[first] - table[second], ratio(tested)
+    each, ratio = table[first] - table[second], held_out_ratio(tested)
     shares = influence(tested)
     least = ((shares[first] - shares[second]) ** 2).sum(axis=1)
-    low, high, p = interval(each, held_out, settings.alpha, least)
+    low, high, p = interval(each, ratio, settings.alpha, least)
     scale = max(float(one.values.max() - one.values.min()) for one in tested)
-    images, seeds = worth(tested).groups, tested[0].values.shape[1]
+    images, seeds = group_sizes(tested).equal_groups, tested[0].values.shape[1]
     around = np.sqrt(least + 2 * scale**2 / seeds / images**2) * stdtrit(images - 1.0, 1 - settings.alpha / 2)
     same = np.all([compare.alike(one.values, one.predicted, pairs) for one in tested], axis=0)
     repeated = set(second[same].tolist())
-    judged = family(table, pairs, held_out, least, of_seeds(tested), [v not in repeated for v in range(len(table))])
+    judged = family(table, pairs, ratio, least, added_by_a_run(tested), [v not in repeated for v in range(len(table))])
     covers = "seeds and splits" if fixed(tested) else "images, seeds and splits"
     return compare.Estimate(
-        table.mean(axis=1), pairs, low, high, p, np.full(len(pairs), np.nan) if whole else around, same, covers, judged,
+        means=table.mean(axis=1), pairs=pairs, low=low, high=high, p=p, same=same, covers=covers, family=judged,
+        half_over_images=np.full(len(pairs), np.nan) if whole else around,
     )  # fmt: skip
 
 
@@ -134,9 +133,9 @@ def family(
     shared = (len(some) - 1) * (splits - 1)
     pool = 2 * float((residual**2).sum()) / shared
     with np.errstate(divide="ignore", invalid="ignore"):
-        alone = (own > pool) & (f.sf(own / pool, splits - 1, shared) < STANDS_OUT)
+        alone = (own > pool) & (f.sf(own / pool, splits - 1, shared) < PAIR_STANDS_OUT)
     squares = (residual**2).sum(axis=1) / (splits - 1)
-    few = splits == 2 or (splits == 3 and len(some) > 2 and joint.unequal(squares, splits - 1, UNEQUAL))
+    few = splits == 2 or (splits == 3 and len(some) > 2 and joint.unequal(squares, splits - 1, UNEQUAL_OVER_SPLITS))
     alone |= few
     used = np.where(alone, own, pool)
     freedom = np.where(alone, splits - 1.0, float(shared))
@@ -147,8 +146,8 @@ def family(
     return joint.Family(variants, difference, error, freedom, error == 0, run, np.full(len(run), splits - 1.0), few)
 
 
-def of_seeds(tested: list[Tested]) -> Floats:
-    """The variance of one run that the mean of its split hides (variants,)."""
+def added_by_a_run(tested: list[Tested]) -> Floats:
+    """What a single run adds to the variance of the mean of its split (variants,): s^2 (1 - 1 / seeds)."""
     seeds = tested[0].values.shape[1]
     if seeds == 1:
         return np.zeros(len(tested[0].values))

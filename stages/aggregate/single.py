@@ -2,35 +2,36 @@
 
 An accuracy is no sum of normal values near 100 %, so the first two are Wilson's (1927), with as many independent images
 as would give the variance that was found, and Student's t for the few seeds. The variance is the mean of two: the one
-that was found, and the one with two images more, of which all seeds get one right and the other wrong; without an error
-the first is 0. A mean over classes has two images more in every class (`values.two_more`). The interval over images and
-seeds needs three seeds: two agree by chance too often for it to cover.
+that was found, which is 0 if no seed ever errs, and the one after adding two images, of which every run gets one right
+and the other wrong. A mean over classes has two images more in every class (`values.two_more`). The interval over
+images and seeds needs three seeds: two agree by chance too often for it to cover.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from stages.aggregate import compare, resampled
-from stages.core.metrics import SHARES, WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL, is_share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stages.aggregate.collect import Tested
-    from stages.aggregate.values import Worth
+    from stages.aggregate.values import GroupSizes
 
     _Interval = tuple[float | None, float | None]
 
 FOUND = ["mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high", "run_low", "run_high"]
 COLUMNS = ["variant", "split", "metric", "images", "groups", *FOUND]
 NONE = (None, None)  # no interval
-FEWEST = 3  # seeds
-SMALLEST = 1e-20  # a variance below it is rounding
+FEWEST_SEEDS = 3  # seeds
+ROUNDING = 1e-20  # a variance below it is rounding
 SEEDS_COUNT = 0.75  # of their degrees of freedom: few seeds that agree by chance look like many
 
 
@@ -39,19 +40,19 @@ def rows(tested: list[Tested], names: list[str], metric: str, alpha: float) -> l
     about = {
         "split": "test",
         "metric": metric,
-        "images": len({image for one in tested for image in one.images}),
+        "images": len({image for one in tested for image in one.image_ids}),
         "groups": len({group for one in tested for group in one.groups}),
     }
     if len(tested) == 1:
         every = zip(tested[0].blocks, tested[0].added, strict=True)
-        found = [of_one(table, metric, alpha, float(added), tested[0].worth) for table, added in every]
+        found = [one_split(table, metric, alpha, float(added), tested[0].group_sizes) for table, added in every]
     else:
-        found = over_splits(tested, metric, alpha)
+        found = several_splits(tested, metric, alpha)
     return [{"variant": name, **about, **one} for name, one in zip(names, found, strict=True)]
 
 
-def of_one(
-    table: NDArray[Any], metric: str, alpha: float, added: float = 0.0, worth: Worth | None = None
+def one_split(
+    table: NDArray[Any], metric: str, alpha: float, added: float = 0.0, sizes: GroupSizes | None = None
 ) -> dict[str, float | None]:
     """Mean and intervals of one variant on one split.
 
@@ -60,34 +61,38 @@ def of_one(
         metric: whose values they are.
         alpha: the intervals cover 1 - alpha.
         added: `values.two_more` of it.
-        worth: what the groups say, if there are some that differ in size.
+        sizes: what the groups say, if there are some that differ in size.
     """
     seeds = len(table)
-    images = float(table.shape[1]) if worth is None else worth.groups
+    images = float(table.shape[1]) if sizes is None else sizes.equal_groups
     mean = float(table.mean(dtype=np.float64))
-    still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64), worth)
-    variance, freedom = _variance(table, worth)
-    around = NONE if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
-    of_seeds = freedom * SEEDS_COUNT
-    whole = _ends(mean, variance, of_seeds, images, metric, alpha, added) if seeds >= FEWEST else NONE
+    still, _ = _variance(table.mean(axis=0, keepdims=True, dtype=np.float64), sizes)
+    variance, freedom = _variance(table, sizes)
+    ends = partial(_ends, images=images, metric=metric, alpha=alpha, added=added)
+    around = NONE if metric in WHOLE_CELL else ends(mean, still, images - 1.0)
+    whole = ends(mean, variance, freedom * SEEDS_COUNT) if seeds >= FEWEST_SEEDS else NONE
     runs = table.mean(axis=1, dtype=np.float64)
     run = _student(mean, float(runs.var(ddof=1)) * (1 + 1 / seeds), seeds - 1.0, alpha) if seeds > 1 else NONE
     return _row(mean, around, whole, run)
 
 
-def over_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[str, float | None]]:
+def several_splits(tested: list[Tested], metric: str, alpha: float) -> list[dict[str, float | None]]:
     """The same of every variant over several splits, with the correction of Nadeau and Bengio (2003)."""
-    table, shares, ratio = resampled.means(tested), resampled.influence(tested), resampled.ratio(tested)
-    splits, images = table.shape[1], resampled.worth(tested).groups
-    different = len({image for one in tested for image in one.images}) / np.mean([len(one.images) for one in tested])
+    table, shares, ratio = resampled.means(tested), resampled.influence(tested), resampled.held_out_ratio(tested)
+    splits, images = table.shape[1], resampled.group_sizes(tested).equal_groups
+    ids = [one.image_ids for one in tested]
+    different = len({image for one in ids for image in one}) / np.mean([len(one) for one in ids])
     hidden = np.mean([one.added for one in tested], axis=0) / different**2
     found = []
-    for each, share, of_seeds, added in zip(table, shares, resampled.of_seeds(tested), hidden.tolist(), strict=True):
+    for each, share, of_run, added in zip(
+        table, shares, resampled.added_by_a_run(tested), hidden.tolist(), strict=True
+    ):
+        ends = partial(_ends, images=images, metric=metric, alpha=alpha, added=added)
         mean, still, spread = float(each.mean()), float(share @ share), float(each.var(ddof=1))
         factor = 1 / splits + ratio
-        whole = _ends(mean, max(factor * spread, still), splits - 1.0, images, metric, alpha, added)
-        around = NONE if metric in WHOLE_CELL else _ends(mean, still, images - 1.0, images, metric, alpha, added)
-        run = _student(mean, (1 + factor) * spread + float(of_seeds), splits - 1.0, alpha)
+        whole = ends(mean, max(factor * spread, still), splits - 1.0)
+        around = NONE if metric in WHOLE_CELL else ends(mean, still, images - 1.0)
+        run = _student(mean, (1 + factor) * spread + float(of_run), splits - 1.0, alpha)
         found.append(_row(mean, around, whole, run))
     return found
 
@@ -98,27 +103,27 @@ def _row(mean: float, around: _Interval, whole: _Interval, run: _Interval) -> di
 
 def _student(mean: float, variance: float, freedom: float, alpha: float) -> _Interval:
     """Student's interval; none where nothing varies."""
-    if variance < SMALLEST:
+    if variance < ROUNDING:
         return NONE
     half = float(stdtrit(freedom, 1 - alpha / 2)) * math.sqrt(variance)
     return mean - half, mean + half
 
 
-def _variance(table: NDArray[Any], worth: Worth | None) -> tuple[float, float]:
+def _variance(table: NDArray[Any], sizes: GroupSizes | None) -> tuple[float, float]:
     """Variance of the mean over seeds and images, and its degrees of freedom."""
-    both = np.stack([table, np.zeros_like(table)])  # the difference to a variant that is always 0
-    variance, freedom = compare.spread(both, [(0, 1)], worth).variance()
+    both = np.stack([table, np.zeros_like(table)])  # the mean is its difference to a variant that is always 0
+    variance, freedom = compare.spread(both, [(0, 1)], sizes).variance()
     return float(variance[0]), float(freedom[0])
 
 
 def _ends(
-    mean: float, variance: float, freedom: float, images: float, metric: str, alpha: float, added: float
+    mean: float, variance: float, freedom: float, *, images: float, metric: str, alpha: float, added: float
 ) -> _Interval:
-    """Wilson's interval of a share, Student's of anything else; none of that where nothing varies."""
-    if metric not in SHARES:
+    """Wilson's interval of a share; Student's of another metric, or none where nothing varies."""
+    if not is_share(metric):
         return _student(mean, variance, freedom, alpha)
     mean = min(max(mean, 0.0), 1.0)
-    if added:
+    if added:  # as many images as would get this variance from two more
         images = max(math.sqrt((mean**2 + (1 - mean) ** 2) / added) - 2, 1.0)
     middle = (images * mean + 1) / (images + 2)
     widened = (images**2 * variance + mean**2 + (1 - mean) ** 2) / (images + 2) ** 2

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from stages.aggregate.collect import CellResults, SharedSplit, Tested
 
+# In these tables the column `split` is a part of a split: train, val or test.
 VARIANCE = ["variant", "split", "metric", "part", "n", "df", "sd", "sd_low", "sd_high"]  # columns of variance.csv
 SELECTION = {"val": ("top1", "loss"), "test": ("top1", "macro_f1", "nll", "ece")}  # what `dvc metrics diff` shows
 
@@ -57,8 +58,8 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
     if len(values) == 1 or row["sd"] == 0:
         return row
     means = np.array([math.fsum(split) / len(split) for split in values])
-    of_seeds = float(np.mean([statistics.variance(split) / len(split) if len(split) > 1 else 0.0 for split in values]))
-    variance = resampled.variance_of_mean(means, ratio, of_seeds)
+    within = float(np.mean([statistics.variance(split) / len(split) if len(split) > 1 else 0.0 for split in values]))
+    variance = resampled.variance_of_mean(means, ratio, within)
     half = float(stdtrit(len(means) - 1, 1 - alpha / 2) * np.sqrt(variance))
     return row | _around(row["mean"], half)
 
@@ -66,20 +67,20 @@ def over_splits(values: list[list[float]], ratio: float, alpha: float) -> dict[s
 def runs(found: list[CellResults]) -> list[dict[str, Any]]:
     """The rows of runs.csv: every metric of every cell."""
     return [
-        {"variant": cell.variant, "seed": cell.seed, "split": split, "metric": metric, "value": value}
+        {"variant": cell.variant, "seed": cell.seed, "split": part, "metric": metric, "value": value}
         for cell in found
-        for (split, metric), value in cell.metrics.items()
+        for (part, metric), value in cell.metrics.items()
     ]
 
 
 def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> list[dict[str, Any]]:
     """The rows of summary.csv: every metric of every variant, over its seeds."""
-    place = {seed: number for number, one in enumerate(tested) for seed in one.split.seeds}
+    split_of = {seed: number for number, one in enumerate(tested) for seed in one.split.seeds}
     groups: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     for cell in found:
-        for (split, metric), value in cell.metrics.items():
-            groups.setdefault((cell.variant, split, metric), {}).setdefault(place[cell.seed], []).append(value)
-    ratios = {part: resampled.ratio(tested, part) for part in ("train", "val", "test")}
+        for (part, metric), value in cell.metrics.items():
+            groups.setdefault((cell.variant, part, metric), {}).setdefault(split_of[cell.seed], []).append(value)
+    ratios = {part: resampled.held_out_ratio(tested, part) for part in ("train", "val", "test")}
     return [
         {"variant": variant, "split": part, "metric": metric, **over_splits(list(values.values()), ratios[part], alpha)}
         for (variant, part, metric), values in groups.items()
@@ -87,7 +88,7 @@ def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> lis
 
 
 def selection(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """metrics.json: variant -> split -> metric -> mean and sd, of the few metrics that `dvc metrics diff` shows."""
+    """metrics.json: variant -> part -> metric -> mean and sd, of the few metrics that `dvc metrics diff` shows."""
     chosen: dict[str, Any] = {}
     for row in rows:
         if row["metric"] in SELECTION.get(row["split"], ()):
@@ -103,13 +104,13 @@ def curves(found: list[CellResults]) -> list[dict[str, Any]]:
             "variant": cell.variant,
             "seed": cell.seed,
             "epoch": int(row["epoch"]),
-            "split": split,
-            "loss": _number(row.get(f"{split}_loss")),
-            "top1": _number(row.get(f"{split}_top1")),
+            "split": part,
+            "loss": _number(row.get(f"{part}_loss")),
+            "top1": _number(row.get(f"{part}_top1")),
         }
         for cell in found
         for row in cell.history
-        for split in ("train", "val")
+        for part in ("train", "val")
     ]
 
 
@@ -127,30 +128,31 @@ def variance(found: list[CellResults], splits: list[SharedSplit], alpha: float) 
     mean square between them less that, divided by the seeds of a split, the variance of the split. A negative estimate
     counts as 0.
 
-    `part` is `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of its own; `n` is the
-    number of seeds or splits that it is estimated from. A metric that some cell does not have is left out.
+    The column `part` is the cause: `initialisation` (seeds on one split), `split`, or `total`, of one run on a split of
+    its own; `n` is the number of seeds or splits that it is estimated from. A metric that some cell does not have is
+    left out.
     """
     rows = []
     for variant, cells in groupby(found, attrgetter("variant")):
         metrics = {cell.seed: cell.metrics for cell in cells}
-        for key in next(iter(metrics.values())):
-            if all(key in of_cell for of_cell in metrics.values()):
-                table = np.array([[metrics[seed][key] for seed in split.seeds] for split in splits])
-                about = {"variant": variant, "split": key[0], "metric": key[1]}
+        for part, metric in next(iter(metrics.values())):
+            if all((part, metric) in of_cell for of_cell in metrics.values()):
+                table = np.array([[metrics[seed][part, metric] for seed in split.seeds] for split in splits])
+                about = {"variant": variant, "split": part, "metric": metric}
                 same = dict.fromkeys(("sd_low", "sd_high")) if np.ptp(table) == 0 else {}  # shows no variation
-                rows += [about | part | same for part in parts(table, alpha)]
+                rows += [about | cause | same for cause in causes(table, alpha)]
     return rows
 
 
-def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
-    """The parts of the variance of values (splits, seeds of a split) that the design shows, as standard deviations."""
+def causes(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
+    """The causes of the variance of values (splits, seeds of a split) that the design shows, as standard deviations."""
     splits, seeds = table.shape
     if table.size == 1:
         return []
     if splits == 1 or seeds == 1:
         spread, freedom = float(table.var(ddof=1)), table.size - 1
-        part = "initialisation" if splits == 1 else "total"
-        return [_row(part, table.size, freedom, spread, _chi_squared(spread, freedom, alpha))]
+        cause = "initialisation" if splits == 1 else "total"
+        return [_row(cause, table.size, freedom, spread, _chi_squared(spread, freedom, alpha))]
     within, between = float(table.var(axis=1, ddof=1).mean()), seeds * float(table.mean(axis=1).var(ddof=1))
     inside, outside = splits * (seeds - 1), splits - 1
     of_split = max(between - within, 0.0) / seeds
@@ -167,11 +169,11 @@ def parts(table: NDArray[np.float64], alpha: float) -> list[dict[str, Any]]:
     ]
 
 
-def _row(part: str, n: int, freedom: float, spread: float, limits: tuple[float, float]) -> dict[str, Any]:
+def _row(cause: str, n: int, freedom: float, spread: float, limits: tuple[float, float]) -> dict[str, Any]:
     """As standard deviations; no interval where even its upper limit is not above 0: it would be one of no width."""
     low, high = (math.sqrt(max(limit, 0.0)) for limit in limits)
     ends = {"sd_low": low if high else None, "sd_high": high or None}
-    return {"part": part, "n": n, "df": freedom, "sd": math.sqrt(spread), **ends}
+    return {"part": cause, "n": n, "df": freedom, "sd": math.sqrt(spread), **ends}
 
 
 def _chi_squared(spread: float, freedom: float, alpha: float) -> tuple[float, float]:

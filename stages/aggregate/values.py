@@ -15,10 +15,10 @@ import numpy as np
 
 from stages.core import cells, files
 from stages.core.errors import UserError
-from stages.core.metrics import OVER_CLASSES, WHOLE_CELL, equal_groups
+from stages.core.metrics import OVER_CLASSES, equal_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What groups of images say about a variance.
+class GroupSizes:
+    """What the sizes of groups of images mean for a variance.
 
-    Large groups are a large part of the mean that their own distance is taken from, so that a sum of squares falls
-    short by more than one part in the number of groups, and says less. `groups` is how many groups of one size say as
-    much: their number less 1 is the degrees of freedom. `small_sample` makes up for the shortfall, if the means of the
-    groups vary alike; it is G / (G - 1) for G groups of one size.
+    `equal_groups` is how many groups of one size say as much: their number less 1 is the degrees of freedom. The sum of
+    squares over G groups, divided by G, is too small: if the means of the groups vary alike, its expectation is the
+    variance x (1 - 2 sum w^3 / sum w^2 + sum w^2), where w is the share of a group in the images (decision 0403).
+    `small_sample` is the inverse of that factor; it is G / (G - 1) for groups of one size.
     """
 
-    groups: float
+    equal_groups: float
     small_sample: float
 
     @classmethod
-    def alike(cls, groups: int) -> Worth:
+    def alike(cls, groups: int) -> GroupSizes:
         """Of groups of one size, or of single images."""
         return cls(float(groups), groups / max(groups - 1, 1))
 
 
-def worth(groups: Iterable[str]) -> Worth:
-    """What images say of which these are the groups."""
+def group_sizes(groups: Iterable[str]) -> GroupSizes:
+    """The sizes of the groups, one name for each image."""
     sizes = Counter(groups).values()
     if len(set(sizes)) == 1:
-        return Worth.alike(len(sizes))
+        return GroupSizes.alike(len(sizes))
     total = sum(sizes)
-    squares, cubes = (sum((size / total) ** power for size in sizes) for power in (2, 3))
-    return Worth(equal_groups(sizes), 1 / (1 - 2 * cubes / squares + squares))
+    squares, cubes = (sum((size / total) ** power for size in sizes) for power in (2, 3))  # of the shares
+    return GroupSizes(equal_groups(sizes), 1 / (1 - 2 * cubes / squares + squares))
 
 
 def of(found: list[CellResults], metric: str) -> NDArray[Any]:
@@ -61,9 +61,9 @@ def of(found: list[CellResults], metric: str) -> NDArray[Any]:
     Whole numbers for top-1, so that their sums are the same on every machine; one number a cell for a metric of
     `WHOLE_CELL`.
     """
-    if metric in WHOLE_CELL:
-        return _by_variant(found, [np.array([_drop(cell)]) for cell in found])
-    return _by_variant(found, [_images(table, metric) for table in _tests(found)])
+    if metric in OF_CELLS:
+        return _by_variant(found, [np.array([OF_CELLS[metric](cell)]) for cell in found])
+    return _by_variant(found, [OF_IMAGES[metric](table) for table in _tests(found)])
 
 
 def predicted(found: list[CellResults]) -> NDArray[np.int64]:
@@ -109,28 +109,32 @@ def two_more(found: list[CellResults], metric: str) -> NDArray[np.float64]:
     tables = _tests(found)
     _, truth = np.unique(tables[0]["label"].to_numpy(), return_inverse=True)
     sizes = np.bincount(truth)
-    right = [(table["label"] == table["predicted"]).to_numpy(dtype=np.float64) for table in tables]
+    right = [_right(table) for table in tables]
     each = _by_variant(found, right).mean(axis=1)
     recall = np.array([np.bincount(truth, weights=row) / sizes for row in each])
     return np.asarray(((recall**2 + (1 - recall) ** 2) / (sizes + 2) ** 2).sum(axis=1) / len(sizes) ** 2)
 
 
-def _images(table: pd.DataFrame, metric: str) -> NDArray[Any]:
-    if metric == "nll":
-        return table["loss"].to_numpy(dtype=np.float64)  # the plain cross entropy of each image
-    right = (table["label"] == table["predicted"]).to_numpy(dtype=np.int64)
-    if metric == "top1":
-        return right
+def _right(table: pd.DataFrame) -> NDArray[Any]:
+    return (table["label"] == table["predicted"]).to_numpy(dtype=np.int64)
+
+
+def _loss(table: pd.DataFrame) -> NDArray[np.float64]:
+    return table["loss"].to_numpy(dtype=np.float64)  # the plain cross entropy of each image
+
+
+def _recall(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Balanced accuracy, plus each image's influence on it."""
+    right = _right(table)
     labels, truth = np.unique(table["label"].to_numpy(), return_inverse=True)
-    if metric == "balanced_accuracy":
-        sizes = np.bincount(truth)
-        recall = np.bincount(truth, weights=right) / sizes
-        return np.asarray(recall.mean() + (right - recall[truth]) * (len(right) / (len(labels) * sizes[truth])))
-    return _f1(table["label"].to_numpy(), table["predicted"].to_numpy())
+    sizes = np.bincount(truth)
+    recall = np.bincount(truth, weights=right) / sizes
+    return np.asarray(recall.mean() + (right - recall[truth]) * (len(right) / (len(labels) * sizes[truth])))
 
 
-def _f1(label: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.float64]:
+def _f1(table: pd.DataFrame) -> NDArray[np.float64]:
     """Macro F1, plus each image's influence on it."""
+    label, guess = table["label"].to_numpy(), table["predicted"].to_numpy()
     names, codes = np.unique(np.concatenate([label, guess]), return_inverse=True)
     truth, called = np.split(codes, 2)
     both = truth == called
@@ -156,3 +160,10 @@ def _drop(cell: CellResults) -> float:
             "asks for none; name a strength there, or compare another metric"
         )
     return clean[0] - sum(changed) / len(changed)
+
+
+# The metrics that `aggregate.compare` can name: of a table of test images, and of a whole cell (`WHOLE_CELL`).
+OF_IMAGES: dict[str, Callable[[pd.DataFrame], NDArray[Any]]] = {
+    "top1": _right, "nll": _loss, "balanced_accuracy": _recall, "macro_f1": _f1
+}  # fmt: skip
+OF_CELLS: dict[str, Callable[[CellResults], float]] = {"robustness_drop": _drop}

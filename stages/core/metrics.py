@@ -1,19 +1,42 @@
-"""Properties of metrics, by their names."""
+"""Properties of metrics, by their names; and the effective number of groups of test images."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# Of those that `aggregate.compare` can name:
+# Fractions that are printed in percent, and their differences in points; so is `top<k>` of every k.
+PERCENT = {
+    "balanced_accuracy", "robustness_drop", "ece", "ece_scaled", "precision", "recall", "f1",
+    *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
+}  # fmt: skip
+# Where they are not those of a fraction (0 to 1) or of a loss (0 to infinity).
+LIMITS = {"mcc": (-1.0, 1.0), "robustness_drop": (-1.0, 1.0), "auroc": (0.0, 1.0)}
+# Of the metrics that `aggregate.compare` can name:
 LOWER_IS_BETTER = ("nll", "robustness_drop")
-SHARES = ("top1", "balanced_accuracy", "macro_f1")  # between 0 and 1
 OVER_CLASSES = ("balanced_accuracy", "macro_f1")  # means over classes, whatever their sizes
-IN_POINTS = ("top1", "balanced_accuracy", "macro_f1", "robustness_drop")  # differences are printed in percentage points
-FEWEST_GROUPS = 10  # equal groups of test images; fewer do not show how another (a patient, a site) would differ
 WHOLE_CELL = ("robustness_drop",)  # one number for a whole run, so that only seeds and splits show how it varies
+
+FEWEST_GROUPS = 10  # equal groups of test images; fewer do not show how another (a patient, a site) would differ
+
+
+def in_percent(metric: str) -> bool:
+    """Whether values are printed in percent and differences in points."""
+    return metric in PERCENT or re.fullmatch(r"top\d+", metric) is not None
+
+
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the largest value that a metric can have."""
+    return LIMITS.get(metric, (0.0, 1.0 if in_percent(metric) else math.inf))
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1, as a share of images does."""
+    return limits(metric) == (0.0, 1.0)
 
 
 def equal_groups(sizes: Collection[int]) -> float:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from stages.aggregate.params import Aggregate
 from stages.core import cells, console, files, params
 from stages.core.errors import UserError
-from stages.core.metrics import LOWER_IS_BETTER
+from stages.core.metrics import LOWER_IS_BETTER, WHOLE_CELL
 
 if TYPE_CHECKING:
     import argparse
 
     from stages.core.params import Study
-
-ON_VALIDATION = {"robustness_drop": "top1"}  # robustness is measured on test images alone
 
 
 class Candidate(NamedTuple):
@@ -64,7 +62,8 @@ def choose(study: Study) -> Choice:
 
     A variant is tied with the best when its mean lies within one standard error of the best mean (the
     one-standard-error rule; L. Breiman et al., "Classification and Regression Trees", 1984). The standard error is that
-    of the best. The metric is `aggregate.compare`, or what `ON_VALIDATION` names instead.
+    of the best. The metric is `aggregate.compare`. A metric of the whole cell is known for test images alone, so that
+    top-1 stands in for it.
 
     Raises:
         UserError: the study has no report yet, or no variant with a trained network.
@@ -72,7 +71,7 @@ def choose(study: Study) -> Choice:
     if not Path("reports/summary.csv").exists():
         raise UserError(f"reports/summary.csv is not here; {files.again()} makes it")
     compare = params.section(Aggregate, study.raw["aggregate"], "aggregate").compare
-    metric = ON_VALIDATION.get(compare, compare)
+    metric = "top1" if compare in WHOLE_CELL else compare
     found = _candidates(study, metric)
     if not found:
         raise UserError("params.yaml: no variant of this study is a trained network, so there is none to predict with")

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from stages.core import files
 from stages.core.markdown import markdown, on_one_line
+from stages.core.metrics import in_percent, limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,24 +131,19 @@ _COMMANDS = {character: f"\\{character}" for character in "&%$#_{}"} | {
 }  # fmt: skip
 
 
-PERCENT = {
-    "top1", "top5", "topk", "balanced_accuracy", "robustness_drop", "ece", "ece_scaled", "precision", "recall", "f1",
-    *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
-}  # fmt: skip
 NAMES = {
     "top1": "Top-1", "balanced_accuracy": "Balanced acc.", "mcc": "MCC", "auroc": "AUROC", "nll": "NLL", "ece": "ECE",
     "macro_f1": "Macro F1", "micro_f1": "Micro F1", "weighted_f1": "Weighted F1", "nll_scaled": "NLL, scaled",
     "ece_scaled": "ECE, scaled", "brier_scaled": "Brier, scaled",
 }  # fmt: skip
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test", "both": "validation and test"}
-SIGNED = ("mcc", "robustness_drop")  # a metric that can be below 0
 MISSING = "–"
 
 
 def metric_name(metric: str) -> str:
     """The printed name of a metric, with its unit."""
     name = NAMES.get(metric, metric.replace("_", " ").replace("top", "top-").capitalize())
-    return f"{name} %" if metric in PERCENT else name
+    return f"{name} %" if in_percent(metric) else name
 
 
 def spoken(metric: str) -> str:
@@ -157,21 +153,21 @@ def spoken(metric: str) -> str:
 
 def amount(value: float, metric: str, digits: int) -> str:
     """A value with its unit."""
-    return number(value, metric, digits) + (" %" if metric in PERCENT else "")
+    return number(value, metric, digits) + (" %" if in_percent(metric) else "")
 
 
 def apart(value: float, metric: str, digits: int | None = None) -> str:
     """A difference with its unit; without `digits` every digit, for a difference that a person has set."""
-    every = f"{100 * value if metric in PERCENT else value:.10g}"
+    every = f"{100 * value if in_percent(metric) else value:.10g}"
     text = every if digits is None else number(value, metric, digits)
-    return f"{text} {'point' if text == '1' else 'points'}" if metric in PERCENT else text
+    return f"{text} {'point' if text == '1' else 'points'}" if in_percent(metric) else text
 
 
 def number(value: float | None, metric: str = "", digits: int = 1) -> str:
     """A value of a metric: fractions as percent with `digits` decimals, others with `digits` + 2."""
     if value is None or math.isnan(value):
         return MISSING
-    if metric in PERCENT:
+    if in_percent(metric):
         text = f"{100 * value:.{digits}f}"
     else:  # a diverged loss would make its column as wide as the page
         text = f"{value:.{digits + 2}f}" if abs(value) < 1e5 else f"{value:.2e}".replace("e+", "e")
@@ -203,14 +199,13 @@ def interval(low: float | None, high: float | None, metric: str = "", digits: in
 
 def within(low: float | None, high: float | None, metric: str) -> tuple[float | None, float | None]:
     """An interval of a metric, cut at the limits of the metric: a t-interval of accuracy may exceed 1."""
-    least = -1.0 if metric in SIGNED else 0.0
-    most = 1.0 if metric in PERCENT or metric in ("auroc", "mcc") else math.inf
+    least, most = limits(metric)
     return low if low is None else max(low, least), high if high is None else min(high, most)
 
 
 def between(low: float, high: float, metric: str) -> tuple[float, float]:
     """An interval of a difference, cut at the limits of a difference: two shares are at most 100 points apart."""
-    least, most = (edge or 0.0 for edge in within(-math.inf, math.inf, metric))
+    least, most = limits(metric)
     return max(low, least - most), min(high, most - least)
 
 

@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from stages.core.metrics import SHARES, WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL, is_share
 from stages.report import findings, page, ranking
 from stages.report.page import apart, plural
 
@@ -70,7 +70,7 @@ def means(evidence: StudyEvidence, ranks: ranking.Ranking) -> str:
 def whole(evidence: StudyEvidence) -> str:
     """What the interval of a single variant covers."""
     seeds, kind = len(evidence.study.seeds), covered(evidence)
-    name = "Wilson's" if evidence.metric in SHARES else "Student's"
+    name = "Wilson's" if is_share(evidence.metric) else "Student's"
     if kind == "nothing":
         return "left empty, because one run gives one number"
     if seeds == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from benchmarks import statistics
-from stages.aggregate import compare, joint, single, summary, values
+from stages.aggregate import collect, compare, joint, single, summary, values
 from stages.aggregate.params import Aggregate
+from stages.core.metrics import WHOLE_CELL
 
 Wobble = tuple[float, float]
 
@@ -128,7 +129,7 @@ def test_the_interval_of_one_variant_covers_near_the_end_too(accuracy: float, im
     rng, inside = np.random.default_rng(4), 0
     for _ in range(600):
         right = statistics.simulate(rng, np.full(1, 0.3), 3, images, accuracy=accuracy)
-        row = single.of_one(right[0], "top1", 0.05)
+        row = single.one_split(right[0], "top1", 0.05)
         assert row["ci_low"] is not None and row["ci_high"] is not None  # noqa: PT018
         inside += row["ci_low"] <= accuracy <= row["ci_high"]
     assert 0.925 <= inside / 600 <= 0.985
@@ -196,11 +197,21 @@ def test_the_metrics_are_those_of_the_cells() -> None:
         ("nll", table["loss"].mean()),
         ("top1", (label == guess).mean()),
     ):
-        each = values._images(table, metric)
+        each = values.OF_IMAGES[metric](table)
         assert each.mean() == pytest.approx(theirs)
-    f1 = values._images(table, "macro_f1")  # the influence of an image is what leaving it out changes
+    f1 = values.OF_IMAGES["macro_f1"](table)  # the influence of an image is what leaving it out changes
     without = [metrics.f1_score(np.delete(label, i), np.delete(guess, i), average="macro") for i in range(5)]
     np.testing.assert_allclose(f1[:5] - f1.mean(), 199 * (f1.mean() - np.array(without)), atol=0.05)
+
+
+def test_no_metric_has_the_values_of_another() -> None:
+    """A metric that somebody adds to `aggregate.compare` needs values of its own: there is none to fall back on."""
+    named = get_args(Aggregate.model_fields["compare"].annotation)
+    assert sorted([*values.OF_IMAGES, *values.OF_CELLS]) == sorted(named)
+    assert tuple(values.OF_CELLS) == WHOLE_CELL
+    table = pd.DataFrame({"split": "test", "label": list("ab"), "predicted": list("aa"), "loss": [0.1, 0.9]})
+    with pytest.raises(KeyError):
+        values.of([collect.CellResults("v", 0, {}, {}, [], table)], "kappa")
 
 
 def test_a_failed_run_of_another_variant_leaves_the_chance_of_a_new_run() -> None:
@@ -269,7 +280,7 @@ def test_seeds_that_vary_unequally_decide_large_differences_pair_by_pair(seeds: 
     parts = compare.spread(right, pairs)
     family = joint.family(parts)
     assert family.alone
-    assert not family.refused.any()
+    assert not family.without_variation.any()
     for index, (a, b) in enumerate(pairs):
         of_seeds = sum(max(parts.seed[v], parts.rest[v]) for v in (a, b))
         total = of_seeds + parts.image[index]

@@ -68,13 +68,13 @@ def test_a_drop_over_splits_covers_the_images_that_they_test() -> None:
     """One number a run; the test images differ between splits, so they are in what it varies by."""
     drops = [np.random.default_rng(i).normal(0.1, 0.02, (2, 1, 1)) for i in range(4)]
     tested = [
-        collect.Tested(one.split, one.images, one.groups, drop, one.predicted, one.added)
+        collect.Tested(one.split, one.image_ids, one.groups, drop, one.predicted, one.added)
         for one, drop in zip(splits(4), drops, strict=True)
     ]
     settings = Aggregate(compare="robustness_drop")
     assert resampled.several_splits(tested, settings).covers == "images, seeds and splits"
     fixed = [
-        collect.Tested(one.split, tested[0].images, tested[0].groups, one.values, one.predicted, one.added)
+        collect.Tested(one.split, tested[0].image_ids, tested[0].groups, one.values, one.predicted, one.added)
         for one in tested
     ]
     assert resampled.several_splits(fixed, settings).covers == "seeds and splits"
@@ -83,7 +83,7 @@ def test_a_drop_over_splits_covers_the_images_that_they_test() -> None:
 def test_figures_without_variation_have_no_interval() -> None:
     assert summary.over_seeds([0.91] * 3, 0.05) == {"n": 3, "mean": 0.91, "sd": 0.0, "ci_low": None, "ci_high": None}
     assert summary.over_splits([[0.9, 0.9], [0.9, 0.9]], 0.3, 0.05)["ci_high"] is None
-    row = single.of_one(np.full((3, 1), 0.25), "robustness_drop", 0.05)
+    row = single.one_split(np.full((3, 1), 0.25), "robustness_drop", 0.05)
     assert (row["mean"], row["ci_low"], row["run_low"]) == (0.25, None, None)
 
 

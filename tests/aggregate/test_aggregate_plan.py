@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import statistics
-from stages.aggregate import collect, compare, drawn, joint, plan
+from stages.aggregate import collect, compare, joint
 from stages.aggregate.params import Aggregate
 from stages.core import console, files, params
 from stages.core.errors import UserError
+from stages.tools import drawn, plan
 
 ACCURACY = statistics.ACCURACY
 

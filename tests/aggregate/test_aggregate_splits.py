@@ -31,7 +31,7 @@ def nested(rng: np.random.Generator, splits: int, seeds: int, of_split: float, o
 
 @pytest.mark.parametrize(("of_split", "of_seed"), [(0.02, 0.01), (0.01, 0.02), (0.0, 0.02), (0.03, 0.0)])
 def test_known_parts_of_the_variance_are_found(of_split: float, of_seed: float) -> None:
-    rows = summary.parts(nested(np.random.default_rng(0), 4000, 3, of_split, of_seed), 0.05)
+    rows = summary.causes(nested(np.random.default_rng(0), 4000, 3, of_split, of_seed), 0.05)
     sd = {row["part"]: row["sd"] for row in rows}
     assert sd["initialisation"] == pytest.approx(of_seed, rel=0.03, abs=1e-12)
     assert sd["split"] == pytest.approx(of_split, rel=0.05, abs=0.0025)
@@ -40,7 +40,7 @@ def test_known_parts_of_the_variance_are_found(of_split: float, of_seed: float) 
 
 def test_the_parts_are_those_of_the_analysis_of_variance() -> None:
     table = nested(np.random.default_rng(1), 4, 3, 0.02, 0.01)
-    rows = {row["part"]: row for row in summary.parts(table, 0.05)}
+    rows = {row["part"]: row for row in summary.causes(table, 0.05)}
     f = stats.f_oneway(*table).statistic
     within = rows["initialisation"]["sd"] ** 2
     assert 1 + 3 * rows["split"]["sd"] ** 2 / within == pytest.approx(f)
@@ -58,7 +58,7 @@ def test_the_intervals_cover_the_parts(of_split: float, of_seed: float, splits: 
     truth = {"initialisation": of_seed, "split": of_split, "total": float(np.hypot(of_split, of_seed))}
     covered = dict.fromkeys(truth, 0)
     for _ in range(studies):
-        for row in summary.parts(nested(rng, splits, 3, of_split, of_seed), 0.05):
+        for row in summary.causes(nested(rng, splits, 3, of_split, of_seed), 0.05):
             if row["sd_high"] is not None:
                 covered[row["part"]] += row["sd_low"] <= truth[row["part"]] <= row["sd_high"]
     assert 0.93 <= covered["initialisation"] / studies <= 0.97
@@ -68,11 +68,11 @@ def test_the_intervals_cover_the_parts(of_split: float, of_seed: float, splits: 
 
 def test_one_part_alone_where_the_design_shows_no_more() -> None:
     values = np.array([[0.7, 0.8, 0.9]])
-    (shared,) = summary.parts(values, 0.05)
-    (own,) = summary.parts(values.T, 0.05)
+    (shared,) = summary.causes(values, 0.05)
+    (own,) = summary.causes(values.T, 0.05)
     assert (shared["part"], own["part"]) == ("initialisation", "total")
     assert shared["sd"] == own["sd"] == pytest.approx(0.1)
-    assert summary.parts(np.array([[0.7]]), 0.05) == []
+    assert summary.causes(np.array([[0.7]]), 0.05) == []
 
 
 def study_of_splits(rng: np.random.Generator, splits: int, train_effect: float, run: float) -> np.ndarray:
@@ -143,8 +143,12 @@ def test_splits_with_one_test_set_vary_by_validation() -> None:
     images = [f"{i:02}" for i in range(50)]
     twice = resampled.influence([one_split(images, right), one_split(images, right)])
     np.testing.assert_allclose(twice, resampled.influence([one_split(images, right)]))
-    assert resampled.ratio([one_split(images, right)] * 2) == 0.5  # test stays: validation is what the splits vary
-    assert resampled.ratio([one_split(images, right), one_split(images[1:], right[..., 1:])]) == pytest.approx(1 / 3)
+    assert (
+        resampled.held_out_ratio([one_split(images, right)] * 2) == 0.5
+    )  # test stays: validation is what the splits vary
+    assert resampled.held_out_ratio([one_split(images, right), one_split(images[1:], right[..., 1:])]) == pytest.approx(
+        1 / 3
+    )
 
 
 @pytest.mark.parametrize(("splits", "run"), [(2, 0.02), (3, 0.02), (5, 0.02), (10, 0.0)])

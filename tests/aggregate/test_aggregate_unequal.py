@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
@@ -46,10 +47,10 @@ def test_what_groups_are_worth_makes_up_for_the_mean_that_they_share(sizes: list
     """The expectation of the sum of squares, by its matrix: with the factor it is the variance of the mean."""
     weight = np.array(sizes) / sum(sizes)
     away = np.eye(len(sizes)) - np.outer(np.ones(len(sizes)), weight)
-    found = values.worth(str(group) for group, size in enumerate(sizes) for _ in range(size))
+    found = values.group_sizes(str(group) for group, size in enumerate(sizes) for _ in range(size))
     shown = float(np.trace(away.T @ np.diag(weight**2) @ away))
     assert shown * found.small_sample == pytest.approx((weight**2).sum())
-    assert found.groups == pytest.approx(1 / (weight**2).sum())
+    assert found.equal_groups == pytest.approx(1 / (weight**2).sum())
 
 
 def test_the_variance_of_a_mean_over_splits_is_that_of_the_groups() -> None:
@@ -82,7 +83,7 @@ def test_one_of_four_variants_that_varies_more_on_three_splits_is_rarely_called_
 
 def test_a_part_of_the_variance_has_no_interval_of_no_width() -> None:
     """The splits agree by more than their seeds allow, so that even the upper limit is below 0."""
-    rows = {row["part"]: row for row in summary.parts(np.array([[0.7, 0.9], [0.71, 0.89]]), 0.05)}
+    rows = {row["part"]: row for row in summary.causes(np.array([[0.7, 0.9], [0.71, 0.89]]), 0.05)}
     assert (rows["split"]["sd"], rows["split"]["sd_low"], rows["split"]["sd_high"]) == (0, None, None)
     assert rows["initialisation"]["sd_low"] < rows["initialisation"]["sd"] < rows["initialisation"]["sd_high"]
 
@@ -92,7 +93,7 @@ def test_macro_f1_of_images_is_its_mean_and_its_slope() -> None:
     rng = np.random.default_rng(0)
     label = rng.choice(list("abc"), 60)
     guess = np.where(rng.random(60) < 0.7, label, rng.choice(list("abc"), 60))
-    each = values._f1(label, guess)
+    each = values.OF_IMAGES["macro_f1"](pd.DataFrame({"label": label, "predicted": guess}))
     assert each.mean() == pytest.approx(f1_score(label, guess, average="macro"))
     for image in range(5):
         weight = np.ones(60)

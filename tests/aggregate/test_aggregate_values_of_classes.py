@@ -21,7 +21,7 @@ def cells(right: np.ndarray, truth: np.ndarray) -> list[collect.CellResults]:
 def interval(right: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     found = cells(right, truth)
     (table,), (added,) = values.of(found, "balanced_accuracy"), values.two_more(found, "balanced_accuracy")
-    row = single.of_one(table, "balanced_accuracy", 0.05, float(added))
+    row = single.one_split(table, "balanced_accuracy", 0.05, float(added))
     assert row["ci_low"] is not None
     assert row["ci_high"] is not None
     return row["ci_low"], row["ci_high"]

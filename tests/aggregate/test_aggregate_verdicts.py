@@ -31,6 +31,7 @@ FLAT = [2.0, 1.0, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]
         (trained(0.9, 0.85, FLAT), "fits", "5.0 points above"),
         (trained(0.99, 0.7, FLAT), "overfit", "29.0 points above"),
         (trained(0.3, 0.29, FLAT), "underfit", "on train is 30.0 %"),
+        (trained(0.5, 0.45, FLAT), "fits", "5.0 points above"),  # 50 % is not "less than 50 %"
         (trained(0.7, 0.7, [2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.8, 0.6]), "underfit", "still fell by 40.0 %"),
         (trained(0.9, 0.85, [1.0, 0.5, 0.4, 0.4, 0.4, 0.5, 0.6, 0.6]), "overfit", "50.0 % above its lowest"),
         (

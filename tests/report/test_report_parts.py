@@ -61,6 +61,7 @@ def test_a_sweep_is_a_difference_in_one_setting() -> None:
     ("value", "metric", "text"),
     [
         (0.98765, "top1", "98.8"),
+        (0.98765, "top3", "98.8"),
         (0.98765, "loss", "0.988"),
         (4429747044350.0, "loss", "4.43e12"),
         (-0.5, "mcc", "−0.500"),  # noqa: RUF001
@@ -102,6 +103,7 @@ def test_losses_on_different_scales_are_flagged(varied: list[str], words: str) -
     ("metric", "ends"),
     [
         ("top1", (0.0, 1.0)),
+        ("top3", (0.0, 1.0)),
         ("auroc", (0.0, 1.0)),
         ("mcc", (-1.0, 1.0)),
         ("loss", (0.0, 1.5)),
@@ -112,6 +114,10 @@ def test_an_interval_ends_where_its_metric_ends(metric: str, ends: tuple[float, 
     assert page.within(-1.5, 1.5, metric) == ends
     assert page.within(0.25, 0.75, metric) == (0.25, 0.75)
     assert page.within(None, None, metric) == (None, None)
+
+
+def test_the_accuracy_among_any_number_of_classes_is_in_percent() -> None:
+    assert [page.metric_name(name) for name in ("top1", "top3", "top10")] == ["Top-1 %", "Top-3 %", "Top-10 %"]
 
 
 def test_nothing_has_no_sign() -> None:

@@ -1,12 +1,13 @@
 # ruff: noqa: RUF001 - a dash is what is meant
-"""`python -m stages.aggregate.plan`: before a study is run, the smallest difference that it would decide.
+"""`python -m stages.tools.plan`: before a study is run, the smallest difference that it would decide.
 
-    python -m stages.aggregate.plan                                  # from the study in this folder, as a pilot
-    python -m stages.aggregate.plan --accuracy 0.85 --seed-sd 1.0    # from stated figures, in points
+    python -m stages.tools.plan                                  # from the study in this folder, as a pilot
+    python -m stages.tools.plan --accuracy 0.85 --seed-sd 1.0    # from stated figures, in points
 
 Writes `plan/plan.csv` and `plan/plan.png`, and prints the table: with 80 % power and the error of the whole family that
-`aggregate.alpha` allows, for seeds x test images x variants. It is found from drawn studies that `joint` judges
-(`drawn`): how many are decided, and by which of its rules, depends on what few seeds happen to show. A pilot that is
+`aggregate.alpha` allows, for seeds x test images x variants. It is found from drawn studies (`drawn`) that
+`stages.aggregate.joint` judges: how many are decided, and by which of its rules, depends on what few seeds happen to
+show. A pilot that is
 asked after the fact whether "more would have helped" answers nothing; a plan is made before.
 """
 
@@ -17,26 +18,30 @@ import math
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stages.aggregate import collect, compare
-from stages.aggregate.drawn import POWER, Draws, Parts
 from stages.aggregate.params import Aggregate
 from stages.core import console, errors, files, params
 from stages.core.errors import UserError
-from stages.core.metrics import IN_POINTS, WHOLE_CELL
+from stages.core.metrics import WHOLE_CELL, in_percent, limits
+from stages.tools.drawn import POWER, Draws, Parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STEPS, NEAR = 8, 0.03
 SEEDS, IMAGES, VARIANTS = (2, 3, 5, 10), (100, 300, 1000, 3000, 10_000), (2, 5, 10, 20)
 COLUMNS = ["variants", "seeds", "images", "smallest_difference"]
-ALIKE = (0.36, 0.48)  # correlation of right and wrong over images: of two variants, of two seeds; typical of networks
+# Correlation of right and wrong over images, typical of networks.
+BETWEEN_VARIANTS, BETWEEN_SEEDS = 0.36, 0.48
 
 
 def main() -> None:
     """Print and write the plan."""
-    parser = argparse.ArgumentParser(prog="python -m stages.aggregate.plan", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.tools.plan", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--accuracy", type=float, help="that the variants are expected to reach, between 0 and 1")
     parser.add_argument("--seed-sd", type=float, help="standard deviation over seeds, in points of accuracy")
@@ -49,7 +54,7 @@ def main() -> None:
         parts = pilot(study, settings)
     else:
         parts, settings = stated(asked.accuracy, asked.seed_sd / 100), Aggregate()
-    unit = "points" if settings.compare in IN_POINTS else settings.compare.upper()
+    unit = "points" if in_percent(settings.compare) else settings.compare.upper()
     most = largest(parts, settings.compare)
     console.say("Studies are drawn and judged; this takes about a minute.")
     rows = table(parts, settings.alpha, most)
@@ -68,8 +73,8 @@ def stated(accuracy: float, seed_sd: float) -> Parts:
     if not 0 < accuracy < 1 or seed_sd < 0:
         raise UserError(f"`--accuracy` is {accuracy} and must lie between 0 and 1; `--seed-sd` must not be negative")
     one = accuracy * (1 - accuracy)
-    variants, seeds = ALIKE
-    return Parts(seed_sd**2, one * (1 - seeds), 2 * one * (seeds - variants), accuracy)
+    image = 2 * one * (BETWEEN_SEEDS - BETWEEN_VARIANTS)
+    return Parts(seed_sd**2, one * (1 - BETWEEN_SEEDS), image, accuracy)
 
 
 def pilot(study: params.Study, settings: Aggregate) -> Parts:
@@ -89,15 +94,17 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
             f"`aggregate.compare: {settings.compare}` is one number for each run, so a pilot does not show how it "
             "varies with the number of test images; plan for another metric"
         )
-    values, worth = found[0].blocks.astype(np.float64), found[0].worth
-    spread = compare.spread(values, compare.all_pairs(len(values)), worth)
-    size = spread.worth / spread.images  # 1, or less where groups differ in size: then fewer, of one size, say as much
+    values, sizes = found[0].blocks.astype(np.float64), found[0].group_sizes
+    spread = compare.spread(values, compare.all_pairs(len(values)), sizes)
+    size = (
+        spread.equal_groups / spread.units
+    )  # 1, or less where groups differ in size: then fewer, of one size, say as much
     left, image = float(spread.rest.mean()) * size, float(spread.image.mean()) * size / spread.seeds
     if not (spread.seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")
     share = float(values.mean()) if np.isin(values, (0, 1)).all() else None  # in other units nothing is known of it
-    of_runs = max(float(spread.seed.mean()) * size - left, 0.0) / worth.groups
-    return Parts(of_runs, left, image, share, len(found[0].images) / worth.groups)
+    of_runs = max(float(spread.seed.mean()) * size - left, 0.0) / sizes.equal_groups
+    return Parts(of_runs, left, image, share, len(found[0].image_ids) / sizes.equal_groups)
 
 
 def table(parts: Parts, alpha: float, most: float) -> list[dict[str, Any]]:
@@ -112,7 +119,7 @@ def largest(parts: Parts, metric: str) -> float:
     """The largest difference that there is of a metric."""
     if parts.share is not None:
         return max(parts.share, 1 - parts.share)
-    return 1.0 if metric in IN_POINTS else math.inf
+    return limits(metric)[1]
 
 
 def smallest(
@@ -124,18 +131,21 @@ def smallest(
     """
     draws = Draws(variants, seeds, max(round(images / parts.group), 2))
     room = most if parts.share is None else min(1 - parts.share, most)
-    for sign, least, limit in ((1, 0.0, room), (-1, room, most)):
-        found = least
-        for _ in range(STEPS):  # what is needed depends a little on where the one variant stands
-            before, found = found, draws.needed(parts, sign * found, alpha)
-            if abs(found - before) <= NEAR * found or before == limit < found:
-                break
-            found = min(max(found, least), limit)
-        if found <= limit:
-            return found
-        if limit == most:
+    ahead = _stable(lambda found: draws.needed(parts, found, alpha), 0.0, room)
+    if ahead is None and room < most:
+        return _stable(lambda found: draws.needed(parts, -found, alpha), room, most)
+    return ahead
+
+
+def _stable(needed: Callable[[float], float], least: float, most: float) -> float | None:
+    """The difference that needs itself, since what is needed depends a little on it; None if above `most`."""
+    found = least
+    for _ in range(STEPS):
+        before, found = found, needed(found)
+        if abs(found - before) <= NEAR * found or before == most < found:
             break
-    return None
+        found = min(max(found, least), most)
+    return found if found <= most else None
 
 
 def shown(difference: float, unit: str) -> float:

@@ -1,9 +1,9 @@
-"""Studies as they would come out, without their images: what `plan` judges by `joint` before anything is trained.
+"""Studies as they would come out, without their images: `plan` judges them before anything is trained.
 
 The decision of a study rests on mean squares and on differences of means. For normal values the mean squares are
 scaled chi-squares (of seeds) and of Wishart's distribution (of images, in pairs that share variants), and the
-differences are normal and independent of them. So the mean squares are drawn, `joint` judges each draw, and the power
-for a difference is known without drawing the difference itself.
+differences are normal and independent of them. So the mean squares are drawn, `stages.aggregate.joint` judges each
+draw, and the power for a difference is known without drawing the difference itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 POWER = 0.8
-DRAWS, FEWEST = {2: 600, 5: 400}, 300  # studies, by variants: with more variants a study has more pairs
+# Studies that are drawn, by variants: with more variants a study has more pairs.
+DRAWS, FEWEST_DRAWS = {2: 600, 5: 400}, 300
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Draws:
     """Mean squares of studies, as they vary from study to study: scaled chi-squares and, of pairs, Wishart's."""
 
     def __init__(self, variants: int, seeds: int, images: int) -> None:
-        count = DRAWS.get(variants, FEWEST)
+        count = DRAWS.get(variants, FEWEST_DRAWS)
         rng = generator(0, "plan")
         self.size, self.pairs = (seeds, images), compare.all_pairs(variants)
         self.seed = rng.chisquare(seeds - 1, (count, variants)) / (seeds - 1)
