@@ -134,6 +134,10 @@ def _unused_parts(paths: Sequence[str]) -> list[str]:
     return [f"{said}{advice}."]
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(f"`{name}`" for name in names[:5]) + more
+    return listed([f"`{name}`" for name in names])
