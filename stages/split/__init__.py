@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.folders import level_that_works, listed
+from stages.core.folders import level_advice, listed
 from stages.core.seeding import generator
 from stages.split.params import Groups, HeldOut
 
@@ -75,7 +75,7 @@ def assign(
     if len(names) < 2:
         raise UserError(
             f"there is one class only (`{names[0]}`), so there is nothing to tell apart; "
-            + (level_that_works(paths) or "is `ingest.label` right?")
+            + (level_advice(paths) or "is `ingest.label` right?")
             if len(names)
             else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
         )
