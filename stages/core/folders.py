@@ -67,7 +67,7 @@ def label_folders(paths: Sequence[str], level: int | None) -> list[list[str]]:
     return [folders if part and len(folders) > level else [] for folders, part in zip(kept, parts, strict=True)]
 
 
-def level_that_works(paths: Sequence[str]) -> str:
+def level_advice(paths: Sequence[str]) -> str:
     """The first level of folders that can name the labels, as advice on `ingest.label`; empty where no level can.
 
     Nearly all pictures must lie below folders of that level, and the folders must have more than one name, which are
@@ -103,7 +103,7 @@ def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
         found += _unused_parts([path for path, _ in pictures])
     label, most = counts.most_common(1)[0]
     if len(counts) == 1:
-        advice = level_that_works([path for path, _ in pictures]) or "is `ingest.label` right?"
+        advice = level_advice([path for path, _ in pictures]) or "is `ingest.label` right?"
         found.append(f"All pictures have the label `{label}`: there is nothing to tell apart; {advice}")
     elif most >= MOST * len(pictures):
         found.append(
@@ -134,6 +134,10 @@ def _unused_parts(paths: Sequence[str]) -> list[str]:
     return [f"{said}{advice}."]
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(f"`{name}`" for name in names[:5]) + more
+    return listed([f"`{name}`" for name in names])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.core import console
 from stages.core.errors import UserError
-from stages.core.folders import label_folders, level_that_works, part_level
+from stages.core.folders import label_folders, level_advice, part_level
 from stages.core.labels import tidy
 from stages.ingest import pattern, table
 from stages.ingest.entry import HIDDEN, Entry, is_picture
@@ -41,7 +41,7 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
     if source.table:
         shown, hidden = table.join([*shown, *hidden], source, source.table, raw), []
     if shown and not any(entry.label for entry in shown):
-        advice = level_that_works(_pictures(paths) or paths) or (
+        advice = level_advice(_pictures(paths) or paths) or (
             "put the pictures into folders named by their labels, or take the label from a table (`label: table`) or "
             "from the names of the files (`label: name`)"
         )

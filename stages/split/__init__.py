@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.core.errors import UserError
-from stages.core.folders import level_that_works
+from stages.core.folders import level_advice, listed
 from stages.core.seeding import generator
 from stages.split.params import Groups, HeldOut
 
@@ -75,7 +75,7 @@ def assign(
     if len(names) < 2:
         raise UserError(
             f"there is one class only (`{names[0]}`), so there is nothing to tell apart; "
-            + (level_that_works(paths) or "is `ingest.label` right?")
+            + (level_advice(paths) or "is `ingest.label` right?")
             if len(names)
             else "no image was kept, so there is nothing to split; data/clean/ledger.csv says why"
         )
@@ -100,11 +100,6 @@ def assign(
         parts[inside[~kept]] = "unused"
     _check_whole(parts.tolist(), [str(names[c]) for c in classes], members, params, by_user=any(named))
     return [str(part) for part in parts]
-
-
-def listed(names: Sequence[str], most: int) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _held_out(part: str, share: HeldOut, paths: Sequence[str], named: Sequence[str]) -> NDArray[np.bool_]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from stages.core import cells, console, errors, files, params
 from stages.core.errors import UserError
+from stages.core.folders import listed
 from stages.core.folders import notes as notes_on
-from stages.split import NAMES, OUTSIDE, TooFewError, assign, listed
+from stages.split import NAMES, OUTSIDE, TooFewError, assign
 from stages.split.params import Published, Split
 
 _RELABELLED = re.compile("(?:^|; )by hand, relabel to ")  # what clean writes into the ledger

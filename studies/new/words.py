@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.core import folders
 from studies.new import networks
 
 if TYPE_CHECKING:
@@ -122,6 +123,5 @@ def number(count: int, one: str, many: str) -> str:
 
 
 def listed(items: Sequence[str], most: int = 5) -> str:
-    """Some names of a list."""
-    shown = ", ".join(map(repr, items[:most]))
-    return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+    """Some names of a list, in quotes."""
+    return folders.listed(list(map(repr, items)), most)
