@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from stages.core import files, sprite
+from stages.pictures.opened import opened
 from stages.train import data, feed, machine, order, pixels
 from stages.train.augment import Augmenter
 from stages.train.frozen import VIEWS_SEED, view_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH, VIEWED, EPOCHS = 16, 4, 3  # pictures of the batch; how many of them are shown again, in how many epochs
 PX = 48  # longest side of a tile; smaller pictures are not magnified
-KEYS = ("augment", "size", "resize", "views")  # settings that change a picture before normalisation
+KEYS = ("augment", "size", "resize", "views", "shuffle_window")  # settings that change the first batch
 
 
 def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
@@ -37,7 +38,8 @@ def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
     """
     alike: dict[str, list[str]] = {}
     for variant, settings in trained.items():
-        alike.setdefault(str([settings.get(key) for key in KEYS]), []).append(variant)
+        same = [*map(settings.get, KEYS), min(BATCH, settings["batch"])]
+        alike.setdefault(str(same), []).append(variant)
     for variants in alike.values():
         cell = Cell.model_validate(trained[variants[0]])
         # One instruction set on every machine; the pictures are made on the processor, whatever trains the cells.
@@ -88,7 +90,7 @@ class Decoded:
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         found = []
         for row in rows:
-            with Image.open(self.paths[row]) as picture:
+            with opened(self.paths[row]) as picture:
                 found.append(np.asarray(pixels.square(picture, self.cell.size, self.cell.resize)))
         return np.stack(found)
 

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from PIL import Image
 
 from stages.core import cells, files, intact, seeding, sprite
+from stages.core.errors import UserError
+from stages.pictures.opened import opened
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stages.core.params import Study
     from stages.report.params import ReportParams, Samples
 
 MANIFEST, SUSPECTS = Path("data/clean/manifest.csv"), Path("reports/suspects.csv")
+JPEG_SIDE, JPEG_PIXELS = 65_500, 89_000_000  # what libjpeg writes; above so many Pillow takes a picture for an attack
 PAIR = ["label", "predicted"]
 SHOWN = ["image_id", "label", "predicted", "confidence", "seed", "kind"]  # of an image in the gallery of a variant
 
@@ -32,12 +37,11 @@ def write(study: Study, trained: list[str], settings: ReportParams, folder: Path
     suspects = [row["image_id"] for row in files.read_rows(SUSPECTS)][: settings.suspects]
     named = [row["image_id"] for rows in (*galleries.values(), grid) for row in rows]
     ids = list(dict.fromkeys([*named, *suspects]))
-    pictures = _pictures(ids)
-    px = min(settings.samples.px, max((max(picture.size) for picture in pictures), default=settings.samples.px))
+    px, tiles = _tiles(ids, settings.samples.px)
     sheet = {"px": px, "columns": sprite.COLUMNS, "tiles": [{"image_id": image} for image in ids]}
     files.write_json(folder / "samples.json", sheet | {"grid": grid, "variants": galleries})
-    if pictures:
-        sprite.write(folder / "samples.jpg", [sprite.tile(picture, px) for picture in pictures])
+    if tiles:
+        sprite.write(folder / "samples.jpg", tiles)
 
 
 def gallery(tested: pd.DataFrame, seeds: list[int], settings: Samples) -> list[dict[str, Any]]:
@@ -101,11 +105,34 @@ def _grid(tested: list[pd.DataFrame], count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _pictures(ids: list[str]) -> list[Image.Image]:
+def _tiles(ids: list[str], most: int) -> tuple[int, list[NDArray[np.uint8]]]:
+    """The side of a tile, at most `most` px, and the tiles of these images, uint8 (side, side, 3).
+
+    One picture is in memory at a time: a page of many variants shows thousands.
+
+    Raises:
+        UserError: an image is not in the manifest, its file is missing or damaged, or the tiles are too many.
+    """
     path_of = {row["image_id"]: row["path"] for row in files.read_rows(MANIFEST)}
-    pictures: list[Image.Image] = []
-    for image in ids:
-        with Image.open(intact.inside(MANIFEST, "images", path_of[image])) as picture:
-            picture.load()
-            pictures.append(picture)
-    return pictures
+    if strange := [image for image in ids if image not in path_of]:
+        raise UserError(f"{MANIFEST} has no image {strange[0]}, which predictions or {SUSPECTS} name; run `dvc repro`")
+    paths = [intact.inside(MANIFEST, "images", path_of[image]) for image in ids]
+    px = min(most, max((_longest(path) for path in paths), default=most))
+    room = sprite.COLUMNS * min(JPEG_SIDE // px, JPEG_PIXELS // (sprite.COLUMNS * px**2))
+    if len(ids) > room:
+        raise UserError(
+            f"params.yaml: `report` asks for {len(ids):,} pictures of {px} px, and a sprite holds {room:,}; lower "
+            "`samples.px`, `samples.classes`, `samples.per_class` or `samples.confused`"
+        )
+    return px, [_tile(path, px) for path in paths]
+
+
+def _longest(path: Path) -> int:
+    """The longest side of a picture, from the head of its file."""
+    with opened(path) as picture:
+        return max(picture.size)
+
+
+def _tile(path: Path, px: int) -> NDArray[np.uint8]:
+    with opened(path) as picture:
+        return sprite.tile(picture, px)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core import files
 from stages.core.cells import evaluate_folder
+from stages.core.errors import UserError
 from stages.report.evidence import PICTURES, REPORTS, table
 from stages.report.figures import sprite_tiles
 from stages.report.page import SPLIT_NAMES, Section, belonging, names, number, plural
@@ -124,7 +125,12 @@ def suspects(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
     """Images that most networks contradict, the most suspicious first; then what the audit of all images found."""
     rows = table(REPORTS / "suspects.csv", text=True).to_dict("records")
     tiles = _sheet()[1]
-    shown = [_describe(row, tiles[row["image_id"]], evidence.path_of) for row in rows[: evidence.settings.suspects]]
+    wanted = rows[: evidence.settings.suspects]
+    if absent := [row["image_id"] for row in wanted if row["image_id"] not in tiles]:
+        raise UserError(
+            f"{PICTURES} has no picture of {absent[0]}, a likely label error; `dvc repro pictures` makes it"
+        )
+    shown = [_describe(row, tiles[row["image_id"]], evidence.path_of) for row in wanted]
     unseen = {image for parts in evidence.parts for image in parts[parts["split"] != "train"]["image_id"]}
     found = int(rows[0]["found"]) if rows else 0
     rules = evidence.aggregate.suspects

@@ -108,3 +108,22 @@ def test_a_class_prior_is_neither_fed_nor_counted(study: Path) -> None:  # noqa:
     stage.main()
     assert {about["total"] for about in files.read_json(FOLDER / "samples.json")["grid"]} == {1}
     assert [path.name for path in FOLDER.glob("inputs_*.json")] == ["inputs_net.json"]
+
+
+def test_variants_with_another_first_batch_stand_apart(study: Path) -> None:  # noqa: ARG001
+    mixing: dict[str, Any] = {"augment": {"mixup": 0.4}, "epochs": 1}
+    own: dict[str, dict[str, Any]] = {
+        "a": {"batch": 8},
+        "b": {"batch": 8, "lr": 0.5},
+        "c": {"batch": 6},
+        "d": {"batch": 8, "shuffle_window": 9},
+    }
+    inputs.write({name: made.settings(**mixing, **keys).model_dump() for name, keys in own.items()}, 0, FOLDER)
+    told = {path.stem: files.read_json(path) for path in FOLDER.glob("inputs_*.json")}
+    assert {name: about["variants"] for name, about in told.items()} == {
+        "inputs_a": ["a", "b"], "inputs_c": ["c"], "inputs_d": ["d"]
+    }  # fmt: skip
+    first = {name: [tile["image_id"] for tile in about["tiles"] if tile["epoch"]] for name, about in told.items()}
+    assert first["inputs_a"][:6] == first["inputs_c"]
+    assert len(first["inputs_a"]) == 8
+    assert set(first["inputs_d"]) != set(first["inputs_a"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,14 @@ import pytest
 from PIL import Image
 
 from stages.core import cells, files, params
+from stages.core.errors import UserError
 from stages.pictures import samples
+from stages.pictures.opened import opened
 from stages.report.params import ReportParams, Samples
 from tests.evaluate import made
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SKILLS, SEEDS = {"weak": 0.4, "strong": 2.5}, [3, 1]  # the first seed of the study is not the smallest
@@ -129,3 +134,56 @@ def test_a_study_that_asks_for_no_picture_has_no_sprite(evaluated: Path) -> None
     told = write([], per_class=0, confused=0, grid=0)
     assert (told["tiles"], told["grid"], set(map(len, told["variants"].values()))) == ([], [], {0})
     assert not (evaluated / "reports/pictures/samples.jpg").exists()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(_cut, "cannot be decoded"), (lambda path: path.unlink(), "is not here; `dvc repro`")]
+)
+def test_a_picture_that_cannot_be_read_is_named(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], reason: str
+) -> None:
+    shutil.copytree(evaluated / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    row = files.read_rows(samples.MANIFEST)[0]
+    damage(samples.MANIFEST.parent / row["path"])
+    with pytest.raises(UserError, match=f"{row['path']} {reason}"):
+        samples._tiles([row["image_id"]], 64)
+
+
+@pytest.mark.usefixtures("tested")
+def test_an_image_that_is_not_in_the_manifest_is_named() -> None:
+    with pytest.raises(UserError, match=r"manifest\.csv has no image beef"):
+        write(["beef"])
+
+
+@pytest.mark.usefixtures("tested")
+def test_more_pictures_than_a_sprite_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [row["image_id"] for row in files.read_rows(samples.MANIFEST)[:31]]
+    monkeypatch.setattr(samples, "JPEG_SIDE", 24)  # three rows of 8 px
+    assert len(samples._tiles(ids[:30], 64)[1]) == 30
+    with pytest.raises(UserError, match=r"31 pictures of 8 px, and a sprite holds 30; lower `samples.px`"):
+        samples._tiles(ids, 64)
+    monkeypatch.setattr(samples, "JPEG_PIXELS", 2 * 10 * 8 * 8)
+    with pytest.raises(UserError, match="holds 20;"):
+        samples._tiles(ids, 64)
+
+
+@pytest.mark.usefixtures("tested")
+def test_one_picture_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_, most = [0], [0]
+
+    @contextlib.contextmanager
+    def counted(path: Path) -> Iterator[Image.Image]:
+        open_[0] += 1
+        most[0] = max(most[0], open_[0])
+        with opened(path) as picture:
+            yield picture
+        open_[0] -= 1
+
+    monkeypatch.setattr(samples, "opened", counted)
+    assert len(write([])["tiles"]) > 9
+    assert most == [1]

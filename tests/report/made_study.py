@@ -255,10 +255,11 @@ def _pictures(root: Path, made: Made, train: tuple[list[str], np.ndarray[Any, An
     """The chosen images, and a batch of 6 of which two stand there again as they were and in epochs 2 and 3."""
     out, settings = root / "reports/pictures", ReportParams(published="", leak="")
 
-    def made_up(ids: list[str]) -> list[Image.Image]:
-        return [Image.fromarray(_tile(made, image)) for image in ids]
+    def made_up(ids: list[str], most: int) -> tuple[int, list[np.ndarray[Any, Any]]]:
+        px = min(most, made.px)
+        return px, [sprite.tile(Image.fromarray(_tile(made, image)), px) for image in ids]
 
-    with patch.object(samples, "_pictures", made_up):
+    with patch.object(samples, "_tiles", made_up):
         samples.write(params.read(), made.names, settings, out)
     ids, truth = train
     places = [(i, 1) for i in range(6)] + [(i, epoch) for i in (0, 1) for epoch in (0, 2, 3)]
