@@ -16,7 +16,7 @@ from benchmarks.made import stage
 from stages.clean.params import Clean
 from stages.clean.run import run
 from stages.core import files
-from stages.split import assign
+from stages.split import Images, assign
 from stages.split.params import Split
 
 
@@ -44,7 +44,7 @@ def leak(arguments: argparse.Namespace) -> None:
         for seed in range(20):
             split = Split.model_validate({"seed": seed, "val": 0.2, "test": 0.2})
             groups = [e.group_id if clean.duplicates == "drop" else e.image_id for e in kept]
-            parts = assign([e.label for e in kept], groups, split)
+            parts = assign(Images([e.label for e in kept], groups), split)
             known = {p for p, part in zip(shown, parts, strict=True) if part != "test"}
             test = [p for p, part in zip(shown, parts, strict=True) if part == "test"]
             shares.append(sum(p in known for p in test) / len(test))

@@ -96,7 +96,7 @@ def read(wanted: list[tuple[str, int]]) -> list[CellResults]:
 
 def splits() -> list[SharedSplit]:
     """The splits of the study: one, or with `split.per_seed` one for each seed or for some of them."""
-    summary = files.read_json(cells.SPLIT / "summary.json", cells.Summary)
+    summary = files.read_json(cells.SPLIT / "summary.json", cells.SplitSummary)
     return [SharedSplit(entry["seeds"], entry["counts"]) for entry in summary["splits"]]
 
 

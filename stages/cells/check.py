@@ -40,5 +40,5 @@ def check(study: Study) -> None:
     check_source(study.raw["ingest"])
     for name, model in MODELS.items():
         section(model, study.raw[name], name)
-    section(Split, study.raw["split"], "split").seeds_of(study.seeds)
+    section(Split, study.raw["split"], "split").check(len(study.seeds))
     train.check(study)

@@ -114,6 +114,10 @@ def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> di
     lost = Counter(
         old.label for new, old in both if old.status == "kept" and (new.status, new.label) != ("kept", old.label)
     )
+    gained: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.status == "kept" and entry.hand == "relabel":
+            gained.setdefault(entry.label, []).append(entry.path)
     return {
         "decisions": len(hand.fitting) + len(hand.refused),
         "applied": dict(sorted(Counter(one.decision for one, _ in hand.fitting).items())),
@@ -121,6 +125,7 @@ def summary(entries: Sequence[Entry], before: Sequence[Entry], hand: Hand) -> di
         "kept": sum(old.status != "kept" == new.status for new, old in both),
         "left_out": sum(new.status != "kept" == old.status for new, old in both),
         "relabelled": sum(new.status == old.status == "kept" and new.label != old.label for new, old in both),
+        "gained": dict(sorted(gained.items())),  # label -> paths of pictures that a decision put under it
         "lost": dict(sorted(lost.items())),  # label -> pictures that are not kept under it any more
         "not_applied": [[*one.subject, one.decision, why] for one, why in sorted(hand.refused, key=str)],
     }

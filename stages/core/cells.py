@@ -1,4 +1,4 @@
-"""Where a cell (one variant x one seed) keeps its files.
+"""Cells (one variant x one seed): where each keeps its files, which one a stage runs, and removal of those that left.
 
 `runs/` is heavy and lives in the DVC cache; `results/` is small and lives in git, so that a clone without any data can
 be aggregated, reported and checked.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RUNS, RESULTS, TIMINGS = Path("runs"), Path("results"), Path("timings")
 SPLIT = Path("data/split")
+PARTS = ("train", "val", "test")  # of a split
 HISTORY = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1")  # columns of history.csv
 
 
@@ -33,7 +34,7 @@ class SplitEntry(TypedDict):
     counts: dict[str, dict[str, int]]  # part -> label -> images
 
 
-class Summary(TypedDict):
+class SplitSummary(TypedDict):
     """data/split/summary.json."""
 
     splits: list[SplitEntry]
@@ -72,7 +73,7 @@ def timing_file(variant: str, seed: int) -> Path:
     return TIMINGS / variant / f"{seed}.json"
 
 
-def asked_for(study: Study, program: str) -> tuple[str, int]:
+def from_command_line(study: Study, program: str) -> tuple[str, int]:
     """The cell that `--variant` and `--seed` name; without them, the cell of the DVC stage that runs.
 
     DVC names its stage (`train@cnn-1`) in the environment, so that no name from params.yaml stands in a shell command.

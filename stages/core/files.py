@@ -118,7 +118,7 @@ def read_rows(path: str | Path, numbers: Collection[str] = (), *, by_hand: bool 
 
     Args:
         path: of the file.
-        numbers: columns that hold a number or nothing.
+        numbers: columns in which each field must be a number or empty; they are checked, and stay text.
         by_hand: a person wrote it, so the last line may lack its end.
     """
     return intact.rows(Path(path), _text(Path(path)), numbers, by_hand=by_hand)

@@ -1,4 +1,4 @@
-"""The only reader of params.yaml.
+"""What stages read of params.yaml.
 
 Each stage describes its own section as a pydantic model in `stages/<name>/params.py` and asks for it with `section`.
 The file is parsed as DVC parses it (YAML 1.2), so that `1e-3` is a number for both.

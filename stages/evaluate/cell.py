@@ -1,8 +1,8 @@
-"""One cell as train left it: its logits, matched to the images and labels of each split."""
+"""One cell as train left it: its logits, matched to the images and labels of each part of the split."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +14,18 @@ from stages.evaluate import metrics
 from stages.train import data
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
-
-SPLITS = data.SPLITS
 
 
 @dataclass(frozen=True)
-class Split:
-    """The images of one split, in its order: ids, class indices (images,), logits (images, classes), and their files.
-
-    Where nobody looks at a picture, `paths` may be left out.
-    """
+class Part:
+    """The images of train, val or test, in the order of the split."""
 
     ids: list[str]
     targets: NDArray[np.int64]
+    """class indices, (images,)"""
     logits: NDArray[np.float32]
-    paths: list[Path] = field(default_factory=list)
+    """(images, classes)"""
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -45,17 +39,23 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What evaluate reads of one variant and seed; `classes` are the labels in class-index order."""
+class Trained:
+    """What evaluate reads of one variant and seed.
+
+    Attributes:
+        classes: the labels in class-index order.
+        config: of config.json.
+        parts: train, val and test.
+    """
 
     variant: str
     seed: int
     classes: list[str]
     config: dict[str, Any]
-    splits: dict[str, Split]
+    parts: dict[str, Part]
 
 
-def read(variant: str, seed: int) -> Cell:
+def read(variant: str, seed: int) -> Trained:
     """Read a cell's logits and match them to the split.
 
     Raises:
@@ -65,20 +65,19 @@ def read(variant: str, seed: int) -> Cell:
     if not path.exists():
         raise files.missing(path)
     images = data.load(seed)
-    splits = {}
-    archive = intact.arrays(path, SPLITS)
-    for split, rows in images.rows.items():
-        logits = archive[split]
+    parts = {}
+    archive = intact.arrays(path, cells.PARTS)
+    for part, rows in images.rows.items():
+        logits = archive[part]
         expected = (len(rows), len(images.classes))
         if logits.shape != expected or logits.dtype != np.float32:
             what, wanted = f"{logits.dtype} of shape {logits.shape}", f"float32 of {expected}"
-            raise intact.damaged(path, f"`{split}` is {what}, but {cells.split_file(seed)} asks for {wanted}")
+            raise intact.damaged(path, f"`{part}` is {what}, but {cells.split_file(seed)} asks for {wanted}")
         if not np.isfinite(logits).all():
             raise UserError(
-                f"{path}: `{split}` holds values that are not finite: the training of {variant}, seed {seed} "
+                f"{path}: `{part}` holds values that are not finite: the training of {variant}, seed {seed} "
                 f"diverged; try a smaller `lr` for it"
             )
-        ids, paths = [images.ids[i] for i in rows], [images.paths[i] for i in rows]
-        splits[split] = Split(ids, images.labels[rows], logits, paths)
+        parts[part] = Part([images.ids[i] for i in rows], images.labels[rows], logits)
     config = files.read_json(cells.train_folder(variant, seed) / "config.json")
-    return Cell(variant, seed, images.classes, config, splits)
+    return Trained(variant, seed, images.classes, config, parts)

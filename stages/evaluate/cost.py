@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from stages.evaluate.cell import Cell
+    from stages.evaluate.cell import Trained
 
 LARGE = 16  # images in a large batch
 SECONDS = 0.5  # repeat until so much time went by
 
 
-def write(cell: Cell, network: torch.nn.Module, inputs: Tensor, folder: Path) -> None:
+def write(trained: Trained, network: torch.nn.Module, inputs: Tensor, folder: Path) -> None:
     """Write cost.json into `folder`.
 
     Args:
-        cell: whose weights are counted.
+        trained: whose weights are counted.
         network: in evaluation mode.
         inputs: normalised images, float32 (at least 1, 3, height, width), on the device of the network.
         folder: of the cell's results.
@@ -33,10 +33,10 @@ def write(cell: Cell, network: torch.nn.Module, inputs: Tensor, folder: Path) ->
     files.write_json(
         folder / "cost.json",
         {
-            "params_total": cell.config["params_total"],
-            "params_trainable": cell.config["params_trainable"],
+            "params_total": trained.config["params_total"],
+            "params_trainable": trained.config["params_trainable"],
             "macs": macs(network, inputs[:1]),
-            "bytes": (cells.run_folder(cell.variant, cell.seed) / "model.safetensors").stat().st_size,
+            "bytes": (cells.run_folder(trained.variant, trained.seed) / "model.safetensors").stat().st_size,
         },
     )
 
@@ -51,7 +51,7 @@ def macs(network: torch.nn.Module, image: Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def time_inference(cell: Cell, network: torch.nn.Module, image: Tensor) -> None:
+def time_inference(trained: Trained, network: torch.nn.Module, image: Tensor) -> None:
     """Write timings/<variant>/<seed>.inference.json: ms per image, one at a time and in a large batch, by device.
 
     It stands outside of what DVC locks: it never comes out twice.
@@ -60,7 +60,7 @@ def time_inference(cell: Cell, network: torch.nn.Module, image: Tensor) -> None:
     devices = [torch.device("cpu")] + ([home] if home.type != "cpu" else [])
     found = {device.type: _time(network.to(device), image[:1].to(device)) for device in devices}
     network.to(home)
-    place = cells.timing_file(cell.variant, cell.seed).with_suffix(".inference.json")
+    place = cells.timing_file(trained.variant, trained.seed).with_suffix(".inference.json")
     files.write_json(place, {"batch": LARGE, "threads": torch.get_num_threads(), "ms_per_image": found})
 
 

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from stages.evaluate.cell import Cell, Split
+    from stages.evaluate.cell import Part, Trained
     from stages.evaluate.params import GradCam
     from stages.train.feed import Images
     from stages.train.zoo.network import Network
 
-FINEST = 14  # cells along a side of a map that is kept as numbers
+FINEST = 14  # numbers along a side of a map that gradcam.json keeps
 BATCH = 16
 
 
 def write(
-    cell: Cell,
+    trained: Trained,
     network: Network,
     images: Images,
     normalised: Callable[[NDArray[np.uint8]], Tensor],
@@ -44,19 +44,19 @@ def write(
     too, so that seeds can be compared.
 
     Args:
-        cell: whose predictions choose the images.
+        trained: whose predictions choose the images.
         network: in evaluation mode.
         images: test images.
         normalised: from some of `images` to the input of the network, float32 (N, 3, H, W) on its device.
         settings: how many pictures, how large, and the layers that the user chose.
         folder: where to.
     """
-    layer = choose_layer(network, settings.layers.get(cell.variant), cell.variant)
+    layer = choose_layer(network, settings.layers.get(trained.variant), trained.variant)
     reason = refuse(network, layer, normalised(images[:1]), settings)
     if reason or layer is None:
         files.write_json(folder / "gradcam.json", {"skipped": reason, "tiles": []})
         return
-    chosen = _choose(cell, settings)
+    chosen = _choose(trained, settings)
     places = np.array([place for place, _, _ in chosen])
     classes = [target for _, target, _ in chosen]
     maps = np.concatenate(
@@ -66,14 +66,14 @@ def write(
         ]
     )
     px = min(settings.px, images.size)
-    test = cell.splits["test"]
+    test = trained.parts["test"]
     tiles: list[dict[str, Any]] = []
     for (place, target, kind), heat in zip(chosen, maps, strict=True):
         tile: dict[str, Any] = {
             "image_id": test.ids[place],
-            "label": cell.classes[test.targets[place]],
-            "predicted": cell.classes[test.predicted[place]],
-            "target": cell.classes[target],
+            "label": trained.classes[test.targets[place]],
+            "predicted": trained.classes[test.predicted[place]],
+            "target": trained.classes[target],
             "kind": kind,
         }
         if kind == "shared":
@@ -153,30 +153,30 @@ def _graph_behind(network: torch.nn.Module, layer: torch.nn.Module) -> Iterator[
             parameter.requires_grad_(True)
 
 
-def _choose(cell: Cell, settings: GradCam) -> list[tuple[int, int, str]]:
+def _choose(trained: Trained, settings: GradCam) -> list[tuple[int, int, str]]:
     """(position in the test set, class to explain, kind)."""
-    test = cell.splits["test"]
+    test = trained.parts["test"]
     chosen: list[tuple[int, int, str]] = []
-    for right, wrong in _surest(test, _largest(test, len(cell.classes), settings.classes), 1):
+    for right, wrong in _surest(test, _largest(test, len(trained.classes), settings.classes), 1):
         for positions, kind in ((right, "surest_right"), (wrong, "surest_wrong")):
             chosen += [(int(p), int(test.predicted[p]), kind) for p in positions]
-    shared = seeding.generator(0, "grid").permutation(len(test.ids))[: settings.shared]
+    shared = seeding.grid(len(test.ids), settings.shared)
     return chosen + [(int(p), int(test.targets[p]), "shared") for p in shared]
 
 
-def _largest(split: Split, classes: int, most: int) -> list[int]:
+def _largest(part: Part, classes: int, most: int) -> list[int]:
     """All classes, or the `most` with the most images, in class order; the same for every cell."""
-    support = np.bincount(split.targets, minlength=classes)
+    support = np.bincount(part.targets, minlength=classes)
     return sorted(np.argsort(-support, kind="stable")[:most].tolist())
 
 
-def _surest(split: Split, classes: list[int], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _surest(part: Part, classes: list[int], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """For each class, positions of the `count` images predicted rightly, and wrongly, with the highest confidence."""
-    order = np.argsort(-np.exp(split.log_p).max(axis=1), kind="stable")
+    order = np.argsort(-np.exp(part.log_p).max(axis=1), kind="stable")
     found = []
     for index in classes:
-        inside = order[split.targets[order] == index]
-        right = split.predicted[inside] == index
+        inside = order[part.targets[order] == index]
+        right = part.predicted[inside] == index
         found.append((inside[right][:count], inside[~right][:count]))
     return found
 

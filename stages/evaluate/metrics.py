@@ -1,4 +1,4 @@
-"""Metrics and calibration of a whole split from its logits, by scikit-learn and torch; no average over batches.
+"""Metrics and calibration from the logits of all images of train, val or test, by scikit-learn and torch.
 
 The predicted class is the first of the largest logits (`numpy.argmax`).
 """
@@ -71,13 +71,13 @@ def brier(probabilities: Floats, targets: Ints) -> float:
 def all_metrics(
     logits: NDArray[np.float32], targets: Ints, *, top_k: int, loss: Loss | None = None, weights: Tensor | None = None
 ) -> dict[str, float]:
-    """Every scalar metric of one split.
+    """The metrics of one part that need neither bins nor a temperature; `tables.write` adds those that do.
 
     Args:
         logits: (images, classes).
         targets: class index of each image, int64 (images,).
         top_k: k of the top-k accuracy, which is left out where there are not more than k classes.
-        loss: the training loss. `loss` is that loss on the whole split; `nll` is plain cross entropy.
+        loss: the training loss. `loss` is that loss on the whole part; `nll` is plain cross entropy.
         weights: of the classes in the training loss, (classes,); None for equal ones.
 
     Returns:

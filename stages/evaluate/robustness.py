@@ -27,7 +27,7 @@ COLUMNS = ["transform", "strength", "n", "changed", "top1", "macro_f1"]
 
 
 def rows(
-    cell: Cut, images: Images, clean: NDArray[np.float32], targets: NDArray[np.int64], settings: Robustness
+    cut: Cut, images: Images, clean: NDArray[np.float32], targets: NDArray[np.int64], settings: Robustness
 ) -> list[dict[str, Any]]:
     """The rows of robustness.csv; the first, `none`, is the unchanged images.
 
@@ -35,7 +35,7 @@ def rows(
     strength that changes no pixel is not computed: its row holds the clean figures.
 
     Args:
-        cell: gives the logits.
+        cut: the trained network; gives the logits.
         images: the test images.
         clean: their logits as they are, (images, classes).
         targets: their classes, (images,).
@@ -44,20 +44,24 @@ def rows(
     chosen = _subset(len(images), settings.images)
     images, targets = Images(images.pixels, images.rows[chosen]), targets[chosen]
     unchanged = _figures(clean[chosen], targets, 0.0)
+    code = store.content([Path(transforms.__file__), Path(__file__)])
     found = [{"transform": "none", "strength": None, **unchanged}]
     for name, strength in console.progress(list(_plan(settings)), desc="robustness", unit="setting"):
         row = unchanged
         if strength != transforms.TRANSFORMS[name][1]:
-            logits, changed = _logits(cell, images, name, strength)
-            row = _figures(logits, targets, changed)
+            pictures = Changed(images, name, strength)
+            change = [name, strength, torchvision.__version__, code]
+            logits = cut.pictures(pictures, images.rows, change, f"{name} {strength:g}").cpu().numpy()
+            row = _figures(logits, targets, _changed_share(cut, pictures, change))
         found.append({"transform": name, "strength": strength, **row})
     return found
 
 
 def _plan(settings: Robustness) -> Iterator[tuple[str, float]]:
     """Every change and strength; the strength that changes nothing comes first."""
+    wanted = settings.strengths()
     for name, (_, unchanged) in transforms.TRANSFORMS.items():
-        strengths = [1.0] * settings.flip if name.endswith("_flip") else list(getattr(settings, name))
+        strengths = wanted[name]
         if strengths and unchanged is not None:
             yield name, unchanged
         yield from ((name, strength) for strength in strengths if strength != unchanged)
@@ -80,15 +84,14 @@ def _subset(count: int, most: int | None) -> NDArray[np.int64]:
     return np.sort(seeding.generator(0, "robustness").permutation(count)[:most])
 
 
-class Moved:
+class Changed:
     """Images under one change, uint8 (n, size, size, 3) by slices; one chunk of them is held at a time."""
 
     def __init__(self, images: Images, name: str, strength: float) -> None:
         """`name` and `strength` are those of `transforms.apply`."""
         self.images, self.name, self.strength = images, name, strength
-        self.changed = np.zeros(len(images), dtype=bool)
-        """of which images any pixel differs, as far as they were asked for"""
         self._held: tuple[int, NDArray[np.uint8]] | None = None
+        self._differ: dict[int, NDArray[np.bool_]] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -101,30 +104,32 @@ class Moved:
             parts.append(self._chunk(number)[max(start - first, 0) : stop - first])
         return np.concatenate(parts)
 
+    def differ(self) -> NDArray[np.bool_]:
+        """For each image whether a pixel differs, (n,); chunks of which no slice was asked for are changed here."""
+        numbers = range(-(-len(self) // transforms.CHUNK))
+        for number in numbers:
+            if number not in self._differ:
+                self._chunk(number)
+        return np.concatenate([self._differ[number] for number in numbers])
+
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         if self._held is None or self._held[0] != number:
-            here = slice(number * transforms.CHUNK, (number + 1) * transforms.CHUNK)
-            before = self.images[here]
+            position = number * transforms.CHUNK
+            before = self.images[position : position + transforms.CHUNK]
             tensor = torch.from_numpy(before).permute(0, 3, 1, 2).contiguous()
-            after = transforms.apply(self.name, tensor, self.strength, here.start)
+            after = transforms.apply(self.name, tensor, self.strength, position)
             pixels = after.permute(0, 2, 3, 1).contiguous().numpy()
-            self.changed[here] = (pixels != before).reshape(len(before), -1).any(axis=1)
+            self._differ[number] = (pixels != before).reshape(len(before), -1).any(axis=1)
             self._held = (number, pixels)
         return self._held[1]
 
 
-def _logits(cell: Cut, images: Images, name: str, strength: float) -> tuple[NDArray[np.float32], float]:
-    """Logits (images, classes) under a change, and the fraction of the images that it reached."""
-    pictures = Moved(images, name, strength)
-    change = [name, strength, torchvision.__version__, store.content([Path(transforms.__file__), Path(__file__)])]
-    found = cell.pictures(pictures, images.rows, change, f"{name} {strength:g}").cpu().numpy()
-    if cell.cache is None:
-        return found, float(pictures.changed.mean())
+def _changed_share(cut: Cut, pictures: Changed, key: list[Any]) -> float:
+    """The fraction of the images of which any pixel differs.
 
-    def build(target: Path) -> None:
-        for start in range(0, len(images) if not pictures.changed.any() else 0, transforms.CHUNK):
-            pictures[start : min(start + transforms.CHUNK, len(images))]
-        np.save(target, pictures.changed)
-
-    key: list[Any] = [change, cell.loaded.pixels_key, images.rows.tolist()]
-    return found, float(store.array("changed", key, build).mean())
+    Activations of changed pictures may come from the cache, without the pictures; so the answer lies there, too.
+    """
+    if cut.cache is None:
+        return float(pictures.differ().mean())
+    key = [key, cut.loaded.pixels_key, pictures.images.rows.tolist()]
+    return float(store.array("changed", key, lambda target: np.save(target, pictures.differ())).mean())

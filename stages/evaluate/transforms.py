@@ -1,7 +1,7 @@
-"""Changes of graded strength to uint8 images, all by torchvision; each has a strength that changes no bit.
+"""Changes of graded strength to uint8 images, all by torchvision; each but `jpeg` has a strength that changes no bit.
 
-What comes in from outside of the picture repeats its border, so that a black rim is not one more change. The direction
-of a rotation or shift alternates from image to image, the same for every cell.
+What comes in from outside of the picture repeats its border, so that a black rim is not one more change. Rotations
+take turns between two directions from image to image, shifts between four, the same for every cell.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CHUNK = 256  # images at a time; a multiple of 4, so that directions alternate over chunks as within them
+CHUNK = 256  # images at a time; a multiple of 4, so that directions take turns over chunks as within them
 _PIXELS = 1 << 20  # changed at once, but for noise, which is drawn for a whole chunk
 
 
-def rotation(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def rotation(images: Tensor, strength: float, _position: int) -> Tensor:
     """Turn by `strength` degrees clockwise, every other image the other way."""
     return _alternating(images, [{"angle": strength}, {"angle": -strength}])
 
 
-def shift(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def shift(images: Tensor, strength: float, _position: int) -> Tensor:
     """Move by `strength` of the side, both along and across, towards the four corners in turn."""
     height, width = images.shape[-2] * strength, images.shape[-1] * strength
     corners = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
     return _alternating(images, [{"translate": [x * width, y * height]} for x, y in corners])
 
 
-def scale(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def scale(images: Tensor, strength: float, _position: int) -> Tensor:
     """Magnify by `strength` about the centre."""
     return _alternating(images, [{"scale": strength}])
 
 
-def horizontal_flip(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def horizontal_flip(images: Tensor, strength: float, _position: int) -> Tensor:
     """Mirror left and right; strength 0 or 1."""
     return cast("Tensor", F.horizontal_flip(images)) if strength else images
 
 
-def vertical_flip(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def vertical_flip(images: Tensor, strength: float, _position: int) -> Tensor:
     """Mirror top and bottom; strength 0 or 1."""
     return cast("Tensor", F.vertical_flip(images)) if strength else images
 
 
-def brightness(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def brightness(images: Tensor, strength: float, _position: int) -> Tensor:
     """Multiply by `strength`."""
     return cast("Tensor", F.adjust_brightness(images, strength))
 
 
-def blur(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def blur(images: Tensor, strength: float, _position: int) -> Tensor:
     """Gaussian blur with an SD of `strength` of the side."""
     sigma, side = strength * images.shape[-1], min(images.shape[-2:])
     if sigma == 0:
@@ -67,19 +67,19 @@ def blur(images: Tensor, strength: float, _chunk: int) -> Tensor:
     return cast("Tensor", F.gaussian_blur(along, [1, 2 * radius + 1], [sigma, sigma]).round().to(torch.uint8))
 
 
-def noise(images: Tensor, strength: float, chunk: int) -> Tensor:
-    """Add Gaussian noise with an SD of `strength` of full white; the same noise for every cell of that size."""
+def noise(images: Tensor, strength: float, position: int) -> Tensor:
+    """Add Gaussian noise with an SD of `strength` of full white, which depends on the `position` of the first image."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeding.number(0, "noise", chunk))
+        torch.manual_seed(seeding.number(0, "noise", position))
         return cast("Tensor", F.gaussian_noise(images, sigma=strength))
 
 
-def jpeg(images: Tensor, strength: float, _chunk: int) -> Tensor:
+def jpeg(images: Tensor, strength: float, _position: int) -> Tensor:
     """Compress as JPEG of quality `strength` (1 to 100)."""
     return torch.stack([F.jpeg(image, int(strength)) for image in images])
 
 
-# The change, and the strength that leaves the images as they are.
+# The change of images, a strength, and the position of the first one; the strength that leaves the images as they are.
 TRANSFORMS: dict[str, tuple[Callable[[Tensor, float, int], Tensor], float | None]] = {
     "rotation": (rotation, 0),
     "shift": (shift, 0),
@@ -93,14 +93,14 @@ TRANSFORMS: dict[str, tuple[Callable[[Tensor, float, int], Tensor], float | None
 }
 
 
-def apply(name: str, images: Tensor, strength: float, first: int = 0) -> Tensor:
+def apply(name: str, images: Tensor, strength: float, position: int = 0) -> Tensor:
     """Change images by the transform `name`.
 
     Args:
         name: a key of TRANSFORMS.
         images: uint8 (images, 3, height, width), on the CPU.
         strength: in the unit of that transform.
-        first: position of the first image in the test set, a multiple of CHUNK.
+        position: of the first image in the test set, a multiple of CHUNK, which the noise depends on.
 
     Returns:
         uint8, same shape.
@@ -108,7 +108,7 @@ def apply(name: str, images: Tensor, strength: float, first: int = 0) -> Tensor:
     fit = _PIXELS // (images.shape[-2] * images.shape[-1]) // 4 * 4
     step = CHUNK if name == "noise" else min(max(fit, 4), CHUNK)
     (change, _), starts = TRANSFORMS[name], range(0, len(images), step)
-    return torch.cat([change(images[start : start + step], strength, first + start) for start in starts])
+    return torch.cat([change(images[start : start + step], strength, position + start) for start in starts])
 
 
 def _alternating(images: Tensor, moves: list[dict[str, float | list[float]]]) -> Tensor:

@@ -39,12 +39,12 @@ def _check_data(variant: str, seed: int) -> None:
     if not (folder / "logits.npz").exists():
         raise files.missing(folder)
     now = data.load(seed)
-    logits = intact.arrays(folder / "logits.npz", data.SPLITS)
+    logits = intact.arrays(folder / "logits.npz", cells.PARTS)
     predictions = files.read_frame(cells.evaluate_folder(variant, seed) / "predictions.parquet", ("image_id", "label"))
     labels = {now.ids[k]: now.classes[now.labels[k]] for part in ("val", "test") for k in now.rows[part]}
     same = (
         files.read_json(cells.train_folder(variant, seed) / "config.json")["classes"] == now.classes
-        and all(logits[part].shape == (len(now.rows[part]), len(now.classes)) for part in data.SPLITS)
+        and all(logits[part].shape == (len(now.rows[part]), len(now.classes)) for part in cells.PARTS)
         and dict(zip(predictions["image_id"], predictions["label"], strict=True)) == labels
     )
     if not same:

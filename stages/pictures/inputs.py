@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-BATCH, VIEWED, EPOCHS = 16, 4, 3  # pictures of the batch; how many of them are shown again, in how many epochs
+BATCH, VIEWED, LAST_EPOCH = 16, 4, 3  # pictures of the first batch; those that are shown again, until which epoch
 PX = 48  # longest side of a tile; smaller pictures are not magnified
 KEYS = ("augment", "size", "resize", "views", "shuffle_window")  # settings that change the first batch
 
@@ -53,7 +53,7 @@ def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
 
 
 def fed(cell: Cell, seed: int, images: data.Data) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
-    """The input of a network before normalisation, which leaves no picture: what tiles should say, and the pictures.
+    """The input of a network before normalisation: what tiles should say, and the pictures.
 
     First come up to 16 pictures of the first batch. With augmentation the first four of them follow without it (epoch
     0) and in later epochs. Augmentation is a function of seed, epoch and image, so it can be repeated after training.
@@ -68,7 +68,7 @@ def fed(cell: Cell, seed: int, images: data.Data) -> tuple[list[dict[str, Any]],
         for row in rows[:VIEWED, None]:
             shown.append(_about(images, row[0], 0))
             pictures.append(source[row][0])
-            for epoch in range(2, min(EPOCHS, cell.total_epochs) + 1):
+            for epoch in range(2, min(LAST_EPOCH, cell.total_epochs) + 1):
                 about, picture = _received(cell, images, source, seed, epoch, row)
                 shown += about
                 pictures += picture

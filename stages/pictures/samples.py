@@ -91,12 +91,12 @@ def _grid(tested: list[pd.DataFrame], count: int) -> list[dict[str, Any]]:
     """`count` random test images of the first split: how many of its cells are right, and the wrong predictions."""
     if not tested:
         return []
-    seeds = files.read_json(cells.SPLIT / "summary.json", cells.Summary)["splits"][0]["seeds"]
+    seeds = files.read_json(cells.SPLIT / "summary.json", cells.SplitSummary)["splits"][0]["seeds"]
     every = pd.concat(tested)
     every = every[every["seed"].isin(seeds)].astype({"label": str, "predicted": str})
     ids = every["image_id"].unique()
     rows = []
-    for image in ids[seeding.generator(0, "grid").permutation(len(ids))[:count]]:
+    for image in ids[seeding.grid(len(ids), count)]:
         predictions = every[every["image_id"] == image]
         label, guesses = predictions["label"].iloc[0], Counter(predictions["predicted"])
         right = guesses.pop(label, 0)

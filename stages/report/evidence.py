@@ -52,7 +52,7 @@ class StudyEvidence:
     @cached_property
     def split(self) -> dict[str, Any]:
         """`data/split/summary.json`: the seed, the groups, and one split for all seeds or several of some seeds."""
-        return dict(files.read_json(cells.SPLIT / "summary.json", cells.Summary))
+        return dict(files.read_json(cells.SPLIT / "summary.json", cells.SplitSummary))
 
     @property
     def splits(self) -> list[dict[str, Any]]:

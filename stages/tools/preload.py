@@ -12,8 +12,8 @@ with contextlib.suppress(Exception):  # a module that cannot be loaded is named 
     import stages.evaluate.cell
     import stages.evaluate.cost
     import stages.evaluate.gradcam
+    import stages.evaluate.network
     import stages.evaluate.params
-    import stages.evaluate.rerun
     import stages.evaluate.robustness
     import stages.evaluate.tables
     import stages.train.params

@@ -154,7 +154,7 @@ def _log_metrics(client: MlflowClient, run_id: str, config: dict[str, Any]) -> N
 def _log_data(client: MlflowClient, run_id: str, seed: int) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    split, splits = cells.split_file(seed), files.read_json(cells.SPLIT / "summary.json", cells.Summary)["splits"]
+    split, splits = cells.split_file(seed), files.read_json(cells.SPLIT / "summary.json", cells.SplitSummary)["splits"]
     counted = next(found["counts"] for found in splits if seed in found["seeds"])
     for part, counts in counted.items():
         data = Dataset(

@@ -9,7 +9,7 @@ from stages.train.params import cell
 def main() -> None:
     """Train one cell."""
     study = params.read()
-    variant, seed = cells.asked_for(study, "stages.train")
+    variant, seed = cells.from_command_line(study, "stages.train")
     settings = cell(study, variant)
     from stages.train.run import run
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLEAN, CLASSES = Path("data/clean"), cells.SPLIT / "classes.json"
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -68,5 +67,5 @@ def load(seed: int, *, by_id: bool = False) -> Data:
     except KeyError as error:
         raise UserError(f"{path} and {CLEAN}/manifest.csv disagree about {error}; run `dvc repro`") from None
     names, place = np.array([row["split"] for row in split]), np.argsort(order)
-    positions = {name: place[names == name] for name in SPLITS}
+    positions = {name: place[names == name] for name in cells.PARTS}
     return Data(classes, [rows[k]["image_id"] for k in order], [paths[k] for k in order], labels[order], positions)

@@ -104,6 +104,7 @@ def test_decisions_on_single_pictures(raw: Raw) -> None:
     assert sums["kept"] == sum(fate == (False, True) for fate in fates.values()) == 4
     assert sums["left_out"] == sum(fate == (True, False) for fate in fates.values()) == 1
     assert sums["relabelled"] == 1, "stray.png had no label"
+    assert sums["gained"] == {"<b>new</b>": ["a/3.png"], "b": ["stray.png"]}
 
 
 def test_which_copy_stays_and_that_both_stay(raw: Raw) -> None:

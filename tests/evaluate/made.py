@@ -106,7 +106,7 @@ def evaluate(variant: str, seed: int) -> None:
     shared = np.arange(36).reshape(6, 6) / 36
     tiles = [
         {"image_id": image, "kind": "shared", "map": _lines(shared + rng.random((6, 6)))}
-        for image in read.splits["test"].ids[:4]
+        for image in read.parts["test"].ids[:4]
     ]
     files.write_json(folder / "gradcam.json", {"skipped": None, "tiles": tiles})
 

@@ -10,7 +10,7 @@ import torch
 
 from stages.evaluate import robustness, transforms
 from stages.evaluate.params import Robustness
-from stages.evaluate.robustness import Moved
+from stages.evaluate.robustness import Changed
 from stages.train.feed import Images
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def test_an_identity_strength_is_not_computed(monkeypatch: pytest.MonkeyPatch) -
     seen = []
     whole = transforms.apply
 
-    def spy(name: str, images: torch.Tensor, strength: float, first: int) -> torch.Tensor:
+    def spy(name: str, images: torch.Tensor, strength: float, position: int) -> torch.Tensor:
         seen.append((name, strength))
-        return whole(name, images, strength, first)
+        return whole(name, images, strength, position)
 
     monkeypatch.setattr(transforms, "apply", spy)
     rows = found_rows(9, Robustness())
@@ -145,10 +145,10 @@ def test_pictures_that_are_asked_for_by_slices_are_those_that_are_changed_at_onc
     images = pictures(count, 8)
     at_once = transforms.apply(name, images, STRONG[name]).permute(0, 2, 3, 1).numpy()
     before = images.permute(0, 2, 3, 1).contiguous().numpy()
-    lazily = Moved(Images(before, np.arange(count)), name, STRONG[name])
+    lazily = Changed(Images(before, np.arange(count)), name, STRONG[name])
     found = [lazily[start : min(start + step, count)] for start in range(0, count, step)]
     assert np.array_equal(np.concatenate(found), at_once)
-    assert np.array_equal(lazily.changed, (at_once != before).any(axis=(1, 2, 3)))
+    assert np.array_equal(lazily.differ(), (at_once != before).any(axis=(1, 2, 3)))
 
 
 @pytest.mark.parametrize("name", transforms.TRANSFORMS)

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_tables_equal_scikit_learns(folder: Path, split: str) -> None:
     tables.write(cell.read("strong", 0), Evaluate(top_k=2), folder / "out")
-    read = cell.read("strong", 0).splits[split]
+    read = cell.read("strong", 0).parts[split]
     guess = read.logits.argmax(axis=1)
 
     metrics = pd.read_csv("out/metrics.csv").set_index(["split", "metric"])["value"][split]
@@ -64,7 +64,7 @@ def test_predictions_hold_validation_and_test_in_the_order_of_the_split(folder: 
     for split in ("val", "test"):
         mine, theirs = written[written["split"] == split], order[order["split"] == split]
         assert list(mine["image_id"]) == list(theirs["image_id"])
-    test = cell.read("strong", 0).splits["test"]
+    test = cell.read("strong", 0).parts["test"]
     mine = written.query("split == 'test'")
     np.testing.assert_allclose(np.exp(-mine["loss"]), np.exp(test.log_p)[range(len(mine)), test.targets], rtol=1e-6)
     assert (mine["label"] == mine["predicted"]).mean() == (test.logits.argmax(axis=1) == test.targets).mean()
@@ -89,7 +89,7 @@ def test_logits_of_another_split_are_refused() -> None:
 
 
 def test_logits_that_are_not_finite_are_refused(folder: Path) -> None:
-    logits = {name: split.logits for name, split in cell.read("strong", 0).splits.items()}
+    logits = {name: split.logits for name, split in cell.read("strong", 0).parts.items()}
     logits["val"][0, 0] = np.nan
     made.write_cell(folder, "strong", 0, logits)
     with pytest.raises(UserError, match="strong, seed 0 diverged"):
@@ -111,7 +111,7 @@ def test_loss_is_the_one_that_the_cell_was_trained_with(folder: Path, rule: str 
     files.write_json(place, files.read_json(place) | {"cell": {"loss": {"label_smoothing": 0, "class_weights": rule}}})
     read = cell.read("strong", 0)
     tables.write(read, Evaluate(), folder / "out")
-    train, test = read.splits["train"], read.splits["test"]
+    train, test = read.parts["train"], read.parts["test"]
     each = compute_class_weight("balanced", classes=np.arange(3), y=train.targets) if rule == "balanced" else rule
     weights = np.array(each)[test.targets]
     nll = -np.log(np.exp(test.log_p)[range(len(weights)), test.targets])

@@ -16,7 +16,7 @@ from PIL import Image
 from stages.aggregate import __main__ as aggregate
 from stages.core import params, sprite
 from stages.evaluate import tables
-from stages.evaluate.cell import Cell, Split
+from stages.evaluate.cell import Part, Trained
 from stages.evaluate.params import Evaluate
 from stages.pictures import samples
 from stages.report.evidence import StudyEvidence
@@ -221,10 +221,10 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
     _json(folder / "train/config.json", config)
     columns = "epoch lr train_loss train_top1 val_loss val_top1"
     _write(folder / "train/history.csv", columns, _history(made, index, seed))
-    splits = {name: Split(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}
+    parts = {name: Part(ids, truth, _logits(made, index, seed, name, truth)) for name, (ids, truth) in images.items()}
     out = folder / "evaluate"
-    tables.write(Cell(variant, seed, made.labels, config, splits), Evaluate(), out)
-    right = (splits["test"].logits.argmax(axis=1) == splits["test"].targets).mean()
+    tables.write(Trained(variant, seed, made.labels, config, parts), Evaluate(), out)
+    right = (parts["test"].logits.argmax(axis=1) == parts["test"].targets).mean()
     rows: list[tuple[Any, ...]] = [("none", "", made.test, 0, right, right)]
     for name, strengths in list(STRENGTHS.items())[-made.transforms :]:
         for i, strength in enumerate(strengths, start=name == "jpeg"):
@@ -236,10 +236,10 @@ def _cell(root: Path, made: Made, cell: tuple[str, int, int], images: dict[str, 
     if index % 3 == 0:
         _json(out / "gradcam.json", {"skipped": "the network has no feature map", "tiles": []})
     else:
-        _gradcam(out, made, splits["test"])
+        _gradcam(out, made, parts["test"])
 
 
-def _gradcam(out: Path, made: Made, test: Split) -> None:
+def _gradcam(out: Path, made: Made, test: Part) -> None:
     kinds = ["surest_right", "surest_wrong"] * min(made.classes, 10) + ["shared"] * 8
     tiles = []
     for place, kind in enumerate(kinds):

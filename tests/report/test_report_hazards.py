@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stages.report import findings
-from stages.split import assign
+from stages.split import Images, assign
 from stages.split.params import Split
 from tests.report.made_study import Known
 
@@ -24,7 +24,8 @@ def told(*, duplicates: str = "group", grouped: bool = True, named: bool = False
     settings = Split(seed=0, val={"folder": "val"}, test={"folder": "test"}, grouped=grouped)  # type: ignore[arg-type]
     paths, groups = zip(*PICTURES, strict=True)
     together = paths if duplicates == "ignore" else groups
-    parts = assign(["b" if "/b" in path else "a" for path in paths], together, settings, paths)
+    labels = ["b" if "/b" in path else "a" for path in paths]
+    parts = assign(Images(labels, together, paths), settings)
     ledger = pd.DataFrame({"path": paths, "image_id": paths, "duplicate_of": "", "status": "kept", "reason": ""})
     ledger.loc[len(ledger)] = ["test/broken", "", "", "quarantined", "too_small"]
     inside = {path: part for path, part in zip(paths, parts, strict=True) if part in ("train", "val", "test")}

@@ -10,6 +10,7 @@ import pytest
 
 from stages.core.errors import UserError
 from stages.split import __main__ as stage
+from stages.split.run import _by_hand
 from tests.clean.conftest import Raw, photo
 from tests.curate.test_decisions import curated, one
 
@@ -50,11 +51,8 @@ def refused(split: dict[str, float]) -> str:
     return str(error.value)
 
 
-def test_a_small_class_of_the_source_is_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {"path": "a/0.png", "label": "a", "status": "kept", "detail": "copy; not by hand, relabel to 'a'"}
-    monkeypatch.chdir(tmp_path)
-    assert stage._by_hand("a", [row], {}) == ""
-    decided = {**row, "detail": "copy; by hand, relabel to 'a': r"}
-    assert "a/0.png, a/0.png, a/0.png and 2 more got" in stage._by_hand("a", [decided] * 5 + [row], {})
-    assert stage._by_hand("b", [decided], {}) == ""
-    assert stage._by_hand("a", [{**decided, "status": "duplicate"}], {}) == ""
+def test_a_small_class_of_the_source_is_no_decision() -> None:
+    assert _by_hand("a", {}) == ""
+    decided = {"by_hand": {"gained": {"a": ["a/0.png"] * 5}, "lost": {}}}
+    assert "a/0.png, a/0.png, a/0.png and 2 more got" in _by_hand("a", decided)
+    assert _by_hand("b", decided) == ""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from stages.core import cells, files
 from stages.core.errors import UserError
 from stages.core.params import SECTIONS, section
+from stages.split import Images, assign
 from stages.split import __main__ as stage
-from stages.split import assign
 from stages.split.params import Split
 
 
@@ -21,7 +21,7 @@ def params(**more: object) -> Split:
 
 def test_shares_are_exact_and_stratified() -> None:
     labels = ["a"] * 100 + ["b"] * 50
-    parts = assign(labels, [str(i) for i in range(150)], params())
+    parts = assign(Images(labels, [str(i) for i in range(150)]), params())
     assert Counter(zip(labels, parts, strict=True)) == {
         ("a", "train"): 60, ("a", "val"): 20, ("a", "test"): 20,
         ("b", "train"): 30, ("b", "val"): 10, ("b", "test"): 10,
@@ -29,7 +29,7 @@ def test_shares_are_exact_and_stratified() -> None:
 
 
 def test_counts_are_exact() -> None:
-    parts = assign(["a", "b"] * 50, [str(i) for i in range(100)], params(val=11, test=20))
+    parts = assign(Images(["a", "b"] * 50, [str(i) for i in range(100)]), params(val=11, test=20))
     assert Counter(parts) == {"train": 69, "val": 11, "test": 20}
 
 
@@ -38,7 +38,7 @@ def test_counts_are_exact() -> None:
 def test_no_group_is_in_two_parts(images: list[tuple[str, int]], seed: int) -> None:
     labels, groups = [label for label, _ in images], [str(group) for _, group in images]
     try:
-        parts = assign(labels, groups, params(seed=seed))
+        parts = assign(Images(labels, groups), params(seed=seed))
     except UserError:
         return  # too few groups for three parts; the messages are tested below
     seen = set(zip(groups, parts, strict=True))
@@ -50,24 +50,23 @@ def test_no_group_is_in_two_parts(images: list[tuple[str, int]], seed: int) -> N
 def test_ungrouped_lets_a_group_leak() -> None:
     labels, groups = ["a", "b"] * 50, ["same"] * 100
     with pytest.raises(UserError, match="groups that stay whole: 1"):
-        assign(labels, groups, params())
-    assert set(assign(labels, groups, params(grouped=False))) == {"train", "val", "test"}
+        assign(Images(labels, groups), params())
+    assert set(assign(Images(labels, groups), params(grouped=False))) == {"train", "val", "test"}
 
 
 def test_the_split_has_its_own_seed() -> None:
     labels, groups = ["a", "b"] * 50, [str(i) for i in range(100)]
-    assert assign(labels, groups, params()) == assign(labels, groups, params())
-    assert assign(labels, groups, params(seed=1)) != assign(labels, groups, params())
+    assert assign(Images(labels, groups), params()) == assign(Images(labels, groups), params())
+    assert assign(Images(labels, groups), params(seed=1)) != assign(Images(labels, groups), params())
 
 
 def test_one_class_only_is_answered_with_the_level_of_folders_that_gives_more() -> None:
+    ids = [str(i) for i in range(30)]
     paths = [f"all/{'cat' if i % 2 else 'dog'}/{i}.jpg" for i in range(30)]
     with pytest.raises(UserError, match=r"nothing to tell apart; `ingest.label: 2` gives 2 labels: `cat`, `dog`$"):
-        assign(["all"] * 30, [str(i) for i in range(30)], params(), paths)
+        assign(Images(["all"] * 30, ids, paths), params())
     with pytest.raises(UserError, match=r"nothing to tell apart; is `ingest\.label` right"):
-        assign(
-            ["all"] * 30, [str(i) for i in range(30)], params(), [f"https://example.org/{i}/x.jpg" for i in range(30)]
-        )
+        assign(Images(["all"] * 30, ids, [f"https://example.org/{i}/x.jpg" for i in range(30)]), params())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_one_class_only_is_answered_with_the_level_of_folders_that_gives_more() 
 )
 def test_what_cannot_be_split_is_named(labels: list[str], more: dict[str, object], message: str) -> None:
     with pytest.raises(UserError) as error:
-        assign(labels, [str(i) for i in range(len(labels))], params(**more))
+        assign(Images(labels, [str(i) for i in range(len(labels))]), params(**more))
     assert message in str(error.value)
 
 
@@ -101,34 +100,34 @@ def test_a_published_test_set_stays_whole_and_its_copies_leave_train() -> None:
     groups = [str(i) for i in range(98)] + ["0", "99"]  # the last but one is a copy of the first
     paths = [f"{'train' if i < 80 else 'test'}/{label}/{i}.png" for i, label in enumerate(labels)]
     published = params(test={"folder": "test"}, val=10)
-    parts = assign(labels, groups, published, paths)
+    parts = assign(Images(labels, groups, paths), published)
     assert parts[80:] == ["test"] * 20
     assert parts[0] == "left_out"
     assert Counter(parts[1:80]) == {"train": 69, "val": 10}
-    leaky = assign(labels, groups, params(test={"folder": "test"}, val=10, grouped=False), paths)
+    leaky = assign(Images(labels, groups, paths), params(test={"folder": "test"}, val=10, grouped=False))
     assert Counter(leaky) == {"train": 70, "val": 10, "test": 20}
     with pytest.raises(UserError, match="no kept image came from a folder of that name"):
-        assign(labels, groups, params(test={"folder": "tset"}), paths)
+        assign(Images(labels, groups, paths), params(test={"folder": "tset"}))
 
 
 @pytest.mark.parametrize("train", [30, 0.3])
 def test_a_smaller_training_set_leaves_validation_and_test_as_they_are(train: float) -> None:
     labels = ["a"] * 60 + ["b"] * 40
     groups = [str(i // 3) for i in range(100)]  # of three
-    whole = assign(labels, groups, params())
-    some = assign(labels, groups, params(train=train))
+    whole = assign(Images(labels, groups), params())
+    some = assign(Images(labels, groups), params(train=train))
     assert {(a, b) for a, b in zip(whole, some, strict=True) if a != b} == {("train", "unused")}
     assert 27 <= some.count("train") <= 30
     seen = {group: {part for g, part in zip(groups, some, strict=True) if g == group} for group in groups}
     assert all(len(parts) == 1 for parts in seen.values())
-    single = assign(labels, [str(i) for i in range(100)], params(train=train))
+    single = assign(Images(labels, [str(i) for i in range(100)]), params(train=train))
     inside = Counter(label for label, part in zip(labels, single, strict=True) if part == "train")
     assert inside == {"a": 18, "b": 12}
 
 
 def test_a_training_set_larger_than_what_is_left_is_refused() -> None:
     with pytest.raises(UserError, match=r"`split.train` = 80 asks for 80 images, but 60 of 100 are left"):
-        assign(["a", "b"] * 50, [str(i) for i in range(100)], params(train=80))
+        assign(Images(["a", "b"] * 50, [str(i) for i in range(100)]), params(train=80))
 
 
 @pytest.fixture
@@ -203,11 +202,34 @@ def test_a_published_part_stays_and_the_rest_is_split_again() -> None:
             {"per_seed": True, "val": {"folder": "a"}, "test": {"folder": "b"}},
             "`split.per_seed: true` has no effect: validation and test are fixed",
         ),
+        ([0], {"val": {"folder": "a"}, "test": {"folder": "a/"}}, "the folder of `split.val`, a, is that of"),
+        ([0], {"val": {"folder": "a/b"}, "test": {"folder": "a"}}, "the folder of `split.val`, a/b, is that of"),
+        (
+            [0],
+            {"val": {"groups": ["x", "y"]}, "test": {"groups": ["z", "y"]}},
+            "the group 'y' stands in `split.test.groups` and in `split.val.groups`",
+        ),
     ],
 )
-def test_what_cannot_be_split_per_seed_is_refused(seeds: list[int], split: dict[str, object], message: str) -> None:
+def test_what_cannot_be_split_is_refused(seeds: list[int], split: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        params(**split).seeds_of(seeds)
+        params(**split).plan(seeds)
+
+
+def test_folders_and_groups_beside_each_other_are_no_overlap() -> None:
+    for val, test in [({"folder": "ab"}, {"folder": "a"}), ({"folder": "a"}, {"folder": "a/b"})]:
+        params(val=val, test=test).check(1)
+    params(val={"groups": ["x"]}, test={"groups": ["y"]}).check(1)
+    params(val={"groups": ["x"]}, test={"folder": "x"}).check(1)
+
+
+def test_a_plan_says_what_each_split_is_drawn_from() -> None:
+    shared = params().plan([3, 1, 0, 2])
+    assert [(one.seeds, list(one.draw), one.fold) for one in shared] == [([3, 1, 0, 2], [], None)]
+    pairs = params(per_seed=True, seeds_per_split=2).plan([3, 1, 0, 2])
+    assert [tuple(one) for one in pairs] == [([3, 1], [3], None), ([0, 2], [0], None)]
+    folds = params(folds=2, test=None, seeds_per_split=2).plan([7, 6, 5, 4, 3, 2, 1, 0])
+    assert [tuple(one) for one in folds] == [([7, 6], [7], 0), ([5, 4], [7], 1), ([3, 2], [3], 0), ([1, 0], [3], 1)]
 
 
 @pytest.mark.usefixtures("kept")
@@ -262,6 +284,6 @@ def test_a_class_that_a_published_part_lacks_says_what_can_be_done(other: str, s
     folders = [other if label == "c" else ("train", "test")[i % 2] for i, label in enumerate(labels)]
     paths = [f"{folder}/{i}.png" for i, folder in enumerate(folders)]
     with pytest.raises(UserError, match=said) as caught:
-        assign(labels, [str(i) for i in range(36)], params(val=9, test={"folder": "test"}), paths)
+        assign(Images(labels, [str(i) for i in range(36)], paths), params(val=9, test={"folder": "test"}))
     assert "raise the share" not in str(caught.value)
     assert "folder='test'" not in str(caught.value)

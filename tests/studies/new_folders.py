@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from stages.core import params
-from stages.split import assign
+from stages.split import Images, assign
 from stages.split.params import Split
 from studies.new import __main__ as new
 from studies.new import study
@@ -63,7 +63,8 @@ def divided(rows: Rows, split: dict[str, Any]) -> dict[str, str]:
     """Path -> part, by the stage `split`, on pictures without copies."""
     paths = list(rows)
     groups = [row["group"] or path for path, row in rows.items()]
-    parts = assign([row["label"] for row in rows.values()], groups, Split.model_validate(split), paths)
+    images = Images([row["label"] for row in rows.values()], groups, paths)
+    parts = assign(images, Split.model_validate(split))
     return dict(zip(paths, parts, strict=True))
 
 

@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,16 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.cells.check import check
-from stages.core import params, rendered
+from stages.clean import __main__ as clean
+from stages.core import files, params, rendered
+from stages.ingest import ingest
+from stages.ingest.params import check_source
+from stages.split import __main__ as split
 from stages.tools import params_page
 from studies.new import networks, study
 from studies.new.proposal import Proposal, Source
 from tests import tiny
+from tests.clean.conftest import photo
 from tests.studies.new_folders import make
 
 DOCS = tiny.ROOT / "docs"
@@ -71,6 +77,32 @@ def test_the_how_tos_are_valid(block: str) -> None:
     change = YAML(typ="safe").load(block)
     assert change
     _check(_merged(raw, change))
+
+
+def test_the_column_of_the_how_to_defines_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documented settings, on a folder of pictures whose table is longer than the documented one."""
+    text = (DOCS / "howto.md").read_text(encoding="utf-8").partition("## Take the split from a column")[2]
+    table, settings = re.findall(r"```(?:yaml)?\n(.*?)```", text.partition("\n## ")[0], re.S)
+    header, *examples = table.split()
+    rows = [line.split(",") for line in examples]
+    values = ["train", "train", "val", "test", "later", ""]
+    rows += [[f"{i}.jpg", "cat" if i % 2 else "dog", values[i // 2 % 6]] for i in range(4, 40)]
+    (tmp_path / "pictures").mkdir()
+    for number, (name, _, _) in enumerate(rows):
+        photo(number).save(tmp_path / "pictures" / name)
+    (tmp_path / "pictures/list.csv").write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    change = _merged({"split": {"seed": 0}}, YAML(typ="safe").load(settings))
+    change["ingest"] |= {"source": "folder", "path": "pictures"}
+    top: dict[str, Any] = {"study": "x", "lr": 1, "seeds": [0], "variants": {"v": {}}}
+    monkeypatch.chdir(tmp_path)
+    files.write_json("params.yaml", {name: {} for name in params.SECTIONS} | top | change)
+    ingest(check_source(change["ingest"]))
+    monkeypatch.setattr(sys, "argv", ["clean"])
+    clean.main()
+    split.main()
+    paths = {r["image_id"]: r["path"] for r in files.read_rows("data/clean/ledger.csv") if r["status"] == "kept"}
+    found = {Path(paths[r["image_id"]]).name: r["split"] for r in files.read_rows("data/split/seeds/0.csv")}
+    assert found == {name: part if part in ("val", "test") else "train" for name, _, part in rows}
 
 
 @pytest.mark.parametrize("side", [8, 28, 64, 65, 4000])

@@ -78,14 +78,14 @@ def test_copies_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_three_of_each_can_be_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.split import assign
+    from stages.split import Images, assign
     from stages.split.params import Split
 
     make(tmp_path / "pictures", several(["cat", "dog", "cow"], 3))
     assert "too few to learn from" in run(monkeypatch, tmp_path, tmp_path / "pictures")
     split = Split.model_validate(params.read(tmp_path / "studies/mine/params.yaml").raw["split"])
     labels = ["cat", "dog", "cow"] * 3
-    parts = assign(labels, [str(i) for i in range(9)], split)
+    parts = assign(Images(labels, [str(i) for i in range(9)]), split)
     assert sorted(zip(labels, parts, strict=True)) == sorted(
         (label, part) for label in ("cat", "dog", "cow") for part in ("train", "val", "test")
     )

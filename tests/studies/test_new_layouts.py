@@ -208,7 +208,7 @@ def test_published_parts_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_parts_in_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.split import assign
+    from stages.split import Images, assign
     from stages.split.params import Split
 
     paths = [f"{i:02}.png" for i in range(40)]
@@ -223,7 +223,7 @@ def test_parts_in_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     listed = [row for row in files.read_rows("data/raw/manifest.csv") if row["file"]]
     split = Split.model_validate(raw["split"])
     found = [row["path"] for row in listed]
-    parts = assign([row["label"] for row in listed], found, split, found)
+    parts = assign(Images([row["label"] for row in listed], found, found), split)
     want = {"train": "train", "valid": "val", "Test": "test"}
     assert {path.rpartition("/")[2]: part for path, part in zip(found, parts, strict=True)} == {
         str(row["image"]): want[str(row["fold"])] for row in rows
