@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stages.aggregate.params import Audit
-
-_ADVICE_FOR_VARIANTS = re.compile(r"; (or )?(set (the variant's )?`weights:`|use `pooling:).*")
 
 
 def cell(settings: Audit) -> Cell:
@@ -60,10 +57,9 @@ def _errors_name_the_audit(settings: Audit) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        fault = _ADVICE_FOR_VARIANTS.sub("", str(error))
         raise UserError(
-            f"{fault}. This is about `aggregate.audit.architecture: {settings.architecture}`: name another network "
-            "there, or set `aggregate.audit.folds: 0`, for no audit"
+            f"{error.fault}. This is about `aggregate.audit.architecture: {settings.architecture}`: name another "
+            "network there, or set `aggregate.audit.folds: 0`, for no audit"
         ) from None
 
 

@@ -18,10 +18,12 @@ class UserError(Exception):
     """Something the user can put right; the message names the file or key, the reason and the way out.
 
     Names from files stand in it: what would move the cursor of a terminal, or begin a line, is shown as an escape.
+    `fault` is the message without `advice`, for a caller whose settings have other keys.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(console.shown(message, keep=""))
+    def __init__(self, fault: str, advice: str = "") -> None:
+        self.fault = fault
+        super().__init__(console.shown(f"{fault}; {advice}" if advice else fault, keep=""))
 
 
 def run(main: Callable[[], None]) -> None:

@@ -67,7 +67,7 @@ def backbone(model: Backbone, num_classes: int, size: int, seed: int) -> Network
     else:
         if len(shape) != 3:
             raise UserError(
-                f"params.yaml: `{model.architecture}` gives {shape}, no feature map; use `pooling: own` in its `head`"
+                f"params.yaml: `{model.architecture}` gives {shape}, no feature map", "use `pooling: own` in its `head`"
             )
         pool = layers.POOLINGS[model.head.pooling]()
         inputs = shape[0] * shape[1] * shape[2] if model.head.pooling == "flatten" else shape[0]

