@@ -38,7 +38,8 @@ def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
     """
     alike: dict[str, list[str]] = {}
     for variant, settings in trained.items():
-        same = [*map(settings.get, KEYS), min(BATCH, settings["batch"])]
+        cell = Cell.model_validate(settings)
+        same = [*map(settings.get, KEYS), min(BATCH, cell.batch), min(LAST_EPOCH, cell.total_epochs)]
         alike.setdefault(str(same), []).append(variant)
     for variants in alike.values():
         cell = Cell.model_validate(trained[variants[0]])

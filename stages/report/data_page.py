@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from stages.core import files
 from stages.report import findings, training
 from stages.report.evidence import PICTURES, REPORTS, SPLITS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
@@ -201,9 +202,11 @@ def _per_seed(evidence: StudyEvidence) -> str:
 
 
 def _fed(evidence: StudyEvidence) -> list[dict[str, Any]]:
-    """A gallery for each distinct input (augmentation, size, views), from the first variant and seed that have it."""
-    found = [variant for variant in evidence.variants if (PICTURES / f"inputs_{variant}.json").exists()]
-    return [_gallery(evidence, variant) for variant in found]
+    """A gallery for each distinct input, of the first variant that is fed with it."""
+    shown = [variant for variant in evidence.trained if (PICTURES / f"inputs_{variant}.json").exists()]
+    if evidence.trained and not shown:
+        raise files.missing(PICTURES / f"inputs_{next(iter(evidence.trained))}.json")
+    return [_gallery(evidence, variant) for variant in shown]
 
 
 def _gallery(evidence: StudyEvidence, variant: str) -> dict[str, Any]:

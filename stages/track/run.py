@@ -89,7 +89,7 @@ def report_digest() -> str | None:
 
 
 def log_report(client: MlflowClient, experiment_id: str, known: set[str]) -> bool:
-    """Log page, figures and tables as they stand in reports/; False where there is none, or this very one is logged."""
+    """Log the page with its figures, tables and pictures; False where there is none, or this very page is logged."""
     mark = report_digest()
     if mark is None or mark in known:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -174,16 +175,15 @@ def test_more_pictures_than_a_sprite_holds_are_refused(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("tested")
 def test_one_picture_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_, most = [0], [0]
+    seen: list[weakref.ref[Image.Image]] = []
 
     @contextlib.contextmanager
-    def counted(path: Path) -> Iterator[Image.Image]:
-        open_[0] += 1
-        most[0] = max(most[0], open_[0])
+    def watched(path: Path) -> Iterator[Image.Image]:
+        assert not any(one() for one in seen)
         with opened(path) as picture:
+            seen.append(weakref.ref(picture))
             yield picture
-        open_[0] -= 1
 
-    monkeypatch.setattr(samples, "opened", counted)
-    assert len(write([])["tiles"]) > 9
-    assert most == [1]
+    monkeypatch.setattr(samples, "opened", watched)
+    tiles = write([])["tiles"]
+    assert len(seen) == 2 * len(tiles) > 9, "once for its size, once for its tile"

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from stages.aggregate import compare
 from stages.aggregate.params import Aggregate
 from stages.core import files, sprite
+from stages.core.errors import UserError
 from stages.report import (
     caveats,
     galleries,
@@ -252,3 +253,14 @@ def test_the_page_of_experiments_says_what_validation_does_not_tell_apart(
     assert "0.2</td>" in html
     assert "shown here only for the chosen value." in html
     assert f"lr = {told}, validation top-1 50.0 %, test 40.0 %" in "".join(capsys.readouterr())
+
+
+def test_a_likely_label_error_without_a_picture_names_the_stage_that_makes_it(tmp_path: Path) -> None:
+    """The page was made alone (`make page`) after `report.suspects` was raised."""
+    row = {"image_id": "i", "found": 1}
+    known: Any = Known(settings=SimpleNamespace(suspects=5))
+    with contextlib.chdir(tmp_path):
+        files.write_json("reports/pictures/samples.json", {"tiles": []})
+        files.write_rows("reports/suspects.csv", list(row), [row])
+        with pytest.raises(UserError, match=r"no picture of i, .*; `dvc repro pictures` makes it"):
+            galleries.suspects(known, DRAWN)
