@@ -13,7 +13,7 @@ SEEDS = [0, 1]
 STAGES = """
 import runpy, sys
 for stage, *cell in [["ingest"], ["clean"], ["split"], *[[s, "--variant", "cnn", "--seed", n]
-                     for s in ("train", "evaluate") for n in "01"], ["aggregate"]]:
+                     for s in ("train", "evaluate") for n in "01"], ["aggregate"], ["pictures"]]:
     sys.argv = [stage, *cell]
     runpy.run_module(f"stages.{stage}", run_name="__main__")
 """

@@ -72,4 +72,6 @@ def test_every_study_is_judged_and_named_and_the_tree_is_left_alone(clone: Path)
 
 
 LINKS = ("dvc.yaml", "stages")
-STAGES = ("cells", "ingest", "clean", "split", "train@mlp-0", "evaluate@mlp-0", "audit", "aggregate", "report")
+STAGES = (
+    "cells", "ingest", "clean", "split", "train@mlp-0", "evaluate@mlp-0", "audit", "aggregate", "pictures", "report",
+)  # fmt: skip
