@@ -211,7 +211,7 @@ def test_no_metric_has_the_values_of_another() -> None:
     assert tuple(values.OF_CELLS) == WHOLE_CELL
     table = pd.DataFrame({"split": "test", "label": list("ab"), "predicted": list("aa"), "loss": [0.1, 0.9]})
     with pytest.raises(KeyError):
-        values.of([collect.CellResults("v", 0, {}, {}, [], table)], "kappa")
+        values.of([collect.CellResults("v", 0, {}, {}, [], table)], "no metric")
 
 
 def test_a_failed_run_of_another_variant_leaves_the_chance_of_a_new_run() -> None:
