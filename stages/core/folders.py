@@ -76,9 +76,10 @@ def level_advice(paths: Sequence[str]) -> str:
     trees = [path.split("/")[:-1] for path in paths if "://" not in path]
     for level in range(1, max(map(len, trees), default=0) + 1):
         named = [tree[level - 1] for tree in trees if len(tree) >= level]
-        names = sorted(set(named))
+        names = sorted({name for name in named if name.strip()})
         if len(named) >= COVERED * len(paths) and len(names) > 1 and not all(map(part_named, names)):
-            return f"`ingest.label: {level}` gives {len(names):,} labels: {_listed(names)}"
+            labels = f"{len(names):,} labels: {_listed(names)}"
+            return f"if folders name the labels, `ingest.label: {level}` gives {labels}"
     return ""
 
 
@@ -103,8 +104,8 @@ def notes(pictures: Sequence[tuple[str, str]], *, published: bool) -> list[str]:
         found += _unused_parts([path for path, _ in pictures])
     label, most = counts.most_common(1)[0]
     if len(counts) == 1:
-        advice = level_advice([path for path, _ in pictures]) or "is `ingest.label` right?"
-        found.append(f"All pictures have the label `{label}`: there is nothing to tell apart; {advice}")
+        advice = level_advice([path for path, _ in pictures]) or "`ingest.label` says where the label stands"
+        found.append(f"All pictures have the label `{label}`: there is nothing to tell apart; {advice}.")
     elif most >= MOST * len(pictures):
         found.append(
             f"The class `{label}` holds {most:,} of {len(pictures):,} pictures: whoever always says `{label}` is right "
@@ -136,7 +137,7 @@ def _unused_parts(paths: Sequence[str]) -> list[str]:
 
 def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -41,7 +41,8 @@ def give(entries: list[Entry], source: Folder | Archive, raw: Path) -> list[Entr
     if source.table:
         shown, hidden = table.join([*shown, *hidden], source, source.table, raw), []
     if shown and not any(entry.label for entry in shown):
-        advice = level_advice(_pictures(paths) or paths) or (
+        by_folder = source.label not in ("table", "name")
+        advice = (level_advice(_pictures(paths) or paths) if by_folder else "") or (
             "put the pictures into folders named by their labels, or take the label from a table (`label: table`) or "
             "from the names of the files (`label: name`)"
         )

@@ -122,7 +122,7 @@ def _tiles(ids: list[str], most: int) -> tuple[int, list[NDArray[np.uint8]]]:
     if len(ids) > room:
         raise UserError(
             f"params.yaml: `report` asks for {len(ids):,} pictures of {px} px, and a sprite holds {room:,}; lower "
-            "`samples.px`, `samples.classes`, `samples.per_class` or `samples.confused`"
+            "`samples.px`, `samples.classes`, `samples.per_class`, `samples.confused`, `samples.grid` or `suspects`"
         )
     return px, [_tile(path, px) for path in paths]
 

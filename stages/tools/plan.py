@@ -7,8 +7,7 @@
 Writes `plan/plan.csv` and `plan/plan.png`, and prints the table: with 80 % power and the error of the whole family that
 `aggregate.alpha` allows, for seeds x test images x variants. It is found from drawn studies (`drawn`) that
 `stages.aggregate.joint` judges: how many are decided, and by which of its rules, depends on what few seeds happen to
-show. A pilot that is
-asked after the fact whether "more would have helped" answers nothing; a plan is made before.
+show. A pilot that is asked after the fact whether "more would have helped" answers nothing; a plan is made before.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def class_weights(settings: Loss, labels: NDArray[np.int64], classes: list[str])
         classes: their names.
 
     Raises:
-        UserError: as many weights as classes are needed.
+        UserError: as many weights as classes are needed, or a class has no training image.
     """
     rule = settings.class_weights
     if rule == "none":
@@ -66,5 +66,8 @@ def class_weights(settings: Loss, labels: NDArray[np.int64], classes: list[str])
         if len(rule) != len(classes):
             raise UserError(f"params.yaml: `loss.class_weights` names {len(rule)} weights for {len(classes)} classes")
         return torch.tensor(rule)
-    counts = np.bincount(labels)  # `split` gives train an image of every class
+    counts = np.bincount(labels, minlength=len(classes))
+    if not counts.all():  # of a split file that was edited by hand
+        empty = classes[int(np.argmin(counts))]
+        raise UserError(f"params.yaml: `loss.class_weights: balanced`: no training image of class {empty}")
     return torch.from_numpy((len(labels) / (len(classes) * counts)).astype(np.float32))

@@ -72,11 +72,16 @@ def choose(layout: Layout, parts: Parts | None, looked: Looked, options: Any, as
         ask: asks the user.
 
     Raises:
-        UserError: the flag is no pattern, or matches nothing.
+        UserError: the flag is no pattern, matches nothing, or gives fewer than two groups.
     """
     without = _without_column(layout)
     chosen, what = (None, "") if options.group == "none" else _possible(layout, without, parts, options)
     groups = sorted({group for path, group in chosen.values.items() if layout.labels.get(path)}) if chosen else []
+    if options.group not in (None, "auto", "none") and len(groups) < 2:
+        raise UserError(
+            f"--group is {options.group!r}, which gives {len(groups)} groups, and at least two are needed; the "
+            "values must be text or numbers (write a date as text); name another column, or leave the flag out"
+        )
     if chosen is None or len(groups) < 2:
         return Groups(without)
     parts = None if options.split == "new" or not (parts and parts.usable) else parts

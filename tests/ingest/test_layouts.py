@@ -169,7 +169,8 @@ def test_a_flat_folder_says_what_can_be_done(tmp_path: Path, kind: str) -> None:
 def test_a_level_that_is_too_deep_is_answered_with_one_that_gives_labels(tmp_path: Path, kind: str, label: int) -> None:
     pictures = source(tmp_path, kind, "train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
     with pytest.raises(
-        UserError, match=rf"by `ingest.label: {label}`.*; `ingest.label: 2` gives 2 labels: `cat`, `dog`$"
+        UserError,
+        match=rf"by `ingest.label: {label}`.*`ingest.label: 2` gives 2 labels: `cat`, `dog`$",
     ):
         bring(kind, pictures, label=label)
     assert {row["label"] for row in bring(kind, pictures, label=2).values()} == {"cat", "dog"}
@@ -181,7 +182,7 @@ def test_a_level_with_one_name_alone_is_answered_with_one_that_gives_labels(
 ) -> None:
     pictures = source(tmp_path, "folder", "all/cat/jpg/1.jpg", "all/dog/jpg/2.jpg")
     bring("folder", pictures, label=label)
-    assert "there is nothing to tell apart; `ingest.label: 2` gives 2 labels: `cat`, `dog`" in capsys.readouterr().err
+    assert "if folders name the labels, `ingest.label: 2` gives 2 labels: `cat`, `dog`" in capsys.readouterr().err
     assert {row["label"] for row in bring("folder", pictures, label=2).values()} == {"cat", "dog"}
 
 
@@ -253,3 +254,12 @@ def test_one_folder_is_advised_only_where_it_holds_the_whole_part(trees: list[st
     (said,) = notes(found, published=False)
     assert "look like published parts" in said
     assert said.endswith(f"to use it: {advice}.") if advice else "to use" not in said
+
+
+def test_an_empty_column_of_labels_is_not_answered_with_folders(tmp_path: Path) -> None:
+    """Whoever took this advice would compare images with masks."""
+    pictures = source(tmp_path, "folder", "images/1.jpg", "masks/2.jpg")
+    (pictures / "list.csv").write_text("path,label\nimages/1.jpg,\nmasks/2.jpg,\n")
+    with pytest.raises(UserError, match=r"has a label by `ingest\.label: table`") as told:
+        bring("folder", pictures, label="table", table={"file": "list.csv", "path": "path", "label": "label"})
+    assert "ingest.label: 1" not in str(told.value)

@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 
+from stages.core.errors import UserError
 from tests.studies.new_folders import divided, labels, make, raw, several, table
 
 PATIENTS = [f"{label}/{i:03}.png" for label in ("cat", "dog") for i in range(30)]
@@ -183,3 +185,12 @@ def test_folders_that_only_count_are_asked_about(tmp_path: Path, new: Any, broug
     rows = brought()
     assert labels(rows) == {"Jump": 24, "Run": 24}
     assert len({row["group"] for row in rows.values()}) == 12
+
+
+@pytest.mark.parametrize("values", [pd.date_range("2026-01-01", periods=60), ["one day"] * 60])
+def test_a_named_column_that_gives_no_groups_is_an_error(values: Any, tmp_path: Path, new: Any) -> None:
+    """Dates are no text for `ingest`; left out without a word, the pictures of a day would be in train and in test."""
+    root = make(tmp_path / "pictures", PATIENTS)
+    pd.DataFrame({"path": PATIENTS, "day": values}).to_parquet(root / "list.parquet")
+    with pytest.raises(UserError, match=r"--group is 'day', which gives \d groups, and at least two are needed"):
+        new("--group", "day")

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from stages.core.errors import UserError
 from stages.train import losses, sections, zoo
 from stages.train.augment import Mixed
 from stages.train.optimise import Optimisation, Rates, optimizer
@@ -138,6 +139,8 @@ def test_balanced_class_weights_are_those_of_scikit_learn() -> None:
     weights = losses.class_weights(sections.Loss(class_weights="balanced"), labels, ["a", "b", "c"])
     assert weights is not None
     np.testing.assert_allclose(weights.numpy(), compute_class_weight("balanced", classes=np.arange(3), y=labels), 1e-6)
+    with pytest.raises(UserError, match="no training image of class d"):
+        losses.class_weights(sections.Loss(class_weights="balanced"), labels, ["a", "b", "c", "d"])
 
 
 @pytest.mark.slow
