@@ -1,4 +1,4 @@
-"""The pictures that a cell leaves for the report are those that its network got."""
+"""The pictures of the input on the page are those that the network got."""
 
 from __future__ import annotations
 
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from stages.train.params import Cell
 
 FOLDER = Path("reports/pictures")
-
-
-@pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made.make(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return tmp_path
 
 
 def _run(cell: Cell, seed: int = 0) -> None:
