@@ -119,10 +119,8 @@ def _range(
     """Mean and the ends of its interval over seeds or splits; of one seed the value itself."""
     if len(tested) > 1:
         of_seed = {cell.seed: value for cell, value in zip(cells, values, strict=True)}
-        groups, ratio = (
-            [[of_seed[s] for s in one.split.seeds] for one in tested],
-            resampled.held_out_ratio(list(tested), "train" if key == "train_top1" else "val"),
-        )
+        groups = [[of_seed[s] for s in one.split.seeds] for one in tested]
+        ratio = resampled.held_out_ratio(list(tested), "train" if key == "train_top1" else "val")
     else:
         groups, ratio = [values], 0.0
     row = over_splits(groups, ratio, alpha)

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 UNEQUAL = 0.4  # level of Bartlett's test: an unequal study that is taken for an equal one costs more than the reverse
 STANDS_OUT = 0.1  # level of the F test of one variant against all others
 DISCOUNT = 0.5  # the shared variance gets the degrees of freedom of this many variants less: few cannot show inequality
-OF_SEEDS = (
-    0.3  # the most that two seeds, or three of variants that may be unequal, may add to the variance of a difference
-)
+# The most that two seeds, or three of variants that may be unequal, may add to the variance of a difference.
+OF_SEEDS = 0.3
 PERHAPS = 0.5  # level of Bartlett's test: whether, with three seeds, the variants may be unequal
 LIKE_ONE = 1.5  # the seeds of a pair get at most the degrees of freedom of so many variants: they may vary unequally
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(160)  # of an integral between -1 and 1

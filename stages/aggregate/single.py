@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FOUND = ["mean", "image_ci_low", "image_ci_high", "ci_low", "ci_high", "run_low", "run_high"]
 COLUMNS = ["variant", "split", "metric", "images", "groups", *FOUND]
 NONE = (None, None)  # no interval
-FEWEST_SEEDS = 3  # seeds
+FEWEST_SEEDS = 3
 ROUNDING = 1e-20  # a variance below it is rounding
 SEEDS_COUNT = 0.75  # of their degrees of freedom: few seeds that agree by chance look like many
 

@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from scipy.stats import chi2, f
 
 from stages.aggregate import resampled
+from stages.core.cells import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def summary(found: list[CellResults], tested: list[Tested], alpha: float) -> lis
     for cell in found:
         for (part, metric), value in cell.metrics.items():
             groups.setdefault((cell.variant, part, metric), {}).setdefault(split_of[cell.seed], []).append(value)
-    ratios = {part: resampled.held_out_ratio(tested, part) for part in ("train", "val", "test")}
+    ratios = {part: resampled.held_out_ratio(tested, part) for part in PARTS}
     return [
         {"variant": variant, "split": part, "metric": metric, **over_splits(list(values.values()), ratios[part], alpha)}
         for (variant, part, metric), values in groups.items()

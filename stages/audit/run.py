@@ -6,8 +6,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from stages.audit import judge, strange
 from stages.core import files, intact, sprite
 
@@ -36,14 +34,14 @@ def run(settings: Audit) -> None:
     """
     manifest = files.read_rows(CLEAN / "manifest.csv") if settings.folds else []
     paths = [intact.inside(CLEAN / "manifest.csv", "images", row["path"]) for row in manifest]
+    place = {row["image_id"]: k for k, row in enumerate(manifest)}
     rows: list[Row] = []
     outliers: list[Row] = []
     summary: dict[str, Any] = {"folds": settings.folds}
     if settings.folds:
         rows, outliers, summary = _audit(manifest, paths, settings)
-    path_of = {row["image_id"]: path for row, path in zip(manifest, paths, strict=True)}
-    pictures = [_picture(path_of[row["image_id"]]) for row in rows[:SHOWN]]
-    px = min(PX, max((max(picture.size) for picture in pictures), default=PX))
+    shown = [place[row["image_id"]] for row in rows[:SHOWN]]
+    px = sprite.side([manifest[k] for k in shown], PX)
     with files.fresh_folder(OUT) as folder:
         files.write_rows(folder / "suspects.csv", COLUMNS, rows)
         if settings.folds:
@@ -51,8 +49,8 @@ def run(settings: Audit) -> None:
         files.write_json(folder / "summary.json", summary)
         about = [{key: row[key] for key in ("image_id", "label", "predicted")} for row in rows[:SHOWN]]
         files.write_json(folder / "pictures.json", {"px": px, "columns": sprite.COLUMNS, "tiles": about})
-        if pictures:
-            sprite.write(folder / "pictures.jpg", [sprite.tile(picture, px) for picture in pictures])
+        if shown:
+            sprite.write(folder / "pictures.jpg", [sprite.tile_of(paths[k], px) for k in shown])
 
 
 def _audit(
@@ -123,9 +121,3 @@ def _row(place: int, judged: judge.Judged, manifest: Sequence[dict[str, str]], f
         "found": found,
         "judged": len(judged.rows),
     }
-
-
-def _picture(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        picture.load()
-        return picture

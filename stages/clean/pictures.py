@@ -94,15 +94,21 @@ class Pictures:
 
     def thumb(self, k: int) -> NDArray[np.uint8]:
         """The picture with a longer side of at most `describe.SIDE` px, uint8 (height, width, 3)."""
+        thumb = self._kept_thumb(k)
+        if thumb is None:
+            with self._whole_lock:
+                thumb = self._kept_thumb(k)  # another thread may have decoded the picture while this one waited
+                if thumb is None:
+                    thumb = np.asarray(describe.small(self.picture(k).image))
+                    with self._thumbs_lock:
+                        self._keep(k, thumb)
+        return thumb
+
+    def _kept_thumb(self, k: int) -> NDArray[np.uint8] | None:
         with self._thumbs_lock:
             if k in self._thumbs:
                 self._thumbs.move_to_end(k)
-                return self._thumbs[k]
-        with self._whole_lock:
-            thumb = np.asarray(describe.small(self.picture(k).image))
-        with self._thumbs_lock:
-            self._keep(k, thumb)
-        return thumb
+            return self._thumbs.get(k)
 
     @contextlib.contextmanager
     def whole(self, *places: int) -> Iterator[list[NDArray[np.uint8]]]:

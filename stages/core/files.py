@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from PIL.Image import Image
 
 
 @contextlib.contextmanager
@@ -167,6 +168,24 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(inner) for inner in value]
     return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+@contextlib.contextmanager
+def picture(path: Path) -> Iterator[Image]:
+    """A picture that `clean` has kept, to be decoded within the block.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as opened:
+            yield opened
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be decoded ({error}); run `dvc repro -f clean`") from error
 
 
 def missing(path: Path) -> UserError:

@@ -14,7 +14,7 @@ PERCENT = {
     "balanced_accuracy", "robustness_drop", "ece", "ece_scaled", "precision", "recall", "f1",
     *(f"{kind}_{name}" for kind in ("macro", "micro", "weighted") for name in ("precision", "recall", "f1")),
 }  # fmt: skip
-# Where they are not those of a fraction (0 to 1) or of a loss (0 to infinity).
+# Least and largest value, where they are not 0 and 1 (of what is printed in percent) or 0 and infinity (of others).
 LIMITS = {"mcc": (-1.0, 1.0), "robustness_drop": (-1.0, 1.0), "auroc": (0.0, 1.0)}
 # Of the metrics that `aggregate.compare` can name:
 LOWER_IS_BETTER = ("nll", "robustness_drop")

@@ -14,6 +14,7 @@ from PIL import Image
 from stages.core import files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,6 +31,17 @@ def tile(picture: Image.Image, px: int) -> NDArray[np.uint8]:
     square = Image.new("RGB", (px, px), (GROUND,) * 3)
     square.paste(small, ((px - small.width) // 2, (px - small.height) // 2))
     return np.asarray(square)
+
+
+def side(rows: Iterable[Mapping[str, str]], most: int) -> int:
+    """The side of tiles in px: the longest side of the pictures in these rows of manifest.csv, at most `most`."""
+    return min(most, max((int(row[key]) for row in rows for key in ("width", "height")), default=most))
+
+
+def tile_of(path: Path, px: int) -> NDArray[np.uint8]:
+    """`tile` of a kept picture, which is decoded and dropped: a page may show thousands."""
+    with files.picture(path) as picture:
+        return tile(picture, px)
 
 
 def write(path: Path, tiles: list[NDArray[np.uint8]]) -> None:

@@ -157,9 +157,12 @@ def _choose(trained: Trained, settings: GradCam) -> list[tuple[int, int, str]]:
     """(position in the test set, class to explain, kind)."""
     test = trained.parts["test"]
     chosen: list[tuple[int, int, str]] = []
-    for right, wrong in _surest(test, _largest(test, len(trained.classes), settings.classes), 1):
-        for positions, kind in ((right, "surest_right"), (wrong, "surest_wrong")):
-            chosen += [(int(p), int(test.predicted[p]), kind) for p in positions]
+    surest = np.argsort(-np.exp(test.log_p).max(axis=1), kind="stable")
+    for index in _largest(test, len(trained.classes), settings.classes):
+        inside = surest[test.targets[surest] == index]
+        right = test.predicted[inside] == index
+        for positions, kind in ((inside[right], "surest_right"), (inside[~right], "surest_wrong")):
+            chosen += [(int(p), int(test.predicted[p]), kind) for p in positions[:1]]
     shared = seeding.grid(len(test.ids), settings.shared)
     return chosen + [(int(p), int(test.targets[p]), "shared") for p in shared]
 
@@ -168,17 +171,6 @@ def _largest(part: Part, classes: int, most: int) -> list[int]:
     """All classes, or the `most` with the most images, in class order; the same for every cell."""
     support = np.bincount(part.targets, minlength=classes)
     return sorted(np.argsort(-support, kind="stable")[:most].tolist())
-
-
-def _surest(part: Part, classes: list[int], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each class, positions of the `count` images predicted rightly, and wrongly, with the highest confidence."""
-    order = np.argsort(-np.exp(part.log_p).max(axis=1), kind="stable")
-    found = []
-    for index in classes:
-        inside = order[part.targets[order] == index]
-        right = part.predicted[inside] == index
-        found.append((inside[right][:count], inside[~right][:count]))
-    return found
 
 
 def _coarse(heat: NDArray[np.float32]) -> list[str]:

@@ -127,7 +127,7 @@ class Changed:
 def _changed_share(cut: Cut, pictures: Changed, key: list[Any]) -> float:
     """The fraction of the images of which any pixel differs.
 
-    Activations of changed pictures may come from the cache, without the pictures; so the answer lies there, too.
+    If the cache has the activations of the changed pictures, no picture is changed again; so it has this fraction, too.
     """
     if cut.cache is None:
         return float(pictures.differ().mean())

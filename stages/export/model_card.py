@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from stages.core import files
+from stages.core import cells, files
 from stages.predict import champion
 from stages.report import caveats, data_page, findings, galleries, page, predictions, results, training
 from stages.report.evidence import REPORTS
@@ -52,7 +52,7 @@ def text(evidence: StudyEvidence, variant: str, seeds: Sequence[int], licence: s
         "figures": _figures(told, variant),
         "confidence": evidence.confidence,
         "spread": page.spread(len(evidence.study.seeds)),
-        "images": {part: page.span(evidence.sizes(part), "image") for part in ("train", "val", "test")},
+        "images": {part: page.span(evidence.sizes(part), "image") for part in cells.PARTS},
         "answer": told["answer"],
         "worst": _worst(evidence, variant),
         "confused": predictions.confused(evidence, WORST)[variant],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ import torch
 from PIL import Image
 
 from stages.core import files, sprite
-from stages.pictures.opened import opened
 from stages.train import data, feed, machine, order, pixels
 from stages.train.augment import Augmenter
 from stages.train.frozen import VIEWS_SEED, view_of
@@ -36,16 +36,17 @@ def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
         seed: of the cells that are shown.
         folder: where to.
     """
+    cells = {variant: Cell.model_validate(settings) for variant, settings in trained.items()}
     alike: dict[str, list[str]] = {}
-    for variant, settings in trained.items():
-        cell = Cell.model_validate(settings)
-        same = [*map(settings.get, KEYS), min(BATCH, cell.batch), min(LAST_EPOCH, cell.total_epochs)]
+    for variant, cell in cells.items():
+        same = [*map(trained[variant].get, KEYS), min(BATCH, cell.batch), min(LAST_EPOCH, cell.total_epochs)]
         alike.setdefault(str(same), []).append(variant)
+    load = functools.cache(data.load)
     for variants in alike.values():
-        cell = Cell.model_validate(trained[variants[0]])
+        cell = cells[variants[0]]
         # One instruction set on every machine; the pictures are made on the processor, whatever trains the cells.
         machine.prepare(cell.model_copy(update={"instruction_set": "portable", "device": "cpu"}))
-        shown, pictures = fed(cell, seed, data.load(seed, by_id=cell.by_id))
+        shown, pictures = fed(cell, seed, load(seed, by_id=cell.by_id))
         px = min(PX, cell.size)
         about = {"variants": variants, "px": px, "columns": sprite.COLUMNS, "tiles": shown}
         files.write_json(folder / f"inputs_{variants[0]}.json", about)
@@ -54,7 +55,7 @@ def write(trained: dict[str, dict[str, Any]], seed: int, folder: Path) -> None:
 
 
 def fed(cell: Cell, seed: int, images: data.Data) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
-    """The input of a network before normalisation: what tiles should say, and the pictures.
+    """The input of a network before normalisation, for the tiles of a sprite.
 
     First come up to 16 pictures of the first batch. With augmentation the first four of them follow without it (epoch
     0) and in later epochs. Augmentation is a function of seed, epoch and image, so it can be repeated after training.
@@ -91,7 +92,7 @@ class Decoded:
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         found = []
         for row in rows:
-            with opened(self.paths[row]) as picture:
+            with files.picture(self.paths[row]) as picture:
                 found.append(np.asarray(pixels.square(picture, self.cell.size, self.cell.resize)))
         return np.stack(found)
 
@@ -99,7 +100,7 @@ class Decoded:
 def _received(
     cell: Cell, images: data.Data, source: feed.Images, seed: int, epoch: int, rows: NDArray[np.int64]
 ) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
-    """The training images at `rows` in one epoch, and what a tile should say of each."""
+    """The training images at `rows` in one epoch: image_id, label and epoch of each, and the pictures."""
     view = (seed, epoch) if cell.views is None else (VIEWS_SEED, view_of(epoch, cell.views))
     augmenter = Augmenter(cell.augmentation, view[0], source, cell.shuffle_window)
     x, mixed = augmenter(view[1], rows, torch.from_numpy(images.labels[images.training]))

@@ -10,7 +10,6 @@ import pandas as pd
 
 from stages.core import cells, files, intact, seeding, sprite
 from stages.core.errors import UserError
-from stages.pictures.opened import opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from stages.report.params import ReportParams, Samples
 
 MANIFEST, SUSPECTS = Path("data/clean/manifest.csv"), Path("reports/suspects.csv")
-JPEG_SIDE, JPEG_PIXELS = 65_500, 89_000_000  # what libjpeg writes; above so many Pillow takes a picture for an attack
+JPEG_SIDE, JPEG_PIXELS = 65_500, 89_000_000  # longest side of a JPEG; most pixels that Pillow opens without a warning
 PAIR = ["label", "predicted"]
 SHOWN = ["image_id", "label", "predicted", "confidence", "seed", "kind"]  # of an image in the gallery of a variant
 
@@ -108,31 +107,18 @@ def _grid(tested: list[pd.DataFrame], count: int) -> list[dict[str, Any]]:
 def _tiles(ids: list[str], most: int) -> tuple[int, list[NDArray[np.uint8]]]:
     """The side of a tile, at most `most` px, and the tiles of these images, uint8 (side, side, 3).
 
-    One picture is in memory at a time: a page of many variants shows thousands.
-
     Raises:
         UserError: an image is not in the manifest, its file is missing or damaged, or the tiles are too many.
     """
-    path_of = {row["image_id"]: row["path"] for row in files.read_rows(MANIFEST)}
-    if strange := [image for image in ids if image not in path_of]:
+    kept = {row["image_id"]: row for row in files.read_rows(MANIFEST)}
+    if strange := [image for image in ids if image not in kept]:
         raise UserError(f"{MANIFEST} has no image {strange[0]}, which predictions or {SUSPECTS} name; run `dvc repro`")
-    paths = [intact.inside(MANIFEST, "images", path_of[image]) for image in ids]
-    px = min(most, max((_longest(path) for path in paths), default=most))
+    rows = [kept[image] for image in ids]
+    px = sprite.side(rows, most)
     room = sprite.COLUMNS * min(JPEG_SIDE // px, JPEG_PIXELS // (sprite.COLUMNS * px**2))
     if len(ids) > room:
         raise UserError(
             f"params.yaml: `report` asks for {len(ids):,} pictures of {px} px, and a sprite holds {room:,}; lower "
             "`samples.px`, `samples.classes`, `samples.per_class`, `samples.confused`, `samples.grid` or `suspects`"
         )
-    return px, [_tile(path, px) for path in paths]
-
-
-def _longest(path: Path) -> int:
-    """The longest side of a picture, from the head of its file."""
-    with opened(path) as picture:
-        return max(picture.size)
-
-
-def _tile(path: Path, px: int) -> NDArray[np.uint8]:
-    with opened(path) as picture:
-        return sprite.tile(picture, px)
+    return px, [sprite.tile_of(intact.inside(MANIFEST, "images", row["path"]), px) for row in rows]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from stages.core import files
+from stages.core.cells import PARTS
 from stages.report import findings, training
-from stages.report.evidence import PICTURES, REPORTS, SPLITS
+from stages.report.evidence import PICTURES, REPORTS
 from stages.report.figures import COLOURS, MUTED, data_uri, name_rows, sprite_tiles
 from stages.report.page import SPLIT_NAMES, Section, names, plural, short, span
 
@@ -128,11 +129,11 @@ def _split(evidence: StudyEvidence) -> dict[str, Any]:
     counts = [split["counts"] for split in evidence.splits]
     return {
         "by_label": {
-            label: {part: _mean([count[part][label] for count in counts]) for part in SPLITS}
+            label: {part: _mean([count[part][label] for count in counts]) for part in PARTS}
             for label in evidence.classes
         },
-        "totals": {split: _mean(evidence.sizes(split)) for split in SPLITS},
-        "names": [(split, SPLIT_NAMES[split]) for split in SPLITS],
+        "totals": {split: _mean(evidence.sizes(split)) for split in PARTS},
+        "names": [(split, SPLIT_NAMES[split]) for split in PARTS],
         "sentence": f"{_how(evidence)}{_named(evidence)}{_outside(evidence)}{_per_seed(evidence)}",
     }
 
@@ -169,7 +170,7 @@ def _named(evidence: StudyEvidence) -> str:
     """How many groups that were named with the source are in each part, and the notes that `split` left."""
     text = ""
     if counts := [split["named_groups"] for split in evidence.splits if "named_groups" in split]:
-        each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in SPLITS])
+        each = names([f"{_mean([count[part] for count in counts])} in {SPLIT_NAMES[part]}" for part in PARTS])
         whole = ", each whole in one part" if evidence.study.raw["split"].get("grouped", True) else ""
         text = f" Groups named by ingest.group or its table{whole}: {each}."
     return " ".join([text, *evidence.split.get("notes", [])])
@@ -197,7 +198,7 @@ def _per_seed(evidence: StudyEvidence) -> str:
     splits = [names(split["seeds"]) for split in evidence.splits]
     each = len(evidence.splits[0]["seeds"])
     whose = f"Each split serves {each} seeds ({'; '.join(splits)})" if each > 1 else "Every seed has a split of its own"
-    means = names([f"{_mean(evidence.sizes(part))} in {SPLIT_NAMES[part]}" for part in SPLITS])
+    means = names([f"{_mean(evidence.sizes(part))} in {SPLIT_NAMES[part]}" for part in PARTS])
     return f" {whose}: {len(splits)} splits, with these images on average: {means}."
 
 

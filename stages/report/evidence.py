@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 REPORTS, CLEAN = Path("reports"), Path("data/clean")
 PICTURES = REPORTS / "pictures"
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

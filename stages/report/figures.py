@@ -107,9 +107,14 @@ def name_rows(axes: Axes, names: Sequence[str], colour: str = INK) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def shares(counts: Counts) -> Floats:
+    """The shares of the images of each true class, of counts by true class (rows) and predicted class (columns)."""
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
 def confusion_matrix(variant: str, counts: Counts, classes: list[str], figures: Figures, *, numbers: bool) -> Figure:
     """A confusion matrix by shares of the true class; with `numbers` for report.md alone, as the page has a table."""
-    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = 100 * shares(counts)
     side = min(4.6, 1.8 + 0.34 * len(classes)) if numbers else 4.4
     canvas = figures.canvas(side + 0.4, side)
     axes = canvas.subplots()
@@ -237,8 +242,7 @@ class SpriteTile:
     def shown(self) -> dict[str, Any]:
         """The entry about the picture, the picture as a data URI, and whether it is magnified without blur."""
         uri = encode(_sheet(self.sheet).crop(self.box))
-        right = self.about.get("label") == self.about.get("predicted")
-        return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED, "right": right}
+        return self.about | {"uri": uri, "pixels": self.box[2] - self.box[0] <= PIXELATED}
 
 
 def sprite_tiles(folder: Path, name: str) -> tuple[dict[str, Any], list[SpriteTile]]:

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from stages.core import files
-from stages.core.cells import evaluate_folder
+from stages.core.cells import PARTS, evaluate_folder
 from stages.core.errors import UserError
 from stages.report.evidence import PICTURES, REPORTS, table
 from stages.report.figures import sprite_tiles
@@ -27,12 +27,12 @@ NAMED = 5  # classes too small for the audit that are named
 
 def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
     """Test images that all networks judge, and the most confident predictions; None if no pictures are asked for."""
-    told, tiles = _sheet()
-    if not told["grid"] and not any(told["variants"].values()):
+    sheet, tiles = _sheet()
+    if not sheet["grid"] and not any(sheet["variants"].values()):
         return None
-    galleries = [{"name": v, "groups": _groups(v, told["variants"][v], tiles)} for v in evidence.variants]
+    galleries = [{"name": v, "groups": _groups(v, sheet["variants"][v], tiles)} for v in evidence.variants]
     return {
-        "shared": [tiles[about["image_id"]].shown() | about for about in told["grid"]],
+        "shared": [tiles[about["image_id"]].shown() | about for about in sheet["grid"]],
         "whose": _whose(evidence),
         "galleries": galleries,
         "seed": evidence.study.seeds[0],
@@ -42,8 +42,8 @@ def samples(evidence: StudyEvidence, _: Figures) -> dict[str, Any] | None:
 
 def _sheet() -> tuple[dict[str, Any], dict[str, SpriteTile]]:
     """`reports/pictures/samples.json`, and the tile of each image in it."""
-    told, tiles = sprite_tiles(PICTURES, "samples")
-    return told, {tile.about["image_id"]: tile for tile in tiles}
+    sheet, tiles = sprite_tiles(PICTURES, "samples")
+    return sheet, {tile.about["image_id"]: tile for tile in tiles}
 
 
 def _whose(evidence: StudyEvidence) -> str:
@@ -70,11 +70,9 @@ def _groups(variant: str, chosen: list[dict[str, Any]], tiles: dict[str, SpriteT
     found = []
     for kind, title in KINDS:
         pictures = [
-            tiles[about["image_id"]].shown()
-            | about
+            _marked(tiles[about["image_id"]].shown() | about)
             | {
                 "id": f"picture-{variant}-{about['seed']}-{about['image_id']}",
-                "right": about["label"] == about["predicted"],
                 "confidence": number(about["confidence"], "top1", 0),
             }
             for about in chosen
@@ -83,6 +81,11 @@ def _groups(variant: str, chosen: list[dict[str, Any]], tiles: dict[str, SpriteT
         if pictures:
             found.append({"title": title, "pictures": pictures})
     return found
+
+
+def _marked(picture: dict[str, Any]) -> dict[str, Any]:
+    """With `right`: whether the prediction is the label."""
+    return picture | {"right": picture["label"] == picture["predicted"]}
 
 
 def gradcam(evidence: StudyEvidence, _: Figures) -> dict[str, Any]:
@@ -99,12 +102,12 @@ def _variant(evidence: StudyEvidence, variant: str, agreement: dict[tuple[str, s
     head, first = found[seeds[0]]
     if head["skipped"]:
         return {"name": variant, "skipped": head["skipped"]}
-    own = [tile.shown() for tile in first if tile.about["kind"] != "shared"]
+    own = [_marked(tile.shown()) for tile in first if tile.about["kind"] != "shared"]
     shared: dict[str, list[dict[str, Any]]] = {}
     for seed, (_, members) in found.items():
         for tile in members:
             if tile.about["kind"] == "shared":
-                shared.setdefault(tile.about["image_id"], []).append(tile.shown() | {"seed": seed})
+                shared.setdefault(tile.about["image_id"], []).append(_marked(tile.shown()) | {"seed": seed})
     if evidence.several:  # seeds test different images; a single map shows no agreement
         shared = {image: row for image, row in shared.items() if len(row) > 1}
     known = [r for (name, _), r in agreement.items() if name == variant]
@@ -240,7 +243,7 @@ def _outliers(told: dict[str, Any]) -> str:
 def _parts(evidence: StudyEvidence, image: str) -> list[str]:
     """The parts that an image is in, over all splits of the study."""
     found = {places[image] for places in evidence.places if image in places}
-    return [part for part in ("train", "val", "test") if part in found]
+    return [part for part in PARTS if part in found]
 
 
 def _left_out(told: dict[str, Any]) -> str:

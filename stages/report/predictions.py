@@ -9,7 +9,7 @@ import numpy as np
 from stages.core.cells import evaluate_folder
 from stages.core.seeding import generator
 from stages.report.evidence import table
-from stages.report.figures import DISTINCT, confusion_matrix, legend, reliability_diagram, strength_chart
+from stages.report.figures import DISTINCT, confusion_matrix, legend, reliability_diagram, shares, strength_chart
 from stages.report.page import PaperTable, Section, belonging, metric_name, number, plural, reach, span, spread_of
 from stages.report.ranking import METRIC, ranking
 
@@ -84,20 +84,15 @@ def _rows(counts: Counts, classes: list[str]) -> list[dict[str, Any]]:
     def cell(count: int, share: float) -> dict[str, Any]:
         return {"count": count, "share": round(share, 3), "percent": f"{100 * share:.0f}" if share >= 0.005 else "<1"}
 
-    rows = zip(classes, counts.tolist(), _shares(counts).tolist(), strict=True)
+    rows = zip(classes, counts.tolist(), shares(counts).tolist(), strict=True)
     return [{"label": label, "cells": list(map(cell, row, shares))} for label, row, shares in rows]
-
-
-def _shares(counts: Counts) -> Floats:
-    """Of the images of each true class."""
-    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
 def _pairs(counts: Counts, evidence: StudyEvidence, most: int) -> list[dict[str, Any]]:
     """The most frequent confusions with their counts; equally frequent ones are in class order."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    share = _shares(counts)
+    share = shares(counts)
     found = []
     for place in np.argsort(-wrong, axis=None, kind="stable")[:most]:
         i, j = divmod(int(place), len(evidence.classes))
@@ -208,8 +203,8 @@ def null(runs: list[tuple[list[str], Floats]], bins: int) -> Floats:
     """
     every = {group: place for place, group in enumerate(dict.fromkeys(group for groups, _ in runs for group in groups))}
     luck = generator(0, "calibration").random((DRAWS, len(every)), dtype=np.float32)
-    shares = [_null(confidence, bins, luck[:, [every[group] for group in groups]]) for groups, confidence in runs]
-    return np.asarray(np.mean(shares, axis=0))
+    errors = [_null(confidence, bins, luck[:, [every[group] for group in groups]]) for groups, confidence in runs]
+    return np.asarray(np.mean(errors, axis=0))
 
 
 def _null(confidence: Floats, bins: int, luck: NDArray[np.float32]) -> Floats:

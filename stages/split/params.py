@@ -105,7 +105,8 @@ class Split(Section):
                 f"params.yaml: `split.seeds_per_split: {each}` has no effect without `split.per_seed: true` or "
                 "`split.folds`"
             )
-        if odd := self.per_seed and seeds % each:
+        odd = seeds % each if self.per_seed else 0
+        if odd:
             raise UserError(
                 f"params.yaml: `split.seeds_per_split` is {each}, but `seeds` has {seeds}: add "
                 f"{each - odd} or remove {odd}, so that every split has as many"

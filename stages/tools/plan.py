@@ -95,9 +95,7 @@ def pilot(study: params.Study, settings: Aggregate) -> Parts:
         )
     values, sizes = found[0].blocks.astype(np.float64), found[0].group_sizes
     spread = compare.spread(values, compare.all_pairs(len(values)), sizes)
-    size = (
-        spread.equal_groups / spread.units
-    )  # 1, or less where groups differ in size: then fewer, of one size, say as much
+    size = spread.equal_groups / spread.units  # less than 1 where groups differ in size: fewer equal ones say as much
     left, image = float(spread.rest.mean()) * size, float(spread.image.mean()) * size / spread.seeds
     if not (spread.seed.any() or left or image):
         raise UserError("the runs of this pilot do not vary; state `--accuracy` and `--seed-sd` instead")

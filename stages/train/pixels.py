@@ -11,8 +11,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
+from stages.core import files
 from stages.core.console import progress
-from stages.core.errors import UserError
 from stages.train import store
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def key(paths: Sequence[Path], size: int, how: Resize) -> list[object]:
     try:
         content = store.content(paths)
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is not here; `dvc repro` makes it, `dvc pull` fetches it") from None
+        raise files.missing(Path(error.filename)) from None
     return [content, size, how.model_dump(), PIL.__version__, store.content([Path(__file__)])]
 
 
@@ -68,11 +68,8 @@ def load(paths: Sequence[Path], size: int, how: Resize, known: list[object] | No
 
     def build(target: Path) -> None:
         def one(path: Path) -> NDArray[np.uint8]:
-            try:
-                with Image.open(path) as picture:
-                    return np.asarray(square(picture, size, how))
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path} cannot be decoded ({error}); run `dvc repro -f clean`") from error
+            with files.picture(path) as picture:
+                return np.asarray(square(picture, size, how))
 
         # Pillow decodes and resizes outside of the interpreter's lock.
         bar: tqdm[Any] = progress(total=len(paths), desc=f"pixels {size}")

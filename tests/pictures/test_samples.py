@@ -16,7 +16,6 @@ from PIL import Image
 from stages.core import cells, files, params
 from stages.core.errors import UserError
 from stages.pictures import samples
-from stages.pictures.opened import opened
 from stages.report.params import ReportParams, Samples
 from tests.evaluate import made
 
@@ -177,6 +176,8 @@ def test_more_pictures_than_a_sprite_holds_are_refused(monkeypatch: pytest.Monke
 def test_one_picture_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[weakref.ref[Image.Image]] = []
 
+    opened = files.picture
+
     @contextlib.contextmanager
     def watched(path: Path) -> Iterator[Image.Image]:
         assert not any(one() for one in seen)
@@ -184,6 +185,6 @@ def test_one_picture_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
             seen.append(weakref.ref(picture))
             yield picture
 
-    monkeypatch.setattr(samples, "opened", watched)
+    monkeypatch.setattr(files, "picture", watched)
     tiles = write([])["tiles"]
-    assert len(seen) == 2 * len(tiles) > 9, "once for its size, once for its tile"
+    assert len(seen) == len(tiles) > 9, "once for its tile: the manifest has its size"
